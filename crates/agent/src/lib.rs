@@ -1,0 +1,23 @@
+//! The document a customer sends: parsed once into types that can't be wrong, its submitted form
+//! kept verbatim. Every fault of a document is reported at once, by its path. Source of the shape:
+//! agent-config.md; of the defaults: its **D** column.
+//!
+//! **Invariant:** knows no vendor's wire and no database.
+
+mod document;
+mod fault;
+mod llm;
+mod patch;
+mod speech;
+mod task;
+mod text;
+mod variables;
+
+pub use document::{Agent, Guardrails};
+pub use fault::{Fault, Faults};
+pub use llm::{LlmAgent, LlmConfig, Route, Routes};
+pub use patch::patch;
+pub use speech::{Synthesizer, SynthesizerVendor, Transcriber, TranscriberVendor};
+pub use task::{ConversationTask, EndCallTool, TaskConfig};
+pub use text::LocalText;
+pub use variables::{Variables, fill};

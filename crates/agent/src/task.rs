@@ -1,0 +1,74 @@
+//! The conversation task and its settings. Source: agent-config.md §2, §8.
+
+use crate::{LlmAgent, LocalText, Synthesizer, Transcriber};
+
+/// The task that talks; what a call runs.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ConversationTask {
+    /// What thinks.
+    pub llm: LlmAgent,
+    /// What speaks.
+    pub synthesizer: Synthesizer,
+    /// What listens.
+    pub transcriber: Transcriber,
+    /// `input.provider`: `twilio`, `default`, …
+    pub input_provider: String,
+    /// `agent_prompts.task_<n>.system_prompt`, variables not yet filled.
+    pub system_prompt: String,
+    /// Timings and habits.
+    pub config: TaskConfig,
+}
+
+/// When the model may end the call with a tool (R117).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EndCallTool {
+    /// The tool is offered; no judge runs.
+    Primary,
+    /// The judge decides after each answer.
+    Off,
+}
+
+/// `task_config` with our defaults filled in. Times in ms whatever their unit in the document.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TaskConfig {
+    /// Silence before we hang up; 0 = never. Default 10 s.
+    pub hangup_after_silence_ms: u64,
+    /// Wait after the last new transcript text before an answer is heard. Default 400.
+    pub incremental_delay_ms: u64,
+    /// Words that cut the agent off; 0 = never. Default 2.
+    pub words_for_interruption: u32,
+    /// Pause after an interruption. Default 0.
+    pub interruption_backoff_ms: u64,
+    /// Ask the model before the hold is over. Default true.
+    pub optimize_latency: bool,
+    /// The model may end the call.
+    pub hangup_after_llm_call: bool,
+    /// How it knows that the call is over.
+    pub call_cancellation_prompt: Option<String>,
+    /// The last line.
+    pub call_hangup_message: Option<LocalText>,
+    /// Hard cap of a call. Default 300 s.
+    pub call_terminate_ms: u64,
+    /// Acknowledge a pause that the model causes. Default false.
+    pub use_fillers: bool,
+    /// Default true.
+    pub check_if_user_online: bool,
+    /// Default "Hey, are you still there".
+    pub check_user_online_message: LocalText,
+    /// Silence before that line; already min(10 s, 0.6 × hang-up) where not given (R152).
+    pub trigger_user_online_ms: u64,
+    /// Keypad input. Default false.
+    pub dtmf_enabled: bool,
+    /// Drop what was said before the welcome's end. Default false.
+    pub discard_pre_welcome_utterance: bool,
+    /// Wait before the welcome, from media start. Default 0; documents give seconds, above 30 ms (R15).
+    pub welcome_message_delay_ms: u64,
+    /// A goodbye may be cut. Default false.
+    pub interruptible_hangup_message: bool,
+    /// Default primary.
+    pub end_call_tool_mode: EndCallTool,
+    /// Say digits of ids in groups. Default false.
+    pub normalize_numbers: bool,
+    /// `task_config.bolo`: overrides of `runtime.*` for this agent.
+    pub bolo: serde_json::Map<String, serde_json::Value>,
+}

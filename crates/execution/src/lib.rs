@@ -1,0 +1,32 @@
+//! The record of one call: ids, phone numbers, status and what changes it, hang-ups, usage, cost.
+//!
+//! **Invariant:** knows no database, no carrier and no clock; a `Status` is never assigned, only
+//! derived with [`Status::after`].
+
+mod hangup;
+mod id;
+mod log;
+mod number;
+mod record;
+mod status;
+mod usage;
+mod view;
+
+pub use hangup::{EndReason, Hangup, HangupBy};
+pub use id::{AccountId, AgentId, ExecutionId};
+pub use log::{Component, Entry, EntryKind};
+pub use number::{E164, NotE164};
+pub use record::Record;
+pub use status::{Change, Illegal, Status, UnknownStatus};
+pub use usage::{Cost, LlmUsage, Usage};
+pub use view::view;
+
+/// Who called whom.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Direction {
+    /// They called us.
+    Inbound,
+    /// We called them.
+    Outbound,
+}

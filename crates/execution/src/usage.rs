@@ -1,0 +1,60 @@
+//! What a call used and what that cost. Sources: runtime.md R186, R187; api.md §8.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// Tokens of one model.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct LlmUsage {
+    /// Prompt tokens, cached ones included.
+    pub input: u64,
+    /// Completion tokens.
+    pub output: u64,
+    /// Prompt tokens the vendor took from its cache.
+    #[serde(default)]
+    pub cached: u64,
+    /// Some were counted as characters / 4, because the vendor sent no usage.
+    #[serde(default)]
+    pub estimated: bool,
+}
+
+/// What a call used of its vendors.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Usage {
+    /// Characters sent to the synthesizer; clips from the cache are not counted.
+    pub synthesizer_characters: u64,
+    /// `vendor:model`.
+    pub synthesizer_model: String,
+    /// Seconds of audio the transcriber heard.
+    pub transcriber_duration: f64,
+    /// `vendor:model`.
+    pub transcriber_model: String,
+    /// By model name.
+    pub llm_model: BTreeMap<String, LlmUsage>,
+}
+
+impl Usage {
+    /// All tokens of all models.
+    pub fn llm_tokens(&self) -> u64 {
+        self.llm_model.values().map(|model| model.input + model.output).sum()
+    }
+}
+
+/// Cost in cents; the sum is `total_cost`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct Cost {
+    pub llm: f64,
+    pub network: f64,
+    pub platform: f64,
+    pub synthesizer: f64,
+    pub transcriber: f64,
+}
+
+impl Cost {
+    /// The sum, cents.
+    pub fn total(&self) -> f64 {
+        self.llm + self.network + self.platform + self.synthesizer + self.transcriber
+    }
+}

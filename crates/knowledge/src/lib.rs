@@ -1,0 +1,3 @@
+//! Pure search over vectors it is given: semantic routes.
+//!
+//! **Invariant:** no network, no database, no model.

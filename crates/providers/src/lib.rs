@@ -1,0 +1,22 @@
+//! Speech and language vendors behind four small traits: [`Transcriber`], [`Llm`], [`Synthesizer`],
+//! [`Embedder`]; one module a vendor. `local` needs no key. Source: wire-providers.md.
+//!
+//! **Invariant:** decides nothing about a call; a dropped session or stream ends the work here and at
+//! the vendor. Wire names of a vendor stop here.
+
+pub mod embedder;
+mod error;
+pub mod llm;
+pub mod local;
+mod session;
+pub mod synthesizer;
+pub mod transcriber;
+mod vendors;
+
+pub use embedder::Embedder;
+pub use error::{Error, ErrorKind};
+pub use llm::{Ask, AskMessage, AskTool, Called, Delta, Llm};
+pub use session::Session;
+pub use synthesizer::{Speak, Spoken, Synthesizer, SynthesizerSpec};
+pub use transcriber::{Heard, HeardEnd, Hear, Transcriber, TranscriberSpec};
+pub use vendors::{Keys, VendorSettings, Vendors};

@@ -1,0 +1,94 @@
+//! Language models: the trait, and a module a dialect.
+
+use bolo_agent::LlmConfig;
+use futures_util::stream::BoxStream;
+
+use crate::Error;
+
+/// One request to a model.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Ask {
+    /// Model and parameters, as the agent says.
+    pub config: LlmConfig,
+    /// Overrides `config.temperature`.
+    pub temperature: f32,
+    /// In order.
+    pub messages: Vec<AskMessage>,
+    /// Empty = none are sent.
+    pub tools: Vec<AskTool>,
+    /// `tool_choice: none` although tools are sent.
+    pub forbid_tools: bool,
+    /// JSON mode.
+    pub json: bool,
+    /// Steers the vendor's prompt cache; the agent's id.
+    pub cache_key: String,
+}
+
+/// A message, shaped as in chat completions.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AskMessage {
+    /// `system`, `user`, `assistant`, `tool`.
+    pub role: &'static str,
+    /// Text.
+    pub content: Option<String>,
+    /// Calls of an assistant message: (id, name, arguments).
+    pub tool_calls: Vec<(String, String, String)>,
+    /// The call that a tool message answers.
+    pub tool_call_id: Option<String>,
+}
+
+/// A tool offered.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AskTool {
+    /// Its name.
+    pub name: String,
+    /// When to call it.
+    pub description: String,
+    /// JSON Schema.
+    pub parameters: serde_json::Value,
+}
+
+/// What a model streams.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Delta {
+    /// Text to speak.
+    Text(String),
+    /// Thinking aloud; never spoken.
+    Reasoning(String),
+    /// Tool calls, complete, once.
+    Calls(Vec<Called>),
+    /// The end; nothing follows.
+    Done {
+        /// `stop`, `length`, `tool_calls`, `content_filter`; others come as `stop`.
+        finish: &'static str,
+        /// Prompt tokens.
+        input: u64,
+        /// Completion tokens.
+        output: u64,
+        /// Of the prompt, from the vendor's cache.
+        cached: u64,
+        /// The vendor sent no usage: counted as characters / 4.
+        estimated: bool,
+    },
+}
+
+/// A tool call as the model made it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Called {
+    /// The model's id, or `call_<n>`.
+    pub id: String,
+    /// Name of the tool.
+    pub name: String,
+    /// JSON text, unchecked.
+    pub arguments: String,
+}
+
+/// A vendor that answers. Retries nothing by itself: the call decides (R194). Time limits are its own:
+/// 5 s to the first token, 8 s between chunks, 30 s in all.
+pub trait Llm: Send + Sync {
+    /// `openai`, `ollama`, `demo`, …
+    fn name(&self) -> &'static str;
+
+    /// Streams an answer; dropping the stream stops the model. The stream ends after `Done` or an error.
+    fn answer(&self, ask: Ask) -> BoxStream<'static, Result<Delta, Error>>;
+}

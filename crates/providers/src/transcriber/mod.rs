@@ -1,0 +1,72 @@
+//! Speech to text: the trait, and a module a vendor.
+
+use async_trait::async_trait;
+use bolo_audio::Format;
+use bytes::Bytes;
+
+use crate::{Error, Session};
+
+/// What to listen for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TranscriberSpec {
+    /// The vendor's model.
+    pub model: String,
+    /// ISO 639-1 or the vendor's own.
+    pub language: String,
+    /// Silence that ends a turn, ms.
+    pub endpointing_ms: u32,
+    /// Words to expect.
+    pub keywords: Vec<String>,
+    /// What will be sent.
+    pub format: Format,
+}
+
+/// What goes into a transcriber.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Hear {
+    /// Caller audio in the spec's format, 20 ms a frame.
+    Audio(Bytes),
+    /// The call is over: give what is there as final.
+    Finish,
+}
+
+/// What a transcriber tells, in the core's vocabulary (runtime.md §0 `Stt`).
+#[derive(Debug, Clone, PartialEq)]
+pub enum Heard {
+    /// Speech was noticed, before any text.
+    SpeechStarted,
+    /// The open segment so far. Per segment.
+    Interim(String),
+    /// A segment that will not change; the turn goes on.
+    Final(String),
+    /// The turn is over.
+    TurnEnd {
+        /// Text of the last segment not yet told as `Final`; may be empty.
+        text: String,
+        /// Which rule.
+        why: HeardEnd,
+    },
+    /// Speech ended with nothing to add.
+    SpeechEnded,
+    /// Seconds of audio billed, at the end of a session.
+    Billed(f64),
+}
+
+/// Which rule ended a turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum HeardEnd {
+    SpeechFinal,
+    UtteranceEnd,
+    EndOfTurn,
+}
+
+/// A vendor that turns speech into text. Live and continuous: nothing may assume whole utterances.
+#[async_trait]
+pub trait Transcriber: Send + Sync {
+    /// `deepgram`, `local`, …
+    fn name(&self) -> &'static str;
+
+    /// Connects; returns when the connection is usable (wire-providers.md §7.2).
+    async fn open(&self, spec: &TranscriberSpec) -> Result<Session<Hear, Heard>, Error>;
+}

@@ -1,0 +1,189 @@
+//! What every carrier can do.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bolo_execution::{Change, Direction, E164, Hangup};
+use secrecy::SecretString;
+
+use crate::MediaWire;
+
+/// An account at a carrier.
+#[derive(Debug, Clone)]
+pub struct Credentials {
+    /// Twilio: account SID. Plivo: auth id.
+    pub account: String,
+    /// Twilio and Plivo: auth token.
+    pub token: SecretString,
+}
+
+/// One attempt to place a call.
+#[derive(Debug, Clone)]
+pub struct Dial {
+    /// Whom to call.
+    pub to: E164,
+    /// From which of our numbers.
+    pub from: E164,
+    /// Fetched by the carrier when the call is answered.
+    pub answer_url: String,
+    /// Fetched when `answer_url` fails.
+    pub fallback_url: String,
+    /// Told of every step.
+    pub status_url: String,
+    /// How long it may ring.
+    pub ring: Duration,
+    /// The carrier's own cap of the call, so that a lost call can't run for hours.
+    pub limit: Duration,
+}
+
+/// What became of a dial request (wire-telephony.md §6.1).
+#[derive(Debug)]
+pub enum Dialled {
+    /// The carrier took it; its id of the call.
+    Accepted(String),
+    /// Surely not placed.
+    Refused(NotPlaced),
+    /// Nobody knows: it may ring. Look it up with [`Carrier::find_dial`], never repeat it.
+    Unknown(String),
+}
+
+/// A dial that surely does not ring, and why.
+#[derive(Debug)]
+pub enum NotPlaced {
+    /// Try the same attempt again after this long (429, or no byte was written).
+    Later(Duration),
+    /// This number can't be called; `Hangup` tells the client why. No retry.
+    Number(Hangup),
+    /// Our account or configuration is at fault; text names what to mend.
+    Account(String),
+}
+
+/// A call as the carrier sees it.
+#[derive(Debug, Clone)]
+pub struct CallState {
+    /// The carrier's id.
+    pub id: String,
+    /// What it amounts to; `None` while the carrier still has it queued.
+    pub change: Option<Change>,
+    /// Set when the call is over.
+    pub hangup: Option<Hangup>,
+    /// Seconds of the connected call, once over.
+    pub duration_s: Option<u64>,
+}
+
+/// A status callback, translated.
+#[derive(Debug, Clone)]
+pub struct StatusEvent {
+    /// The carrier's id of the call.
+    pub call_id: String,
+    /// Place in the order of firing.
+    pub sequence: u64,
+    /// What it amounts to; `None` = nothing new for us (`initiated`, unknown words).
+    pub change: Option<Change>,
+    /// Set when the call is over.
+    pub hangup: Option<Hangup>,
+    /// Seconds of the connected call, once over.
+    pub duration_s: Option<u64>,
+    /// The raw fields, for the log.
+    pub raw: Vec<(String, String)>,
+}
+
+/// Whom the answer webhook speaks of.
+#[derive(Debug, Clone)]
+pub struct Webhook {
+    /// The carrier's id of the call.
+    pub call_id: String,
+    /// The account at the carrier.
+    pub account: String,
+    /// Caller's number as sent.
+    pub from: String,
+    /// Called number as sent.
+    pub to: String,
+    /// Who called whom.
+    pub direction: Direction,
+}
+
+/// What a carrier's request consists of, for signatures and parsing. `url` is the configured public
+/// base plus path and query exactly as received.
+#[derive(Debug, Clone, Copy)]
+pub struct RequestParts<'a> {
+    /// `GET` or `POST`.
+    pub method: &'a str,
+    /// Public address as the carrier requested it, `https://…` or `wss://…`.
+    pub url: &'a str,
+    /// Header lookup is case-insensitive.
+    pub headers: &'a axum::http::HeaderMap,
+    /// Raw body; empty for GET and upgrades.
+    pub body: &'a [u8],
+}
+
+/// What the carrier shall do with an answered call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Instruction {
+    /// Open a media socket; when it ends, for whatever reason, ask `resume_url`.
+    Stream {
+        /// `wss://…`, no query.
+        socket_url: String,
+        /// Asked when the socket ends.
+        resume_url: String,
+        /// Told of stream errors.
+        status_url: String,
+        /// Sent back in the socket's first message.
+        parameters: Vec<(String, String)>,
+    },
+    /// End the call.
+    HangUp,
+    /// Turn an unanswered inbound call away.
+    Reject,
+    /// Say a line with the carrier's own voice, then hang up: the very last resort.
+    Apologise(String),
+}
+
+/// A request to a carrier failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Bad credentials or a suspended account; text names what to mend.
+    #[error("{0}")]
+    Account(String),
+    /// The carrier does not know this call.
+    #[error("the carrier does not know this call")]
+    NotFound,
+    /// Try again later.
+    #[error("{0}")]
+    Unavailable(String),
+}
+
+/// REST, webhooks and media wire of one carrier with one account's credentials.
+#[async_trait]
+pub trait Carrier: Send + Sync {
+    /// `twilio`, as it stands in paths and in `telephony_data.provider`.
+    fn name(&self) -> &'static str;
+
+    /// Sends the dial request once; no retry inside, whatever happens.
+    async fn dial(&self, dial: &Dial) -> Dialled;
+
+    /// Looks for a dial whose outcome is unknown: a call to and from these numbers made at or after
+    /// `since` (epoch ms) whose id is not in `bound`.
+    async fn find_dial(&self, to: &E164, from: &E164, since: i64, bound: &[String]) -> Result<Option<CallState>, Error>;
+
+    /// Ends a call, ringing or talking. A call that is over already is a success.
+    async fn hang_up(&self, call_id: &str) -> Result<(), Error>;
+
+    /// The carrier's view of a call.
+    async fn fetch(&self, call_id: &str) -> Result<CallState, Error>;
+
+    /// Checks the carrier's signature with this account's token, in constant time.
+    fn verify(&self, request: RequestParts<'_>) -> bool;
+
+    /// Reads an answer, resume or inbound webhook.
+    fn parse_webhook(&self, request: RequestParts<'_>) -> Option<Webhook>;
+
+    /// Reads a status callback.
+    fn parse_status(&self, request: RequestParts<'_>) -> Option<StatusEvent>;
+
+    /// The answer document for an instruction, and its content type.
+    fn render(&self, instruction: &Instruction) -> (String, &'static str);
+
+    /// A codec for one media socket.
+    fn media(&self) -> Box<dyn MediaWire>;
+}

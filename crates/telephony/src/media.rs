@@ -1,0 +1,61 @@
+//! The media socket in our words.
+
+use bolo_audio::Format;
+use bytes::Bytes;
+
+/// What came from the carrier's media socket.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MediaEvent {
+    /// The stream begins. Nothing can be sent before.
+    Start {
+        /// The carrier's id of the call.
+        call_id: String,
+        /// Parameters we gave in the answer document.
+        parameters: Vec<(String, String)>,
+        /// Format of both directions.
+        format: Format,
+    },
+    /// Caller audio.
+    Audio {
+        /// As announced in `Start`; gaps the carrier lost are not filled here.
+        payload: Bytes,
+        /// Since the stream's start, ms; jumps where audio was lost upstream.
+        timestamp_ms: u64,
+    },
+    /// A key was pressed.
+    Dtmf(char),
+    /// Everything before this mark has been played, or was cleared.
+    Mark(String),
+    /// The carrier dropped what it held, on our request.
+    Cleared,
+    /// The carrier ends the stream: the call is over or goes elsewhere.
+    Stop,
+}
+
+/// What we want of the carrier's media socket.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MediaCommand {
+    /// Play this, after all that was sent before; format as in `Start`.
+    Audio(Bytes),
+    /// Echo this name when all before it has been played.
+    Mark(String),
+    /// Drop all that is not yet played.
+    Clear,
+}
+
+/// A message of the carrier makes no sense. The call goes on without it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("unreadable media message: {0}")]
+pub struct MediaError(pub String);
+
+/// Codec of one media socket: text in, text out. Remembers only the stream's id.
+pub trait MediaWire: Send {
+    /// Translates a text frame; `None` = nothing for us (a greeting, an unknown event).
+    fn decode(&mut self, text: &str) -> Result<Option<MediaEvent>, MediaError>;
+
+    /// Translates a command into a text frame; `None` before `Start` and for what this wire can't do.
+    fn encode(&mut self, command: &MediaCommand) -> Option<String>;
+
+    /// The carrier echoes marks.
+    fn marks(&self) -> bool;
+}

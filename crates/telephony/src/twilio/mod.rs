@@ -1,0 +1,1 @@
+//! Twilio. Source: wire-telephony.md §1.
