@@ -1,6 +1,19 @@
-//! Bytes and samples: G.711, resampling, levels and voice activity, mixing, stereo recording.
+//! Bytes and samples: G.711, resampling, voice activity, stereo recording.
 //!
-//! **Invariant:** no sockets, no clock, no crate of ours.
+//! **Invariant:** no sockets, no clock, no crate of ours. Time is counted in samples or given.
 
+mod convert;
+mod error;
 mod format;
+pub mod g711;
+mod recorder;
+mod resampler;
+mod vad;
+mod wav;
+
+pub use convert::{Converter, pcm_bytes, samples};
+pub use error::Error;
 pub use format::Format;
+pub use recorder::{Recorder, Recording};
+pub use resampler::Resampler;
+pub use vad::{Edge, Vad, VadSettings};
