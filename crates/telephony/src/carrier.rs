@@ -164,7 +164,13 @@ pub trait Carrier: Send + Sync {
 
     /// Looks for a dial whose outcome is unknown: a call to and from these numbers made at or after
     /// `since` (epoch ms) whose id is not in `bound`.
-    async fn find_dial(&self, to: &E164, from: &E164, since: i64, bound: &[String]) -> Result<Option<CallState>, Error>;
+    async fn find_dial(
+        &self,
+        to: &E164,
+        from: &E164,
+        since: i64,
+        bound: &[String],
+    ) -> Result<Option<CallState>, Error>;
 
     /// Ends a call, ringing or talking. A call that is over already is a success.
     async fn hang_up(&self, call_id: &str) -> Result<(), Error>;

@@ -3,9 +3,12 @@
 use std::{collections::HashMap, sync::Arc};
 
 use bolo_execution::{E164, ExecutionId};
-use secrecy::SecretString;
+use hmac::{Hmac, KeyInit, Mac};
+use secrecy::{ExposeSecret, SecretString};
+use sha2::Sha256;
+use subtle::ConstantTimeEq;
 
-use crate::{Carrier, Credentials, Error};
+use crate::{Carrier, Credentials, Error, twilio::Twilio};
 
 /// `telephony.<carrier>` of the server's configuration.
 #[derive(Debug, Clone, Default)]
@@ -37,14 +40,67 @@ pub struct Carriers {
 impl Carriers {
     /// `settings` by carrier name.
     pub fn new(settings: HashMap<String, CarrierSettings>, http: reqwest::Client) -> Self {
-        Self { settings: Arc::new(settings), http }
+        Self {
+            settings: Arc::new(settings),
+            http,
+        }
     }
 
     /// The carrier `name` with the account's own keys (`TWILIO_ACCOUNT_SID`, `TWILIO_AUTH_TOKEN`,
     /// `TWILIO_PHONE_NUMBER` among `secrets`), else the server's. `Error::Account` names what is missing.
-    pub fn for_account(&self, name: &str, secrets: &HashMap<String, SecretString>) -> Result<CarrierAccount, Error> {
-        let _ = (name, secrets, &self.settings, &self.http);
-        Err(Error::Account("not written yet".into()))
+    ///
+    /// The server's phone number goes with the server's keys only: an account's own keys can't call from it.
+    pub fn for_account(
+        &self,
+        name: &str,
+        secrets: &HashMap<String, SecretString>,
+    ) -> Result<CarrierAccount, Error> {
+        if name != "twilio" {
+            return Err(Error::Account(format!(
+                "{name:?} is no carrier we can call with; use \"twilio\""
+            )));
+        }
+        let settings = self.settings.get(name);
+        let secret = |key: &str| {
+            secrets
+                .get(key)
+                .filter(|value| !value.expose_secret().is_empty())
+        };
+        let missing = |what: &str| {
+            Error::Account(format!(
+                "{name}: no {what} (set it or add it with POST /providers)"
+            ))
+        };
+        let (credentials, phone_number) =
+            match (secret("TWILIO_ACCOUNT_SID"), secret("TWILIO_AUTH_TOKEN")) {
+                (Some(account), Some(token)) => {
+                    let number = secret("TWILIO_PHONE_NUMBER")
+                        .map(|number| number.expose_secret().trim().parse());
+                    let number = number
+                        .transpose()
+                        .map_err(|error| Error::Account(format!("TWILIO_PHONE_NUMBER {error}")))?;
+                    let credentials = Credentials {
+                        account: account.expose_secret().trim().to_owned(),
+                        token: token.clone(),
+                    };
+                    (credentials, number)
+                }
+                (Some(_), None) => return Err(missing("TWILIO_AUTH_TOKEN")),
+                (None, Some(_)) => return Err(missing("TWILIO_ACCOUNT_SID")),
+                (None, None) => {
+                    let settings = settings.ok_or_else(|| missing("TWILIO_ACCOUNT_SID"))?;
+                    let credentials = settings.credentials.clone();
+                    (
+                        credentials.ok_or_else(|| missing("TWILIO_ACCOUNT_SID"))?,
+                        settings.phone_number.clone(),
+                    )
+                }
+            };
+        let base_url = settings.and_then(|settings| settings.base_url.as_deref());
+        Ok(CarrierAccount {
+            carrier: Arc::new(Twilio::new(credentials, base_url, self.http.clone())?),
+            phone_number,
+        })
     }
 }
 
@@ -84,14 +140,181 @@ impl Callbacks {
     }
 
     /// Full address; `https` becomes `wss` (`http`: `ws`) for `Media`.
-    pub fn url(&self, kind: CallbackKind, carrier: &str, execution: ExecutionId, attempt: i64) -> String {
-        let _ = (kind, carrier, execution, attempt, &self.key);
-        String::new()
+    pub fn url(
+        &self,
+        kind: CallbackKind,
+        carrier: &str,
+        execution: ExecutionId,
+        attempt: i64,
+    ) -> String {
+        let mac = self.mac(carrier, execution, attempt);
+        let base = &self.public_url;
+        let word = match kind {
+            CallbackKind::Answer => "answer",
+            CallbackKind::Status => "status",
+            CallbackKind::Resume => "resume",
+            CallbackKind::Stream => "stream",
+            CallbackKind::Media => {
+                // `https://…` → `wss://…`
+                let base = match base.strip_prefix("http") {
+                    Some(rest) => format!("ws{rest}"),
+                    None => base.clone(),
+                };
+                return format!("{base}/media/{carrier}/{execution}/{attempt}/{mac}");
+            }
+        };
+        format!("{base}/telephony/{carrier}/{word}/{execution}/{attempt}/{mac}")
     }
 
     /// Whether the mac in a path is ours, in constant time.
     pub fn check(&self, carrier: &str, execution: ExecutionId, attempt: i64, mac: &str) -> bool {
-        let _ = (carrier, execution, attempt, mac);
-        false
+        self.mac(carrier, execution, attempt)
+            .as_bytes()
+            .ct_eq(mac.as_bytes())
+            .into()
+    }
+
+    /// First 16 hex digits of HMAC-SHA256 over `carrier/execution/attempt`.
+    fn mac(&self, carrier: &str, execution: ExecutionId, attempt: i64) -> String {
+        // HMAC takes a key of any length.
+        let Ok(mut mac) =
+            <Hmac<Sha256> as KeyInit>::new_from_slice(self.key.expose_secret().as_bytes())
+        else {
+            return String::new();
+        };
+        mac.update(format!("{carrier}/{execution}/{attempt}").as_bytes());
+        let sum = mac.finalize().into_bytes();
+        sum.iter()
+            .take(8)
+            .map(|byte| format!("{byte:02x}"))
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+    use super::*;
+
+    fn callbacks() -> Callbacks {
+        Callbacks::new("https://h.example".into(), SecretString::from("key"))
+    }
+
+    fn id() -> ExecutionId {
+        "0197a1b2-0000-7000-8000-000000000001".parse().unwrap()
+    }
+
+    #[test]
+    fn addresses_name_call_attempt_and_mac() {
+        let mac = "e7491b36c66914ca";
+        assert_eq!(
+            callbacks().url(CallbackKind::Answer, "twilio", id(), 2),
+            format!("https://h.example/telephony/twilio/answer/{}/2/{mac}", id())
+        );
+        assert_eq!(
+            callbacks().url(CallbackKind::Media, "twilio", id(), 2),
+            format!("wss://h.example/media/twilio/{}/2/{mac}", id())
+        );
+        let plain = Callbacks::new("http://127.0.0.1:8080".into(), SecretString::from("key"));
+        assert!(
+            plain
+                .url(CallbackKind::Media, "twilio", id(), 2)
+                .starts_with("ws://127.0.0.1:8080/media/")
+        );
+        assert!(callbacks().check("twilio", id(), 2, mac));
+    }
+
+    #[test]
+    fn a_mac_fits_one_call_one_attempt_one_key() {
+        let url = callbacks().url(CallbackKind::Status, "twilio", id(), 1);
+        let mac = url.rsplit('/').next().unwrap();
+        assert_eq!(mac.len(), 16);
+        assert!(callbacks().check("twilio", id(), 1, mac));
+        assert!(!callbacks().check("twilio", id(), 2, mac));
+        assert!(!callbacks().check("plivo", id(), 1, mac));
+        assert!(!callbacks().check("twilio", ExecutionId::new(), 1, mac));
+        assert!(!callbacks().check("twilio", id(), 1, &mac[..15]));
+        assert!(!callbacks().check("twilio", id(), 1, ""));
+        let other = Callbacks::new("https://h.example".into(), SecretString::from("other"));
+        assert!(!other.check("twilio", id(), 1, mac));
+    }
+
+    fn carriers(credentials: Option<Credentials>) -> Carriers {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let settings = CarrierSettings {
+            base_url: None,
+            credentials,
+            phone_number: "+14155550100".parse().ok(),
+        };
+        Carriers::new(
+            HashMap::from([("twilio".into(), settings)]),
+            reqwest::Client::new(),
+        )
+    }
+
+    fn secrets(entries: &[(&str, &str)]) -> HashMap<String, SecretString> {
+        entries
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), SecretString::from(*value)))
+            .collect()
+    }
+
+    fn refused(carriers: &Carriers, name: &str, entries: &[(&str, &str)]) -> String {
+        carriers
+            .for_account(name, &secrets(entries))
+            .err()
+            .unwrap()
+            .to_string()
+    }
+
+    #[test]
+    fn an_accounts_own_keys_come_before_the_servers() {
+        let server = Credentials {
+            account: "ACserver".into(),
+            token: SecretString::from("t"),
+        };
+        let carriers = carriers(Some(server));
+        let found = carriers.for_account("twilio", &HashMap::new()).unwrap();
+        assert_eq!(found.phone_number, "+14155550100".parse().ok());
+        let own = [("TWILIO_ACCOUNT_SID", "ACown"), ("TWILIO_AUTH_TOKEN", "t")];
+        assert_eq!(
+            carriers
+                .for_account("twilio", &secrets(&own))
+                .unwrap()
+                .phone_number,
+            None
+        );
+        let numbered = [own[0], own[1], ("TWILIO_PHONE_NUMBER", "+14155550199")];
+        let found = carriers.for_account("twilio", &secrets(&numbered)).unwrap();
+        assert_eq!(found.phone_number, "+14155550199".parse().ok());
+        assert_eq!(found.carrier.name(), "twilio");
+    }
+
+    #[test]
+    fn what_is_missing_is_named() {
+        let carriers = carriers(None);
+        assert!(refused(&carriers, "twilio", &[]).contains("TWILIO_ACCOUNT_SID"));
+        assert!(
+            refused(&carriers, "twilio", &[("TWILIO_ACCOUNT_SID", "AC1")])
+                .contains("TWILIO_AUTH_TOKEN")
+        );
+        assert!(
+            refused(&carriers, "twilio", &[("TWILIO_AUTH_TOKEN", "t")])
+                .contains("TWILIO_ACCOUNT_SID")
+        );
+        assert!(refused(&carriers, "pigeon", &[]).contains("pigeon"));
+        let own = [
+            ("TWILIO_ACCOUNT_SID", "AC1"),
+            ("TWILIO_AUTH_TOKEN", "secret"),
+        ];
+        let bad_number = [own[0], own[1], ("TWILIO_PHONE_NUMBER", "555")];
+        assert!(refused(&carriers, "twilio", &bad_number).contains("TWILIO_PHONE_NUMBER"));
+        let bad_account = [("TWILIO_ACCOUNT_SID", "AC1/../x"), own[1]];
+        let text = refused(&carriers, "twilio", &bad_account);
+        assert!(
+            text.contains("TWILIO_ACCOUNT_SID") && !text.contains("secret"),
+            "{text}"
+        );
     }
 }

@@ -10,7 +10,8 @@ mod media;
 pub mod twilio;
 
 pub use carrier::{
-    CallState, Carrier, Credentials, Dial, Dialled, Error, Instruction, NotPlaced, RequestParts, StatusEvent, Webhook,
+    CallState, Carrier, Credentials, Dial, Dialled, Error, Instruction, NotPlaced, RequestParts,
+    StatusEvent, Webhook,
 };
 pub use carriers::{CallbackKind, Callbacks, CarrierAccount, CarrierSettings, Carriers};
 pub use media::{MediaCommand, MediaError, MediaEvent, MediaWire};

@@ -1,0 +1,310 @@
+//! Twilio Media Streams: the JSON messages of a call's WebSocket, both ways. Source: wire-telephony.md §1.9.
+//!
+//! Fifty messages a second and call come in, so a message is read once into borrowed fields, and what
+//! goes out is a prefix made once a stream, base64, and a suffix.
+
+use std::borrow::Cow;
+
+use base64::{
+    Engine, alphabet,
+    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
+};
+use bolo_audio::Format;
+use serde::{Deserialize, Deserializer, de};
+use serde_json::{Map, Value};
+
+use crate::{MediaCommand, MediaError, MediaEvent, MediaWire};
+
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
+/// Codec of one stream. Remembers its id, which every message we send must carry.
+#[derive(Default)]
+pub(super) struct Wire {
+    stream: Option<Stream>,
+}
+
+struct Stream {
+    id: String,
+    /// `{"event":"media","streamSid":"MZ…","media":{"payload":"`
+    audio: String,
+    /// `{"event":"mark","streamSid":"MZ…","mark":{"name":`
+    mark: String,
+    clear: String,
+}
+
+/// A message of any kind: one flat struct, because a tagged enum would buffer and copy each payload.
+#[derive(Deserialize)]
+struct Message<'a> {
+    #[serde(borrow)]
+    event: Text<'a>,
+    #[serde(borrow, default, rename = "streamSid")]
+    stream_sid: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    media: Option<Media<'a>>,
+    #[serde(borrow, default)]
+    start: Option<Start<'a>>,
+    #[serde(borrow, default)]
+    mark: Option<Mark<'a>>,
+    #[serde(borrow, default)]
+    dtmf: Option<Dtmf<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Media<'a> {
+    #[serde(borrow, default)]
+    track: Option<Text<'a>>,
+    /// Since the stream's start, ms; on the wire a decimal string.
+    #[serde(default)]
+    timestamp: Number,
+    /// Base64 of mu-law, 8 kHz, without a header.
+    #[serde(borrow)]
+    payload: Text<'a>,
+}
+
+#[derive(Deserialize)]
+struct Start<'a> {
+    #[serde(borrow, default, rename = "streamSid")]
+    stream_sid: Option<Text<'a>>,
+    #[serde(borrow, rename = "callSid")]
+    call_sid: Text<'a>,
+    #[serde(borrow, default, rename = "mediaFormat")]
+    media_format: Option<MediaFormat<'a>>,
+    #[serde(default, rename = "customParameters")]
+    parameters: Option<Map<String, Value>>,
+}
+
+#[derive(Deserialize)]
+struct MediaFormat<'a> {
+    #[serde(borrow)]
+    encoding: Text<'a>,
+    #[serde(rename = "sampleRate")]
+    sample_rate: Number,
+}
+
+#[derive(Deserialize)]
+struct Mark<'a> {
+    #[serde(borrow)]
+    name: Text<'a>,
+}
+
+#[derive(Deserialize)]
+struct Dtmf<'a> {
+    #[serde(borrow)]
+    digit: Text<'a>,
+}
+
+/// For telling an event that we don't know from one that is broken.
+#[derive(Deserialize)]
+struct Named<'a> {
+    #[serde(borrow)]
+    event: Text<'a>,
+}
+
+impl MediaWire for Wire {
+    fn decode(&mut self, text: &str) -> Result<Option<MediaEvent>, MediaError> {
+        let message: Message<'_> = match serde_json::from_str(text) {
+            Ok(message) => message,
+            Err(error) => {
+                return match serde_json::from_str::<Named<'_>>(text) {
+                    Ok(named) if !is_known(&named.event.0) => Ok(None),
+                    _ => Err(MediaError(error.to_string())),
+                };
+            }
+        };
+        let event: &str = &message.event.0;
+        if event == "start" {
+            return self.start(message).map(Some);
+        }
+        if !is_known(event) || event == "connected" {
+            return Ok(None);
+        }
+        let Some(stream) = &self.stream else {
+            return Err(MediaError(format!("{event} before start")));
+        };
+        if message
+            .stream_sid
+            .as_ref()
+            .is_some_and(|sid| sid.0 != stream.id)
+        {
+            return Err(MediaError(format!("{event} of another stream")));
+        }
+        match event {
+            "media" => audio(message.media),
+            "mark" => {
+                let mark = message.mark.ok_or_else(|| missing("mark"))?;
+                Ok(Some(MediaEvent::Mark(mark.name.0.into_owned())))
+            }
+            "dtmf" => {
+                let digit = message.dtmf.and_then(|dtmf| dtmf.digit.0.chars().next());
+                Ok(Some(MediaEvent::Dtmf(
+                    digit.ok_or_else(|| missing("dtmf.digit"))?,
+                )))
+            }
+            _ => Ok(Some(MediaEvent::Stop)),
+        }
+    }
+
+    fn encode(&mut self, command: &MediaCommand) -> Option<String> {
+        let stream = self.stream.as_ref()?;
+        match command {
+            // An empty payload is a warning at Twilio.
+            MediaCommand::Audio(audio) if audio.is_empty() => None,
+            MediaCommand::Audio(audio) => {
+                let mut text =
+                    String::with_capacity(stream.audio.len() + audio.len().div_ceil(3) * 4 + 3);
+                text.push_str(&stream.audio);
+                BASE64.encode_string(audio, &mut text);
+                text.push_str("\"}}");
+                Some(text)
+            }
+            MediaCommand::Mark(name) => Some(format!("{}{}}}}}", stream.mark, quoted(name))),
+            MediaCommand::Clear => Some(stream.clear.clone()),
+        }
+    }
+
+    fn marks(&self) -> bool {
+        true
+    }
+}
+
+impl Wire {
+    fn start(&mut self, message: Message<'_>) -> Result<MediaEvent, MediaError> {
+        let start = message.start.ok_or_else(|| missing("start"))?;
+        let id = start
+            .stream_sid
+            .or(message.stream_sid)
+            .ok_or_else(|| missing("streamSid"))?;
+        if let Some(format) = start.media_format
+            && !(format.encoding.0 == "audio/x-mulaw" && format.sample_rate.0 == 8000)
+        {
+            let (encoding, rate) = (format.encoding.0, format.sample_rate.0);
+            return Err(MediaError(format!(
+                "start.mediaFormat is {encoding} at {rate} Hz, not audio/x-mulaw at 8000 Hz"
+            )));
+        }
+        self.stream = Some(Stream::new(id.0.into_owned()));
+        let text = |value: Value| match value {
+            Value::String(text) => text,
+            other => other.to_string(),
+        };
+        Ok(MediaEvent::Start {
+            call_id: start.call_sid.0.into_owned(),
+            parameters: start
+                .parameters
+                .unwrap_or_default()
+                .into_iter()
+                .map(|(name, value)| (name, text(value)))
+                .collect(),
+            format: Format::Mulaw8k,
+        })
+    }
+}
+
+impl Stream {
+    fn new(id: String) -> Self {
+        let sid = quoted(&id);
+        Self {
+            audio: format!(r#"{{"event":"media","streamSid":{sid},"media":{{"payload":""#),
+            mark: format!(r#"{{"event":"mark","streamSid":{sid},"mark":{{"name":"#),
+            clear: format!(r#"{{"event":"clear","streamSid":{sid}}}"#),
+            id,
+        }
+    }
+}
+
+fn audio(media: Option<Media<'_>>) -> Result<Option<MediaEvent>, MediaError> {
+    let media = media.ok_or_else(|| missing("media"))?;
+    if media
+        .track
+        .is_some_and(|track| !track.0.starts_with("inbound"))
+    {
+        return Ok(None);
+    }
+    let payload = BASE64
+        .decode(media.payload.0.as_bytes())
+        .map_err(|error| MediaError(format!("media.payload is no base64: {error}")))?;
+    if payload.is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(MediaEvent::Audio {
+        payload: payload.into(),
+        timestamp_ms: media.timestamp.0,
+    }))
+}
+
+fn is_known(event: &str) -> bool {
+    matches!(
+        event,
+        "connected" | "start" | "media" | "dtmf" | "mark" | "stop"
+    )
+}
+
+fn missing(field: &str) -> MediaError {
+    MediaError(format!("{field} is missing"))
+}
+
+fn quoted(text: &str) -> String {
+    Value::from(text).to_string()
+}
+
+/// A string, borrowed where it holds no escapes; `Option<Cow>` would always copy.
+struct Text<'a>(Cow<'a, str>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+        impl<'de> de::Visitor<'de> for Visitor {
+            type Value = Text<'de>;
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a string")
+            }
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Text<'de>, E> {
+                Ok(Text(Cow::Borrowed(text)))
+            }
+            fn visit_str<E>(self, text: &str) -> Result<Text<'de>, E> {
+                Ok(Text(Cow::Owned(text.to_owned())))
+            }
+        }
+        deserializer.deserialize_str(Visitor)
+    }
+}
+
+/// A count, sent as a number or as a decimal string.
+#[derive(Default)]
+struct Number(u64);
+
+impl<'de> Deserialize<'de> for Number {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+        impl de::Visitor<'_> for Visitor {
+            type Value = Number;
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a number or a decimal string")
+            }
+            fn visit_u64<E>(self, number: u64) -> Result<Number, E> {
+                Ok(Number(number))
+            }
+            fn visit_i64<E>(self, number: i64) -> Result<Number, E> {
+                Ok(Number(number.max(0).unsigned_abs()))
+            }
+            fn visit_f64<E>(self, number: f64) -> Result<Number, E> {
+                // Saturates; a timestamp is far below 2^53.
+                Ok(Number(number as u64))
+            }
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Number, E> {
+                text.trim()
+                    .parse()
+                    .map(Number)
+                    .map_err(|_| E::invalid_value(de::Unexpected::Str(text), &self))
+            }
+        }
+        deserializer.deserialize_any(Visitor)
+    }
+}
+
+#[cfg(test)]
+#[path = "media_tests.rs"]
+mod tests;

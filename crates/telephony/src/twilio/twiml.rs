@@ -1,0 +1,127 @@
+//! Answer documents. Source: wire-telephony.md §1.6; attributes stand in the order of Twilio's own SDKs.
+
+use std::fmt::Write;
+
+use super::FETCH_RULES;
+use crate::Instruction;
+
+/// The document for an instruction, UTF-8, far below Twilio's 64 KB.
+pub(super) fn render(instruction: &Instruction) -> String {
+    let mut xml = String::from(r#"<?xml version="1.0" encoding="UTF-8"?><Response>"#);
+    match instruction {
+        Instruction::Stream {
+            socket_url,
+            resume_url,
+            status_url,
+            parameters,
+        } => {
+            xml.push_str("<Connect><Stream");
+            if !status_url.is_empty() {
+                attribute(&mut xml, "statusCallback", status_url);
+                attribute(&mut xml, "statusCallbackMethod", "POST");
+            }
+            attribute(&mut xml, "url", socket_url);
+            if parameters.is_empty() {
+                xml.push_str(" />");
+            } else {
+                xml.push('>');
+                for (name, value) in parameters {
+                    xml.push_str("<Parameter");
+                    attribute(&mut xml, "name", name);
+                    attribute(&mut xml, "value", value);
+                    xml.push_str(" />");
+                }
+                xml.push_str("</Stream>");
+            }
+            // Runs when the socket ends, whatever the cause: the one hook that survives our process.
+            xml.push_str(r#"</Connect><Redirect method="POST">"#);
+            escape(&mut xml, resume_url);
+            escape(&mut xml, FETCH_RULES);
+            xml.push_str("</Redirect>");
+        }
+        Instruction::HangUp => xml.push_str("<Hangup />"),
+        Instruction::Reject => xml.push_str("<Reject />"),
+        Instruction::Apologise(text) => {
+            xml.push_str("<Say>");
+            escape(&mut xml, text);
+            xml.push_str("</Say><Hangup />");
+        }
+    }
+    xml.push_str("</Response>");
+    xml
+}
+
+fn attribute(xml: &mut String, name: &str, value: &str) {
+    xml.push(' ');
+    xml.push_str(name);
+    xml.push_str("=\"");
+    escape(xml, value);
+    xml.push('"');
+}
+
+/// Fit for text and attributes alike. Characters that XML 1.0 can't hold are left out: one of them would
+/// make Twilio refuse the document and drop the call.
+fn escape(xml: &mut String, text: &str) {
+    for character in text.chars() {
+        match character {
+            '&' => xml.push_str("&amp;"),
+            '<' => xml.push_str("&lt;"),
+            '>' => xml.push_str("&gt;"),
+            '"' => xml.push_str("&quot;"),
+            '\'' => xml.push_str("&apos;"),
+            '\t' | '\n' | '\r' => {
+                // Writing to a String can't fail.
+                let _ = write!(xml, "&#{};", character as u32);
+            }
+            '\0'..='\u{1f}' | '\u{fffe}' | '\u{ffff}' => {}
+            other => xml.push(other),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_comes_back_to_us_when_its_socket_ends() {
+        let xml = render(&Instruction::Stream {
+            socket_url: "wss://h.example/media/twilio/7f1c/1/ab".into(),
+            resume_url: "https://h.example/telephony/twilio/resume/7f1c/1/ab?n=1&k=2".into(),
+            status_url: "https://h.example/telephony/twilio/stream/7f1c/1/ab".into(),
+            parameters: vec![("eid".into(), "7f\"1c<'>\u{0}\n".into())],
+        });
+        assert_eq!(
+            xml,
+            concat!(
+                r#"<?xml version="1.0" encoding="UTF-8"?><Response><Connect>"#,
+                r#"<Stream statusCallback="https://h.example/telephony/twilio/stream/7f1c/1/ab" "#,
+                r#"statusCallbackMethod="POST" url="wss://h.example/media/twilio/7f1c/1/ab">"#,
+                r#"<Parameter name="eid" value="7f&quot;1c&lt;&apos;&gt;&#10;" /></Stream></Connect>"#,
+                r#"<Redirect method="POST">https://h.example/telephony/twilio/resume/7f1c/1/ab?n=1&amp;k=2"#,
+                r#"#rc=2&amp;rp=ct,rt,5xx&amp;ct=2000&amp;rt=4000</Redirect></Response>"#,
+            )
+        );
+    }
+
+    #[test]
+    fn the_short_documents() {
+        let body = |instruction: Instruction| {
+            let xml = render(&instruction);
+            xml.strip_prefix(r#"<?xml version="1.0" encoding="UTF-8"?>"#)
+                .map(str::to_owned)
+        };
+        assert_eq!(
+            body(Instruction::HangUp).as_deref(),
+            Some("<Response><Hangup /></Response>")
+        );
+        assert_eq!(
+            body(Instruction::Reject).as_deref(),
+            Some("<Response><Reject /></Response>")
+        );
+        assert_eq!(
+            body(Instruction::Apologise("We're sorry & out".into())).as_deref(),
+            Some("<Response><Say>We&apos;re sorry &amp; out</Say><Hangup /></Response>")
+        );
+    }
+}
