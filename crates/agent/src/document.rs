@@ -2,7 +2,10 @@
 
 use serde_json::Value;
 
-use crate::{ConversationTask, Fault, Faults};
+use crate::{
+    ConversationTask, Fault, Faults,
+    place::{FaultList, Place},
+};
 
 /// A document that was checked; runs as it stands.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,17 +37,208 @@ pub struct Guardrails {
     pub end_hour: u8,
 }
 
+/// Statuses that `webhook_statuses` may name: all there are.
+pub const WEBHOOK_STATUSES: [&str; 16] = [
+    "prepared",
+    "scheduled",
+    "queued",
+    "rescheduled",
+    "initiated",
+    "ringing",
+    "in-progress",
+    "call-disconnected",
+    "completed",
+    "busy",
+    "no-answer",
+    "balance-low",
+    "canceled",
+    "failed",
+    "stopped",
+    "error",
+];
+
+const CARRIERS: [&str; 1] = ["twilio"];
+/// Not a carrier: whatever the server is set up with.
+const ANY_CARRIER: &str = "default";
+const CARRIERS_TO_COME: [&str; 6] = [
+    "plivo",
+    "exotel",
+    "vobiz",
+    "sip-trunk",
+    "freeswitch",
+    "database",
+];
+
 impl Agent {
     /// Reads a body `{agent_config, agent_prompts}` of API v1 or v2. The caller keeps `body`: it is
     /// stored and returned verbatim. Faults name paths from the body's root without `agent_config.`
-    /// for tasks (`tasks[0].tools_config.…`), all at once.
+    /// (`tasks[0].tools_config.…`, `agent_name`, `agent_prompts.task_1.system_prompt`), all at once.
     pub fn parse(body: &Value) -> Result<Self, Faults> {
-        let _ = body;
-        Err(Faults(vec![Fault { path: String::new(), message: "not written yet".into() }]))
+        let faults = FaultList::default();
+        let agent = Self::read(body, &faults);
+        let faults = faults.into_inner();
+        match agent {
+            Some(agent) if faults.is_empty() => Ok(agent),
+            _ => Err(Faults(faults)),
+        }
+    }
+
+    fn read(body: &Value, faults: &FaultList) -> Option<Self> {
+        let body = Place::new("", Some(body), faults);
+        body.object()?;
+        let config = body.at("agent_config").required();
+        let prompts = body.at("agent_prompts").required();
+        if let Some(prompts) = &prompts {
+            prompts.object();
+        }
+        let config = config?;
+        config.object()?;
+        // Without prompts there is one fault already; a second one for the missing task tells nothing new.
+        Self::read_config(&config.as_root(), prompts.as_ref())
+    }
+
+    fn read_config(config: &Place<'_>, prompts: Option<&Place<'_>>) -> Option<Self> {
+        let name = config.at("agent_name").required_text().map(str::to_owned);
+        let welcome = config
+            .at("agent_welcome_message")
+            .some_text()
+            .map(str::to_owned);
+        let webhook_url = config.at("webhook_url").url();
+        let webhook_statuses = webhook_statuses(&config.at("webhook_statuses"));
+        let agent_type = config
+            .at("agent_type")
+            .some_text()
+            .unwrap_or("other")
+            .to_owned();
+        let guardrails = Guardrails::read(&config.at("calling_guardrails"));
+        let ingest = config.at("ingest_source_config");
+        if ingest.is_filled() {
+            ingest.unsupported("looking callers up");
+        }
+        let telephony_provider = carrier(&config.at("telephony_provider"));
+        let conversation = conversation(&config.at("tasks"), prompts)?;
+        let of_task =
+            Some(conversation.input_provider.clone()).filter(|provider| provider != ANY_CARRIER);
+        Some(Self {
+            name: name?,
+            welcome,
+            webhook_url,
+            webhook_statuses,
+            agent_type,
+            guardrails,
+            telephony_provider: telephony_provider
+                .filter(|name| name != ANY_CARRIER)
+                .or(of_task),
+            conversation,
+        })
     }
 
     /// What will work but surely not as meant (R152 and the like), for the log at save.
     pub fn warnings(&self) -> Vec<Fault> {
-        Vec::new()
+        let config = &self.conversation.config;
+        let silence = config.hangup_after_silence_ms;
+        let warn = |key: &str, message: String| Fault {
+            path: format!("task_config.{key}"),
+            message,
+        };
+        let mut warnings = Vec::new();
+        if config.check_if_user_online && silence > 0 && config.trigger_user_online_ms >= silence {
+            let message = format!(
+                "never fires: the call ends after {} s of silence",
+                silence as f64 / 1000.0
+            );
+            warnings.push(warn("trigger_user_online_message_after", message));
+        }
+        if silence >= config.call_terminate_ms {
+            warnings.push(warn(
+                "hangup_after_silence",
+                "never fires: call_terminate comes first".to_owned(),
+            ));
+        }
+        if config.hangup_after_llm_call && config.call_cancellation_prompt.is_none() {
+            let message = "has no effect without call_cancellation_prompt".to_owned();
+            warnings.push(warn("hangup_after_LLMCall", message));
+        }
+        warnings
     }
+}
+
+impl Guardrails {
+    fn read(place: &Place<'_>) -> Option<Self> {
+        place.object()?;
+        let hour = |key| {
+            place
+                .at(key)
+                .required()
+                .and_then(|hour| hour.whole(0..=23))
+                .map(|hour| hour as u8)
+        };
+        let (start, end) = (hour("call_start_hour"), hour("call_end_hour"));
+        let (start_hour, end_hour) = (start?, end?);
+        if end_hour < start_hour {
+            place.at("call_end_hour").fault(format_args!(
+                "must not be before call_start_hour, {start_hour}"
+            ));
+        }
+        Some(Self {
+            start_hour,
+            end_hour,
+        })
+    }
+}
+
+fn webhook_statuses(place: &Place<'_>) -> Option<Vec<String>> {
+    let items = place.items()?;
+    Some(
+        items
+            .iter()
+            .filter_map(|item| item.word(&WEBHOOK_STATUSES))
+            .map(str::to_owned)
+            .collect(),
+    )
+}
+
+/// A carrier that runs, or `default`.
+pub(crate) fn carrier(place: &Place<'_>) -> Option<String> {
+    let runs = [&CARRIERS[..], &[ANY_CARRIER]].concat();
+    place
+        .choice("carrier", &runs, &CARRIERS_TO_COME)
+        .map(str::to_owned)
+}
+
+/// The one conversation among the tasks; every other task is refused, none is passed over.
+fn conversation(tasks: &Place<'_>, prompts: Option<&Place<'_>>) -> Option<ConversationTask> {
+    let items = tasks.clone().required()?.items()?;
+    let mut found = None;
+    let mut count = 0;
+    for (index, task) in items.iter().enumerate() {
+        if !is_conversation(task) {
+            continue;
+        }
+        count += 1;
+        if count == 1 {
+            let prompt = prompts.map(|prompts| {
+                prompts
+                    .at(&format!("task_{}", index + 1))
+                    .at("system_prompt")
+            });
+            found = ConversationTask::read(task, prompt.as_ref());
+        } else {
+            task.unsupported("a second conversation task");
+        }
+    }
+    if count == 0 {
+        tasks.fault("must hold a task of type conversation");
+    }
+    found
+}
+
+fn is_conversation(task: &Place<'_>) -> bool {
+    let to_come = ["extraction", "summarization", "webhook", "notification"];
+    let kind = task.at("task_type");
+    task.object().is_some()
+        && (!kind.is_present()
+            || kind
+                .choice("task type", &["conversation"], &to_come)
+                .is_some())
 }

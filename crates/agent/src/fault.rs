@@ -1,15 +1,15 @@
 //! What is wrong with a document.
 
-/// One fault, at its place: `agent_config.tasks[0].tools_config.synthesizer.provider`.
+/// One fault, at its place: `tasks[0].tools_config.synthesizer.provider`.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Fault {
-    /// Path into the submitted document.
+    /// Path into the submitted document, without a leading `agent_config.`.
     pub path: String,
     /// What is wrong and what would be right.
     pub message: String,
 }
 
-/// Every fault of a document, in document order; never empty.
+/// Every fault of a document, in the order in which the schema names the fields; never empty.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct Faults(pub Vec<Fault>);
 
@@ -19,7 +19,10 @@ impl std::fmt::Display for Faults {
             if index > 0 {
                 f.write_str("; ")?;
             }
-            write!(f, "{}: {}", fault.path, fault.message)?;
+            if !fault.path.is_empty() {
+                write!(f, "{}: ", fault.path)?;
+            }
+            f.write_str(&fault.message)?;
         }
         Ok(())
     }

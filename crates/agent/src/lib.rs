@@ -8,12 +8,14 @@ mod document;
 mod fault;
 mod llm;
 mod patch;
+mod place;
 mod speech;
 mod task;
+mod task_config;
 mod text;
 mod variables;
 
-pub use document::{Agent, Guardrails};
+pub use document::{Agent, Guardrails, WEBHOOK_STATUSES};
 pub use fault::{Fault, Faults};
 pub use llm::{LlmAgent, LlmConfig, Route, Routes};
 pub use patch::patch;
@@ -21,3 +23,6 @@ pub use speech::{Synthesizer, SynthesizerVendor, Transcriber, TranscriberVendor}
 pub use task::{ConversationTask, EndCallTool, TaskConfig};
 pub use text::LocalText;
 pub use variables::{Variables, fill};
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,7 @@
 //! The language model of an agent, and its semantic routes. Source: agent-config.md §3.
 
+use crate::place::Place;
+
 /// `tools_config.llm_agent` of a simple agent.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LlmAgent {
@@ -14,7 +16,8 @@ pub struct LlmAgent {
 pub struct LlmConfig {
     /// `openai`, `custom`, `ollama`, … or ours: `demo`.
     pub provider: String,
-    /// Model name without a vendor prefix (`azure/gpt-4.1-mini` → `gpt-4.1-mini`); default `gpt-4.1-mini`.
+    /// Model name without a vendor prefix (`azure/gpt-4.1-mini` → `gpt-4.1-mini`); default
+    /// `gpt-4.1-mini`; the demo's is `demo`.
     pub model: String,
     /// Upper bound of an answer; default 100.
     pub max_tokens: u32,
@@ -63,7 +66,256 @@ pub struct Route {
 impl Route {
     /// The answer to the utterance with this index.
     pub fn response(&self, utterance: usize) -> &str {
-        let index = if self.responses.len() == 1 { 0 } else { utterance };
-        self.responses.get(index).map(String::as_str).unwrap_or_default()
+        let index = if self.responses.len() == 1 {
+            0
+        } else {
+            utterance
+        };
+        self.responses
+            .get(index)
+            .map(String::as_str)
+            .unwrap_or_default()
+    }
+}
+
+/// Speak chat completions at an address we know or are told.
+const RUNS: [&str; 14] = [
+    "openai",
+    "custom",
+    "ollama",
+    "vllm",
+    "groq",
+    "deepseek",
+    "openrouter",
+    "together",
+    "fireworks",
+    "deepinfra",
+    "perplexity",
+    "anyscale",
+    "ola",
+    "demo",
+];
+const TO_COME: [&str; 5] = ["azure", "azure-openai", "anthropic", "google", "cohere"];
+/// Have no address of their own.
+const NEED_BASE_URL: [&str; 2] = ["custom", "ola"];
+
+const AGENT_TYPES_TO_COME: [&str; 4] = [
+    "knowledgebase_agent",
+    "graph_agent",
+    "multiagent",
+    "llm_agent_graph",
+];
+
+impl LlmAgent {
+    /// `None` after a fault that leaves nothing to go on with.
+    pub(crate) fn read(place: &Place<'_>) -> Option<Self> {
+        let place = place.clone().required()?;
+        place.object()?;
+        let kind = place.at("agent_type");
+        if kind.is_present() {
+            // The fields of another type mean other things: no use in reading on.
+            kind.choice("agent type", &["simple_llm_agent"], &AGENT_TYPES_TO_COME)?;
+        }
+        let nested = place.at("llm_config");
+        if nested.is_present() {
+            nested.object();
+        }
+        let fields = Fields {
+            nested,
+            flat: place,
+        };
+        fields
+            .flat
+            .at("agent_flow_type")
+            .choice("flow type", &["streaming"], &["preprocessed"]);
+        for key in ["vector_store", "rag_config"] {
+            let knowledge = fields.at(key);
+            if knowledge.is_filled() {
+                knowledge.unsupported("a knowledge base");
+            }
+        }
+        Some(Self {
+            config: LlmConfig::read(&fields),
+            routes: Routes::read(&fields.at("routes")),
+        })
+    }
+}
+
+/// Fields stand in `llm_config`, or (v1) in `llm_agent` itself; the former wins.
+struct Fields<'d> {
+    nested: Place<'d>,
+    flat: Place<'d>,
+}
+
+impl<'d> Fields<'d> {
+    fn at(&self, key: &str) -> Place<'d> {
+        let (nested, flat) = (self.nested.at(key), self.flat.at(key));
+        if flat.is_present() || !self.nested.is_present() {
+            nested.or(flat)
+        } else {
+            nested
+        }
+    }
+}
+
+impl LlmConfig {
+    fn read(fields: &Fields<'_>) -> Self {
+        let provider = fields.at("provider");
+        let provider = match provider.is_present() {
+            true => provider
+                .choice("vendor", &RUNS, &TO_COME)
+                .unwrap_or_default(),
+            false => "openai",
+        };
+        let default_model = if provider == "demo" {
+            "demo"
+        } else {
+            "gpt-4.1-mini"
+        };
+        let model = fields.at("model").some_text().unwrap_or(default_model);
+        let model = without_prefix(provider, model).to_owned();
+        let base_url = fields.at("base_url");
+        if NEED_BASE_URL.contains(&provider) && !base_url.is_filled() {
+            base_url.fault(format_args!(
+                "is required: vendor {provider:?} has no address of its own"
+            ));
+        }
+        for key in ["top_k", "min_p"] {
+            fields.at(key).number(0.0..=1e9);
+        }
+        let effort = fields.at("reasoning_effort");
+        let number = |key, low, high| {
+            fields
+                .at(key)
+                .number(low..=high)
+                .map(|number| number as f32)
+        };
+        Self {
+            max_tokens: fields.at("max_tokens").whole(1..=1_000_000).unwrap_or(100),
+            temperature: number("temperature", 0.0, 2.0).unwrap_or(0.1),
+            top_p: number("top_p", 0.0, 1.0),
+            presence_penalty: number("presence_penalty", -2.0, 2.0),
+            frequency_penalty: number("frequency_penalty", -2.0, 2.0),
+            stop: fields.at("stop").texts().unwrap_or_default(),
+            request_json: fields.at("request_json").flag(false),
+            base_url: base_url.url(),
+            reasoning_effort: reasoning_effort(&effort, &model).map(str::to_owned),
+            verbosity: fields
+                .at("verbosity")
+                .word(&["low", "medium", "high"])
+                .map(str::to_owned),
+            provider: provider.to_owned(),
+            model,
+        }
+    }
+}
+
+/// `azure/gpt-4.1-mini` names a vendor and its model; `meta-llama/llama-3` is all model.
+fn without_prefix<'m>(provider: &str, model: &'m str) -> &'m str {
+    match model.split_once('/') {
+        Some((prefix, rest))
+            if provider == "openai" && (RUNS.contains(&prefix) || TO_COME.contains(&prefix)) =>
+        {
+            rest
+        }
+        // `openrouter/auto` is a model of that vendor, `openrouter/openai/gpt-4o` names the vendor twice.
+        Some((prefix, rest))
+            if prefix == provider && (provider != "openrouter" || rest.contains('/')) =>
+        {
+            rest
+        }
+        _ => model,
+    }
+}
+
+/// The efforts that OpenAI's reasoning models take; other models are not checked.
+fn reasoning_effort(place: &Place<'_>, model: &str) -> Option<&'static str> {
+    const ALL: [&str; 6] = ["none", "minimal", "low", "medium", "high", "xhigh"];
+    let effort = place.word(&ALL)?;
+    let name = model.rsplit('/').next().unwrap_or(model);
+    let takes: &[&str] = match name {
+        "gpt-5" | "gpt-5-mini" | "gpt-5-nano" => &["minimal", "low", "medium", "high"],
+        "gpt-5-pro" => &["high"],
+        "gpt-5.1" | "gpt-5.4-mini" | "gpt-5.4-nano" => &["none", "low", "medium", "high"],
+        "gpt-5.2" | "gpt-5.4" | "gpt-5.5" => &["none", "low", "medium", "high", "xhigh"],
+        _ => &ALL,
+    };
+    if !takes.contains(&effort) {
+        place.fault(format_args!(
+            "{name} does not take {effort:?}; one of {}",
+            takes.join(", ")
+        ));
+        return None;
+    }
+    Some(effort)
+}
+
+impl Routes {
+    /// `{embedding_model, routes: […]}`, or the bare list.
+    fn read(place: &Place<'_>) -> Option<Self> {
+        let (embedding_model, list) = match place.is_list() {
+            true => (None, place.clone()),
+            false => {
+                place.object()?;
+                (place.at("embedding_model").some_text(), place.at("routes"))
+            }
+        };
+        let routes: Vec<Route> = list.items()?.iter().filter_map(Route::read).collect();
+        (!routes.is_empty()).then(|| Self {
+            embedding_model: embedding_model
+                .unwrap_or("snowflake/snowflake-arctic-embed-m")
+                .to_owned(),
+            routes,
+        })
+    }
+}
+
+impl Route {
+    fn read(place: &Place<'_>) -> Option<Self> {
+        place.object()?;
+        let name = either(place, "route_name", "name").required_text();
+        let utterances = place.at("utterances").required().and_then(|utterances| {
+            let texts = utterances.texts()?;
+            if texts.is_empty() {
+                utterances.fault("must not be empty");
+            }
+            Some(texts)
+        });
+        let response = place.at("response");
+        let responses = if response.is_list() {
+            let responses = response.texts();
+            if let (Some(responses), Some(utterances)) = (&responses, &utterances)
+                && responses.len() != utterances.len()
+            {
+                response.fault(format_args!(
+                    "must hold one answer for each of the {} utterances, not {}",
+                    utterances.len(),
+                    responses.len()
+                ));
+            }
+            responses
+        } else {
+            response.required_text().map(|text| vec![text.to_owned()])
+        };
+        let threshold = either(place, "score_threshold", "similarity_threshold");
+        let score_threshold = threshold
+            .number(0.0..=1.0)
+            .map_or(0.85, |score| score as f32);
+        Some(Self {
+            name: name?.to_owned(),
+            utterances: utterances?,
+            responses: responses?,
+            score_threshold,
+        })
+    }
+}
+
+/// A member with two names in the wild; the first is the documented one.
+fn either<'d>(place: &Place<'d>, name: &str, other: &str) -> Place<'d> {
+    let other = place.at(other);
+    if other.is_present() {
+        place.at(name).or(other)
+    } else {
+        place.at(name)
     }
 }

@@ -2,6 +2,8 @@
 
 use serde_json::{Map, Value};
 
+use crate::place::Place;
+
 /// Who turns speech into text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum TranscriberVendor {
@@ -76,4 +78,200 @@ impl SynthesizerVendor {
             Self::Local => "local",
         }
     }
+}
+
+const TRANSCRIBERS: [&str; 2] = ["deepgram", "local"];
+const TRANSCRIBERS_TO_COME: [&str; 11] = [
+    "azure",
+    "sarvam",
+    "assembly",
+    "google",
+    "pixa",
+    "gladia",
+    "elevenlabs",
+    "smallest",
+    "openai",
+    "soniox",
+    "bodhi",
+];
+const SYNTHESIZERS: [&str; 2] = ["elevenlabs", "local"];
+const SYNTHESIZERS_TO_COME: [&str; 11] = [
+    "polly", "openai", "deepgram", "azuretts", "cartesia", "smallest", "sarvam", "rime", "pixa",
+    "maya", "styletts",
+];
+/// What the local transcriber understands.
+const LOCAL_HEARS: [&str; 1] = ["en"];
+/// What the local voice speaks; `en` is its American English.
+const LOCAL_SPEAKS: [&str; 7] = ["en", "en-US", "en-GB", "de", "es", "fr", "it"];
+
+impl Transcriber {
+    /// The defaults where nothing stands. `None` after a fault that leaves nothing to go on with.
+    pub(crate) fn read(place: &Place<'_>) -> Option<Self> {
+        if place.is_present() {
+            place.object()?;
+        }
+        let (model, language) = (place.at("model"), place.at("language"));
+        let (model_name, language_name) = (model.some_text(), language.some_text().unwrap_or("en"));
+        let endpointing_ms = place.at("endpointing").whole(0..=60_000).unwrap_or(250);
+        let keywords = keywords(&place.at("keywords"));
+        place.at("stream").flag(true);
+        place.at("sampling_rate").whole(1..=192_000);
+        place.at("encoding").text();
+        if place.at("multilingual").is_filled() {
+            place
+                .at("multilingual")
+                .unsupported("listening in several languages");
+        }
+        let provider = place.at("provider");
+        let vendor = match provider.is_present() {
+            true => provider.choice("vendor", &TRANSCRIBERS, &TRANSCRIBERS_TO_COME)?,
+            false => "deepgram",
+        };
+        let (vendor, default_model) = match vendor {
+            "local" => {
+                check_local(
+                    &language,
+                    language_name,
+                    "transcriber understands",
+                    &LOCAL_HEARS,
+                );
+                (TranscriberVendor::Local, "moonshine-tiny-en")
+            }
+            _ => {
+                if let Some(name) = model_name.filter(|name| name.starts_with("flux")) {
+                    model.unsupported(format_args!("model {name:?}"));
+                }
+                (TranscriberVendor::Deepgram, "nova-3")
+            }
+        };
+        Some(Self {
+            vendor,
+            model: model_name.unwrap_or(default_model).to_owned(),
+            language: language_name.to_owned(),
+            endpointing_ms,
+            keywords,
+        })
+    }
+}
+
+/// A comma list, or a list.
+fn keywords(place: &Place<'_>) -> Vec<String> {
+    if place.is_list() {
+        return place.texts().unwrap_or_default();
+    }
+    let words = place.text().unwrap_or_default().split(',').map(str::trim);
+    words
+        .filter(|word| !word.is_empty())
+        .map(str::to_owned)
+        .collect()
+}
+
+fn check_local(place: &Place<'_>, language: &str, does: &str, languages: &[&str]) {
+    let primary = language.split('-').next().unwrap_or(language);
+    let fits = languages.iter().any(|known| {
+        // A region is free unless the list tells regions of that language apart.
+        let regions_matter = languages
+            .iter()
+            .any(|other| other.starts_with(&format!("{primary}-")));
+        known.eq_ignore_ascii_case(language)
+            || (!regions_matter && known.eq_ignore_ascii_case(primary))
+    });
+    if !fits {
+        place.fault(format_args!(
+            "the local {does} no {language:?}; one of {}",
+            languages.join(", ")
+        ));
+    }
+}
+
+impl Synthesizer {
+    /// `None` after a fault that leaves nothing to go on with.
+    pub(crate) fn read(place: &Place<'_>, transcriber: Option<&Transcriber>) -> Option<Self> {
+        let place = place.clone().required()?;
+        place.object()?;
+        place.at("stream").flag(true);
+        place
+            .at("audio_format")
+            .word(&["wav", "pcm", "mp3", "ulaw"]);
+        let buffer_size = place
+            .at("buffer_size")
+            .whole(0..=10_000)
+            .map_or(250, |size| size as usize);
+        let caching = place.at("caching").flag(true);
+        let config = place.at("provider_config");
+        if config.is_present() {
+            config.object()?;
+        }
+        let speed = config
+            .at("speed")
+            .number(0.25..=4.0)
+            .map_or(1.0, |speed| speed as f32);
+        let voice_id = config.at("voice_id").some_text();
+        let language = config.at("language");
+        let vendor = place.at("provider").required()?.choice(
+            "vendor",
+            &SYNTHESIZERS,
+            &SYNTHESIZERS_TO_COME,
+        )?;
+        // The voice speaks the language that a multilingual transcriber is set to expect.
+        let heard = transcriber.map_or("en", |transcriber| transcriber.language.as_str());
+        let heard = heard.strip_prefix("multi-").unwrap_or(heard);
+        let mut language_name = language.some_text().unwrap_or(heard);
+        let (vendor, voice, model) = match vendor {
+            "local" => {
+                if !language.is_filled() {
+                    // Someone heard as `en-IN` is answered in the English there is.
+                    language_name = heard.split('-').next().unwrap_or(heard);
+                }
+                check_local(&language, language_name, "voice speaks", &LOCAL_SPEAKS);
+                (
+                    SynthesizerVendor::Local,
+                    config.at("voice").some_text().unwrap_or("pico"),
+                    "",
+                )
+            }
+            _ => {
+                let config = config.clone().required()?;
+                let (voice, model) = elevenlabs(&config);
+                (SynthesizerVendor::Elevenlabs, voice?, model?)
+            }
+        };
+        Some(Self {
+            vendor,
+            voice: voice.to_owned(),
+            voice_id: voice_id.unwrap_or(voice).to_owned(),
+            model: model.to_owned(),
+            language: language_name.to_owned(),
+            speed,
+            buffer_size,
+            caching,
+            options: options(config.object()),
+        })
+    }
+}
+
+/// Voice and model of an elevenlabs configuration.
+fn elevenlabs<'d>(config: &Place<'d>) -> (Option<&'d str>, Option<&'d str>) {
+    let voice = config.at("voice").required_text();
+    let model = config.at("model").required_text();
+    if let Some(name) = model.filter(|name| name.starts_with("eleven_v3")) {
+        config
+            .at("model")
+            .unsupported(format_args!("model {name:?}"));
+    }
+    for key in ["temperature", "stability", "similarity_boost", "style"] {
+        config.at(key).number(0.0..=1.0);
+    }
+    (voice, model)
+}
+
+/// What `Synthesizer` has no field of its own for.
+fn options(config: Option<&Map<String, Value>>) -> Map<String, Value> {
+    let is_rest = |key: &str| !["voice", "voice_id", "model", "language", "speed"].contains(&key);
+    let rest = config
+        .into_iter()
+        .flatten()
+        .filter(|(key, value)| is_rest(key) && !value.is_null());
+    rest.map(|(key, value)| (key.clone(), value.clone()))
+        .collect()
 }

@@ -1,6 +1,6 @@
 //! The conversation task and its settings. Source: agent-config.md §2, §8.
 
-use crate::{LlmAgent, LocalText, Synthesizer, Transcriber};
+use crate::{LlmAgent, LocalText, Synthesizer, Transcriber, document::carrier, place::Place};
 
 /// The task that talks; what a call runs.
 #[derive(Debug, Clone, PartialEq)]
@@ -71,4 +71,68 @@ pub struct TaskConfig {
     pub normalize_numbers: bool,
     /// `task_config.bolo`: overrides of `runtime.*` for this agent.
     pub bolo: serde_json::Map<String, serde_json::Value>,
+}
+
+impl ConversationTask {
+    /// `None` after a fault that leaves nothing to go on with; what can be read is read all the same, so
+    /// that its faults are found too.
+    pub(crate) fn read(task: &Place<'_>, prompt: Option<&Place<'_>>) -> Option<Self> {
+        let tools = task
+            .at("tools_config")
+            .required()
+            .filter(|tools| tools.object().is_some());
+        let tools = tools.map(|tools| {
+            let llm = LlmAgent::read(&tools.at("llm_agent"));
+            let transcriber = Transcriber::read(&tools.at("transcriber"));
+            let synthesizer = Synthesizer::read(&tools.at("synthesizer"), transcriber.as_ref());
+            let [input, _output] = ["input", "output"].map(|end| read_end(&tools.at(end)));
+            refuse_what_does_not_run(&tools);
+            (llm, transcriber, synthesizer, input)
+        });
+        check_toolchain(&task.at("toolchain"));
+        let config = TaskConfig::read(&task.at("task_config"));
+        let system_prompt = prompt.and_then(Place::required_text).map(str::to_owned);
+        let (llm, transcriber, synthesizer, input) = tools?;
+        Some(Self {
+            llm: llm?,
+            synthesizer: synthesizer?,
+            transcriber: transcriber?,
+            input_provider: input.unwrap_or_else(|| "default".to_owned()),
+            system_prompt: system_prompt?,
+            config: config?,
+        })
+    }
+}
+
+/// The carrier of `input` or `output`.
+fn read_end(place: &Place<'_>) -> Option<String> {
+    place.object()?;
+    place.at("format").text();
+    carrier(&place.at("provider"))
+}
+
+fn refuse_what_does_not_run(tools: &Place<'_>) {
+    if tools.at("s2s").is_filled() {
+        tools.at("s2s").unsupported("a speech-to-speech model");
+    }
+    let multilingual = tools.at("multilingual_config");
+    if multilingual.at("enabled").flag(false) {
+        multilingual
+            .at("enabled")
+            .unsupported("switching languages");
+    }
+    let api_tools = tools.at("api_tools").at("tools");
+    // A list, or the same as JSON text.
+    if api_tools.is_filled() && !api_tools.says(&["[]", "null"]) {
+        api_tools.unsupported("calling tools");
+    }
+}
+
+fn check_toolchain(toolchain: &Place<'_>) {
+    if toolchain.is_present() && toolchain.object().is_some() {
+        toolchain.at("execution").word(&["parallel", "sequential"]);
+        for pipeline in toolchain.at("pipelines").items().unwrap_or_default() {
+            pipeline.texts();
+        }
+    }
 }

@@ -1,0 +1,584 @@
+//! Documents that run, and what their defaults are.
+
+use insta::assert_debug_snapshot;
+use serde_json::json;
+
+use super::{minimal, minimal_with, settings, tools};
+use crate::{Agent, EndCallTool, LocalText, SynthesizerVendor, TranscriberVendor};
+
+#[test]
+fn what_is_absent_takes_our_defaults() {
+    assert_debug_snapshot!(Agent::parse(&minimal()).unwrap(), @r#"
+    Agent {
+        name: "Asha",
+        welcome: None,
+        webhook_url: None,
+        webhook_statuses: None,
+        agent_type: "other",
+        guardrails: None,
+        telephony_provider: None,
+        conversation: ConversationTask {
+            llm: LlmAgent {
+                config: LlmConfig {
+                    provider: "demo",
+                    model: "demo",
+                    max_tokens: 100,
+                    temperature: 0.1,
+                    top_p: None,
+                    presence_penalty: None,
+                    frequency_penalty: None,
+                    stop: [],
+                    request_json: false,
+                    base_url: None,
+                    reasoning_effort: None,
+                    verbosity: None,
+                },
+                routes: None,
+            },
+            synthesizer: Synthesizer {
+                vendor: Local,
+                voice: "pico",
+                voice_id: "pico",
+                model: "",
+                language: "en",
+                speed: 1.0,
+                buffer_size: 250,
+                caching: true,
+                options: {},
+            },
+            transcriber: Transcriber {
+                vendor: Local,
+                model: "moonshine-tiny-en",
+                language: "en",
+                endpointing_ms: 250,
+                keywords: [],
+            },
+            input_provider: "default",
+            system_prompt: "You book appointments.",
+            config: TaskConfig {
+                hangup_after_silence_ms: 10000,
+                incremental_delay_ms: 400,
+                words_for_interruption: 2,
+                interruption_backoff_ms: 0,
+                optimize_latency: true,
+                hangup_after_llm_call: false,
+                call_cancellation_prompt: None,
+                call_hangup_message: None,
+                call_terminate_ms: 300000,
+                use_fillers: false,
+                check_if_user_online: true,
+                check_user_online_message: One(
+                    "Hey, are you still there",
+                ),
+                trigger_user_online_ms: 6000,
+                dtmf_enabled: false,
+                discard_pre_welcome_utterance: false,
+                welcome_message_delay_ms: 0,
+                interruptible_hangup_message: false,
+                end_call_tool_mode: Primary,
+                normalize_numbers: false,
+                bolo: {},
+            },
+        },
+    }
+    "#);
+}
+
+#[test]
+fn a_whole_v2_document_is_read() {
+    let agent = Agent::parse(&json!({
+        "agent_config": {
+            "agent_name": "Alfred",
+            "agent_welcome_message": "Good morning {name}, this is Alfred.",
+            "webhook_url": "https://example.com/calls?key=1",
+            "webhook_statuses": ["in-progress", "completed"],
+            "agent_type": "support",
+            "calling_guardrails": { "call_start_hour": 9, "call_end_hour": 18 },
+            "telephony_provider": "twilio",
+            "tasks": [{
+                "task_type": "conversation",
+                "toolchain": { "execution": "parallel", "pipelines": [["transcriber", "llm", "synthesizer"]] },
+                "tools_config": {
+                    "llm_agent": {
+                        "agent_type": "simple_llm_agent",
+                        "agent_flow_type": "streaming",
+                        "routes": {
+                            "embedding_model": "snowflake/snowflake-arctic-embed-m",
+                            "routes": [
+                                {
+                                    "route_name": "prices",
+                                    "utterances": ["What does it cost?", "How expensive is it?"],
+                                    "response": ["It is free.", "Not at all: it is free."],
+                                    "score_threshold": 0.9
+                                },
+                                { "name": "hours", "utterances": ["When are you open?"], "response": "Always.",
+                                  "similarity_threshold": 0.7 }
+                            ]
+                        },
+                        "llm_config": {
+                            "agent_flow_type": "streaming",
+                            "provider": "openai",
+                            "family": "openai",
+                            "model": "openai/gpt-5.1",
+                            "max_tokens": 150,
+                            "temperature": 0.3,
+                            "top_p": 0.9,
+                            "stop": ["END"],
+                            "base_url": "https://llm.example.com/v1",
+                            "reasoning_effort": "none",
+                            "verbosity": "low"
+                        }
+                    },
+                    "synthesizer": {
+                        "provider": "elevenlabs",
+                        "provider_config": { "voice": "Nila", "model": "eleven_turbo_v2_5", "style": 0.2, "speed": 1.1 },
+                        "stream": true,
+                        "buffer_size": 150,
+                        "audio_format": "wav",
+                        "caching": false
+                    },
+                    "transcriber": {
+                        "provider": "deepgram",
+                        "model": "nova-3",
+                        "language": "multi-hi",
+                        "stream": true,
+                        "sampling_rate": 16000,
+                        "encoding": "linear16",
+                        "endpointing": 300,
+                        "keywords": "Bolo, Plivo one,"
+                    },
+                    "input": { "provider": "twilio", "format": "wav" },
+                    "output": { "provider": "twilio", "format": "wav" },
+                    "api_tools": null,
+                    "multilingual_config": { "enabled": false }
+                },
+                "task_config": {
+                    "hangup_after_silence": 20,
+                    "incremental_delay": 300,
+                    "number_of_words_for_interruption": 3,
+                    "call_terminate": 90,
+                    "hangup_after_LLMCall": true,
+                    "call_cancellation_prompt": "The caller said goodbye.",
+                    "call_hangup_message": { "en": "Goodbye.", "hi": "अलविदा", "fr": "" },
+                    "trigger_user_online_message_after": 7.5,
+                    "whitelist_phone_numbers": ["+14155550100"],
+                    "inbound_limit": -1,
+                    "end_call_tool_mode": "off",
+                    "bolo": { "pause_ms": 300 }
+                },
+                "something_new": true
+            }],
+            "something_else": [1, 2, 3]
+        },
+        "agent_prompts": { "task_1": { "system_prompt": "You are Alfred." } }
+    }))
+    .unwrap();
+    assert_debug_snapshot!(agent, @r#"
+    Agent {
+        name: "Alfred",
+        welcome: Some(
+            "Good morning {name}, this is Alfred.",
+        ),
+        webhook_url: Some(
+            Url {
+                scheme: "https",
+                cannot_be_a_base: false,
+                username: "",
+                password: None,
+                host: Some(
+                    Domain(
+                        "example.com",
+                    ),
+                ),
+                port: None,
+                path: "/calls",
+                query: Some(
+                    "key=1",
+                ),
+                fragment: None,
+            },
+        ),
+        webhook_statuses: Some(
+            [
+                "in-progress",
+                "completed",
+            ],
+        ),
+        agent_type: "support",
+        guardrails: Some(
+            Guardrails {
+                start_hour: 9,
+                end_hour: 18,
+            },
+        ),
+        telephony_provider: Some(
+            "twilio",
+        ),
+        conversation: ConversationTask {
+            llm: LlmAgent {
+                config: LlmConfig {
+                    provider: "openai",
+                    model: "gpt-5.1",
+                    max_tokens: 150,
+                    temperature: 0.3,
+                    top_p: Some(
+                        0.9,
+                    ),
+                    presence_penalty: None,
+                    frequency_penalty: None,
+                    stop: [
+                        "END",
+                    ],
+                    request_json: false,
+                    base_url: Some(
+                        Url {
+                            scheme: "https",
+                            cannot_be_a_base: false,
+                            username: "",
+                            password: None,
+                            host: Some(
+                                Domain(
+                                    "llm.example.com",
+                                ),
+                            ),
+                            port: None,
+                            path: "/v1",
+                            query: None,
+                            fragment: None,
+                        },
+                    ),
+                    reasoning_effort: Some(
+                        "none",
+                    ),
+                    verbosity: Some(
+                        "low",
+                    ),
+                },
+                routes: Some(
+                    Routes {
+                        embedding_model: "snowflake/snowflake-arctic-embed-m",
+                        routes: [
+                            Route {
+                                name: "prices",
+                                utterances: [
+                                    "What does it cost?",
+                                    "How expensive is it?",
+                                ],
+                                responses: [
+                                    "It is free.",
+                                    "Not at all: it is free.",
+                                ],
+                                score_threshold: 0.9,
+                            },
+                            Route {
+                                name: "hours",
+                                utterances: [
+                                    "When are you open?",
+                                ],
+                                responses: [
+                                    "Always.",
+                                ],
+                                score_threshold: 0.7,
+                            },
+                        ],
+                    },
+                ),
+            },
+            synthesizer: Synthesizer {
+                vendor: Elevenlabs,
+                voice: "Nila",
+                voice_id: "Nila",
+                model: "eleven_turbo_v2_5",
+                language: "hi",
+                speed: 1.1,
+                buffer_size: 150,
+                caching: false,
+                options: {
+                    "style": Number(0.2),
+                },
+            },
+            transcriber: Transcriber {
+                vendor: Deepgram,
+                model: "nova-3",
+                language: "multi-hi",
+                endpointing_ms: 300,
+                keywords: [
+                    "Bolo",
+                    "Plivo one",
+                ],
+            },
+            input_provider: "twilio",
+            system_prompt: "You are Alfred.",
+            config: TaskConfig {
+                hangup_after_silence_ms: 20000,
+                incremental_delay_ms: 300,
+                words_for_interruption: 3,
+                interruption_backoff_ms: 0,
+                optimize_latency: true,
+                hangup_after_llm_call: true,
+                call_cancellation_prompt: Some(
+                    "The caller said goodbye.",
+                ),
+                call_hangup_message: Some(
+                    ByLanguage(
+                        {
+                            "en": "Goodbye.",
+                            "hi": "अलविदा",
+                        },
+                    ),
+                ),
+                call_terminate_ms: 90000,
+                use_fillers: false,
+                check_if_user_online: true,
+                check_user_online_message: One(
+                    "Hey, are you still there",
+                ),
+                trigger_user_online_ms: 7500,
+                dtmf_enabled: false,
+                discard_pre_welcome_utterance: false,
+                welcome_message_delay_ms: 0,
+                interruptible_hangup_message: false,
+                end_call_tool_mode: Off,
+                normalize_numbers: false,
+                bolo: {
+                    "pause_ms": Number(300),
+                },
+            },
+        },
+    }
+    "#);
+}
+
+#[test]
+fn a_v1_document_has_a_flat_llm_agent() {
+    let agent = Agent::parse(&json!({
+        "agent_config": {
+            "agent_name": "Alfred",
+            "agent_welcome_message": "",
+            "webhook_url": null,
+            "tasks": [{
+                "task_type": "conversation",
+                "tools_config": {
+                    "llm_agent": {
+                        "agent_flow_type": "streaming",
+                        "provider": "ollama",
+                        "family": "ollama",
+                        "model": "llama3.2",
+                        "max_tokens": 350,
+                        "temperature": 0,
+                        "base_url": "http://127.0.0.1:11434/v1",
+                        "request_json": true,
+                        "routes": [{ "route_name": "a", "utterances": ["b"], "response": ["c"] }]
+                    },
+                    "synthesizer": { "provider": "local", "provider_config": { "language": "en-GB" } },
+                    "transcriber": null
+                }
+            }]
+        },
+        "agent_prompts": { "task_1": { "system_prompt": "You are Alfred." } }
+    }))
+    .unwrap();
+    let llm = agent.conversation.llm;
+    assert_eq!(llm.config.provider, "ollama");
+    assert_eq!(llm.config.model, "llama3.2");
+    assert_eq!(
+        (
+            llm.config.max_tokens,
+            llm.config.temperature,
+            llm.config.request_json
+        ),
+        (350, 0.0, true)
+    );
+    assert_eq!(
+        llm.config.base_url.unwrap().as_str(),
+        "http://127.0.0.1:11434/v1"
+    );
+    let routes = llm.routes.unwrap();
+    assert_eq!(routes.embedding_model, "snowflake/snowflake-arctic-embed-m");
+    assert_eq!(
+        (
+            routes.routes[0].response(0),
+            routes.routes[0].score_threshold
+        ),
+        ("c", 0.85)
+    );
+    assert_eq!(agent.welcome, None);
+    assert_eq!(
+        agent.conversation.transcriber.vendor,
+        TranscriberVendor::Deepgram
+    );
+    assert_eq!(
+        agent.conversation.synthesizer.vendor,
+        SynthesizerVendor::Local
+    );
+    assert_eq!(agent.conversation.synthesizer.language, "en-GB");
+}
+
+#[test]
+fn the_nested_llm_config_wins_over_flat_fields() {
+    let agent = Agent::parse(&minimal_with(&[
+        (&tools("llm_agent/model"), json!("flat")),
+        (&tools("llm_agent/max_tokens"), json!(20)),
+        (&tools("llm_agent/llm_config/model"), json!("nested")),
+    ]));
+    let config = agent.unwrap().conversation.llm.config;
+    assert_eq!((config.model.as_str(), config.max_tokens), ("nested", 20));
+}
+
+#[test]
+fn a_model_loses_its_vendor_but_not_its_owner() {
+    let model = |provider: &str, model: &str| {
+        let body = minimal_with(&[
+            (&tools("llm_agent/llm_config/provider"), json!(provider)),
+            (&tools("llm_agent/llm_config/model"), json!(model)),
+        ]);
+        Agent::parse(&body).unwrap().conversation.llm.config.model
+    };
+    assert_eq!(model("openai", "azure/gpt-4.1-mini"), "gpt-4.1-mini");
+    assert_eq!(
+        model("openai", "ft:gpt-4.1-mini:me/x"),
+        "ft:gpt-4.1-mini:me/x"
+    );
+    assert_eq!(model("groq", "groq/llama-3.3"), "llama-3.3");
+    assert_eq!(model("groq", "openai/gpt-oss-20b"), "openai/gpt-oss-20b");
+    assert_eq!(model("openrouter", "openrouter/auto"), "openrouter/auto");
+    assert_eq!(
+        model("openrouter", "openrouter/openai/gpt-4o"),
+        "openai/gpt-4o"
+    );
+}
+
+#[test]
+fn null_is_the_default_everywhere() {
+    let config = json!({
+        "hangup_after_silence": null, "incremental_delay": null, "number_of_words_for_interruption": null,
+        "call_terminate": null, "voicemail": null, "call_hangup_message": null, "bolo": null, "inbound_limit": null,
+        "check_if_user_online": null, "welcome_message_delay": null, "ambient_noise": null, "backchanneling": null,
+    });
+    let body = minimal_with(&[
+        (&settings("x"), json!(1)),
+        ("/agent_config/tasks/0/task_config", config),
+        ("/agent_config/webhook_url", json!(null)),
+        ("/agent_config/calling_guardrails", json!(null)),
+        ("/agent_config/ingest_source_config", json!(null)),
+        (&tools("s2s"), json!(null)),
+        (
+            &tools("api_tools"),
+            json!({ "tools": "[]", "tools_params": {} }),
+        ),
+        (&tools("llm_agent/llm_config/temperature"), json!(null)),
+        (&tools("llm_agent/agent_type"), json!(null)),
+        (&tools("llm_agent/routes"), json!({ "routes": [] })),
+    ]);
+    assert_eq!(
+        Agent::parse(&body).unwrap(),
+        Agent::parse(&minimal()).unwrap()
+    );
+}
+
+#[test]
+fn times_are_ms_whatever_their_unit() {
+    let read = |key: &str, value: serde_json::Value| {
+        Agent::parse(&minimal_with(&[(&settings(key), value)]))
+            .unwrap()
+            .conversation
+            .config
+    };
+    // R15: up to 30 it is seconds.
+    assert_eq!(
+        read("welcome_message_delay", json!(0.5)).welcome_message_delay_ms,
+        500
+    );
+    assert_eq!(
+        read("welcome_message_delay", json!(30)).welcome_message_delay_ms,
+        30_000
+    );
+    assert_eq!(
+        read("welcome_message_delay", json!(31)).welcome_message_delay_ms,
+        31
+    );
+    // R152: early enough to be heard before the call ends.
+    assert_eq!(
+        read("hangup_after_silence", json!(5)).trigger_user_online_ms,
+        3_000
+    );
+    assert_eq!(
+        read("hangup_after_silence", json!(60)).trigger_user_online_ms,
+        10_000
+    );
+    assert_eq!(
+        read("hangup_after_silence", json!(0)).trigger_user_online_ms,
+        10_000
+    );
+    assert_eq!(read("call_terminate", json!(90)).call_terminate_ms, 90_000);
+    assert_eq!(
+        read("end_call_tool_mode", json!("off")).end_call_tool_mode,
+        EndCallTool::Off
+    );
+    let line = read(
+        "check_user_online_message",
+        json!({ "de": "Sind Sie noch da?" }),
+    )
+    .check_user_online_message;
+    assert_eq!(line.pick("de"), "Sind Sie noch da?");
+    assert_eq!(
+        read("check_user_online_message", json!("")).check_user_online_message,
+        LocalText::One("Hey, are you still there".into())
+    );
+}
+
+#[test]
+fn a_carrier_comes_from_the_agent_or_else_its_task() {
+    let carrier = |changes: &[(&str, serde_json::Value)]| {
+        Agent::parse(&minimal_with(changes))
+            .unwrap()
+            .telephony_provider
+    };
+    let input = tools("input/provider");
+    assert_eq!(carrier(&[]), None);
+    assert_eq!(carrier(&[(&input, json!("default"))]), None);
+    assert_eq!(
+        carrier(&[(&input, json!("twilio"))]).as_deref(),
+        Some("twilio")
+    );
+    assert_eq!(
+        carrier(&[("/agent_config/telephony_provider", json!("twilio"))]).as_deref(),
+        Some("twilio")
+    );
+}
+
+#[test]
+fn warnings_name_what_can_never_happen() {
+    let warnings = |changes: &[(&str, serde_json::Value)]| {
+        Agent::parse(&minimal_with(changes)).unwrap().warnings()
+    };
+    assert_eq!(warnings(&[]), []);
+    assert_debug_snapshot!(warnings(&[
+        (&settings("hangup_after_silence"), json!(10)),
+        (&settings("trigger_user_online_message_after"), json!(10)),
+        (&settings("call_terminate"), json!(8)),
+        (&settings("hangup_after_LLMCall"), json!(true)),
+    ]), @r#"
+    [
+        Fault {
+            path: "task_config.trigger_user_online_message_after",
+            message: "never fires: the call ends after 10 s of silence",
+        },
+        Fault {
+            path: "task_config.hangup_after_silence",
+            message: "never fires: call_terminate comes first",
+        },
+        Fault {
+            path: "task_config.hangup_after_LLMCall",
+            message: "has no effect without call_cancellation_prompt",
+        },
+    ]
+    "#);
+    assert_eq!(
+        warnings(&[
+            (&settings("trigger_user_online_message_after"), json!(10)),
+            (&settings("check_if_user_online"), json!(false)),
+        ]),
+        []
+    );
+}

@@ -1,0 +1,274 @@
+//! Documents that don't run, and how each is told so.
+
+use insta::assert_snapshot;
+use serde_json::{Value, json};
+
+use super::{faults, minimal, minimal_with, settings, tools};
+
+#[test]
+fn a_body_without_its_parts() {
+    assert_snapshot!(faults(&json!([])), @": must be an object, not a list");
+    assert_snapshot!(faults(&json!({})), @"
+    agent_config: is required
+    agent_prompts: is required
+    ");
+    assert_snapshot!(faults(&json!({ "agent_config": {}, "agent_prompts": "x" })), @"
+    agent_prompts: must be an object, not text
+    agent_name: is required
+    tasks: is required
+    ");
+    assert_snapshot!(faults(&json!({ "agent_config": { "agent_name": " ", "tasks": [] }, "agent_prompts": {} })), @"
+    agent_name: must not be empty
+    tasks: must hold a task of type conversation
+    ");
+    let mut body = minimal();
+    body["agent_config"]["tasks"] = json!([{}]);
+    body["agent_prompts"] = json!({ "task_2": { "system_prompt": "of another task" } });
+    assert_snapshot!(faults(&body), @"
+    tasks[0].tools_config: is required
+    agent_prompts.task_1.system_prompt: is required
+    ");
+    body["agent_config"]["tasks"] = json!([{ "tools_config": {} }, 7]);
+    assert_snapshot!(faults(&body), @"
+    tasks[0].tools_config.llm_agent: is required
+    tasks[0].tools_config.synthesizer: is required
+    agent_prompts.task_1.system_prompt: is required
+    tasks[1]: must be an object, not a number
+    ");
+}
+
+#[test]
+fn every_fault_of_a_document_is_found_at_once() {
+    let body = minimal_with(&[
+        ("/agent_config/agent_name", json!(7)),
+        ("/agent_config/agent_welcome_message", json!({ "en": "Hi" })),
+        ("/agent_config/webhook_url", json!("ftp://example.com")),
+        (
+            "/agent_config/webhook_statuses",
+            json!(["completed", "done", 3]),
+        ),
+        (
+            "/agent_config/calling_guardrails",
+            json!({ "call_start_hour": 18, "call_end_hour": 9 }),
+        ),
+        ("/agent_config/telephony_provider", json!("carrier-pigeon")),
+        (
+            "/agent_config/tasks/0/toolchain",
+            json!({ "execution": "sideways", "pipelines": ["llm"] }),
+        ),
+        ("/agent_prompts/task_1/system_prompt", json!("")),
+        (&tools("llm_agent/llm_config/provider"), json!("foo")),
+        (&tools("llm_agent/llm_config/temperature"), json!(2.5)),
+        (&tools("llm_agent/llm_config/max_tokens"), json!("150")),
+        (&tools("llm_agent/llm_config/stop"), json!("END")),
+        (
+            &tools("llm_agent/routes"),
+            json!([
+                { "route_name": "a", "utterances": ["x", "y"], "response": ["only one"], "score_threshold": 1.5 },
+                { "utterances": [], "response": "" },
+            ]),
+        ),
+        (&tools("transcriber/language"), json!("hi")),
+        (&tools("transcriber/endpointing"), json!(-1)),
+        (&tools("synthesizer/provider"), json!("foo")),
+        (&tools("input/provider"), json!("fax")),
+        (&settings("hangup_after_silence"), json!(-3)),
+        (&settings("incremental_delay"), json!("400")),
+        (&settings("number_of_words_for_interruption"), json!(1.5)),
+        (&settings("use_fillers"), json!("yes")),
+        (&settings("end_call_tool_mode"), json!("maybe")),
+        (
+            &settings("call_hangup_message"),
+            json!({ "en": "Bye", "hi": 5 }),
+        ),
+        (&settings("call_terminate"), json!(0)),
+        (&settings("inbound_limit"), json!(-2)),
+        (
+            &settings("whitelist_phone_numbers"),
+            json!(["+14155550100", "0041 44 668"]),
+        ),
+    ]);
+    assert_snapshot!(faults(&body), @r#"
+    agent_name: must be text, not a number
+    agent_welcome_message: must be text, not an object
+    webhook_url: must be an address that begins with https:// or http://
+    webhook_statuses[1]: unknown value "done"; one of prepared, scheduled, queued, rescheduled, initiated, ringing, in-progress, call-disconnected, completed, busy, no-answer, balance-low, canceled, failed, stopped, error
+    webhook_statuses[2]: must be text, not a number
+    calling_guardrails.call_end_hour: must not be before call_start_hour, 18
+    telephony_provider: unknown carrier "carrier-pigeon"; one of twilio, default
+    tasks[0].tools_config.llm_agent.llm_config.provider: unknown vendor "foo"; one of openai, custom, ollama, vllm, groq, deepseek, openrouter, together, fireworks, deepinfra, perplexity, anyscale, ola, demo
+    tasks[0].tools_config.llm_agent.llm_config.max_tokens: must be a whole number, not text
+    tasks[0].tools_config.llm_agent.llm_config.temperature: must be between 0 and 2, not 2.5
+    tasks[0].tools_config.llm_agent.llm_config.stop: must be a list, not text
+    tasks[0].tools_config.llm_agent.routes[0].response: must hold one answer for each of the 2 utterances, not 1
+    tasks[0].tools_config.llm_agent.routes[0].score_threshold: must be between 0 and 1, not 1.5
+    tasks[0].tools_config.llm_agent.routes[1].route_name: is required
+    tasks[0].tools_config.llm_agent.routes[1].utterances: must not be empty
+    tasks[0].tools_config.llm_agent.routes[1].response: must not be empty
+    tasks[0].tools_config.transcriber.endpointing: must be between 0 and 60000, not -1
+    tasks[0].tools_config.transcriber.language: the local transcriber understands no "hi"; one of en
+    tasks[0].tools_config.synthesizer.provider: unknown vendor "foo"; one of elevenlabs, local
+    tasks[0].tools_config.input.provider: unknown carrier "fax"; one of twilio, default
+    tasks[0].toolchain.execution: unknown value "sideways"; one of parallel, sequential
+    tasks[0].toolchain.pipelines[0]: must be a list, not text
+    tasks[0].task_config.hangup_after_silence: must be between 0 and 86400, not -3
+    tasks[0].task_config.end_call_tool_mode: unknown value "maybe"; one of primary, off
+    tasks[0].task_config.incremental_delay: must be a number, not text
+    tasks[0].task_config.number_of_words_for_interruption: must be a whole number, not a fraction
+    tasks[0].task_config.call_hangup_message.hi: must be text, not a number
+    tasks[0].task_config.call_terminate: must be between 1 and 86400, not 0
+    tasks[0].task_config.use_fillers: must be true or false, not text
+    tasks[0].task_config.inbound_limit: must be between -1 and 1000000000, not -2
+    tasks[0].task_config.whitelist_phone_numbers[1]: must be a phone number in E.164 form, such as +14155550100
+    agent_prompts.task_1.system_prompt: must not be empty
+    "#);
+}
+
+#[test]
+fn what_is_known_but_does_not_run_yet_says_so() {
+    let body = minimal_with(&[
+        (
+            "/agent_config/ingest_source_config",
+            json!({ "source_type": "csv", "source_name": "people.csv" }),
+        ),
+        ("/agent_config/telephony_provider", json!("plivo")),
+        (&tools("llm_agent/llm_config/provider"), json!("anthropic")),
+        (
+            &tools("llm_agent/llm_config/rag_config"),
+            json!({ "vector_store": {} }),
+        ),
+        (&tools("llm_agent/agent_flow_type"), json!("preprocessed")),
+        (
+            &tools("transcriber"),
+            json!({ "provider": "sarvam", "language": "hi" }),
+        ),
+        (
+            &tools("synthesizer"),
+            json!({ "provider": "polly", "provider_config": {} }),
+        ),
+        (&tools("s2s"), json!({ "provider": "openai_realtime" })),
+        (&tools("multilingual_config/enabled"), json!(true)),
+        (&tools("api_tools/tools"), json!([{ "name": "look_up" }])),
+        (&tools("output/provider"), json!("exotel")),
+        (&settings("voicemail"), json!(true)),
+        (&settings("backchanneling"), json!(true)),
+        (&settings("ambient_noise"), json!(true)),
+        (&settings("auto_reschedule"), json!(true)),
+        (&settings("disallow_unknown_numbers"), json!(true)),
+        (&settings("noise_cancellation_level"), json!(50)),
+        (&settings("inbound_limit"), json!(3)),
+    ]);
+    assert_snapshot!(faults(&body), @r#"
+    ingest_source_config: looking callers up is not supported by this version yet
+    telephony_provider: carrier "plivo" is not supported by this version yet; one of twilio, default
+    tasks[0].tools_config.llm_agent.agent_flow_type: flow type "preprocessed" is not supported by this version yet; one of streaming
+    tasks[0].tools_config.llm_agent.llm_config.rag_config: a knowledge base is not supported by this version yet
+    tasks[0].tools_config.llm_agent.llm_config.provider: vendor "anthropic" is not supported by this version yet; one of openai, custom, ollama, vllm, groq, deepseek, openrouter, together, fireworks, deepinfra, perplexity, anyscale, ola, demo
+    tasks[0].tools_config.transcriber.provider: vendor "sarvam" is not supported by this version yet; one of deepgram, local
+    tasks[0].tools_config.synthesizer.provider: vendor "polly" is not supported by this version yet; one of elevenlabs, local
+    tasks[0].tools_config.output.provider: carrier "exotel" is not supported by this version yet; one of twilio, default
+    tasks[0].tools_config.s2s: a speech-to-speech model is not supported by this version yet
+    tasks[0].tools_config.multilingual_config.enabled: switching languages is not supported by this version yet
+    tasks[0].tools_config.api_tools.tools: calling tools is not supported by this version yet
+    tasks[0].task_config.backchanneling: acknowledging while the caller speaks is not supported by this version yet
+    tasks[0].task_config.ambient_noise: ambient noise is not supported by this version yet
+    tasks[0].task_config.voicemail: voicemail detection is not supported by this version yet
+    tasks[0].task_config.auto_reschedule: rescheduling by the conversation is not supported by this version yet
+    tasks[0].task_config.disallow_unknown_numbers: turning unknown callers away is not supported by this version yet
+    tasks[0].task_config.noise_cancellation_level: noise cancellation is not supported by this version yet
+    tasks[0].task_config.inbound_limit: a limit of calls per caller is not supported by this version yet
+    "#);
+}
+
+#[test]
+fn other_kinds_of_agent_and_task_are_refused() {
+    let kind = |kind: &str| {
+        faults(&minimal_with(&[(
+            &tools("llm_agent/agent_type"),
+            json!(kind),
+        )]))
+    };
+    assert_snapshot!(kind("graph_agent"), @r#"tasks[0].tools_config.llm_agent.agent_type: agent type "graph_agent" is not supported by this version yet; one of simple_llm_agent"#);
+    assert_snapshot!(kind("knowledgebase_agent"), @r#"tasks[0].tools_config.llm_agent.agent_type: agent type "knowledgebase_agent" is not supported by this version yet; one of simple_llm_agent"#);
+    assert_snapshot!(kind("parrot"), @r#"tasks[0].tools_config.llm_agent.agent_type: unknown agent type "parrot"; one of simple_llm_agent"#);
+    let mut body = minimal();
+    let task = body["agent_config"]["tasks"][0].clone();
+    body["agent_config"]["tasks"] = json!([{ "task_type": "extraction" }, task, { "task_type": "summarization" }, { "task_type": "dance" }, task]);
+    body["agent_prompts"] = json!({ "task_2": { "system_prompt": "You book appointments." } });
+    assert_snapshot!(faults(&body), @r#"
+    tasks[0].task_type: task type "extraction" is not supported by this version yet; one of conversation
+    tasks[2].task_type: task type "summarization" is not supported by this version yet; one of conversation
+    tasks[3].task_type: unknown task type "dance"; one of conversation
+    tasks[4]: a second conversation task is not supported by this version yet
+    "#);
+    body["agent_config"]["tasks"] = json!([{ "task_type": "webhook" }]);
+    assert_snapshot!(faults(&body), @r#"
+    tasks[0].task_type: task type "webhook" is not supported by this version yet; one of conversation
+    tasks: must hold a task of type conversation
+    "#);
+}
+
+#[test]
+fn local_speech_names_the_languages_it_can_do() {
+    let speaks = |language: &str| {
+        faults(&minimal_with(&[(
+            &tools("synthesizer/provider_config"),
+            json!({ "language": language }),
+        )]))
+    };
+    for language in ["en", "en-US", "en-gb", "de", "de-CH", "es", "fr", "it-IT"] {
+        assert_eq!(speaks(language), "none", "{language}");
+    }
+    assert_snapshot!(speaks("hi"), @r#"tasks[0].tools_config.synthesizer.provider_config.language: the local voice speaks no "hi"; one of en, en-US, en-GB, de, es, fr, it"#);
+    assert_snapshot!(speaks("en-IN"), @r#"tasks[0].tools_config.synthesizer.provider_config.language: the local voice speaks no "en-IN"; one of en, en-US, en-GB, de, es, fr, it"#);
+    let hears = |language: &str| {
+        faults(&minimal_with(&[(
+            &tools("transcriber/language"),
+            json!(language),
+        )]))
+    };
+    assert_eq!(
+        (hears("en"), hears("en-IN")),
+        ("none".to_owned(), "none".to_owned())
+    );
+    // The voice's language is the transcriber's where it has none of its own.
+    assert_snapshot!(hears("ta"), @r#"
+    tasks[0].tools_config.transcriber.language: the local transcriber understands no "ta"; one of en
+    tasks[0].tools_config.synthesizer.provider_config.language: the local voice speaks no "ta"; one of en, en-US, en-GB, de, es, fr, it
+    "#);
+}
+
+#[test]
+fn elevenlabs_needs_a_voice_and_a_model_of_its_socket() {
+    let of = |config: Value| {
+        faults(&minimal_with(&[(
+            &tools("synthesizer"),
+            json!({ "provider": "elevenlabs", "provider_config": config }),
+        )]))
+    };
+    assert_snapshot!(of(Value::Null), @"tasks[0].tools_config.synthesizer.provider_config: is required");
+    assert_snapshot!(of(json!({ "voice_id": "V9LCAAi4tTlqe9JadbCo", "speed": 9, "style": "loud" })), @"
+    tasks[0].tools_config.synthesizer.provider_config.speed: must be between 0.25 and 4, not 9
+    tasks[0].tools_config.synthesizer.provider_config.voice: is required
+    tasks[0].tools_config.synthesizer.provider_config.model: is required
+    tasks[0].tools_config.synthesizer.provider_config.style: must be a number, not text
+    ");
+    assert_snapshot!(of(json!({ "voice": "Nila", "model": "eleven_v3" })), @r#"tasks[0].tools_config.synthesizer.provider_config.model: model "eleven_v3" is not supported by this version yet"#);
+    assert_snapshot!(of(json!({ "voice": "Nila", "model": "eleven_flash_v2_5" })), @"none");
+}
+
+#[test]
+fn models_and_vendors_that_do_not_fit_each_other() {
+    let of = |config: Value| faults(&minimal_with(&[(&tools("llm_agent/llm_config"), config)]));
+    assert_snapshot!(of(json!({ "provider": "custom" })), @r#"tasks[0].tools_config.llm_agent.llm_config.base_url: is required: vendor "custom" has no address of its own"#);
+    assert_snapshot!(of(json!({ "provider": "custom", "base_url": "https://llm.example.com/v1" })), @"none");
+    assert_snapshot!(of(json!({ "model": "gpt-5-mini", "reasoning_effort": "none" })), @r#"tasks[0].tools_config.llm_agent.llm_config.reasoning_effort: gpt-5-mini does not take "none"; one of minimal, low, medium, high"#);
+    assert_snapshot!(of(json!({ "model": "gpt-5.4-mini", "reasoning_effort": "xhigh" })), @r#"tasks[0].tools_config.llm_agent.llm_config.reasoning_effort: gpt-5.4-mini does not take "xhigh"; one of none, low, medium, high"#);
+    assert_snapshot!(of(json!({ "model": "gpt-5.4", "reasoning_effort": "xhigh" })), @"none");
+    assert_snapshot!(of(json!({ "model": "some-model", "reasoning_effort": "huge", "verbosity": "chatty" })), @r#"
+    tasks[0].tools_config.llm_agent.llm_config.reasoning_effort: unknown value "huge"; one of none, minimal, low, medium, high, xhigh
+    tasks[0].tools_config.llm_agent.llm_config.verbosity: unknown value "chatty"; one of low, medium, high
+    "#);
+    let flux = json!({ "provider": "deepgram", "model": "flux-general-en" });
+    assert_snapshot!(faults(&minimal_with(&[(&tools("transcriber"), flux)])), @r#"tasks[0].tools_config.transcriber.model: model "flux-general-en" is not supported by this version yet"#);
+}
