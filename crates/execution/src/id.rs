@@ -47,3 +47,20 @@ id!(
     /// One call, from its request to its record; `execution_id`, `run_id` and `call_id` on the wire.
     ExecutionId
 );
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_read_dashed_or_not_and_written_dashed() {
+        let dashed = "3c90c3cc-0d44-4b50-8888-8dd25736052a";
+        for text in [dashed, "3C90C3CC0D444B5088888DD25736052A"] {
+            assert_eq!(
+                text.parse::<AgentId>().map(|id| id.to_string()),
+                Ok(dashed.to_owned())
+            );
+        }
+        assert!("3c90c3cc".parse::<AgentId>().is_err());
+    }
+}

@@ -55,7 +55,12 @@ pub struct Entry {
 
 impl Entry {
     /// An entry with nothing but its text.
-    pub fn new(component: Component, kind: EntryKind, provider: &str, data: impl Into<String>) -> Self {
+    pub fn new(
+        component: Component,
+        kind: EntryKind,
+        provider: &str,
+        data: impl Into<String>,
+    ) -> Self {
         Self {
             component,
             kind,

@@ -61,6 +61,27 @@ pub enum Change {
     RetryPlanned,
 }
 
+impl Change {
+    /// Everything that can happen.
+    pub const ALL: [Self; 15] = [
+        Self::Due,
+        Self::OutsideHours,
+        Self::WalletEmpty,
+        Self::CarrierAccepted,
+        Self::Ringing,
+        Self::Answered,
+        Self::Busy,
+        Self::NoAnswer,
+        Self::CarrierFailed,
+        Self::Canceled,
+        Self::MediaEnded,
+        Self::Recorded,
+        Self::StopAsked,
+        Self::Faulted,
+        Self::RetryPlanned,
+    ];
+}
+
 /// The change is not possible from where the call stands, for example a late callback.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a call that is {from} cannot take the change {change:?}")]
@@ -93,26 +114,40 @@ impl Status {
     ];
 
     /// The only way to a new status. Monotonic: nothing leaves a terminal status but a planned retry.
+    /// The carrier's news come in any order and may skip steps, so each leads on from every earlier
+    /// step of a dialled call; a row is still `queued` when the first of them outruns the dial's reply.
     pub fn after(self, change: Change) -> Result<Self, Illegal> {
         use Change as C;
         Ok(match (self, change) {
             (Self::Prepared | Self::Scheduled | Self::Rescheduled, C::Due) => Self::Queued,
             (Self::Prepared | Self::Scheduled | Self::Queued, C::OutsideHours) => Self::Rescheduled,
-            (Self::Scheduled | Self::Queued | Self::Rescheduled, C::WalletEmpty) => Self::BalanceLow,
+            (waiting, C::WalletEmpty) if waiting.is_waiting() => Self::BalanceLow,
             (Self::Queued, C::CarrierAccepted) => Self::Initiated,
             (Self::Queued | Self::Initiated, C::Ringing) => Self::Ringing,
-            (Self::Queued | Self::Initiated | Self::Ringing, C::Answered) => Self::InProgress,
-            (Self::Queued | Self::Initiated | Self::Ringing, C::Busy) => Self::Busy,
-            (Self::Queued | Self::Initiated | Self::Ringing, C::NoAnswer) => Self::NoAnswer,
-            (Self::Queued | Self::Initiated | Self::Ringing, C::CarrierFailed) => Self::Failed,
-            (Self::Queued | Self::Initiated | Self::Ringing, C::Canceled) => Self::Canceled,
+            (dialled, C::Answered) if dialled.is_unanswered() => Self::InProgress,
+            (dialled, C::Busy) if dialled.is_unanswered() => Self::Busy,
+            (dialled, C::NoAnswer) if dialled.is_unanswered() => Self::NoAnswer,
+            (dialled, C::CarrierFailed) if dialled.is_unanswered() => Self::Failed,
+            (dialled, C::Canceled) if dialled.is_unanswered() => Self::Canceled,
+            // Also without news of an answer: it was lost, or comes later and is dropped then.
+            (dialled, C::MediaEnded) if dialled.is_unanswered() => Self::CallDisconnected,
             (Self::InProgress, C::MediaEnded) => Self::CallDisconnected,
             (Self::CallDisconnected, C::Recorded) => Self::Completed,
-            (Self::Busy | Self::NoAnswer | Self::Failed | Self::Error, C::RetryPlanned) => Self::Scheduled,
+            // A call that ended has its cause already (R5).
+            (Self::CallDisconnected, C::StopAsked) => return Err(Illegal { from: self, change }),
             (open, C::StopAsked) if !open.is_terminal() => Self::Stopped,
+            // Also `call-disconnected`: a vendor failed before the agent was heard (R181).
             (open, C::Faulted) if !open.is_terminal() => Self::Error,
+            (Self::Busy | Self::NoAnswer | Self::Failed | Self::Error, C::RetryPlanned) => {
+                Self::Scheduled
+            }
             (from, change) => return Err(Illegal { from, change }),
         })
+    }
+
+    /// Dialled, or about to be, and not yet answered.
+    fn is_unanswered(self) -> bool {
+        matches!(self, Self::Queued | Self::Initiated | Self::Ringing)
     }
 
     /// Whether the call is over for good (a retry apart). `call-disconnected` is not terminal.
@@ -132,7 +167,10 @@ impl Status {
 
     /// Not yet handed to the carrier.
     pub fn is_waiting(self) -> bool {
-        matches!(self, Self::Prepared | Self::Scheduled | Self::Queued | Self::Rescheduled)
+        matches!(
+            self,
+            Self::Prepared | Self::Scheduled | Self::Queued | Self::Rescheduled
+        )
     }
 
     /// As it stands on the wire: words joined by hyphens.
@@ -176,5 +214,146 @@ impl std::str::FromStr for Status {
             .into_iter()
             .find(|status| status.as_str() == text)
             .ok_or_else(|| UnknownStatus(text.to_owned()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use super::*;
+
+    /// Every status × every change; what is not listed is illegal.
+    #[test]
+    fn after() {
+        let mut table = String::new();
+        for from in Status::ALL {
+            table.push_str(&format!("{from}\n"));
+            for change in Change::ALL {
+                if let Ok(to) = from.after(change) {
+                    table.push_str(&format!("    {change:?} -> {to}\n"));
+                }
+            }
+        }
+        insta::assert_snapshot!(table, @"
+        prepared
+            Due -> queued
+            OutsideHours -> rescheduled
+            WalletEmpty -> balance-low
+            StopAsked -> stopped
+            Faulted -> error
+        scheduled
+            Due -> queued
+            OutsideHours -> rescheduled
+            WalletEmpty -> balance-low
+            StopAsked -> stopped
+            Faulted -> error
+        queued
+            OutsideHours -> rescheduled
+            WalletEmpty -> balance-low
+            CarrierAccepted -> initiated
+            Ringing -> ringing
+            Answered -> in-progress
+            Busy -> busy
+            NoAnswer -> no-answer
+            CarrierFailed -> failed
+            Canceled -> canceled
+            MediaEnded -> call-disconnected
+            StopAsked -> stopped
+            Faulted -> error
+        rescheduled
+            Due -> queued
+            WalletEmpty -> balance-low
+            StopAsked -> stopped
+            Faulted -> error
+        initiated
+            Ringing -> ringing
+            Answered -> in-progress
+            Busy -> busy
+            NoAnswer -> no-answer
+            CarrierFailed -> failed
+            Canceled -> canceled
+            MediaEnded -> call-disconnected
+            StopAsked -> stopped
+            Faulted -> error
+        ringing
+            Answered -> in-progress
+            Busy -> busy
+            NoAnswer -> no-answer
+            CarrierFailed -> failed
+            Canceled -> canceled
+            MediaEnded -> call-disconnected
+            StopAsked -> stopped
+            Faulted -> error
+        in-progress
+            MediaEnded -> call-disconnected
+            StopAsked -> stopped
+            Faulted -> error
+        call-disconnected
+            Recorded -> completed
+            Faulted -> error
+        completed
+        busy
+            RetryPlanned -> scheduled
+        no-answer
+            RetryPlanned -> scheduled
+        balance-low
+        canceled
+        failed
+            RetryPlanned -> scheduled
+        stopped
+        error
+            RetryPlanned -> scheduled
+        ");
+    }
+
+    #[test]
+    fn nothing_leaves_a_terminal_status_but_a_retry() {
+        for from in Status::ALL
+            .into_iter()
+            .filter(|status| status.is_terminal())
+        {
+            for change in Change::ALL
+                .into_iter()
+                .filter(|change| *change != Change::RetryPlanned)
+            {
+                assert_eq!(from.after(change), Err(Illegal { from, change }));
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_goes_back() {
+        for from in Status::ALL
+            .into_iter()
+            .filter(|status| !status.is_waiting() && !status.is_terminal())
+        {
+            for change in Change::ALL {
+                assert!(
+                    !from.after(change).is_ok_and(|to| to <= from),
+                    "{from} {change:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_status_is_read_as_it_is_written() {
+        for status in Status::ALL {
+            assert_eq!(status.to_string().parse(), Ok(status));
+            assert_eq!(serde_json::to_value(status).unwrap(), status.as_str());
+        }
+        let unknown: Result<Status, _> = "no_answer".parse();
+        assert_eq!(
+            unknown.unwrap_err().to_string(),
+            r#"unknown status "no_answer""#
+        );
+    }
+
+    #[test]
+    fn webhooks_may_name_every_status() {
+        assert_eq!(
+            Status::ALL.map(Status::as_str),
+            bolo_agent::WEBHOOK_STATUSES
+        );
     }
 }

@@ -37,7 +37,10 @@ pub struct Usage {
 impl Usage {
     /// All tokens of all models.
     pub fn llm_tokens(&self) -> u64 {
-        self.llm_model.values().map(|model| model.input + model.output).sum()
+        self.llm_model
+            .values()
+            .map(|model| model.input + model.output)
+            .sum()
     }
 }
 
