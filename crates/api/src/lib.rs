@@ -1,12 +1,41 @@
 //! HTTP: the REST surface by resource, carrier callbacks, media sockets, OpenAPI. JSON names and status
 //! codes live here and nowhere else.
 //!
-//! **Invariant:** every handler gets its account from the key ([`Caller`] extractor) and hands it to
+//! Each resource is a file with its `routes()`, its shapes and its handlers; `telephony/` is what carriers
+//! call; `middleware` what every request goes through.
+//!
+//! **Invariant:** every handler gets its account from the key (the `Caller` extractor) and hands it to
 //! every query; the only unauthenticated routes are health, docs and the signed carrier callbacks.
 
+mod agents;
+mod call_request;
+mod calls;
+mod docs;
+mod drain;
+mod error;
+mod execution_filter;
+mod executions;
+mod extract;
+mod json_stream;
+mod links;
+mod middleware;
+mod paging;
+mod providers;
+mod recordings;
+mod schemas;
+mod system;
+mod telephony;
+mod time;
+mod user;
+
+use axum::{Router, middleware::from_fn};
 use bolo_orchestrator::Calls;
 use bolo_store::Store;
 use bolo_telephony::{Callbacks, Carriers};
+use utoipa::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+
+pub use drain::Draining;
 
 /// What handlers need. Cheap to clone.
 #[derive(Clone)]
@@ -21,6 +50,8 @@ pub struct App {
     pub callbacks: Callbacks,
     /// Renders `/metrics`; `None` = 404.
     pub metrics: Option<metrics_exporter_prometheus::PrometheusHandle>,
+    /// Switched on by the binary before it ends; its `finished` waits for hang-ups under way.
+    pub draining: Draining,
     /// Settings.
     pub settings: std::sync::Arc<Settings>,
 }
@@ -37,11 +68,34 @@ pub struct Settings {
 }
 
 /// All routes of the server.
-pub fn router(app: App) -> axum::Router {
-    axum::Router::new().with_state(app)
+///
+/// Serve it on a listener whose connections have `TCP_NODELAY` set (`listener.tap_io(|tcp| …)`): axum does
+/// not set it, and without it the kernel holds small audio frames back.
+pub fn router(app: App) -> Router {
+    let max_body_bytes = app.settings.max_body_bytes;
+    let (rest, document) = documented().split_for_parts();
+    let rest = rest.merge(telephony::callbacks()).route_layer(from_fn(middleware::limit_time));
+    let all = rest
+        .merge(telephony::sockets())
+        .fallback(|| async { error::ApiError::NotFound("Address") })
+        .method_not_allowed_fallback(|| async { error::ApiError::MethodNotAllowed })
+        .with_state(app)
+        .merge(docs::routes(docs::with_aliases(document)));
+    middleware::common(all, max_body_bytes)
 }
 
 /// The OpenAPI document, from the code.
 pub fn openapi() -> utoipa::openapi::OpenApi {
-    utoipa::openapi::OpenApi::default()
+    docs::with_aliases(documented().into_openapi())
+}
+
+fn documented() -> OpenApiRouter<App> {
+    OpenApiRouter::with_openapi(docs::Frame::openapi())
+        .merge(agents::routes())
+        .merge(calls::routes())
+        .merge(executions::routes())
+        .merge(recordings::routes())
+        .merge(providers::routes())
+        .merge(user::routes())
+        .merge(system::routes())
 }

@@ -1,0 +1,80 @@
+//! The OpenAPI document, gathered from the handlers, and the page that browses it.
+
+use utoipa::{
+    Modify, OpenApi,
+    openapi::{
+        PathItem,
+        security::{Http, HttpAuthScheme, SecurityScheme},
+    },
+};
+use utoipa_swagger_ui::SwaggerUi;
+
+/// Other spellings of documented paths (api.md §1), each with the path whose operations it has.
+const ALIASES: [(&str, &str); 10] = [
+    ("/agent", "/v2/agent"),
+    ("/agent/all", "/v2/agent/all"),
+    ("/agent/{agent_id}", "/v2/agent/{agent_id}"),
+    ("/agent/{agent_id}/stop", "/v2/agent/{agent_id}/stop"),
+    ("/agent/{agent_id}/execution/{execution_id}", "/v2/agent/{agent_id}/execution/{execution_id}"),
+    ("/call/stop/{execution_id}", "/call/{execution_id}/stop"),
+    ("/call/{execution_id}", "/executions/{execution_id}"),
+    ("/call/{execution_id}/status", "/executions/{execution_id}"),
+    ("/provider/{provider_id}", "/providers/{provider_id}"),
+    ("/provider", "/providers"),
+];
+
+/// The document's frame; its paths come from the handlers.
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Bolo",
+        description = "Voice agents that hold phone calls. Every operation takes `Authorization: Bearer <key>`, \
+            but for health, figures and the carriers' own callbacks. Errors are always \
+            `{\"error\": 404, \"message\": \"…\", \"detail\": \"…\"}`."
+    ),
+    security(("bearer" = [])),
+    modifiers(&Bearer),
+    tags(
+        (name = "Agents", description = "What talks"),
+        (name = "Calls", description = "Placing and stopping calls"),
+        (name = "Executions", description = "Calls as records"),
+        (name = "Recordings", description = "Calls as sound"),
+        (name = "Providers", description = "Keys of vendors and carriers"),
+        (name = "User", description = "The account"),
+        (name = "System", description = "For operators"),
+    )
+)]
+pub struct Frame;
+
+struct Bearer;
+
+impl Modify for Bearer {
+    fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
+        let scheme = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
+        openapi.components.get_or_insert_default().add_security_scheme("bearer", scheme);
+    }
+}
+
+/// Adds the other spellings, so that a client generated from the document may use either.
+pub fn with_aliases(mut document: utoipa::openapi::OpenApi) -> utoipa::openapi::OpenApi {
+    for (alias, original) in ALIASES {
+        let Some(mut item) = document.paths.paths.get(original).cloned() else { continue };
+        for operation in operations(&mut item) {
+            operation.operation_id = None; // must be unique
+            operation.description = Some(format!("The same as `{original}`."));
+        }
+        document.paths.paths.insert(alias.to_owned(), item);
+    }
+    document
+}
+
+fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut utoipa::openapi::path::Operation> {
+    [&mut item.get, &mut item.put, &mut item.post, &mut item.delete, &mut item.patch, &mut item.head]
+        .into_iter()
+        .filter_map(Option::as_mut)
+}
+
+/// `/docs` and `/openapi.json`. The page's files lie in the binary.
+pub fn routes(document: utoipa::openapi::OpenApi) -> axum::Router {
+    SwaggerUi::new("/docs").url("/openapi.json", document).into()
+}

@@ -1,0 +1,86 @@
+//! Which executions a list shows: the query's filters under all their names. Source: api.md §8 Queries.
+
+use bolo_execution::{Direction, Status};
+use bolo_store::Filter;
+use utoipa::IntoParams;
+
+use crate::{error::ApiError, extract::Params, time};
+
+const DAY_MS: i64 = 86_400_000;
+
+/// The parameters of [`read`], for the OpenAPI document.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[allow(dead_code, reason = "read by the derive only")]
+pub struct FilterParams {
+    /// Calls that stand here: `queued`, `in-progress`, `completed`, …
+    status: Option<crate::schemas::ExecutionStatus>,
+    /// `inbound` or `outbound`.
+    call_type: Option<String>,
+    /// `twilio`, `plivo`, `websocket`, `web-call`, …
+    provider: Option<String>,
+    /// Calls that a machine answered, or didn't. `answered_by_voice_mail` is an alias.
+    voicemail: Option<bool>,
+    /// Calls of this batch.
+    batch_id: Option<String>,
+    /// Calls made at or after this time (ISO 8601). `from` is an alias.
+    created_at_gte: Option<String>,
+    /// Calls made at or before this time (ISO 8601). `to` is an alias.
+    created_at_lte: Option<String>,
+}
+
+/// Reads the filters. The first of the names given here wins where both are there; what can't be read
+/// answers 400 and names the parameter.
+pub fn read(params: &Params) -> Result<Filter, ApiError> {
+    Ok(Filter {
+        agent: one(params, &["agent_id"], "must be an agent's id", |text| text.parse().ok())?,
+        status: one(params, &["status"], &format!("must be one of {}", statuses()), |text| text.parse().ok())?,
+        direction: one(params, &["call_type"], "must be inbound or outbound", direction)?,
+        provider: params.get(&["provider"]).map(|(_, value)| value.to_owned()),
+        voicemail: one(params, &["voicemail", "answered_by_voice_mail"], "must be true or false", truth)?,
+        batch: one(params, &["batch_id"], "must be a batch's id", batch)?,
+        from: one(params, &["created_at_gte", "from"], NO_TIME, |text| Some(time::parse(text)?.0))?,
+        to: one(params, &["created_at_lte", "to"], NO_TIME, |text| {
+            let (at, whole_day) = time::parse(text)?;
+            Some(if whole_day { at + DAY_MS - 1 } else { at })
+        })?,
+    })
+}
+
+const NO_TIME: &str = "must be an ISO 8601 time, such as 2024-01-23T01:14:37Z";
+
+fn one<T>(
+    params: &Params,
+    names: &[&'static str],
+    fault: &str,
+    read: impl Fn(&str) -> Option<T>,
+) -> Result<Option<T>, ApiError> {
+    let Some((name, text)) = params.get(names) else { return Ok(None) };
+    read(text).map(Some).ok_or_else(|| ApiError::field(name, fault))
+}
+
+fn statuses() -> String {
+    Status::ALL.map(Status::as_str).join(", ")
+}
+
+fn direction(text: &str) -> Option<Direction> {
+    match text {
+        "inbound" => Some(Direction::Inbound),
+        "outbound" => Some(Direction::Outbound),
+        _ => None,
+    }
+}
+
+/// `True` is what Python's clients send.
+fn truth(text: &str) -> Option<bool> {
+    match text.to_ascii_lowercase().as_str() {
+        "true" | "1" => Some(true),
+        "false" | "0" => Some(false),
+        _ => None,
+    }
+}
+
+/// Batches are 32 hex digits in the store.
+fn batch(text: &str) -> Option<String> {
+    Some(uuid::Uuid::try_parse(text).ok()?.simple().to_string())
+}

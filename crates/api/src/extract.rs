@@ -1,0 +1,230 @@
+//! What handlers take from a request. Each extractor answers a fault in our own JSON, not in axum's
+//! plain text.
+
+use axum::{
+    body::Bytes,
+    extract::{FromRequest, FromRequestParts, RawPathParams, Request, rejection::BytesRejection},
+    http::{header, request::Parts},
+    response::IntoResponse,
+};
+use bolo_execution::{AccountId, AgentId, ExecutionId};
+use serde::de::DeserializeOwned;
+
+use crate::{
+    App,
+    error::{ApiError, FieldError, Step},
+};
+
+/// The account whose key came with the request. A handler that takes it can't forget the tenant.
+#[derive(Debug, Clone, Copy)]
+pub struct Caller {
+    /// The tenant.
+    pub account: AccountId,
+}
+
+impl FromRequestParts<App> for Caller {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
+        let key = bearer(parts).ok_or(ApiError::Unauthorized)?;
+        let account = app.store.authenticate(key).await?.ok_or(ApiError::Unauthorized)?;
+        Ok(Self { account })
+    }
+}
+
+/// The key of `Authorization: Bearer <key>`.
+fn bearer(parts: &Parts) -> Option<&str> {
+    let value = parts.headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, key) = value.trim().split_once(' ')?;
+    let key = key.trim();
+    (scheme.eq_ignore_ascii_case("bearer") && !key.is_empty()).then_some(key)
+}
+
+/// An id as it may stand in a path: a uuid, dashed or not, in any case.
+pub trait PathId: std::str::FromStr {
+    /// What a 404 calls it.
+    const NAME: &'static str;
+}
+impl PathId for AgentId {
+    const NAME: &'static str = "Agent";
+}
+impl PathId for ExecutionId {
+    const NAME: &'static str = "Execution";
+}
+
+/// The path's first id. A malformed one is as unknown as any other: 404.
+#[derive(Debug, Clone, Copy)]
+pub struct Id<T>(pub T);
+
+/// The path's first two ids.
+#[derive(Debug, Clone, Copy)]
+pub struct Ids<A, B>(pub A, pub B);
+
+impl<T: PathId> FromRequestParts<App> for Id<T> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
+        let params = path_params(parts, app).await?;
+        Ok(Self(path_id(&params, 0)?))
+    }
+}
+
+impl<A: PathId, B: PathId> FromRequestParts<App> for Ids<A, B> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
+        let params = path_params(parts, app).await?;
+        Ok(Self(path_id(&params, 0)?, path_id(&params, 1)?))
+    }
+}
+
+async fn path_params(parts: &mut Parts, app: &App) -> Result<RawPathParams, ApiError> {
+    RawPathParams::from_request_parts(parts, app).await.map_err(|_| ApiError::NotFound("Resource"))
+}
+
+fn path_id<T: PathId>(params: &RawPathParams, index: usize) -> Result<T, ApiError> {
+    let text = params.iter().nth(index).map(|(_, value)| value);
+    text.and_then(|text| text.parse().ok()).ok_or(ApiError::NotFound(T::NAME))
+}
+
+/// The query's parameters, in their order. A parameter without a value counts as absent.
+#[derive(Debug, Clone, Default)]
+pub struct Params(Vec<(String, String)>);
+
+impl Params {
+    /// The first value of the first of these names that is there: aliases, in order of preference.
+    pub fn get(&self, names: &[&'static str]) -> Option<(&'static str, &str)> {
+        names.iter().find_map(|name| {
+            let (_, value) = self.0.iter().find(|(key, value)| key == name && !value.is_empty())?;
+            Some((*name, value.as_str()))
+        })
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Params {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
+        let query = parts.uri.query().unwrap_or_default();
+        Ok(Self(url::form_urlencoded::parse(query.as_bytes()).into_owned().collect()))
+    }
+}
+
+/// The raw body, within the configured limit.
+#[derive(Debug, Clone)]
+pub struct Body(pub Bytes);
+
+impl FromRequest<App> for Body {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self, ApiError> {
+        match Bytes::from_request(request, app).await {
+            Ok(bytes) => Ok(Self(bytes)),
+            Err(BytesRejection::FailedToBufferBody(rejection))
+                if rejection.status() == axum::http::StatusCode::PAYLOAD_TOO_LARGE =>
+            {
+                Err(ApiError::TooLarge(app.settings.max_body_bytes))
+            }
+            Err(rejection) => {
+                tracing::debug!(status = %rejection.into_response().status(), "body cut short");
+                Err(ApiError::field("", "the body could not be read to its end"))
+            }
+        }
+    }
+}
+
+/// A JSON body, whatever its content type says. A fault is 400 and names the field.
+#[derive(Debug, Clone)]
+pub struct JsonBody<T>(pub T);
+
+impl<T: DeserializeOwned> FromRequest<App> for JsonBody<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self, ApiError> {
+        let Body(bytes) = Body::from_request(request, app).await?;
+        read_json(&bytes).map(Self)
+    }
+}
+
+/// Reads JSON; the error names the field.
+pub fn read_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
+    if bytes.iter().all(u8::is_ascii_whitespace) {
+        return Err(ApiError::field("", "a JSON body is required"));
+    }
+    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+    let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| json_fault(&error))?;
+    deserializer.end().map_err(|error| ApiError::field("", format!("malformed JSON: {error}")))?;
+    Ok(value)
+}
+
+fn json_fault(error: &serde_path_to_error::Error<serde_json::Error>) -> ApiError {
+    use serde_path_to_error::Segment;
+    let inner = error.inner();
+    if !inner.is_data() {
+        return ApiError::field("", format!("malformed JSON: {inner}"));
+    }
+    let mut loc: Vec<Step> = error
+        .path()
+        .iter()
+        .filter_map(|segment| match segment {
+            Segment::Seq { index } => Some(Step::Index(*index)),
+            Segment::Map { key } => Some(Step::Key(key.clone())),
+            Segment::Enum { variant } => Some(Step::Key(variant.clone())),
+            Segment::Unknown => None,
+        })
+        .collect();
+    let text = inner.to_string();
+    let text = text.split(" at line ").next().unwrap_or_default();
+    // A missing field is reported at the object that lacks it; clients look for the field itself.
+    let msg = match text.strip_prefix("missing field `").and_then(|rest| rest.strip_suffix('`')) {
+        Some(field) => {
+            loc.push(Step::Key(field.to_owned()));
+            "field required".to_owned()
+        }
+        None => text.to_owned(),
+    };
+    ApiError::Invalid(vec![FieldError { loc, msg }])
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use super::*;
+
+    #[derive(Debug, serde::Deserialize)]
+    #[allow(dead_code)]
+    struct Outer {
+        inner: Vec<Inner>,
+    }
+    #[derive(Debug, serde::Deserialize)]
+    #[allow(dead_code)]
+    struct Inner {
+        count: u8,
+    }
+
+    fn fault(body: &str) -> String {
+        read_json::<Outer>(body.as_bytes()).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn faults_name_their_field() {
+        assert_eq!(fault(r#"{"inner":[{"count":1},{}]}"#), "inner[1].count: field required");
+        assert_eq!(fault("{}"), "inner: field required");
+        assert!(fault(r#"{"inner":[{"count":"x"}]}"#).starts_with("inner[0].count: invalid type"));
+        assert!(fault("{").starts_with("malformed JSON"));
+        assert!(fault("{\"inner\":[]} x").starts_with("malformed JSON"));
+        assert_eq!(fault("  "), "a JSON body is required");
+    }
+
+    #[test]
+    fn a_parameter_without_a_value_is_absent_and_aliases_have_an_order() {
+        let params = Params(vec![
+            ("status".into(), String::new()),
+            ("from".into(), "b".into()),
+            ("created_at_gte".into(), "a".into()),
+        ]);
+        assert_eq!(params.get(&["status"]), None);
+        assert_eq!(params.get(&["created_at_gte", "from"]), Some(("created_at_gte", "a")));
+        assert_eq!(params.get(&["from"]), Some(("from", "b")));
+    }
+}
