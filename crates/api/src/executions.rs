@@ -87,13 +87,12 @@ async fn list_of_agent_bare(
     let (number, size) = if paging.asked { (paging.number, paging.size) } else { (1, CHUNK) };
     let first = app.store.executions(caller.account, &filter, number, size).await?;
     let rest = (!paging.asked && first.total > size).then(|| bound(filter, &first.rows));
-    Ok(json_stream::array(first.rows, 2, rest, move |filter, number| {
-        let store = app.store.clone();
+    let store = app.store.clone();
+    let more = move |filter, number| {
+        let store = store.clone();
         async move { Ok(store.executions(caller.account, &filter, number, CHUNK).await?.rows) }
-    }, {
-        let app = app.clone();
-        move |record| shown(&app, record)
-    }))
+    };
+    Ok(json_stream::array(first.rows, 2, rest, more, move |record| shown(&app, record)))
 }
 
 /// Rows that are made while a long list is being sent would shift its pages: leave them out.

@@ -1,7 +1,7 @@
 //! What every request goes through, from the outside in: trailing slash, request id and span, CORS, panics,
 //! compression, body limit, time limit.
 
-use std::{any::Any, time::Duration};
+use std::time::Duration;
 
 use axum::{
     Router,
@@ -113,7 +113,7 @@ fn request_id(given: Option<&HeaderValue>) -> HeaderValue {
     })
 }
 
-fn panicked(panic: Box<dyn Any + Send + 'static>) -> Response {
+fn panicked(panic: Box<dyn std::any::Any + Send + 'static>) -> Response {
     let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
     ApiError::Internal(format!("panic: {}", text.unwrap_or("without a message"))).into_response()
 }

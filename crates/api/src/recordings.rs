@@ -131,7 +131,6 @@ fn range_of(text: &str, size: u64) -> Result<Option<Range<u64>>, ApiError> {
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Link {
     /// The address.
-    #[schema(format = Uri)]
     url: String,
     /// Until when it opens.
     #[schema(format = DateTime)]

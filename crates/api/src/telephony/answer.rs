@@ -1,0 +1,95 @@
+//! "The call was answered" and "the socket ended": what the carrier shall do now.
+
+use axum::{extract::State, response::Response};
+use bolo_execution::{Change, Record, Status};
+use bolo_store::Facts;
+use bolo_telephony::Instruction;
+
+use super::{advance, bind, document, gate::Callback, hang_up_later, note_in_log, stream};
+use crate::{App, error::ApiError, time::now};
+
+/// Sockets of one call that may be opened again.
+const MAX_RESUMES: u64 = 5;
+
+/// The last resort: a call that no node can go on with.
+const APOLOGY: &str = "Sorry, we are having technical difficulties. Please try again later. Goodbye.";
+
+/// The carrier connected the call.
+pub async fn answer(State(app): State<App>, callback: Callback) -> Result<Response, ApiError> {
+    let instruction = match answered(&app, &callback, "answer").await? {
+        Some((record, _)) => {
+            app.calls.prepare(&record);
+            stream(&app, &record)
+        }
+        None => Instruction::HangUp,
+    };
+    Ok(document(&*callback.carrier, &instruction))
+}
+
+/// The media socket ended, or the answer address failed: on with the call, or over?
+pub async fn resume(State(app): State<App>, callback: Callback) -> Result<Response, ApiError> {
+    let instruction = match answered(&app, &callback, "resume").await? {
+        None => Instruction::HangUp,
+        Some((record, call_id)) => match resumes(&app, &record, &call_id).await? {
+            1..=MAX_RESUMES => stream(&app, &record),
+            _ => {
+                tracing::error!(execution_id = %record.id, "the media socket failed too often");
+                Instruction::Apologise(APOLOGY.to_owned())
+            }
+        },
+    };
+    Ok(document(&*callback.carrier, &instruction))
+}
+
+/// The call as it stands now that it is connected, with the carrier's id; `None` when it is to end.
+async fn answered(app: &App, callback: &Callback, event: &str) -> Result<Option<(Record, String)>, ApiError> {
+    let webhook = callback.carrier.parse_webhook(callback.received.parts());
+    let webhook = webhook.ok_or_else(|| ApiError::field("", "the carrier's request names no call"))?;
+    let call_id = webhook.call_id;
+    let record = &callback.ours.record;
+    if app.store.first_callback(&record.provider, &call_id, event, 0, now()).await? {
+        note_in_log(app, record, event, &callback.received.fields()).await;
+    }
+    if callback.ours.attempt != record.attempt || must_end(record.status) {
+        tracing::info!(execution_id = %record.id, status = %record.status, "{event} of a call that is over");
+        end_at_carrier(app, record, call_id);
+        return Ok(None);
+    }
+    let Some(record) = bind(app, record.clone(), &call_id).await? else {
+        tracing::error!(execution_id = %record.id, "a second call of one dial: hung up");
+        hang_up_later(app, record, Some(call_id));
+        return Ok(None);
+    };
+    let record = advance(app, &record, Change::Answered, Facts::default()).await?;
+    if record.status == Status::InProgress {
+        app.store.signals().wake_worker(); // the webhook of the new status
+        return Ok(Some((record, call_id)));
+    }
+    end_at_carrier(app, &record, call_id);
+    Ok(None)
+}
+
+/// The call was stopped, is over, or was never to be placed.
+fn must_end(status: Status) -> bool {
+    let before_dial = status.is_waiting() && status != Status::Queued;
+    status.is_terminal() || status == Status::CallDisconnected || before_dial
+}
+
+/// The document ends the call; a call that should not exist any more is also ended by REST. One that ended
+/// as it should is over at the carrier too.
+fn end_at_carrier(app: &App, record: &Record, call_id: String) {
+    if !matches!(record.status, Status::CallDisconnected | Status::Completed) {
+        hang_up_later(app, record, Some(call_id));
+    }
+}
+
+/// How often this call's socket was opened again, this time included: counted in the store, the same on
+/// every node.
+async fn resumes(app: &App, record: &Record, call_id: &str) -> Result<u64, ApiError> {
+    for nth in 1..=MAX_RESUMES {
+        if app.store.first_callback(&record.provider, call_id, "socket again", nth, now()).await? {
+            return Ok(nth);
+        }
+    }
+    Ok(MAX_RESUMES + 1)
+}

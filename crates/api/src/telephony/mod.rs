@@ -1,0 +1,137 @@
+//! What carriers call: answer, status, resume and stream callbacks, the inbound webhook, media sockets.
+//! Source: wire-telephony.md §1.5, §1.8, §6.1, §6.2, §6.5.
+//!
+//! A callback passes two gates: the mac in its path (404) and the carrier's signature with the account's
+//! token (403). It is written down, answered at once, and decided from the store alone, so that any node
+//! answers the same.
+
+mod answer;
+mod gate;
+mod inbound;
+mod media;
+mod status;
+
+use std::time::Duration;
+
+use axum::{
+    Router,
+    http::header,
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use bolo_execution::{Change, Component, Entry, EntryKind, Record};
+use bolo_store::Facts;
+use bolo_telephony::{CallbackKind, Carrier, Instruction};
+
+use crate::{App, error::ApiError, time::now};
+
+/// Waits between the tries of a hang-up.
+const HANG_UP_WAITS: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(5), Duration::from_secs(20)];
+
+/// Routes that are answered at once.
+pub fn callbacks() -> Router<App> {
+    let path = |kind: &str| format!("/telephony/{{carrier}}/{kind}/{{execution}}/{{attempt}}/{{mac}}");
+    Router::new()
+        .route(&path("answer"), post(answer::answer).get(answer::answer))
+        .route(&path("resume"), post(answer::resume).get(answer::resume))
+        .route(&path("status"), post(status::status).get(status::status))
+        .route(&path("stream"), post(status::stream).get(status::stream))
+        .route("/inbound_call", post(inbound::answer).get(inbound::answer))
+        .route("/inbound_status", post(inbound::status).get(inbound::status))
+}
+
+/// Routes that stay open for the length of a call.
+pub fn sockets() -> Router<App> {
+    Router::new().route("/media/{carrier}/{execution}/{attempt}/{mac}", get(media::open))
+}
+
+/// The answer document.
+fn document(carrier: &dyn Carrier, instruction: &Instruction) -> Response {
+    let (body, content_type) = carrier.render(instruction);
+    ([(header::CONTENT_TYPE, content_type)], body).into_response()
+}
+
+/// Opens a media socket for this call; when it ends, for whatever reason, the carrier asks `resume`.
+fn stream(app: &App, record: &Record) -> Instruction {
+    let url = |kind| app.callbacks.url(kind, &record.provider, record.id, record.attempt);
+    Instruction::Stream {
+        socket_url: url(CallbackKind::Media),
+        resume_url: url(CallbackKind::Resume),
+        status_url: url(CallbackKind::Stream),
+        parameters: vec![("execution_id".to_owned(), record.id.to_string())],
+    }
+}
+
+/// Applies a change; one that comes too late changes nothing.
+async fn advance(app: &App, record: &Record, change: Change, facts: Facts) -> Result<Record, ApiError> {
+    match app.store.change(record.id, change, facts, now()).await {
+        Ok(record) => Ok(record),
+        Err(bolo_store::Error::Illegal(illegal)) => {
+            tracing::debug!(execution_id = %record.id, %illegal, "callback came late");
+            Ok(app.store.execution_unscoped(record.id).await?)
+        }
+        Err(other) => Err(other.into()),
+    }
+}
+
+/// Binds the carrier's call to the execution: the first callback of any kind settles a dial whose outcome
+/// nobody knew. `None` when another call is bound already.
+async fn bind(app: &App, record: Record, call_id: &str) -> Result<Option<Record>, ApiError> {
+    let record = match record.carrier_call_id.as_deref() {
+        Some(known) => return Ok((known == call_id).then_some(record)),
+        None => {
+            let facts = Facts { carrier_call_id: Some(call_id.to_owned()), ..Facts::default() };
+            if record.status == bolo_execution::Status::Queued {
+                advance(app, &record, Change::CarrierAccepted, facts).await?
+            } else {
+                app.store.note(record.id, facts, now()).await?
+            }
+        }
+    };
+    app.store.settle_dial(record.id, now()).await?;
+    // Another callback may have bound another call meanwhile.
+    let ours = record.carrier_call_id.as_deref().is_none_or(|bound| bound == call_id);
+    Ok(ours.then_some(record))
+}
+
+/// Ends a call at the carrier in the background, with retries: the answer must not wait for it.
+pub fn hang_up_later(app: &App, record: &Record, call_id: Option<String>) {
+    let Some(call_id) = call_id else { return };
+    let (app, id, account, provider) = (app.clone(), record.id, record.account, record.provider.clone());
+    let work = {
+        let app = app.clone();
+        async move {
+            let secrets = match app.store.secrets(account).await {
+                Ok(secrets) => secrets,
+                Err(error) => return tracing::error!(execution_id = %id, %error, "could not hang up"),
+            };
+            let carrier = match app.carriers.for_account(&provider, &secrets) {
+                Ok(account) => account.carrier,
+                Err(error) => return tracing::error!(execution_id = %id, %error, "could not hang up"),
+            };
+            let mut waits = HANG_UP_WAITS.into_iter();
+            loop {
+                match (carrier.hang_up(&call_id).await, waits.next()) {
+                    (Ok(()) | Err(bolo_telephony::Error::NotFound), _) => {
+                        return tracing::info!(execution_id = %id, "hung up at the carrier");
+                    }
+                    (Err(bolo_telephony::Error::Unavailable(_)), Some(wait)) => tokio::time::sleep(wait).await,
+                    (Err(error), _) => return tracing::error!(execution_id = %id, %error, "could not hang up"),
+                }
+            }
+        }
+    };
+    if !app.draining.later(work) {
+        tracing::error!(execution_id = %id, "too much to hang up at once: left to the worker");
+    }
+}
+
+/// A line of the call's raw log: what the carrier said. Its absence harms no call, so a failure is logged.
+async fn note_in_log(app: &App, record: &Record, event: &str, fields: &[(String, String)]) {
+    let fields: serde_json::Map<_, _> = fields.iter().map(|(key, value)| (key.clone(), value.clone().into())).collect();
+    let data = serde_json::Value::Object(fields).to_string();
+    let entry = Entry::new(Component::System, EntryKind::Event, &record.provider, data).with("callback", event);
+    if let Err(error) = app.store.append_log(record.account, record.id, entry, now()).await {
+        tracing::warn!(execution_id = %record.id, %error, "a callback is missing in the raw log");
+    }
+}
