@@ -33,7 +33,10 @@ pub fn routes() -> OpenApiRouter<App> {
         .routes(routes!(stop))
         .route("/agent", post(create))
         .route("/agent/all", get(list))
-        .route("/agent/{agent_id}", get(show).put(replace).patch(change).delete(remove))
+        .route(
+            "/agent/{agent_id}",
+            get(show).put(replace).patch(change).delete(remove),
+        )
         .route("/agent/{agent_id}/stop", post(stop))
 }
 
@@ -56,7 +59,12 @@ pub struct Written {
 
 impl Written {
     fn new(id: AgentId, status: &'static str) -> Json<Self> {
-        Json(Self { agent_id: id.to_string(), status, message: "success", state: status })
+        Json(Self {
+            agent_id: id.to_string(),
+            status,
+            message: "success",
+            state: status,
+        })
     }
 }
 
@@ -80,7 +88,11 @@ async fn create(
 /// Lists all agents, newest first.
 #[utoipa::path(get, path = "/v2/agent/all", tag = "Agents", params(PagingParams),
     responses((status = 200, description = "All agents, or the page asked for", body = Vec<AgentView>), Problems))]
-async fn list(State(app): State<App>, caller: Caller, params: Params) -> Result<Json<Vec<Value>>, ApiError> {
+async fn list(
+    State(app): State<App>,
+    caller: Caller,
+    params: Params,
+) -> Result<Json<Vec<Value>>, ApiError> {
     let paging = Paging::read(&params)?;
     let agents = app.store.agents(caller.account).await?;
     Ok(Json(paging.cut(agents).iter().map(view).collect()))
@@ -90,8 +102,17 @@ async fn list(State(app): State<App>, caller: Caller, params: Params) -> Result<
 #[utoipa::path(get, path = "/v2/agent/{agent_id}", tag = "Agents",
     params(("agent_id" = uuid::Uuid, Path, description = "The agent")),
     responses((status = 200, description = "The agent as it was sent", body = AgentView), Problems))]
-async fn show(State(app): State<App>, caller: Caller, Id(id): Id<AgentId>) -> Result<Json<Value>, ApiError> {
-    Ok(Json(view(&app.store.agent(caller.account, id).await.or_not_found(AgentId::NAME)?)))
+async fn show(
+    State(app): State<App>,
+    caller: Caller,
+    Id(id): Id<AgentId>,
+) -> Result<Json<Value>, ApiError> {
+    Ok(Json(view(
+        &app.store
+            .agent(caller.account, id)
+            .await
+            .or_not_found(AgentId::NAME)?,
+    )))
 }
 
 /// Replaces an agent's document.
@@ -106,9 +127,15 @@ async fn replace(
     Id(id): Id<AgentId>,
     JsonBody(body): JsonBody<Value>,
 ) -> Result<Json<Written>, ApiError> {
-    app.store.agent(caller.account, id).await.or_not_found(AgentId::NAME)?;
+    app.store
+        .agent(caller.account, id)
+        .await
+        .or_not_found(AgentId::NAME)?;
     let agent = Agent::parse(&body)?;
-    app.store.replace_agent(caller.account, id, &body, None, now()).await.or_not_found(AgentId::NAME)?;
+    app.store
+        .replace_agent(caller.account, id, &body, None, now())
+        .await
+        .or_not_found(AgentId::NAME)?;
     warn(&agent, id);
     Ok(Written::new(id, "updated"))
 }
@@ -126,10 +153,18 @@ async fn change(
     JsonBody(patch): JsonBody<Value>,
 ) -> Result<Json<Written>, ApiError> {
     for _ in 0..PATCH_TRIES {
-        let stored = app.store.agent(caller.account, id).await.or_not_found(AgentId::NAME)?;
+        let stored = app
+            .store
+            .agent(caller.account, id)
+            .await
+            .or_not_found(AgentId::NAME)?;
         let body = bolo_agent::patch(&stored.body, &patch)?;
         let agent = Agent::parse(&body)?;
-        match app.store.replace_agent(caller.account, id, &body, Some(stored.version), now()).await {
+        match app
+            .store
+            .replace_agent(caller.account, id, &body, Some(stored.version), now())
+            .await
+        {
             Err(bolo_store::Error::Conflict(_)) => {} // someone else wrote meanwhile: apply to theirs
             written => {
                 written.or_not_found(AgentId::NAME)?;
@@ -138,7 +173,9 @@ async fn change(
             }
         }
     }
-    Err(ApiError::Unavailable("the agent is written by others all the time".to_owned()))
+    Err(ApiError::Unavailable(
+        "the agent is written by others all the time".to_owned(),
+    ))
 }
 
 /// Answer to a deletion.
@@ -158,12 +195,23 @@ pub struct Removed {
 #[utoipa::path(delete, path = "/v2/agent/{agent_id}", tag = "Agents",
     params(("agent_id" = uuid::Uuid, Path, description = "The agent")),
     responses((status = 200, description = "Deleted", body = Removed), Problems))]
-async fn remove(State(app): State<App>, caller: Caller, Id(id): Id<AgentId>) -> Result<Json<Removed>, ApiError> {
-    let stopped = app.store.delete_agent(caller.account, id, now()).await.or_not_found(AgentId::NAME)?;
+async fn remove(
+    State(app): State<App>,
+    caller: Caller,
+    Id(id): Id<AgentId>,
+) -> Result<Json<Removed>, ApiError> {
+    let stopped = app
+        .store
+        .delete_agent(caller.account, id, now())
+        .await
+        .or_not_found(AgentId::NAME)?;
     if !stopped.is_empty() {
         app.store.signals().wake_worker();
     }
-    Ok(Json(Removed { message: "success", state: "deleted" }))
+    Ok(Json(Removed {
+        message: "success",
+        state: "deleted",
+    }))
 }
 
 /// Answer to stopping an agent's waiting calls.
@@ -180,9 +228,20 @@ pub struct StoppedCalls {
 #[utoipa::path(post, path = "/v2/agent/{agent_id}/stop", tag = "Agents",
     params(("agent_id" = uuid::Uuid, Path, description = "The agent")),
     responses((status = 200, description = "Stopped", body = StoppedCalls), Problems))]
-async fn stop(State(app): State<App>, caller: Caller, Id(id): Id<AgentId>) -> Result<Json<StoppedCalls>, ApiError> {
-    app.store.agent(caller.account, id).await.or_not_found(AgentId::NAME)?;
-    let stopped_executions = app.store.stop_waiting(caller.account, id, now()).await.or_not_found(AgentId::NAME)?;
+async fn stop(
+    State(app): State<App>,
+    caller: Caller,
+    Id(id): Id<AgentId>,
+) -> Result<Json<StoppedCalls>, ApiError> {
+    app.store
+        .agent(caller.account, id)
+        .await
+        .or_not_found(AgentId::NAME)?;
+    let stopped_executions = app
+        .store
+        .stop_waiting(caller.account, id, now())
+        .await
+        .or_not_found(AgentId::NAME)?;
     if !stopped_executions.is_empty() {
         app.store.signals().wake_worker(); // their webhooks wait
     }
@@ -219,9 +278,16 @@ fn view(agent: &StoredAgent) -> Value {
     }
     let ours = ["id", "agent_id", "agent_status", "created_at", "updated_at"];
     let config = agent.body.get("agent_config").and_then(Value::as_object);
-    for (key, value) in config.into_iter().flatten().filter(|(key, _)| !ours.contains(&key.as_str())) {
+    for (key, value) in config
+        .into_iter()
+        .flatten()
+        .filter(|(key, _)| !ours.contains(&key.as_str()))
+    {
         view.insert(key.clone(), value.clone());
     }
-    view.insert("agent_prompts".into(), agent.body.get("agent_prompts").cloned().unwrap_or_default());
+    view.insert(
+        "agent_prompts".into(),
+        agent.body.get("agent_prompts").cloned().unwrap_or_default(),
+    );
     Value::Object(view)
 }

@@ -84,7 +84,10 @@ pub fn read(body: &Value) -> Result<CallRequest, ApiError> {
     };
     let mut faults = Faults::default();
     let agent = faults.required(fields, "agent_id", |value| {
-        value.as_str().and_then(|text| text.parse().ok()).ok_or("must be an agent's id (a uuid)".into())
+        value
+            .as_str()
+            .and_then(|text| text.parse().ok())
+            .ok_or("must be an agent's id (a uuid)".into())
     });
     let to = faults.required(fields, "recipient_phone_number", phone);
     let call = CallRequest {
@@ -94,34 +97,52 @@ pub fn read(body: &Value) -> Result<CallRequest, ApiError> {
             let at = value.as_str().and_then(time::parse).map(|(at, _)| at);
             at.ok_or("must be an ISO 8601 time, such as 2025-08-21T10:35:00+05:30".into())
         }),
-        user_data: faults.optional(fields, "user_data", object).unwrap_or_default(),
-        voice_id: faults.optional(fields, "agent_data", object).and_then(|data| faults.agent_data(&data)),
-        retry_config: faults.optional(fields, "retry_config", object).map(|config| {
-            faults.retry_config(&config);
-            Value::Object(config)
-        }),
-        bypass_guardrails: faults.optional(fields, "bypass_call_guardrails", boolean).unwrap_or_default(),
+        user_data: faults
+            .optional(fields, "user_data", object)
+            .unwrap_or_default(),
+        voice_id: faults
+            .optional(fields, "agent_data", object)
+            .and_then(|data| faults.agent_data(&data)),
+        retry_config: faults
+            .optional(fields, "retry_config", object)
+            .map(|config| {
+                faults.retry_config(&config);
+                Value::Object(config)
+            }),
+        bypass_guardrails: faults
+            .optional(fields, "bypass_call_guardrails", boolean)
+            .unwrap_or_default(),
         to: match to {
             Some(to) => to,
             None => return Err(ApiError::Invalid(faults.0)),
         },
     };
-    if faults.0.is_empty() { Ok(call) } else { Err(ApiError::Invalid(faults.0)) }
+    if faults.0.is_empty() {
+        Ok(call)
+    } else {
+        Err(ApiError::Invalid(faults.0))
+    }
 }
 
 type Read<T> = Result<T, String>;
 
 fn phone(value: &Value) -> Read<E164> {
     let text = value.as_str().ok_or("must be a string")?;
-    text.parse().map_err(|error: bolo_execution::NotE164| error.to_string())
+    text.parse()
+        .map_err(|error: bolo_execution::NotE164| error.to_string())
 }
 
 fn object(value: &Value) -> Read<Map<String, Value>> {
-    value.as_object().cloned().ok_or_else(|| "must be an object".to_owned())
+    value
+        .as_object()
+        .cloned()
+        .ok_or_else(|| "must be an object".to_owned())
 }
 
 fn boolean(value: &Value) -> Read<bool> {
-    value.as_bool().ok_or_else(|| "must be true or false".to_owned())
+    value
+        .as_bool()
+        .ok_or_else(|| "must be true or false".to_owned())
 }
 
 /// The faults found so far, in the order of the documented fields.
@@ -129,7 +150,12 @@ fn boolean(value: &Value) -> Read<bool> {
 struct Faults(Vec<FieldError>);
 
 impl Faults {
-    fn required<T>(&mut self, from: &Map<String, Value>, name: &str, read: impl Fn(&Value) -> Read<T>) -> Option<T> {
+    fn required<T>(
+        &mut self,
+        from: &Map<String, Value>,
+        name: &str,
+        read: impl Fn(&Value) -> Read<T>,
+    ) -> Option<T> {
         if from.get(name).is_none_or(Value::is_null) {
             self.0.push(FieldError::new(name, "field required"));
             return None;
@@ -138,10 +164,17 @@ impl Faults {
     }
 
     /// `null` counts as absent. `name` may be a path; its last key is looked up.
-    fn optional<T>(&mut self, from: &Map<String, Value>, name: &str, read: impl Fn(&Value) -> Read<T>) -> Option<T> {
+    fn optional<T>(
+        &mut self,
+        from: &Map<String, Value>,
+        name: &str,
+        read: impl Fn(&Value) -> Read<T>,
+    ) -> Option<T> {
         let key = name.rsplit('.').next().unwrap_or(name);
         let value = from.get(key).filter(|value| !value.is_null())?;
-        read(value).map_err(|msg| self.0.push(FieldError::new(name, msg))).ok()
+        read(value)
+            .map_err(|msg| self.0.push(FieldError::new(name, msg)))
+            .ok()
     }
 
     /// The keys of an object that are none of these.
@@ -162,25 +195,46 @@ impl Faults {
 
     fn retry_config(&mut self, config: &Map<String, Value>) {
         const AT: &str = "retry_config";
-        let known = ["enabled", "max_retries", "retry_on_statuses", "retry_on_voicemail", "retry_intervals_minutes"];
+        let known = [
+            "enabled",
+            "max_retries",
+            "retry_on_statuses",
+            "retry_on_voicemail",
+            "retry_intervals_minutes",
+        ];
         self.unknown(config, AT, &known);
         self.optional(config, "retry_config.enabled", boolean);
         self.optional(config, "retry_config.retry_on_voicemail", boolean);
-        self.optional(config, "retry_config.max_retries", |value| match value.as_u64() {
-            Some(1..=3) => Ok(()),
-            _ => Err("must be a whole number from 1 to 3".to_owned()),
+        self.optional(config, "retry_config.max_retries", |value| {
+            match value.as_u64() {
+                Some(1..=3) => Ok(()),
+                _ => Err("must be a whole number from 1 to 3".to_owned()),
+            }
         });
         self.optional(config, "retry_config.retry_on_statuses", |value| {
             let fault = || format!("must be a list of {}", RETRY_STATUSES.join(", "));
             let words = value.as_array().ok_or_else(fault)?;
-            let fits = |word: &Value| word.as_str().is_some_and(|word| RETRY_STATUSES.contains(&word));
-            if words.iter().all(fits) { Ok(()) } else { Err(fault()) }
+            let fits = |word: &Value| {
+                word.as_str()
+                    .is_some_and(|word| RETRY_STATUSES.contains(&word))
+            };
+            if words.iter().all(fits) {
+                Ok(())
+            } else {
+                Err(fault())
+            }
         });
         self.optional(config, "retry_config.retry_intervals_minutes", |value| {
             let fault = "must be a list of at least one whole number from 1 (minutes)";
             let minutes = value.as_array().ok_or(fault)?;
-            let fits = minutes.iter().all(|minute| minute.as_u64().is_some_and(|minute| minute >= 1));
-            if fits && !minutes.is_empty() { Ok(()) } else { Err(fault.to_owned()) }
+            let fits = minutes
+                .iter()
+                .all(|minute| minute.as_u64().is_some_and(|minute| minute >= 1));
+            if fits && !minutes.is_empty() {
+                Ok(())
+            } else {
+                Err(fault.to_owned())
+            }
         });
     }
 }
@@ -200,7 +254,9 @@ mod tests {
         for (key, value) in change.as_object().unwrap() {
             body[key] = value.clone();
         }
-        read(&body).map(|_| String::new()).unwrap_or_else(|error| error.to_string())
+        read(&body)
+            .map(|_| String::new())
+            .unwrap_or_else(|error| error.to_string())
     }
 
     #[test]
@@ -227,8 +283,10 @@ mod tests {
     #[test]
     fn null_is_absent() {
         assert_eq!(
-            faults_of(json!({"from_phone_number": null, "scheduled_at": null, "user_data": null, "agent_data": null,
-                "retry_config": null, "bypass_call_guardrails": null})),
+            faults_of(
+                json!({"from_phone_number": null, "scheduled_at": null, "user_data": null, "agent_data": null,
+                "retry_config": null, "bypass_call_guardrails": null})
+            ),
             ""
         );
     }
@@ -239,28 +297,82 @@ mod tests {
             (json!({"agent_id": null}), "agent_id: field required"),
             (json!({"agent_id": 7}), "agent_id: must be"),
             (json!({"agent_id": "not-a-uuid"}), "agent_id: must be"),
-            (json!({"recipient_phone_number": null}), "recipient_phone_number: field required"),
-            (json!({"recipient_phone_number": "0123"}), "recipient_phone_number: must be"),
-            (json!({"recipient_phone_number": "+0123456"}), "recipient_phone_number: must be"),
-            (json!({"recipient_phone_number": "+1234567890123456"}), "recipient_phone_number: must be"),
-            (json!({"recipient_phone_number": 14155550100_u64}), "recipient_phone_number: must be a string"),
-            (json!({"from_phone_number": "+1 415"}), "from_phone_number: must be"),
+            (
+                json!({"recipient_phone_number": null}),
+                "recipient_phone_number: field required",
+            ),
+            (
+                json!({"recipient_phone_number": "0123"}),
+                "recipient_phone_number: must be",
+            ),
+            (
+                json!({"recipient_phone_number": "+0123456"}),
+                "recipient_phone_number: must be",
+            ),
+            (
+                json!({"recipient_phone_number": "+1234567890123456"}),
+                "recipient_phone_number: must be",
+            ),
+            (
+                json!({"recipient_phone_number": 14155550100_u64}),
+                "recipient_phone_number: must be a string",
+            ),
+            (
+                json!({"from_phone_number": "+1 415"}),
+                "from_phone_number: must be",
+            ),
             (json!({"scheduled_at": "tomorrow"}), "scheduled_at: must be"),
             (json!({"scheduled_at": 1}), "scheduled_at: must be"),
             (json!({"user_data": []}), "user_data: must be an object"),
             (json!({"agent_data": "v"}), "agent_data: must be an object"),
-            (json!({"agent_data": {"voice_id": 1}}), "agent_data.voice_id: must be"),
-            (json!({"agent_data": {"llm": "x"}}), "agent_data.llm: unknown field"),
-            (json!({"retry_config": true}), "retry_config: must be an object"),
-            (json!({"retry_config": {"enabled": 1}}), "retry_config.enabled: must be"),
-            (json!({"retry_config": {"max_retries": 0}}), "retry_config.max_retries: must be"),
-            (json!({"retry_config": {"max_retries": 4}}), "retry_config.max_retries: must be"),
-            (json!({"retry_config": {"retry_on_statuses": ["completed"]}}), "retry_config.retry_on_statuses: must"),
-            (json!({"retry_config": {"retry_on_voicemail": "no"}}), "retry_config.retry_on_voicemail: must be"),
-            (json!({"retry_config": {"retry_intervals_minutes": []}}), "retry_config.retry_intervals_minutes: must"),
-            (json!({"retry_config": {"retry_intervals_minutes": [0]}}), "retry_config.retry_intervals_minutes: must"),
-            (json!({"retry_config": {"tries": 1}}), "retry_config.tries: unknown field"),
-            (json!({"bypass_call_guardrails": "yes"}), "bypass_call_guardrails: must be"),
+            (
+                json!({"agent_data": {"voice_id": 1}}),
+                "agent_data.voice_id: must be",
+            ),
+            (
+                json!({"agent_data": {"llm": "x"}}),
+                "agent_data.llm: unknown field",
+            ),
+            (
+                json!({"retry_config": true}),
+                "retry_config: must be an object",
+            ),
+            (
+                json!({"retry_config": {"enabled": 1}}),
+                "retry_config.enabled: must be",
+            ),
+            (
+                json!({"retry_config": {"max_retries": 0}}),
+                "retry_config.max_retries: must be",
+            ),
+            (
+                json!({"retry_config": {"max_retries": 4}}),
+                "retry_config.max_retries: must be",
+            ),
+            (
+                json!({"retry_config": {"retry_on_statuses": ["completed"]}}),
+                "retry_config.retry_on_statuses: must",
+            ),
+            (
+                json!({"retry_config": {"retry_on_voicemail": "no"}}),
+                "retry_config.retry_on_voicemail: must be",
+            ),
+            (
+                json!({"retry_config": {"retry_intervals_minutes": []}}),
+                "retry_config.retry_intervals_minutes: must",
+            ),
+            (
+                json!({"retry_config": {"retry_intervals_minutes": [0]}}),
+                "retry_config.retry_intervals_minutes: must",
+            ),
+            (
+                json!({"retry_config": {"tries": 1}}),
+                "retry_config.tries: unknown field",
+            ),
+            (
+                json!({"bypass_call_guardrails": "yes"}),
+                "bypass_call_guardrails: must be",
+            ),
         ] {
             let message = faults_of(change.clone());
             assert!(message.starts_with(field), "{change} answers {message:?}");

@@ -1,10 +1,6 @@
 //! `POST /call` and stopping calls. Source: api.md §7.
 
-use axum::{
-    Json,
-    extract::State,
-    routing::post,
-};
+use axum::{Json, extract::State, routing::post};
 use bolo_agent::Agent;
 use bolo_execution::{Change, Direction, ExecutionId, Hangup, HangupBy, Record, Status};
 use bolo_store::{Command, Facts, NewExecution, WebhookTarget};
@@ -70,7 +66,11 @@ async fn create(
 ) -> Result<Json<Placed>, ApiError> {
     let now = now();
     let call = call_request::read(&body)?;
-    let stored = app.store.agent(caller.account, call.agent).await.or_not_found("Agent")?;
+    let stored = app
+        .store
+        .agent(caller.account, call.agent)
+        .await
+        .or_not_found("Agent")?;
     let agent = Agent::parse(&stored.body)?;
     let due_at = call.scheduled_at.filter(|at| *at > now);
     let new = NewExecution {
@@ -81,7 +81,11 @@ async fn create(
         provider: carrier_of(&agent).to_owned(),
         to: call.to.to_string(),
         from: call.from.map(|from| from.to_string()).unwrap_or_default(),
-        status: if due_at.is_some() { Status::Scheduled } else { Status::Queued },
+        status: if due_at.is_some() {
+            Status::Scheduled
+        } else {
+            Status::Queued
+        },
         due_at: due_at.unwrap_or(now),
         user_data: call.user_data,
         voice_id: call.voice_id,
@@ -107,12 +111,16 @@ async fn create(
 
 /// The carrier that an agent's calls go through.
 pub fn carrier_of(agent: &Agent) -> &str {
-    agent.telephony_provider.as_deref().unwrap_or(DEFAULT_CARRIER)
+    agent
+        .telephony_provider
+        .as_deref()
+        .unwrap_or(DEFAULT_CARRIER)
 }
 
 /// Where the agent wants to be told of its calls.
 pub fn webhook_of(agent: &Agent) -> Option<WebhookTarget> {
-    let statuses = |words: &Vec<String>| words.iter().filter_map(|word| word.parse().ok()).collect();
+    let statuses =
+        |words: &Vec<String>| words.iter().filter_map(|word| word.parse().ok()).collect();
     Some(WebhookTarget {
         url: agent.webhook_url.as_ref()?.to_string(),
         statuses: agent.webhook_statuses.as_ref().map(statuses),
@@ -139,40 +147,64 @@ pub struct Stopped {
 #[utoipa::path(post, path = "/call/{execution_id}/stop", tag = "Calls",
     params(("execution_id" = uuid::Uuid, Path, description = "The call")),
     responses((status = 200, description = "Stopped", body = Stopped), Problems))]
-async fn stop(State(app): State<App>, caller: Caller, Id(id): Id<ExecutionId>) -> Result<Json<Stopped>, ApiError> {
+async fn stop(
+    State(app): State<App>,
+    caller: Caller,
+    Id(id): Id<ExecutionId>,
+) -> Result<Json<Stopped>, ApiError> {
     let record = stopped(&app, caller, id).await?;
     app.store.signals().wake_worker(); // its webhook waits
     if record.carrier_call_id.is_some() || record.answered_at.is_some() {
         end_at_once(&app, &record).await;
     }
     tracing::info!(execution_id = %id, "call stopped by request");
-    Ok(Json(Stopped { message: "done", status: record.status.as_str(), execution_id: id.to_string() }))
+    Ok(Json(Stopped {
+        message: "done",
+        status: record.status.as_str(),
+        execution_id: id.to_string(),
+    }))
 }
 
 /// Writes the stop down. Another writer may move the call meanwhile, even to its end.
 async fn stopped(app: &App, caller: Caller, id: ExecutionId) -> Result<Record, ApiError> {
     for _ in 0..STOP_TRIES {
-        let record = app.store.execution(caller.account, id).await.or_not_found(ExecutionId::NAME)?;
+        let record = app
+            .store
+            .execution(caller.account, id)
+            .await
+            .or_not_found(ExecutionId::NAME)?;
         let over = record.status.is_terminal() || record.status == Status::CallDisconnected;
         if over {
-            return Err(ApiError::NotPossible(format!("The call is over already: it is {}", record.status)));
+            return Err(ApiError::NotPossible(format!(
+                "The call is over already: it is {}",
+                record.status
+            )));
         }
         let in_flight = !record.status.is_waiting();
         if in_flight && !app.settings.stop_inflight {
-            return Err(ApiError::NotPossible(format!("A call that is {} can't be stopped here", record.status)));
+            return Err(ApiError::NotPossible(format!(
+                "A call that is {} can't be stopped here",
+                record.status
+            )));
         }
         let hangup = in_flight.then(|| Hangup {
             by: HangupBy::ApiRequest,
             reason: bolo_execution::EndReason::ApiStopped.as_str().to_owned(),
             code: 4000,
         });
-        let facts = Facts { hangup, happened_at: in_flight.then(now), ..Facts::default() };
+        let facts = Facts {
+            hangup,
+            happened_at: in_flight.then(now),
+            ..Facts::default()
+        };
         match app.store.change(id, Change::StopAsked, facts, now()).await {
             Err(bolo_store::Error::Conflict(_) | bolo_store::Error::Illegal(_)) => {}
             changed => return changed.or_not_found(ExecutionId::NAME),
         }
     }
-    Err(ApiError::Unavailable("the call changes all the time".to_owned()))
+    Err(ApiError::Unavailable(
+        "the call changes all the time".to_owned(),
+    ))
 }
 
 /// Tells the node that runs the call; where none does, the carrier.

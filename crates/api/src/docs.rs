@@ -15,7 +15,10 @@ const ALIASES: [(&str, &str); 10] = [
     ("/agent/all", "/v2/agent/all"),
     ("/agent/{agent_id}", "/v2/agent/{agent_id}"),
     ("/agent/{agent_id}/stop", "/v2/agent/{agent_id}/stop"),
-    ("/agent/{agent_id}/execution/{execution_id}", "/v2/agent/{agent_id}/execution/{execution_id}"),
+    (
+        "/agent/{agent_id}/execution/{execution_id}",
+        "/v2/agent/{agent_id}/execution/{execution_id}",
+    ),
     ("/call/stop/{execution_id}", "/call/{execution_id}/stop"),
     ("/call/{execution_id}", "/executions/{execution_id}"),
     ("/call/{execution_id}/status", "/executions/{execution_id}"),
@@ -51,14 +54,19 @@ struct Bearer;
 impl Modify for Bearer {
     fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
         let scheme = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
-        openapi.components.get_or_insert_default().add_security_scheme("bearer", scheme);
+        openapi
+            .components
+            .get_or_insert_default()
+            .add_security_scheme("bearer", scheme);
     }
 }
 
 /// Adds the other spellings, so that a client generated from the document may use either.
 pub fn with_aliases(mut document: utoipa::openapi::OpenApi) -> utoipa::openapi::OpenApi {
     for (alias, original) in ALIASES {
-        let Some(mut item) = document.paths.paths.get(original).cloned() else { continue };
+        let Some(mut item) = document.paths.paths.get(original).cloned() else {
+            continue;
+        };
         for operation in operations(&mut item) {
             operation.operation_id = None; // must be unique
             operation.description = Some(format!("The same as `{original}`."));
@@ -69,12 +77,21 @@ pub fn with_aliases(mut document: utoipa::openapi::OpenApi) -> utoipa::openapi::
 }
 
 fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut utoipa::openapi::path::Operation> {
-    [&mut item.get, &mut item.put, &mut item.post, &mut item.delete, &mut item.patch, &mut item.head]
-        .into_iter()
-        .filter_map(Option::as_mut)
+    [
+        &mut item.get,
+        &mut item.put,
+        &mut item.post,
+        &mut item.delete,
+        &mut item.patch,
+        &mut item.head,
+    ]
+    .into_iter()
+    .filter_map(Option::as_mut)
 }
 
 /// `/docs` and `/openapi.json`. The page's files lie in the binary.
 pub fn routes(document: utoipa::openapi::OpenApi) -> axum::Router {
-    SwaggerUi::new("/docs").url("/openapi.json", document).into()
+    SwaggerUi::new("/docs")
+        .url("/openapi.json", document)
+        .into()
 }

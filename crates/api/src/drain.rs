@@ -52,12 +52,16 @@ impl Draining {
     /// some of it was still under way.
     pub async fn finished(&self, limit: Duration) -> bool {
         self.0.tasks.close();
-        tokio::time::timeout(limit, self.0.tasks.wait()).await.is_ok()
+        tokio::time::timeout(limit, self.0.tasks.wait())
+            .await
+            .is_ok()
     }
 
     /// Runs `work` after the answer; `false` when too much runs already.
     pub(crate) fn later(&self, work: impl Future<Output = ()> + Send + 'static) -> bool {
-        let Ok(permit) = Arc::clone(&self.0.room).try_acquire_owned() else { return false };
+        let Ok(permit) = Arc::clone(&self.0.room).try_acquire_owned() else {
+            return false;
+        };
         self.0.tasks.spawn(async move {
             work.await;
             drop(permit);

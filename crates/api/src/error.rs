@@ -70,15 +70,20 @@ pub enum Step {
 impl FieldError {
     /// A fault of one top-level field.
     pub fn new(field: &str, msg: impl Into<String>) -> Self {
-        Self { loc: steps(field), msg: msg.into() }
+        Self {
+            loc: steps(field),
+            msg: msg.into(),
+        }
     }
 
     fn path(&self) -> String {
-        self.loc.iter().fold(String::new(), |path, step| match step {
-            Step::Index(index) => format!("{path}[{index}]"),
-            Step::Key(key) if path.is_empty() => key.clone(),
-            Step::Key(key) => format!("{path}.{key}"),
-        })
+        self.loc
+            .iter()
+            .fold(String::new(), |path, step| match step {
+                Step::Index(index) => format!("{path}[{index}]"),
+                Step::Key(key) if path.is_empty() => key.clone(),
+                Step::Key(key) => format!("{path}.{key}"),
+            })
     }
 }
 
@@ -86,10 +91,12 @@ impl FieldError {
 fn steps(path: &str) -> Vec<Step> {
     path.split(['.', '['])
         .filter(|part| !part.is_empty())
-        .map(|part| match part.strip_suffix(']').and_then(|index| index.parse().ok()) {
-            Some(index) => Step::Index(index),
-            None => Step::Key(part.to_owned()),
-        })
+        .map(
+            |part| match part.strip_suffix(']').and_then(|index| index.parse().ok()) {
+                Some(index) => Step::Index(index),
+                None => Step::Key(part.to_owned()),
+            },
+        )
         .collect()
 }
 
@@ -127,11 +134,13 @@ impl ApiError {
 
     fn header(&self) -> Option<(HeaderName, HeaderValue)> {
         match self {
-            Self::Unauthorized => Some((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))),
-            Self::Unavailable(_) => Some((header::RETRY_AFTER, HeaderValue::from_static("1"))),
-            Self::BadRange(size) => {
-                HeaderValue::try_from(format!("bytes */{size}")).ok().map(|value| (header::CONTENT_RANGE, value))
+            Self::Unauthorized => {
+                Some((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")))
             }
+            Self::Unavailable(_) => Some((header::RETRY_AFTER, HeaderValue::from_static("1"))),
+            Self::BadRange(size) => HeaderValue::try_from(format!("bytes */{size}"))
+                .ok()
+                .map(|value| (header::CONTENT_RANGE, value)),
             _ => None,
         }
     }
@@ -165,7 +174,12 @@ impl IntoResponse for ApiError {
             Self::Invalid(faults) => Some(faults),
             _ => None,
         };
-        let body = ErrorBody { error: status.as_u16(), detail: message.clone(), message, errors };
+        let body = ErrorBody {
+            error: status.as_u16(),
+            detail: message.clone(),
+            message,
+            errors,
+        };
         let mut response = (status, Json(body)).into_response();
         if let Some((name, value)) = header {
             response.headers_mut().insert(name, value);
@@ -176,7 +190,13 @@ impl IntoResponse for ApiError {
 
 impl From<Faults> for ApiError {
     fn from(faults: Faults) -> Self {
-        Self::Invalid(faults.0.into_iter().map(|Fault { path, message }| FieldError::new(&path, message)).collect())
+        Self::Invalid(
+            faults
+                .0
+                .into_iter()
+                .map(|Fault { path, message }| FieldError::new(&path, message))
+                .collect(),
+        )
     }
 }
 
@@ -250,7 +270,15 @@ mod tests {
 
     #[test]
     fn an_internal_error_shows_nothing_of_its_cause() {
-        assert!(!ApiError::Internal("password of the database".into()).to_string().contains("password"));
-        assert!(!ApiError::Unavailable("10.0.0.7:5432 refused".into()).to_string().contains("5432"));
+        assert!(
+            !ApiError::Internal("password of the database".into())
+                .to_string()
+                .contains("password")
+        );
+        assert!(
+            !ApiError::Unavailable("10.0.0.7:5432 refused".into())
+                .to_string()
+                .contains("5432")
+        );
     }
 }

@@ -33,13 +33,32 @@ pub struct FilterParams {
 /// answers 400 and names the parameter.
 pub fn read(params: &Params) -> Result<Filter, ApiError> {
     Ok(Filter {
-        agent: one(params, &["agent_id"], "must be an agent's id", |text| text.parse().ok())?,
-        status: one(params, &["status"], &format!("must be one of {}", statuses()), |text| text.parse().ok())?,
-        direction: one(params, &["call_type"], "must be inbound or outbound", direction)?,
+        agent: one(params, &["agent_id"], "must be an agent's id", |text| {
+            text.parse().ok()
+        })?,
+        status: one(
+            params,
+            &["status"],
+            &format!("must be one of {}", statuses()),
+            |text| text.parse().ok(),
+        )?,
+        direction: one(
+            params,
+            &["call_type"],
+            "must be inbound or outbound",
+            direction,
+        )?,
         provider: params.get(&["provider"]).map(|(_, value)| value.to_owned()),
-        voicemail: one(params, &["voicemail", "answered_by_voice_mail"], "must be true or false", truth)?,
+        voicemail: one(
+            params,
+            &["voicemail", "answered_by_voice_mail"],
+            "must be true or false",
+            truth,
+        )?,
         batch: one(params, &["batch_id"], "must be a batch's id", batch)?,
-        from: one(params, &["created_at_gte", "from"], NO_TIME, |text| Some(time::parse(text)?.0))?,
+        from: one(params, &["created_at_gte", "from"], NO_TIME, |text| {
+            Some(time::parse(text)?.0)
+        })?,
         to: one(params, &["created_at_lte", "to"], NO_TIME, |text| {
             let (at, whole_day) = time::parse(text)?;
             Some(if whole_day { at + DAY_MS - 1 } else { at })
@@ -55,8 +74,12 @@ fn one<T>(
     fault: &str,
     read: impl Fn(&str) -> Option<T>,
 ) -> Result<Option<T>, ApiError> {
-    let Some((name, text)) = params.get(names) else { return Ok(None) };
-    read(text).map(Some).ok_or_else(|| ApiError::field(name, fault))
+    let Some((name, text)) = params.get(names) else {
+        return Ok(None);
+    };
+    read(text)
+        .map(Some)
+        .ok_or_else(|| ApiError::field(name, fault))
 }
 
 fn statuses() -> String {

@@ -30,20 +30,34 @@ pub fn routes() -> OpenApiRouter<App> {
         .routes(routes!(show_of_agent))
         .routes(routes!(show))
         .routes(routes!(log))
-        .route("/agent/{agent_id}/execution/{execution_id}", get(show_of_agent))
+        .route(
+            "/agent/{agent_id}/execution/{execution_id}",
+            get(show_of_agent),
+        )
         .route("/call/{execution_id}", get(show))
         .route("/call/{execution_id}/status", get(show))
 }
 
 fn shown(app: &App, record: &Record) -> Value {
-    view(record, &format!("{}/recordings", app.callbacks.public_url()))
+    view(
+        record,
+        &format!("{}/recordings", app.callbacks.public_url()),
+    )
 }
 
-async fn page(app: &App, caller: Caller, params: &Params, agent: Option<AgentId>) -> Result<Json<Envelope<Value>>, ApiError> {
+async fn page(
+    app: &App,
+    caller: Caller,
+    params: &Params,
+    agent: Option<AgentId>,
+) -> Result<Json<Envelope<Value>>, ApiError> {
     let paging = Paging::read(params)?;
     let mut filter = execution_filter::read(params)?;
     filter.agent = agent.or(filter.agent);
-    let page = app.store.executions(caller.account, &filter, paging.number, paging.size).await?;
+    let page = app
+        .store
+        .executions(caller.account, &filter, paging.number, paging.size)
+        .await?;
     let rows = page.rows.iter().map(|record| shown(app, record)).collect();
     Ok(Json(Envelope::new(paging, page.total, rows)))
 }
@@ -53,7 +67,11 @@ async fn page(app: &App, caller: Caller, params: &Params, agent: Option<AgentId>
     params(PagingParams, FilterParams,
         ("agent_id" = Option<uuid::Uuid>, Query, description = "Executions of this agent")),
     responses((status = 200, description = "A page of executions", body = Envelope<ExecutionView>), Problems))]
-async fn list(State(app): State<App>, caller: Caller, params: Params) -> Result<Json<Envelope<Value>>, ApiError> {
+async fn list(
+    State(app): State<App>,
+    caller: Caller,
+    params: Params,
+) -> Result<Json<Envelope<Value>>, ApiError> {
     page(&app, caller, &params, None).await
 }
 
@@ -67,7 +85,10 @@ async fn list_of_agent(
     Id(agent): Id<AgentId>,
     params: Params,
 ) -> Result<Json<Envelope<Value>>, ApiError> {
-    app.store.agent(caller.account, agent).await.or_not_found(AgentId::NAME)?;
+    app.store
+        .agent(caller.account, agent)
+        .await
+        .or_not_found(AgentId::NAME)?;
     page(&app, caller, &params, Some(agent)).await
 }
 
@@ -81,24 +102,51 @@ async fn list_of_agent_bare(
     Id(agent): Id<AgentId>,
     params: Params,
 ) -> Result<Response, ApiError> {
-    app.store.agent(caller.account, agent).await.or_not_found(AgentId::NAME)?;
+    app.store
+        .agent(caller.account, agent)
+        .await
+        .or_not_found(AgentId::NAME)?;
     let paging = Paging::read(&params)?;
-    let filter = Filter { agent: Some(agent), ..execution_filter::read(&params)? };
-    let (number, size) = if paging.asked { (paging.number, paging.size) } else { (1, CHUNK) };
-    let first = app.store.executions(caller.account, &filter, number, size).await?;
+    let filter = Filter {
+        agent: Some(agent),
+        ..execution_filter::read(&params)?
+    };
+    let (number, size) = if paging.asked {
+        (paging.number, paging.size)
+    } else {
+        (1, CHUNK)
+    };
+    let first = app
+        .store
+        .executions(caller.account, &filter, number, size)
+        .await?;
     let rest = (!paging.asked && first.total > size).then(|| bound(filter, &first.rows));
     let store = app.store.clone();
     let more = move |filter, number| {
         let store = store.clone();
-        async move { Ok(store.executions(caller.account, &filter, number, CHUNK).await?.rows) }
+        async move {
+            Ok(store
+                .executions(caller.account, &filter, number, CHUNK)
+                .await?
+                .rows)
+        }
     };
-    Ok(json_stream::array(first.rows, 2, rest, more, move |record| shown(&app, record)))
+    Ok(json_stream::array(
+        first.rows,
+        2,
+        rest,
+        more,
+        move |record| shown(&app, record),
+    ))
 }
 
 /// Rows that are made while a long list is being sent would shift its pages: leave them out.
 fn bound(filter: Filter, first: &[Record]) -> Filter {
     let newest = first.first().map_or_else(now, |record| record.created_at);
-    Filter { to: Some(filter.to.map_or(newest, |to| to.min(newest))), ..filter }
+    Filter {
+        to: Some(filter.to.map_or(newest, |to| to.min(newest))),
+        ..filter
+    }
 }
 
 /// Shows an execution of an agent.
@@ -111,7 +159,11 @@ async fn show_of_agent(
     caller: Caller,
     Ids(agent, id): Ids<AgentId, ExecutionId>,
 ) -> Result<Json<Value>, ApiError> {
-    let record = app.store.execution(caller.account, id).await.or_not_found(ExecutionId::NAME)?;
+    let record = app
+        .store
+        .execution(caller.account, id)
+        .await
+        .or_not_found(ExecutionId::NAME)?;
     if record.agent != agent {
         return Err(ApiError::NotFound(ExecutionId::NAME));
     }
@@ -122,8 +174,16 @@ async fn show_of_agent(
 #[utoipa::path(get, path = "/executions/{execution_id}", tag = "Executions",
     params(("execution_id" = uuid::Uuid, Path, description = "The call")),
     responses((status = 200, description = "The execution", body = ExecutionView), Problems))]
-async fn show(State(app): State<App>, caller: Caller, Id(id): Id<ExecutionId>) -> Result<Json<Value>, ApiError> {
-    let record = app.store.execution(caller.account, id).await.or_not_found(ExecutionId::NAME)?;
+async fn show(
+    State(app): State<App>,
+    caller: Caller,
+    Id(id): Id<ExecutionId>,
+) -> Result<Json<Value>, ApiError> {
+    let record = app
+        .store
+        .execution(caller.account, id)
+        .await
+        .or_not_found(ExecutionId::NAME)?;
     Ok(Json(shown(&app, &record)))
 }
 
@@ -172,8 +232,15 @@ struct LogLineView {
 #[utoipa::path(get, path = "/executions/{execution_id}/log", tag = "Executions",
     params(("execution_id" = uuid::Uuid, Path, description = "The call")),
     responses((status = 200, description = "The log", body = RawLog), Problems))]
-async fn log(State(app): State<App>, caller: Caller, Id(id): Id<ExecutionId>) -> Result<Json<RawLog>, ApiError> {
-    app.store.execution(caller.account, id).await.or_not_found(ExecutionId::NAME)?;
+async fn log(
+    State(app): State<App>,
+    caller: Caller,
+    Id(id): Id<ExecutionId>,
+) -> Result<Json<RawLog>, ApiError> {
+    app.store
+        .execution(caller.account, id)
+        .await
+        .or_not_found(ExecutionId::NAME)?;
     let lines = app.store.log_lines(caller.account, id).await?;
     let data = lines
         .into_iter()
@@ -190,5 +257,9 @@ async fn log(State(app): State<App>, caller: Caller, Id(id): Id<ExecutionId>) ->
             Ok(Value::Object(shown))
         })
         .collect::<Result<_, _>>()?;
-    Ok(Json(RawLog { status: "success", execution_id: id.to_string(), data }))
+    Ok(Json(RawLog {
+        status: "success",
+        execution_id: id.to_string(),
+        data,
+    }))
 }

@@ -27,7 +27,11 @@ impl FromRequestParts<App> for Caller {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
         let key = bearer(parts).ok_or(ApiError::Unauthorized)?;
-        let account = app.store.authenticate(key).await?.ok_or(ApiError::Unauthorized)?;
+        let account = app
+            .store
+            .authenticate(key)
+            .await?
+            .ok_or(ApiError::Unauthorized)?;
         Ok(Self { account })
     }
 }
@@ -79,12 +83,15 @@ impl<A: PathId, B: PathId> FromRequestParts<App> for Ids<A, B> {
 }
 
 async fn path_params(parts: &mut Parts, app: &App) -> Result<RawPathParams, ApiError> {
-    RawPathParams::from_request_parts(parts, app).await.map_err(|_| ApiError::NotFound("Resource"))
+    RawPathParams::from_request_parts(parts, app)
+        .await
+        .map_err(|_| ApiError::NotFound("Resource"))
 }
 
 fn path_id<T: PathId>(params: &RawPathParams, index: usize) -> Result<T, ApiError> {
     let text = params.iter().nth(index).map(|(_, value)| value);
-    text.and_then(|text| text.parse().ok()).ok_or(ApiError::NotFound(T::NAME))
+    text.and_then(|text| text.parse().ok())
+        .ok_or(ApiError::NotFound(T::NAME))
 }
 
 /// The query's parameters, in their order. A parameter without a value counts as absent.
@@ -95,7 +102,10 @@ impl Params {
     /// The first value of the first of these names that is there: aliases, in order of preference.
     pub fn get(&self, names: &[&'static str]) -> Option<(&'static str, &str)> {
         names.iter().find_map(|name| {
-            let (_, value) = self.0.iter().find(|(key, value)| key == name && !value.is_empty())?;
+            let (_, value) = self
+                .0
+                .iter()
+                .find(|(key, value)| key == name && !value.is_empty())?;
             Some((*name, value.as_str()))
         })
     }
@@ -106,7 +116,11 @@ impl<S: Send + Sync> FromRequestParts<S> for Params {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
         let query = parts.uri.query().unwrap_or_default();
-        Ok(Self(url::form_urlencoded::parse(query.as_bytes()).into_owned().collect()))
+        Ok(Self(
+            url::form_urlencoded::parse(query.as_bytes())
+                .into_owned()
+                .collect(),
+        ))
     }
 }
 
@@ -152,8 +166,11 @@ pub fn read_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
         return Err(ApiError::field("", "a JSON body is required"));
     }
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
-    let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| json_fault(&error))?;
-    deserializer.end().map_err(|error| ApiError::field("", format!("malformed JSON: {error}")))?;
+    let value =
+        serde_path_to_error::deserialize(&mut deserializer).map_err(|error| json_fault(&error))?;
+    deserializer
+        .end()
+        .map_err(|error| ApiError::field("", format!("malformed JSON: {error}")))?;
     Ok(value)
 }
 
@@ -176,7 +193,10 @@ fn json_fault(error: &serde_path_to_error::Error<serde_json::Error>) -> ApiError
     let text = inner.to_string();
     let text = text.split(" at line ").next().unwrap_or_default();
     // A missing field is reported at the object that lacks it; clients look for the field itself.
-    let msg = match text.strip_prefix("missing field `").and_then(|rest| rest.strip_suffix('`')) {
+    let msg = match text
+        .strip_prefix("missing field `")
+        .and_then(|rest| rest.strip_suffix('`'))
+    {
         Some(field) => {
             loc.push(Step::Key(field.to_owned()));
             "field required".to_owned()
@@ -208,7 +228,10 @@ mod tests {
 
     #[test]
     fn faults_name_their_field() {
-        assert_eq!(fault(r#"{"inner":[{"count":1},{}]}"#), "inner[1].count: field required");
+        assert_eq!(
+            fault(r#"{"inner":[{"count":1},{}]}"#),
+            "inner[1].count: field required"
+        );
         assert_eq!(fault("{}"), "inner: field required");
         assert!(fault(r#"{"inner":[{"count":"x"}]}"#).starts_with("inner[0].count: invalid type"));
         assert!(fault("{").starts_with("malformed JSON"));
@@ -224,7 +247,10 @@ mod tests {
             ("created_at_gte".into(), "a".into()),
         ]);
         assert_eq!(params.get(&["status"]), None);
-        assert_eq!(params.get(&["created_at_gte", "from"]), Some(("created_at_gte", "a")));
+        assert_eq!(
+            params.get(&["created_at_gte", "from"]),
+            Some(("created_at_gte", "a"))
+        );
         assert_eq!(params.get(&["from"]), Some(("from", "b")));
     }
 }

@@ -36,7 +36,10 @@ where
             let (page, more, show) = state?;
             match more(query, page).await {
                 Ok(rows) if rows.is_empty() => Some((Ok(Bytes::from_static(b"]")), None)),
-                Ok(rows) => Some((Ok(Bytes::from(text(",", &rows, &show))), Some((page + 1, more, show)))),
+                Ok(rows) => Some((
+                    Ok(Bytes::from(text(",", &rows, &show))),
+                    Some((page + 1, more, show)),
+                )),
                 Err(error) => {
                     tracing::error!(%error, "a list was cut short");
                     Some((Err(error), None))
@@ -45,7 +48,11 @@ where
         }
     });
     let body = stream::once(async move { Ok::<_, Error>(Bytes::from(opening)) }).chain(chunks);
-    ([(header::CONTENT_TYPE, "application/json")], Body::from_stream(body)).into_response()
+    (
+        [(header::CONTENT_TYPE, "application/json")],
+        Body::from_stream(body),
+    )
+        .into_response()
 }
 
 fn text<R>(lead: &str, rows: &[R], show: impl Fn(&R) -> Value) -> String {
@@ -71,11 +78,16 @@ mod tests {
             rest,
             move |(), page| async move {
                 let index = usize::try_from(page - 2).unwrap();
-                Ok(pages.get(index).map(|page| page.to_vec()).unwrap_or_default())
+                Ok(pages
+                    .get(index)
+                    .map(|page| page.to_vec())
+                    .unwrap_or_default())
             },
             |row| (*row).into(),
         );
-        let bytes = axum::body::to_bytes(response.into_body(), 1 << 16).await.unwrap();
+        let bytes = axum::body::to_bytes(response.into_body(), 1 << 16)
+            .await
+            .unwrap();
         serde_json::from_slice(&bytes).unwrap()
     }
 
@@ -83,7 +95,13 @@ mod tests {
     async fn all_chunks_make_one_array() {
         assert_eq!(sent(vec![], None, &[]).await, serde_json::json!([]));
         assert_eq!(sent(vec![1, 2], None, &[]).await, serde_json::json!([1, 2]));
-        assert_eq!(sent(vec![1, 2], Some(()), &[&[3, 4], &[5]]).await, serde_json::json!([1, 2, 3, 4, 5]));
-        assert_eq!(sent(vec![1, 2], Some(()), &[]).await, serde_json::json!([1, 2]));
+        assert_eq!(
+            sent(vec![1, 2], Some(()), &[&[3, 4], &[5]]).await,
+            serde_json::json!([1, 2, 3, 4, 5])
+        );
+        assert_eq!(
+            sent(vec![1, 2], Some(()), &[]).await,
+            serde_json::json!([1, 2])
+        );
     }
 }

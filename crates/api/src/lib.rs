@@ -74,7 +74,9 @@ pub struct Settings {
 pub fn router(app: App) -> Router {
     let max_body_bytes = app.settings.max_body_bytes;
     let (rest, document) = documented().split_for_parts();
-    let rest = rest.merge(telephony::callbacks()).route_layer(from_fn(middleware::limit_time));
+    let rest = rest
+        .merge(telephony::callbacks())
+        .route_layer(from_fn(middleware::limit_time));
     let all = rest
         .merge(telephony::sockets())
         .fallback(|| async { error::ApiError::NotFound("Address") })

@@ -15,8 +15,16 @@ pub fn query(callbacks: &Callbacks, id: ExecutionId, expires: i64) -> String {
 }
 
 /// Whether the link is ours and not yet stale. Constant time.
-pub fn opens(callbacks: &Callbacks, id: ExecutionId, expires: &str, signature: &str, now_s: i64) -> bool {
-    let Ok(expires) = expires.parse::<i64>() else { return false };
+pub fn opens(
+    callbacks: &Callbacks,
+    id: ExecutionId,
+    expires: &str,
+    signature: &str,
+    now_s: i64,
+) -> bool {
+    let Ok(expires) = expires.parse::<i64>() else {
+        return false;
+    };
     expires >= now_s && callbacks.check(PURPOSE, id, expires, signature)
 }
 
@@ -34,10 +42,19 @@ mod tests {
         let signature = query.strip_prefix("expires=1000&sig=").unwrap();
         assert!(opens(&callbacks, mine, "1000", signature, 1000));
         assert!(!opens(&callbacks, mine, "1000", signature, 1001), "stale");
-        assert!(!opens(&callbacks, mine, "2000", signature, 1000), "prolonged by hand");
-        assert!(!opens(&callbacks, other, "1000", signature, 1000), "of another call");
+        assert!(
+            !opens(&callbacks, mine, "2000", signature, 1000),
+            "prolonged by hand"
+        );
+        assert!(
+            !opens(&callbacks, other, "1000", signature, 1000),
+            "of another call"
+        );
         assert!(!opens(&callbacks, mine, "1000", "", 1000));
         assert!(!opens(&of("other"), mine, "1000", signature, 1000));
-        assert!(!callbacks.check("twilio", mine, 1000, signature), "opens no callback");
+        assert!(
+            !callbacks.check("twilio", mine, 1000, signature),
+            "opens no callback"
+        );
     }
 }

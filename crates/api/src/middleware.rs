@@ -47,7 +47,11 @@ pub fn common(router: Router, max_body_bytes: usize) -> Router {
         .max_age(Duration::from_secs(3600));
     let router = router
         .layer(DefaultBodyLimit::max(max_body_bytes))
-        .layer(CompressionLayer::new().gzip(true).compress_when(compressible))
+        .layer(
+            CompressionLayer::new()
+                .gzip(true)
+                .compress_when(compressible),
+        )
         .layer(CatchPanicLayer::custom(panicked))
         .layer(cors)
         .layer(from_fn(observe));
@@ -87,16 +91,24 @@ fn without_trailing_slash(mut request: Request<Body>) -> Request<Body> {
 /// One span and one line a request, with the route and not the path: paths of callbacks hold macs, queries
 /// hold signatures. Headers are never logged.
 async fn observe(matched: Option<MatchedPath>, mut request: Request, next: Next) -> Response {
-    let route = matched.as_ref().map_or("unmatched", MatchedPath::as_str).to_owned();
+    let route = matched
+        .as_ref()
+        .map_or("unmatched", MatchedPath::as_str)
+        .to_owned();
     let method = request.method().clone();
     let id = request_id(request.headers().get(REQUEST_ID));
     request.headers_mut().insert(REQUEST_ID, id.clone());
-    let span = tracing::info_span!("request", %method, route, request_id = ?id, execution_id = Empty);
+    let span =
+        tracing::info_span!("request", %method, route, request_id = ?id, execution_id = Empty);
     let began = Instant::now();
     let mut response = next.run(request).instrument(span.clone()).await;
     let (took, status) = (began.elapsed(), response.status().as_u16());
     span.in_scope(|| tracing::debug!(status, ms = took.as_secs_f64() * 1000.0, "served"));
-    let labels = [("method", method.to_string()), ("route", route), ("status", status.to_string())];
+    let labels = [
+        ("method", method.to_string()),
+        ("route", route),
+        ("status", status.to_string()),
+    ];
     metrics::histogram!("bolo_http_request_seconds", &labels).record(took.as_secs_f64());
     response.headers_mut().insert(REQUEST_ID, id);
     response
@@ -106,15 +118,22 @@ async fn observe(matched: Option<MatchedPath>, mut request: Request, next: Next)
 fn request_id(given: Option<&HeaderValue>) -> HeaderValue {
     let plain = |id: &&HeaderValue| {
         let bytes = id.as_bytes();
-        (1..=64).contains(&bytes.len()) && bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-')
+        (1..=64).contains(&bytes.len())
+            && bytes
+                .iter()
+                .all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-')
     };
     given.filter(plain).cloned().unwrap_or_else(|| {
-        HeaderValue::try_from(uuid::Uuid::now_v7().to_string()).unwrap_or_else(|_| HeaderValue::from_static("-"))
+        HeaderValue::try_from(uuid::Uuid::now_v7().to_string())
+            .unwrap_or_else(|_| HeaderValue::from_static("-"))
     })
 }
 
 fn panicked(panic: Box<dyn std::any::Any + Send + 'static>) -> Response {
-    let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+    let text = panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| panic.downcast_ref::<&str>().copied());
     ApiError::Internal(format!("panic: {}", text.unwrap_or("without a message"))).into_response()
 }
 
@@ -149,7 +168,10 @@ mod tests {
             }
         });
         let app = common(Router::new().route("/boom", boom), 1024);
-        let response = app.oneshot(Request::get("/boom").body(Body::empty()).unwrap()).await.unwrap();
+        let response = app
+            .oneshot(Request::get("/boom").body(Body::empty()).unwrap())
+            .await
+            .unwrap();
         assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
         let body = to_bytes(response.into_body(), 4096).await.unwrap();
         let body: serde_json::Value = serde_json::from_slice(&body).unwrap();

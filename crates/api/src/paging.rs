@@ -49,13 +49,19 @@ impl Paging {
         if !self.asked {
             return rows;
         }
-        let skip = usize::try_from((self.number - 1).saturating_mul(self.size)).unwrap_or(usize::MAX);
-        rows.into_iter().skip(skip).take(usize::try_from(self.size).unwrap_or_default()).collect()
+        let skip =
+            usize::try_from((self.number - 1).saturating_mul(self.size)).unwrap_or(usize::MAX);
+        rows.into_iter()
+            .skip(skip)
+            .take(usize::try_from(self.size).unwrap_or_default())
+            .collect()
     }
 }
 
 fn whole(params: &Params, names: &[&'static str]) -> Result<Option<i64>, ApiError> {
-    let Some((name, text)) = params.get(names) else { return Ok(None) };
+    let Some((name, text)) = params.get(names) else {
+        return Ok(None);
+    };
     match text.trim().parse() {
         Ok(value @ 1..) => Ok(Some(value)),
         _ => Err(ApiError::field(name, "must be a whole number from 1")),
@@ -88,7 +94,14 @@ impl<T> Envelope<T> {
     pub fn new(paging: Paging, total: i64, data: Vec<T>) -> Self {
         let Paging { number, size, .. } = paging;
         let has_more = number.saturating_mul(size) < total;
-        Self { page_number: number, page: number, page_size: size, total, has_more, data }
+        Self {
+            page_number: number,
+            page: number,
+            page_size: size,
+            total,
+            has_more,
+            data,
+        }
     }
 }
 
@@ -98,17 +111,40 @@ mod tests {
 
     #[test]
     fn a_bare_list_is_cut_only_when_a_page_is_named() {
-        let all = Paging { number: 1, size: 20, asked: false };
+        let all = Paging {
+            number: 1,
+            size: 20,
+            asked: false,
+        };
         assert_eq!(all.cut((0..60).collect()).len(), 60);
-        let second = Paging { number: 2, size: 2, asked: true };
+        let second = Paging {
+            number: 2,
+            size: 2,
+            asked: true,
+        };
         assert_eq!(second.cut(vec![1, 2, 3, 4, 5]), [3, 4]);
-        let far = Paging { number: i64::MAX, size: 50, asked: true };
+        let far = Paging {
+            number: i64::MAX,
+            size: 50,
+            asked: true,
+        };
         assert_eq!(far.cut(vec![1]), Vec::<i32>::new());
     }
 
     #[test]
     fn there_is_more_until_the_last_page() {
-        let more = |number, total| Envelope::<()>::new(Paging { number, size: 20, asked: true }, total, vec![]).has_more;
+        let more = |number, total| {
+            Envelope::<()>::new(
+                Paging {
+                    number,
+                    size: 20,
+                    asked: true,
+                },
+                total,
+                vec![],
+            )
+            .has_more
+        };
         assert!(more(1, 21));
         assert!(!more(1, 20));
         assert!(!more(2, 40));

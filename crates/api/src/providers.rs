@@ -59,17 +59,31 @@ async fn add(
     caller: Caller,
     JsonBody(new): JsonBody<NewProvider>,
 ) -> Result<Json<Done>, ApiError> {
-    let (name, value) = (new.provider_name.trim(), new.provider_value.expose_secret().trim());
-    for (field, text, limit) in [("provider_name", name, NAME_LIMIT), ("provider_value", value, VALUE_LIMIT)] {
+    let (name, value) = (
+        new.provider_name.trim(),
+        new.provider_value.expose_secret().trim(),
+    );
+    for (field, text, limit) in [
+        ("provider_name", name, NAME_LIMIT),
+        ("provider_value", value, VALUE_LIMIT),
+    ] {
         if text.is_empty() {
             return Err(ApiError::field(field, "must not be empty"));
         }
         if text.len() > limit {
-            return Err(ApiError::field(field, format!("must not be longer than {limit} bytes")));
+            return Err(ApiError::field(
+                field,
+                format!("must not be longer than {limit} bytes"),
+            ));
         }
     }
-    app.store.set_provider_key(caller.account, name, &SecretString::from(value), now()).await?;
-    Ok(Json(Done { message: "successful", status: "added" }))
+    app.store
+        .set_provider_key(caller.account, name, &SecretString::from(value), now())
+        .await?;
+    Ok(Json(Done {
+        message: "successful",
+        status: "added",
+    }))
 }
 
 /// A stored key, its value masked.
@@ -95,7 +109,11 @@ pub struct Provider {
 /// Lists the stored keys, their values masked.
 #[utoipa::path(get, path = "/providers", tag = "Providers", params(PagingParams),
     responses((status = 200, description = "All keys, or the page asked for", body = Vec<Provider>), Problems))]
-async fn list(State(app): State<App>, caller: Caller, params: Params) -> Result<Json<Vec<Provider>>, ApiError> {
+async fn list(
+    State(app): State<App>,
+    caller: Caller,
+    params: Params,
+) -> Result<Json<Vec<Provider>>, ApiError> {
     let paging = Paging::read(&params)?;
     let now = now();
     let keys = app.store.provider_keys(caller.account).await?;
@@ -118,6 +136,12 @@ async fn remove(
     caller: Caller,
     Path(id_or_name): Path<String>,
 ) -> Result<Json<Done>, ApiError> {
-    app.store.remove_provider_key(caller.account, &id_or_name).await.or_not_found("Provider")?;
-    Ok(Json(Done { message: "successful", status: "removed" }))
+    app.store
+        .remove_provider_key(caller.account, &id_or_name)
+        .await
+        .or_not_found("Provider")?;
+    Ok(Json(Done {
+        message: "successful",
+        status: "removed",
+    }))
 }

@@ -26,7 +26,9 @@ const DEFAULT_LINK_S: i64 = 3600;
 const LONGEST_LINK_S: i64 = 7 * 86_400;
 
 pub fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(play)).routes(routes!(link))
+    OpenApiRouter::new()
+        .routes(routes!(play))
+        .routes(routes!(link))
 }
 
 /// Who may hear a recording: its account's key, or a link that was signed for it.
@@ -52,7 +54,11 @@ impl FromRequestParts<App> for Listener {
             }
         };
         let record = record.or_not_found(ExecutionId::NAME)?;
-        if record.has_recording { Ok(Self(record.id)) } else { Err(ApiError::NotFound("Recording")) }
+        if record.has_recording {
+            Ok(Self(record.id))
+        } else {
+            Err(ApiError::NotFound("Recording"))
+        }
     }
 }
 
@@ -78,19 +84,35 @@ async fn play(
     let recordings = app.store.recordings();
     let size = recordings.size(id).await.or_not_found("Recording")?;
     let tag = format!("\"{}-{size}\"", id.0.simple());
-    let range = match headers.get(header::RANGE).and_then(|value| value.to_str().ok()) {
+    let range = match headers
+        .get(header::RANGE)
+        .and_then(|value| value.to_str().ok())
+    {
         // A recording never changes, so its tag is the only validator.
-        Some(text) if headers.get(header::IF_RANGE).is_none_or(|asked| asked.as_bytes() == tag.as_bytes()) => {
+        Some(text)
+            if headers
+                .get(header::IF_RANGE)
+                .is_none_or(|asked| asked.as_bytes() == tag.as_bytes()) =>
+        {
             range_of(text, size)?
         }
         _ => None,
     };
     let length = range.as_ref().map_or(size, |range| range.end - range.start);
-    let status = if range.is_some() { StatusCode::PARTIAL_CONTENT } else { StatusCode::OK };
+    let status = if range.is_some() {
+        StatusCode::PARTIAL_CONTENT
+    } else {
+        StatusCode::OK
+    };
     let body = if method == Method::HEAD {
         Body::empty()
     } else {
-        Body::from_stream(recordings.read(id, range.clone()).await.or_not_found("Recording")?)
+        Body::from_stream(
+            recordings
+                .read(id, range.clone())
+                .await
+                .or_not_found("Recording")?,
+        )
     };
     let mut response = (status, body).into_response();
     let answer = response.headers_mut();
@@ -102,11 +124,17 @@ async fn play(
     set(header::CONTENT_TYPE, "audio/wav".to_owned());
     set(header::ACCEPT_RANGES, "bytes".to_owned());
     set(header::CONTENT_LENGTH, length.to_string());
-    set(header::CONTENT_DISPOSITION, format!("inline; filename=\"{id}.wav\""));
+    set(
+        header::CONTENT_DISPOSITION,
+        format!("inline; filename=\"{id}.wav\""),
+    );
     set(header::CACHE_CONTROL, "private, max-age=86400".to_owned());
     set(header::ETAG, tag);
     if let Some(Range { start, end }) = range {
-        set(header::CONTENT_RANGE, format!("bytes {start}-{}/{size}", end - 1));
+        set(
+            header::CONTENT_RANGE,
+            format!("bytes {start}-{}/{size}", end - 1),
+        );
     }
     Ok(response)
 }
@@ -114,7 +142,11 @@ async fn play(
 /// The one range of a `Range` header; `None` = send all: no bytes, several ranges, or unreadable, as
 /// RFC 9110 §14.2 allows.
 fn range_of(text: &str, size: u64) -> Result<Option<Range<u64>>, ApiError> {
-    let Some((first, last)) = text.trim().strip_prefix("bytes=").and_then(|spec| spec.split_once('-')) else {
+    let Some((first, last)) = text
+        .trim()
+        .strip_prefix("bytes=")
+        .and_then(|spec| spec.split_once('-'))
+    else {
         return Ok(None);
     };
     let (first, last) = (first.trim(), last.trim());
@@ -124,7 +156,11 @@ fn range_of(text: &str, size: u64) -> Result<Option<Range<u64>>, ApiError> {
         (Err(_), Ok(tail)) if first.is_empty() => size.saturating_sub(tail)..size,
         _ => return Ok(None),
     };
-    if range.start < range.end { Ok(Some(range)) } else { Err(ApiError::BadRange(size)) }
+    if range.start < range.end {
+        Ok(Some(range))
+    } else {
+        Err(ApiError::BadRange(size))
+    }
 }
 
 /// A link that opens a recording without a key.
@@ -152,17 +188,32 @@ async fn link(
         None => DEFAULT_LINK_S,
         Some((name, text)) => match text.parse() {
             Ok(seconds @ 1..=LONGEST_LINK_S) => seconds,
-            _ => return Err(ApiError::field(name, format!("must be seconds from 1 to {LONGEST_LINK_S}"))),
+            _ => {
+                return Err(ApiError::field(
+                    name,
+                    format!("must be seconds from 1 to {LONGEST_LINK_S}"),
+                ));
+            }
         },
     };
-    let record = app.store.execution(caller.account, id).await.or_not_found(ExecutionId::NAME)?;
+    let record = app
+        .store
+        .execution(caller.account, id)
+        .await
+        .or_not_found(ExecutionId::NAME)?;
     if !record.has_recording {
         return Err(ApiError::NotFound("Recording"));
     }
     let expires = now() / 1000 + seconds;
     let base = app.callbacks.public_url();
-    let url = format!("{base}/recordings/call/{id}?{}", links::query(&app.callbacks, id, expires));
-    Ok(Json(Link { url, expires_at: iso(expires * 1000) }))
+    let url = format!(
+        "{base}/recordings/call/{id}?{}",
+        links::query(&app.callbacks, id, expires)
+    );
+    Ok(Json(Link {
+        url,
+        expires_at: iso(expires * 1000),
+    }))
 }
 
 #[cfg(test)]
@@ -188,7 +239,10 @@ mod tests {
             assert_eq!(range_of(text, 1000).unwrap(), range, "{text}");
         }
         for text in ["bytes=1000-", "bytes=2000-3000", "bytes=-0"] {
-            assert!(matches!(range_of(text, 1000), Err(ApiError::BadRange(1000))), "{text}");
+            assert!(
+                matches!(range_of(text, 1000), Err(ApiError::BadRange(1000))),
+                "{text}"
+            );
         }
     }
 }

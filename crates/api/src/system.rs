@@ -13,7 +13,10 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use crate::{App, error::ApiError};
 
 pub fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(health)).routes(routes!(ready)).routes(routes!(metrics))
+    OpenApiRouter::new()
+        .routes(routes!(health))
+        .routes(routes!(ready))
+        .routes(routes!(metrics))
 }
 
 /// How the process is.
@@ -36,7 +39,11 @@ async fn health() -> Json<Condition> {
     responses((status = 200, description = "Ready", body = Condition),
         (status = 503, description = "Not ready, and why", body = Condition)))]
 async fn ready(State(app): State<App>) -> Response {
-    let problem = match (app.draining.is_on(), app.store.ping().await, app.store.pending_migrations().await) {
+    let problem = match (
+        app.draining.is_on(),
+        app.store.ping().await,
+        app.store.pending_migrations().await,
+    ) {
         (true, ..) => Some("draining"),
         (_, Err(error), _) | (_, _, Err(error)) => {
             tracing::warn!(%error, "not ready");
@@ -47,7 +54,9 @@ async fn ready(State(app): State<App>) -> Response {
     };
     match problem {
         None => Json(Condition { status: "ready" }).into_response(),
-        Some(status) => (StatusCode::SERVICE_UNAVAILABLE, Json(Condition { status })).into_response(),
+        Some(status) => {
+            (StatusCode::SERVICE_UNAVAILABLE, Json(Condition { status })).into_response()
+        }
     }
 }
 
@@ -57,5 +66,12 @@ async fn ready(State(app): State<App>) -> Response {
         (status = 404, description = "Figures are switched off", body = crate::error::ErrorBody)))]
 async fn metrics(State(app): State<App>) -> Result<Response, ApiError> {
     let handle = app.metrics.as_ref().ok_or(ApiError::NotFound("Resource"))?;
-    Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], handle.render()).into_response())
+    Ok((
+        [(
+            header::CONTENT_TYPE,
+            "text/plain; version=0.0.4; charset=utf-8",
+        )],
+        handle.render(),
+    )
+        .into_response())
 }

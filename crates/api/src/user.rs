@@ -49,13 +49,20 @@ pub struct Concurrency {
 #[utoipa::path(get, path = "/user/me", tag = "User",
     responses((status = 200, description = "The account", body = User), Problems))]
 async fn me(State(app): State<App>, caller: Caller) -> Result<Json<User>, ApiError> {
-    let account = app.store.account(caller.account).await.or_not_found("User")?;
+    let account = app
+        .store
+        .account(caller.account)
+        .await
+        .or_not_found("User")?;
     let current = app.store.live_calls(caller.account).await?;
     Ok(Json(User {
         id: account.id.to_string(),
         name: account.name,
         email: account.email,
         wallet: account.wallet,
-        concurrency: Concurrency { max: account.concurrency, current },
+        concurrency: Concurrency {
+            max: account.concurrency,
+            current,
+        },
     }))
 }

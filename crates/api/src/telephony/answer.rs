@@ -12,7 +12,8 @@ use crate::{App, error::ApiError, time::now};
 const MAX_RESUMES: u64 = 5;
 
 /// The last resort: a call that no node can go on with.
-const APOLOGY: &str = "Sorry, we are having technical difficulties. Please try again later. Goodbye.";
+const APOLOGY: &str =
+    "Sorry, we are having technical difficulties. Please try again later. Goodbye.";
 
 /// The carrier connected the call.
 pub async fn answer(State(app): State<App>, callback: Callback) -> Result<Response, ApiError> {
@@ -42,12 +43,21 @@ pub async fn resume(State(app): State<App>, callback: Callback) -> Result<Respon
 }
 
 /// The call as it stands now that it is connected, with the carrier's id; `None` when it is to end.
-async fn answered(app: &App, callback: &Callback, event: &str) -> Result<Option<(Record, String)>, ApiError> {
+async fn answered(
+    app: &App,
+    callback: &Callback,
+    event: &str,
+) -> Result<Option<(Record, String)>, ApiError> {
     let webhook = callback.carrier.parse_webhook(callback.received.parts());
-    let webhook = webhook.ok_or_else(|| ApiError::field("", "the carrier's request names no call"))?;
+    let webhook =
+        webhook.ok_or_else(|| ApiError::field("", "the carrier's request names no call"))?;
     let call_id = webhook.call_id;
     let record = &callback.ours.record;
-    if app.store.first_callback(&record.provider, &call_id, event, 0, now()).await? {
+    if app
+        .store
+        .first_callback(&record.provider, &call_id, event, 0, now())
+        .await?
+    {
         note_in_log(app, record, event, &callback.received.fields()).await;
     }
     if callback.ours.attempt != record.attempt || must_end(record.status) {
@@ -87,7 +97,11 @@ fn end_at_carrier(app: &App, record: &Record, call_id: String) {
 /// every node.
 async fn resumes(app: &App, record: &Record, call_id: &str) -> Result<u64, ApiError> {
     for nth in 1..=MAX_RESUMES {
-        if app.store.first_callback(&record.provider, call_id, "socket again", nth, now()).await? {
+        if app
+            .store
+            .first_callback(&record.provider, call_id, "socket again", nth, now())
+            .await?
+        {
             return Ok(nth);
         }
     }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use axum::{
-    extract::{FromRequest, OriginalUri, RawPathParams, Request},
     extract::FromRequestParts,
+    extract::{FromRequest, OriginalUri, RawPathParams, Request},
     http::{HeaderMap, Method, request::Parts},
 };
 use bolo_execution::{AccountId, ExecutionId, Record};
@@ -34,18 +34,32 @@ impl Received {
             None => parts.uri.path_and_query(),
         };
         let url = format!("{base}{}", path.map_or("/", |path| path.as_str()));
-        Self { method: parts.method.clone(), url, headers: parts.headers.clone(), body }
+        Self {
+            method: parts.method.clone(),
+            url,
+            headers: parts.headers.clone(),
+            body,
+        }
     }
 
     /// For the carrier to read and to verify.
     pub fn parts(&self) -> RequestParts<'_> {
-        RequestParts { method: self.method.as_str(), url: &self.url, headers: &self.headers, body: &self.body }
+        RequestParts {
+            method: self.method.as_str(),
+            url: &self.url,
+            headers: &self.headers,
+            body: &self.body,
+        }
     }
 
     /// The fields of the form or the query, for the raw log.
     pub fn fields(&self) -> Vec<(String, String)> {
         let query = self.url.split_once('?').map_or("", |(_, query)| query);
-        let text = if self.body.is_empty() { query.as_bytes() } else { &self.body };
+        let text = if self.body.is_empty() {
+            query.as_bytes()
+        } else {
+            &self.body
+        };
         url::form_urlencoded::parse(text).into_owned().collect()
     }
 
@@ -58,7 +72,12 @@ impl Received {
     }
 
     /// The second gate: the account's carrier, once it knows the signature.
-    pub async fn verified(&self, app: &App, account: AccountId, carrier: &str) -> Result<Arc<dyn Carrier>, ApiError> {
+    pub async fn verified(
+        &self,
+        app: &App,
+        account: AccountId,
+        carrier: &str,
+    ) -> Result<Arc<dyn Carrier>, ApiError> {
         let secrets = app.store.secrets(account).await?;
         let carrier = app.carriers.for_account(carrier, &secrets).map_err(|error| {
             tracing::warn!(account_id = %account, %error, "a carrier's request can't be verified");
@@ -85,17 +104,36 @@ impl Ours {
     /// The first gate. Whatever is wrong answers 404.
     pub async fn read(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
         let nothing = || ApiError::NotFound("Address");
-        let params = RawPathParams::from_request_parts(parts, app).await.map_err(|_| nothing())?;
-        let get = |name: &str| params.iter().find(|(key, _)| *key == name).map(|(_, value)| value).ok_or_else(nothing);
+        let params = RawPathParams::from_request_parts(parts, app)
+            .await
+            .map_err(|_| nothing())?;
+        let get = |name: &str| {
+            params
+                .iter()
+                .find(|(key, _)| *key == name)
+                .map(|(_, value)| value)
+                .ok_or_else(nothing)
+        };
         let execution: ExecutionId = get("execution")?.parse().map_err(|_| nothing())?;
         let attempt: i64 = get("attempt")?.parse().map_err(|_| nothing())?;
         let carrier = get("carrier")?;
-        if !app.callbacks.check(carrier, execution, attempt, get("mac")?) {
+        if !app
+            .callbacks
+            .check(carrier, execution, attempt, get("mac")?)
+        {
             return Err(nothing());
         }
         tracing::Span::current().record("execution_id", tracing::field::display(execution));
-        let record = app.store.execution_unscoped(execution).await.or_not_found("Address")?;
-        if record.provider == carrier { Ok(Self { record, attempt }) } else { Err(nothing()) }
+        let record = app
+            .store
+            .execution_unscoped(execution)
+            .await
+            .or_not_found("Address")?;
+        if record.provider == carrier {
+            Ok(Self { record, attempt })
+        } else {
+            Err(nothing())
+        }
     }
 }
 
@@ -116,8 +154,14 @@ impl FromRequest<App> for Callback {
         let (mut parts, body) = request.into_parts();
         let ours = Ours::read(&mut parts, app).await?;
         let received = Received::read(Request::from_parts(parts, body), app).await?;
-        let carrier = received.verified(app, ours.record.account, &ours.record.provider).await?;
-        Ok(Self { ours, carrier, received })
+        let carrier = received
+            .verified(app, ours.record.account, &ours.record.provider)
+            .await?;
+        Ok(Self {
+            ours,
+            carrier,
+            received,
+        })
     }
 }
 
@@ -137,7 +181,9 @@ impl FromRequestParts<App> for Upgrade {
         // Signed over the wss address.
         let base = app.callbacks.public_url().replacen("http", "ws", 1);
         let received = Received::new(parts, &base, Bytes::new());
-        let carrier = received.verified(app, ours.record.account, &ours.record.provider).await?;
+        let carrier = received
+            .verified(app, ours.record.account, &ours.record.provider)
+            .await?;
         Ok(Self { ours, carrier })
     }
 }

@@ -1,8 +1,8 @@
 //! Somebody calls one of our numbers. Sources: runtime.md R12, wire-telephony.md §6.5.
 
 use axum::{
-    extract::{Request, State},
     extract::FromRequestParts,
+    extract::{Request, State},
     http::StatusCode,
     response::Response,
 };
@@ -30,9 +30,14 @@ struct Target {
 /// `?agent_id=…&user_id=…`: an unknown agent, or a user who is not its owner, answers 404.
 async fn target(app: &App, params: &Params) -> Result<Target, ApiError> {
     let nothing = || ApiError::NotFound("Agent");
-    let id: AgentId = params.get(&["agent_id"]).and_then(|(_, text)| text.parse().ok()).ok_or_else(nothing)?;
+    let id: AgentId = params
+        .get(&["agent_id"])
+        .and_then(|(_, text)| text.parse().ok())
+        .ok_or_else(nothing)?;
     let account = app.store.agent_owner(id).await.or_not_found("Agent")?;
-    let user = params.get(&["user_id"]).map(|(_, text)| text.parse::<AccountId>().ok());
+    let user = params
+        .get(&["user_id"])
+        .map(|(_, text)| text.parse::<AccountId>().ok());
     if user.is_some_and(|user| user != Some(account)) {
         return Err(nothing());
     }
@@ -44,17 +49,30 @@ async fn open(app: &App, request: Request) -> Result<(Target, Received), ApiErro
     let (mut parts, body) = request.into_parts();
     let Ok(params) = Params::from_request_parts(&mut parts, app).await;
     let target = target(app, &params).await?;
-    Ok((target, Received::read(Request::from_parts(parts, body), app).await?))
+    Ok((
+        target,
+        Received::read(Request::from_parts(parts, body), app).await?,
+    ))
 }
 
 /// The carrier asks what to do with a call that comes in.
 pub async fn answer(State(app): State<App>, request: Request) -> Result<Response, ApiError> {
-    let (Target { account, agent: stored }, received) = open(&app, request).await?;
+    let (
+        Target {
+            account,
+            agent: stored,
+        },
+        received,
+    ) = open(&app, request).await?;
     let agent = Agent::parse(&stored.body);
-    let provider = agent.as_ref().map_or(DEFAULT_CARRIER, carrier_of).to_owned();
+    let provider = agent
+        .as_ref()
+        .map_or(DEFAULT_CARRIER, carrier_of)
+        .to_owned();
     let carrier = received.verified(&app, account, &provider).await?;
     let webhook = carrier.parse_webhook(received.parts());
-    let webhook = webhook.ok_or_else(|| ApiError::field("", "the carrier's request names no call"))?;
+    let webhook =
+        webhook.ok_or_else(|| ApiError::field("", "the carrier's request names no call"))?;
     let turned_away = match &agent {
         Ok(_) => gate(&app, &stored, &webhook).await?,
         Err(faults) => Some(format!("the agent's document is at fault: {faults}")),
@@ -69,7 +87,11 @@ pub async fn answer(State(app): State<App>, request: Request) -> Result<Response
         provider,
         to: webhook.to,
         from: webhook.from,
-        status: if turned_away.is_some() { Status::Canceled } else { Status::Initiated },
+        status: if turned_away.is_some() {
+            Status::Canceled
+        } else {
+            Status::Initiated
+        },
         due_at: now,
         user_data: Map::new(),
         voice_id: None,
@@ -108,8 +130,13 @@ pub async fn status(State(app): State<App>, request: Request) -> Result<StatusCo
     let provider = agent.as_ref().map_or(DEFAULT_CARRIER, carrier_of);
     let carrier = received.verified(&app, account, provider).await?;
     let event = carrier.parse_status(received.parts());
-    let event = event.ok_or_else(|| ApiError::field("", "the carrier's request names no call or status"))?;
-    let record = app.store.execution_by_call(provider, &event.call_id).await.or_not_found("Call")?;
+    let event = event
+        .ok_or_else(|| ApiError::field("", "the carrier's request names no call or status"))?;
+    let record = app
+        .store
+        .execution_by_call(provider, &event.call_id)
+        .await
+        .or_not_found("Call")?;
     if record.account != account {
         return Err(ApiError::NotFound("Call"));
     }
@@ -120,27 +147,48 @@ pub async fn status(State(app): State<App>, request: Request) -> Result<StatusCo
 }
 
 /// Whether the call is taken; `Some` = the rule that turns it away.
-async fn gate(app: &App, agent: &StoredAgent, webhook: &Webhook) -> Result<Option<String>, ApiError> {
+async fn gate(
+    app: &App,
+    agent: &StoredAgent,
+    webhook: &Webhook,
+) -> Result<Option<String>, ApiError> {
     let rules = Rules::read(&agent.body);
-    if rules.whitelist.iter().any(|number| *number == webhook.from) {
+    if rules.whitelist.contains(&webhook.from) {
         return Ok(None);
     }
     if let Some(limit) = rules.limit {
         let earlier = earlier_calls(app, agent, webhook, limit).await?;
         if earlier >= limit {
-            return Ok(Some(format!("inbound_limit: this number has called {earlier} times, {limit} are allowed")));
+            return Ok(Some(format!(
+                "inbound_limit: this number has called {earlier} times, {limit} are allowed"
+            )));
         }
     }
-    Ok(rules.disallow_unknown.then(|| "disallow_unknown_numbers: this number is in no ingest source".to_owned()))
+    Ok(rules
+        .disallow_unknown
+        .then(|| "disallow_unknown_numbers: this number is in no ingest source".to_owned()))
 }
 
 /// Calls that this number made to the agent before and that were taken, counted up to `limit`.
-async fn earlier_calls(app: &App, agent: &StoredAgent, webhook: &Webhook, limit: i64) -> Result<i64, ApiError> {
+async fn earlier_calls(
+    app: &App,
+    agent: &StoredAgent,
+    webhook: &Webhook,
+    limit: i64,
+) -> Result<i64, ApiError> {
     const CHUNK: i64 = 500;
-    let filter = Filter { agent: Some(agent.id), direction: Some(Direction::Inbound), ..Filter::default() };
+    let filter = Filter {
+        agent: Some(agent.id),
+        direction: Some(Direction::Inbound),
+        ..Filter::default()
+    };
     let mut earlier = 0;
     for page in 1.. {
-        let rows = app.store.executions(agent.account, &filter, page, CHUNK).await?.rows;
+        let rows = app
+            .store
+            .executions(agent.account, &filter, page, CHUNK)
+            .await?
+            .rows;
         let theirs = |record: &&Record| {
             record.from == webhook.from
                 && record.status != Status::Canceled
@@ -165,15 +213,37 @@ struct Rules {
 
 impl Rules {
     fn read(body: &Value) -> Self {
-        let tasks = body.pointer("/agent_config/tasks").and_then(Value::as_array);
-        let talks = |task: &&Value| task.get("task_type").and_then(Value::as_str).unwrap_or("conversation") == "conversation";
+        let tasks = body
+            .pointer("/agent_config/tasks")
+            .and_then(Value::as_array);
+        let talks = |task: &&Value| {
+            task.get("task_type")
+                .and_then(Value::as_str)
+                .unwrap_or("conversation")
+                == "conversation"
+        };
         let task = tasks.into_iter().flatten().find(talks);
-        let Some(config) = task.and_then(|task| task.get("task_config")) else { return Self::default() };
-        let numbers = config.get("whitelist_phone_numbers").and_then(Value::as_array);
+        let Some(config) = task.and_then(|task| task.get("task_config")) else {
+            return Self::default();
+        };
+        let numbers = config
+            .get("whitelist_phone_numbers")
+            .and_then(Value::as_array);
         Self {
-            whitelist: numbers.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect(),
-            limit: config.get("inbound_limit").and_then(Value::as_i64).filter(|limit| *limit >= 0),
-            disallow_unknown: config.get("disallow_unknown_numbers").and_then(Value::as_bool).unwrap_or_default(),
+            whitelist: numbers
+                .into_iter()
+                .flatten()
+                .filter_map(Value::as_str)
+                .map(str::to_owned)
+                .collect(),
+            limit: config
+                .get("inbound_limit")
+                .and_then(Value::as_i64)
+                .filter(|limit| *limit >= 0),
+            disallow_unknown: config
+                .get("disallow_unknown_numbers")
+                .and_then(Value::as_bool)
+                .unwrap_or_default(),
         }
     }
 }

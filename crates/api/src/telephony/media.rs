@@ -40,5 +40,7 @@ pub async fn open(
         .max_message_size(MAX_MESSAGE)
         .max_frame_size(MAX_MESSAGE)
         .on_failed_upgrade(|error| tracing::warn!(%error, "a media socket failed to open"))
-        .on_upgrade(move |socket| async move { calls.attach(record.id, socket, wire).await }.instrument(span)))
+        .on_upgrade(move |socket| {
+            async move { calls.attach(record.id, socket, wire).await }.instrument(span)
+        }))
 }

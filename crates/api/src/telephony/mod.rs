@@ -26,23 +26,34 @@ use bolo_telephony::{CallbackKind, Carrier, Instruction};
 use crate::{App, error::ApiError, time::now};
 
 /// Waits between the tries of a hang-up.
-const HANG_UP_WAITS: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(5), Duration::from_secs(20)];
+const HANG_UP_WAITS: [Duration; 3] = [
+    Duration::from_secs(1),
+    Duration::from_secs(5),
+    Duration::from_secs(20),
+];
 
 /// Routes that are answered at once.
 pub fn callbacks() -> Router<App> {
-    let path = |kind: &str| format!("/telephony/{{carrier}}/{kind}/{{execution}}/{{attempt}}/{{mac}}");
+    let path =
+        |kind: &str| format!("/telephony/{{carrier}}/{kind}/{{execution}}/{{attempt}}/{{mac}}");
     Router::new()
         .route(&path("answer"), post(answer::answer).get(answer::answer))
         .route(&path("resume"), post(answer::resume).get(answer::resume))
         .route(&path("status"), post(status::status).get(status::status))
         .route(&path("stream"), post(status::stream).get(status::stream))
         .route("/inbound_call", post(inbound::answer).get(inbound::answer))
-        .route("/inbound_status", post(inbound::status).get(inbound::status))
+        .route(
+            "/inbound_status",
+            post(inbound::status).get(inbound::status),
+        )
 }
 
 /// Routes that stay open for the length of a call.
 pub fn sockets() -> Router<App> {
-    Router::new().route("/media/{carrier}/{execution}/{attempt}/{mac}", get(media::open))
+    Router::new().route(
+        "/media/{carrier}/{execution}/{attempt}/{mac}",
+        get(media::open),
+    )
 }
 
 /// The answer document.
@@ -53,7 +64,10 @@ fn document(carrier: &dyn Carrier, instruction: &Instruction) -> Response {
 
 /// Opens a media socket for this call; when it ends, for whatever reason, the carrier asks `resume`.
 fn stream(app: &App, record: &Record) -> Instruction {
-    let url = |kind| app.callbacks.url(kind, &record.provider, record.id, record.attempt);
+    let url = |kind| {
+        app.callbacks
+            .url(kind, &record.provider, record.id, record.attempt)
+    };
     Instruction::Stream {
         socket_url: url(CallbackKind::Media),
         resume_url: url(CallbackKind::Resume),
@@ -63,7 +77,12 @@ fn stream(app: &App, record: &Record) -> Instruction {
 }
 
 /// Applies a change; one that comes too late changes nothing.
-async fn advance(app: &App, record: &Record, change: Change, facts: Facts) -> Result<Record, ApiError> {
+async fn advance(
+    app: &App,
+    record: &Record,
+    change: Change,
+    facts: Facts,
+) -> Result<Record, ApiError> {
     match app.store.change(record.id, change, facts, now()).await {
         Ok(record) => Ok(record),
         Err(bolo_store::Error::Illegal(illegal)) => {
@@ -80,7 +99,10 @@ async fn bind(app: &App, record: Record, call_id: &str) -> Result<Option<Record>
     let record = match record.carrier_call_id.as_deref() {
         Some(known) => return Ok((known == call_id).then_some(record)),
         None => {
-            let facts = Facts { carrier_call_id: Some(call_id.to_owned()), ..Facts::default() };
+            let facts = Facts {
+                carrier_call_id: Some(call_id.to_owned()),
+                ..Facts::default()
+            };
             if record.status == bolo_execution::Status::Queued {
                 advance(app, &record, Change::CarrierAccepted, facts).await?
             } else {
@@ -90,24 +112,36 @@ async fn bind(app: &App, record: Record, call_id: &str) -> Result<Option<Record>
     };
     app.store.settle_dial(record.id, now()).await?;
     // Another callback may have bound another call meanwhile.
-    let ours = record.carrier_call_id.as_deref().is_none_or(|bound| bound == call_id);
+    let ours = record
+        .carrier_call_id
+        .as_deref()
+        .is_none_or(|bound| bound == call_id);
     Ok(ours.then_some(record))
 }
 
 /// Ends a call at the carrier in the background, with retries: the answer must not wait for it.
 pub fn hang_up_later(app: &App, record: &Record, call_id: Option<String>) {
     let Some(call_id) = call_id else { return };
-    let (app, id, account, provider) = (app.clone(), record.id, record.account, record.provider.clone());
+    let (app, id, account, provider) = (
+        app.clone(),
+        record.id,
+        record.account,
+        record.provider.clone(),
+    );
     let work = {
         let app = app.clone();
         async move {
             let secrets = match app.store.secrets(account).await {
                 Ok(secrets) => secrets,
-                Err(error) => return tracing::error!(execution_id = %id, %error, "could not hang up"),
+                Err(error) => {
+                    return tracing::error!(execution_id = %id, %error, "could not hang up");
+                }
             };
             let carrier = match app.carriers.for_account(&provider, &secrets) {
                 Ok(account) => account.carrier,
-                Err(error) => return tracing::error!(execution_id = %id, %error, "could not hang up"),
+                Err(error) => {
+                    return tracing::error!(execution_id = %id, %error, "could not hang up");
+                }
             };
             let mut waits = HANG_UP_WAITS.into_iter();
             loop {
@@ -115,8 +149,12 @@ pub fn hang_up_later(app: &App, record: &Record, call_id: Option<String>) {
                     (Ok(()) | Err(bolo_telephony::Error::NotFound), _) => {
                         return tracing::info!(execution_id = %id, "hung up at the carrier");
                     }
-                    (Err(bolo_telephony::Error::Unavailable(_)), Some(wait)) => tokio::time::sleep(wait).await,
-                    (Err(error), _) => return tracing::error!(execution_id = %id, %error, "could not hang up"),
+                    (Err(bolo_telephony::Error::Unavailable(_)), Some(wait)) => {
+                        tokio::time::sleep(wait).await
+                    }
+                    (Err(error), _) => {
+                        return tracing::error!(execution_id = %id, %error, "could not hang up");
+                    }
                 }
             }
         }
@@ -128,10 +166,18 @@ pub fn hang_up_later(app: &App, record: &Record, call_id: Option<String>) {
 
 /// A line of the call's raw log: what the carrier said. Its absence harms no call, so a failure is logged.
 async fn note_in_log(app: &App, record: &Record, event: &str, fields: &[(String, String)]) {
-    let fields: serde_json::Map<_, _> = fields.iter().map(|(key, value)| (key.clone(), value.clone().into())).collect();
+    let fields: serde_json::Map<_, _> = fields
+        .iter()
+        .map(|(key, value)| (key.clone(), value.clone().into()))
+        .collect();
     let data = serde_json::Value::Object(fields).to_string();
-    let entry = Entry::new(Component::System, EntryKind::Event, &record.provider, data).with("callback", event);
-    if let Err(error) = app.store.append_log(record.account, record.id, entry, now()).await {
+    let entry = Entry::new(Component::System, EntryKind::Event, &record.provider, data)
+        .with("callback", event);
+    if let Err(error) = app
+        .store
+        .append_log(record.account, record.id, entry, now())
+        .await
+    {
         tracing::warn!(execution_id = %record.id, %error, "a callback is missing in the raw log");
     }
 }

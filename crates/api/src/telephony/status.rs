@@ -12,21 +12,42 @@ use crate::{App, error::ApiError, time::now};
 /// A status callback.
 pub async fn status(State(app): State<App>, callback: Callback) -> Result<StatusCode, ApiError> {
     let event = callback.carrier.parse_status(callback.received.parts());
-    let event = event.ok_or_else(|| ApiError::field("", "the carrier's request names no call or status"))?;
+    let event = event
+        .ok_or_else(|| ApiError::field("", "the carrier's request names no call or status"))?;
     apply(&app, callback.ours.record, callback.ours.attempt, event).await?;
     Ok(StatusCode::OK)
 }
 
 /// News of the media stream: kept for people.
 pub async fn stream(State(app): State<App>, callback: Callback) -> StatusCode {
-    note_in_log(&app, &callback.ours.record, "stream", &callback.received.fields()).await;
+    note_in_log(
+        &app,
+        &callback.ours.record,
+        "stream",
+        &callback.received.fields(),
+    )
+    .await;
     StatusCode::OK
 }
 
 /// Applies what a status callback says. A repeated one is applied again, because the first may have died
 /// halfway, and changes nothing.
-pub async fn apply(app: &App, record: Record, attempt: i64, event: StatusEvent) -> Result<(), ApiError> {
-    let first = app.store.first_callback(&record.provider, &event.call_id, "status", event.sequence, now()).await?;
+pub async fn apply(
+    app: &App,
+    record: Record,
+    attempt: i64,
+    event: StatusEvent,
+) -> Result<(), ApiError> {
+    let first = app
+        .store
+        .first_callback(
+            &record.provider,
+            &event.call_id,
+            "status",
+            event.sequence,
+            now(),
+        )
+        .await?;
     if first {
         note_in_log(app, &record, "status", &event.raw).await;
     }
@@ -48,7 +69,9 @@ pub async fn apply(app: &App, record: Record, attempt: i64, event: StatusEvent) 
     };
     match event.change {
         None => {}
-        Some(Change::MediaEnded) => connected_call_ended(app, &record, event.hangup, event.duration_s).await?,
+        Some(Change::MediaEnded) => {
+            connected_call_ended(app, &record, event.hangup, event.duration_s).await?
+        }
         Some(change) => {
             let record = advance(app, &record, change, facts(change, event.hangup)).await?;
             if matches!(record.status, Status::Ringing | Status::InProgress) {
@@ -63,13 +86,23 @@ pub async fn apply(app: &App, record: Record, attempt: i64, event: StatusEvent) 
 /// The leg is over.
 fn ends(change: Change) -> bool {
     use Change::{Busy, Canceled, CarrierFailed, MediaEnded, NoAnswer};
-    matches!(change, Busy | NoAnswer | CarrierFailed | Canceled | MediaEnded)
+    matches!(
+        change,
+        Busy | NoAnswer | CarrierFailed | Canceled | MediaEnded
+    )
 }
 
 fn facts(change: Change, hangup: Option<Hangup>) -> Facts {
     let failed = change == Change::CarrierFailed;
-    let error_message = hangup.as_ref().filter(|_| failed).map(|hangup| hangup.reason.clone());
-    Facts { hangup, error_message, ..Facts::default() }
+    let error_message = hangup
+        .as_ref()
+        .filter(|_| failed)
+        .map(|hangup| hangup.reason.clone());
+    Facts {
+        hangup,
+        error_message,
+        ..Facts::default()
+    }
 }
 
 /// A call that had been connected is over.
@@ -83,11 +116,25 @@ async fn connected_call_ended(
         return Ok(());
     }
     // Whoever runs the call knows why it ended and writes it down.
-    if app.store.signals().send(record.id, Command::CarrierEnded).await {
+    if app
+        .store
+        .signals()
+        .send(record.id, Command::CarrierEnded)
+        .await
+    {
         return Ok(());
     }
     if record.status == Status::InProgress {
-        advance(app, record, Change::MediaEnded, Facts { hangup, ..Facts::default() }).await?;
+        advance(
+            app,
+            record,
+            Change::MediaEnded,
+            Facts {
+                hangup,
+                ..Facts::default()
+            },
+        )
+        .await?;
         return Ok(());
     }
     // Never asked us what to do (wire-telephony.md §5.2, last row). An outbound call that was connected for
@@ -98,8 +145,14 @@ async fn connected_call_ended(
         code: 7011,
     };
     let seconds = duration_s.unwrap_or_default();
-    let error_message = Some(format!("the call was connected for {seconds} s, but the carrier never opened its media"));
-    let facts = Facts { hangup: Some(unreached), error_message, ..Facts::default() };
+    let error_message = Some(format!(
+        "the call was connected for {seconds} s, but the carrier never opened its media"
+    ));
+    let facts = Facts {
+        hangup: Some(unreached),
+        error_message,
+        ..Facts::default()
+    };
     advance(app, record, Change::Faulted, facts).await?;
     Ok(())
 }
