@@ -1,10 +1,12 @@
-//! Accounts and their API keys.
+//! Accounts and what they may do.
 
 use bolo_execution::AccountId;
-use secrecy::SecretString;
-use uuid::Uuid;
 
-use crate::{Error, Store};
+use crate::{
+    Error, Store,
+    db::{clean, on, or_conflict},
+    rows::uuid,
+};
 
 /// A tenant.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,68 +25,152 @@ pub struct Account {
     pub created_at: i64,
 }
 
-/// An API key, without the key: only its hash is stored.
-#[derive(Debug, Clone, PartialEq)]
-pub struct ApiKey {
-    /// Its id.
-    pub id: Uuid,
-    /// Whose it is.
-    pub account: AccountId,
-    /// What it is for.
-    pub label: String,
-    /// Epoch ms.
-    pub created_at: i64,
-    /// Epoch ms; a revoked key opens nothing.
-    pub revoked_at: Option<i64>,
+/// Outbound calls at once of a new account: what the hosted platform gives a paying one.
+const CONCURRENCY: i64 = 10;
+/// Cents of a new account. Nothing refills it by itself, so a self-hosted account starts with enough
+/// not to be in the way.
+const WALLET: f64 = 1_000_000.0;
+
+#[derive(sqlx::FromRow)]
+struct AccountRow {
+    id: String,
+    name: String,
+    email: String,
+    concurrency: i64,
+    wallet: f64,
+    created_at: i64,
+}
+
+impl TryFrom<AccountRow> for Account {
+    type Error = Error;
+    fn try_from(row: AccountRow) -> Result<Self, Error> {
+        Ok(Self {
+            id: AccountId(uuid(&row.id)?),
+            name: row.name,
+            email: row.email,
+            concurrency: row.concurrency,
+            wallet: row.wallet,
+            created_at: row.created_at,
+        })
+    }
+}
+
+macro_rules! columns {
+    () => {
+        "id, name, email, concurrency, wallet, created_at"
+    };
 }
 
 impl Store {
     /// A new account. `Conflict` when the name is taken.
-    pub async fn create_account(&self, name: &str, email: &str, now: i64) -> Result<Account, Error> {
-        let _ = (name, email, now);
-        unreachable!()
+    pub async fn create_account(
+        &self,
+        name: &str,
+        email: &str,
+        now: i64,
+    ) -> Result<Account, Error> {
+        let account = Account {
+            id: AccountId::new(),
+            name: clean(name),
+            email: clean(email),
+            concurrency: CONCURRENCY,
+            wallet: WALLET,
+            created_at: now,
+        };
+        on!(self.db().write(), |pool| {
+            sqlx::query(concat!(
+                "INSERT INTO accounts (",
+                columns!(),
+                ") VALUES ($1, $2, $3, $4, $5, $6)"
+            ))
+            .bind(account.id.to_string())
+            .bind(&account.name)
+            .bind(&account.email)
+            .bind(account.concurrency)
+            .bind(account.wallet)
+            .bind(account.created_at)
+            .execute(pool)
+            .await
+            .map(|_| ())
+        })
+        .map_err(|error| or_conflict(error, "an account of this name exists"))?;
+        Ok(account)
     }
+
     /// All accounts, by name.
     pub async fn accounts(&self) -> Result<Vec<Account>, Error> {
-        unreachable!()
+        let rows: Vec<AccountRow> = on!(self.db().read(), |pool| {
+            sqlx::query_as(concat!(
+                "SELECT ",
+                columns!(),
+                " FROM accounts ORDER BY name"
+            ))
+            .fetch_all(pool)
+            .await
+        })?;
+        rows.into_iter().map(TryInto::try_into).collect()
     }
+
     /// One account.
     pub async fn account(&self, id: AccountId) -> Result<Account, Error> {
-        let _ = id;
-        unreachable!()
+        let row: AccountRow = on!(self.db().read(), |pool| {
+            sqlx::query_as(concat!(
+                "SELECT ",
+                columns!(),
+                " FROM accounts WHERE id = $1"
+            ))
+            .bind(id.to_string())
+            .fetch_one(pool)
+            .await
+        })?;
+        row.try_into()
     }
+
     /// One account by name.
     pub async fn account_named(&self, name: &str) -> Result<Account, Error> {
-        let _ = name;
-        unreachable!()
+        let row: AccountRow = on!(self.db().read(), |pool| {
+            sqlx::query_as(concat!(
+                "SELECT ",
+                columns!(),
+                " FROM accounts WHERE name = $1"
+            ))
+            .bind(clean(name))
+            .fetch_one(pool)
+            .await
+        })?;
+        row.try_into()
     }
+
     /// Changes an account's limits; `None` leaves as is.
-    pub async fn set_account(&self, name: &str, concurrency: Option<i64>, wallet: Option<f64>) -> Result<Account, Error> {
-        let _ = (name, concurrency, wallet);
-        unreachable!()
+    pub async fn set_account(
+        &self,
+        name: &str,
+        concurrency: Option<i64>,
+        wallet: Option<f64>,
+    ) -> Result<Account, Error> {
+        let row: AccountRow = on!(self.db().write(), |pool| {
+            sqlx::query_as(concat!(
+                "UPDATE accounts SET concurrency = COALESCE($2, concurrency), wallet = COALESCE($3, wallet)
+                 WHERE name = $1 RETURNING ",
+                columns!()
+            ))
+            .bind(clean(name))
+            .bind(concurrency)
+            .bind(wallet)
+            .fetch_one(pool)
+            .await
+        })?;
+        self.signals().wake_worker();
+        row.try_into()
     }
-    /// Outbound calls of the account that are at the carrier or live.
+
+    /// Outbound calls of the account that are claimed for dialling, at the carrier or live.
     pub async fn live_calls(&self, account: AccountId) -> Result<i64, Error> {
-        let _ = account;
-        unreachable!()
-    }
-    /// A new key, `bn-` and 64 hex digits; it is never shown again.
-    pub async fn create_key(&self, account: AccountId, label: &str, now: i64) -> Result<(ApiKey, SecretString), Error> {
-        let _ = (account, label, now);
-        unreachable!()
-    }
-    /// All keys of all accounts, newest first.
-    pub async fn keys(&self) -> Result<Vec<ApiKey>, Error> {
-        unreachable!()
-    }
-    /// Revokes a key. Idempotent.
-    pub async fn revoke_key(&self, id: Uuid, now: i64) -> Result<(), Error> {
-        let _ = (id, now);
-        unreachable!()
-    }
-    /// Whose key this is.
-    pub async fn authenticate(&self, key: &str) -> Result<Option<AccountId>, Error> {
-        let _ = key;
-        unreachable!()
+        Ok(on!(self.db().read(), |pool| {
+            sqlx::query_scalar(crate::queue::LIVE_CALLS)
+                .bind(account.to_string())
+                .fetch_one(pool)
+                .await
+        })?)
     }
 }

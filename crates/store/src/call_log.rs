@@ -1,13 +1,24 @@
 //! Event log (replays the call) and raw log (people read it), written while the call runs.
 
-use bolo_execution::{AccountId, Entry, ExecutionId};
+mod queue;
+mod writer;
 
-use crate::{Error, Store};
+use std::sync::Arc;
+
+use bolo_execution::{AccountId, Entry, ExecutionId};
+use serde::{Deserialize, Serialize};
+
+pub(crate) use queue::Queue;
+pub(crate) use writer::Writer;
+
+use crate::{Error, Store, db::on, rows::to_json};
+use queue::{Call, Line};
 
 /// A line of the raw log with its time.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LogLine {
     /// Epoch ms.
+    #[serde(rename = "at")]
     pub created_at: i64,
     /// The line.
     pub entry: Entry,
@@ -15,48 +26,141 @@ pub struct LogLine {
 
 /// Where one call writes. Lines go through one bounded queue of the process and are committed together
 /// with those of other calls within some 20 ms; `flush` waits for it.
+///
+/// Lines of a call that another node has taken over are refused: from the next `flush` on, all is
+/// `Conflict`.
 #[derive(Debug, Clone)]
 pub struct CallLog {
-    _private: (),
+    call: Arc<Call>,
+    queue: Queue,
 }
 
 impl CallLog {
     /// Appends a line of the event log (JSON, no newline). Never waits; when the queue is full the call
     /// must end: `Err`.
     pub fn event(&self, line: String) -> Result<(), Error> {
-        let _ = line;
-        unreachable!()
+        self.queue.push(&self.call, Line::Event(one_line(line)))
     }
+
     /// Appends to the raw log.
     pub fn entry(&self, entry: Entry, now: i64) -> Result<(), Error> {
-        let _ = (entry, now);
-        unreachable!()
+        let line = to_json(
+            "log entry",
+            &LogLine {
+                created_at: now,
+                entry,
+            },
+        )?;
+        self.queue.push(&self.call, Line::Entry(line))
     }
-    /// Waits until all of it is committed.
+
+    /// Waits until all of it is committed. `Unavailable` when that takes more than 10 s: the lines are
+    /// kept and tried again all the same.
     pub async fn flush(&self) -> Result<(), Error> {
-        unreachable!()
+        self.queue.flush(&self.call).await
+    }
+}
+
+/// JSON may hold newlines between its tokens, never within them, and no NUL at all.
+fn one_line(line: String) -> String {
+    if line.contains(['\n', '\r', '\0']) {
+        line.replace(['\n', '\r', '\0'], " ")
+    } else {
+        line
     }
 }
 
 impl Store {
     /// The writer of a call. After a crash it goes on behind what is there.
     pub async fn call_log(&self, account: AccountId, id: ExecutionId) -> Result<CallLog, Error> {
-        let _ = (account, id);
-        unreachable!()
+        self.owned_execution(account, id).await?;
+        Ok(CallLog {
+            call: Arc::new(Call::new(id)),
+            queue: self.inner.call_log.queue().clone(),
+        })
     }
-    /// The event log's lines, oldest first.
+
+    /// The event log's lines, oldest first. Also of a deleted agent's call: a live one may be rebuilt
+    /// from them.
     pub async fn events(&self, account: AccountId, id: ExecutionId) -> Result<Vec<String>, Error> {
-        let _ = (account, id);
-        unreachable!()
+        self.owned_execution(account, id).await?;
+        let rows: Vec<String> = on!(self.db().read(), |pool| {
+            sqlx::query_scalar("SELECT events FROM call_logs WHERE execution_id = $1 AND events IS NOT NULL ORDER BY id")
+                .bind(id.to_string())
+                .fetch_all(pool)
+                .await
+        })?;
+        Ok(rows
+            .iter()
+            .flat_map(|row| row.split('\n'))
+            .map(str::to_owned)
+            .collect())
     }
-    /// The raw log, oldest first.
-    pub async fn log_lines(&self, account: AccountId, id: ExecutionId) -> Result<Vec<LogLine>, Error> {
-        let _ = (account, id);
-        unreachable!()
+
+    /// The raw log, oldest first. Not of a deleted agent's call.
+    pub async fn log_lines(
+        &self,
+        account: AccountId,
+        id: ExecutionId,
+    ) -> Result<Vec<LogLine>, Error> {
+        self.execution(account, id).await?;
+        let rows: Vec<String> = on!(self.db().read(), |pool| {
+            sqlx::query_scalar(
+                "SELECT entries FROM call_logs WHERE execution_id = $1 AND entries IS NOT NULL ORDER BY id",
+            )
+            .bind(id.to_string())
+            .fetch_all(pool)
+            .await
+        })?;
+        rows.iter()
+            .flat_map(|row| row.split('\n'))
+            .map(|line| crate::rows::json("log entry", line))
+            .collect()
     }
-    /// One line of the raw log from outside a call (worker, callbacks).
-    pub async fn append_log(&self, account: AccountId, id: ExecutionId, entry: Entry, now: i64) -> Result<(), Error> {
-        let _ = (account, id, entry, now);
-        unreachable!()
+
+    /// One line of the raw log from outside a call (worker, callbacks), committed when this returns.
+    pub async fn append_log(
+        &self,
+        account: AccountId,
+        id: ExecutionId,
+        entry: Entry,
+        now: i64,
+    ) -> Result<(), Error> {
+        let line = to_json(
+            "log entry",
+            &LogLine {
+                created_at: now,
+                entry,
+            },
+        )?;
+        let written = on!(self.db().write(), |pool| {
+            sqlx::query(
+                "INSERT INTO call_logs (execution_id, entries)
+                 SELECT id, $3 FROM executions WHERE account_id = $1 AND id = $2",
+            )
+            .bind(account.to_string())
+            .bind(id.to_string())
+            .bind(line)
+            .execute(pool)
+            .await
+            .map(|done| done.rows_affected())
+        })?;
+        if written == 0 {
+            Err(Error::NotFound)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// `NotFound` unless the call is this account's.
+    async fn owned_execution(&self, account: AccountId, id: ExecutionId) -> Result<(), Error> {
+        let _: i64 = on!(self.db().read(), |pool| {
+            sqlx::query_scalar("SELECT sequence FROM executions WHERE account_id = $1 AND id = $2")
+                .bind(account.to_string())
+                .bind(id.to_string())
+                .fetch_one(pool)
+                .await
+        })?;
+        Ok(())
     }
 }

@@ -1,9 +1,16 @@
 //! Executions: made, read, listed, changed. The row is the truth of a call.
 
-use bolo_execution::{AccountId, AgentId, Change, Cost, Direction, ExecutionId, Hangup, Record, Status, Usage};
+use bolo_execution::{
+    AccountId, AgentId, Cost, Direction, ExecutionId, Hangup, Record, Status, Usage,
+};
 use serde_json::{Map, Value};
+use sqlx::AssertSqlSafe;
 
-use crate::{Error, Store};
+use crate::{
+    Error, Store,
+    db::{Tx, clean, on, or_conflict},
+    rows::{ExecutionRow, direction, execution_columns, maybe_to_json, records, to_json},
+};
 
 /// A call to be.
 #[derive(Debug, Clone)]
@@ -105,47 +112,286 @@ pub struct Page {
     pub total: i64,
 }
 
+/// Largest page that is given out.
+const PAGE: i64 = 1000;
+
 impl Store {
     /// Makes a call's row, and its first webhook. For an inbound call whose carrier id is known already
-    /// the existing record is returned (`false`).
-    pub async fn create_execution(&self, new: NewExecution, now: i64) -> Result<(Record, bool), Error> {
-        let _ = (new, now);
-        unreachable!()
+    /// the existing record is returned (`false`). `NotFound` without such an agent, or when it is deleted.
+    pub async fn create_execution(
+        &self,
+        new: NewExecution,
+        now: i64,
+    ) -> Result<(Record, bool), Error> {
+        let fits = match new.direction {
+            Direction::Outbound => matches!(
+                new.status,
+                Status::Prepared | Status::Scheduled | Status::Queued
+            ),
+            Direction::Inbound => matches!(new.status, Status::Initiated | Status::Canceled),
+        };
+        if !fits {
+            return Err(Error::Conflict("a call can't begin with this status"));
+        }
+        let mut tx = self.db().begin().await?;
+        lock_agent(&mut tx, &new).await?;
+        let Some(row) = insert(&mut tx, &new, now).await? else {
+            drop(tx);
+            let known = new.carrier_call_id.as_deref().unwrap_or_default();
+            let record = self.execution_by_call(&new.provider, known).await?;
+            if record.account != new.account {
+                return Err(Error::Conflict(
+                    "another account has this call of the carrier",
+                ));
+            }
+            return Ok((record, false));
+        };
+        let record = self.tell_in(&mut tx, row, now).await?;
+        tx.commit().await?;
+        self.signals().wake_worker();
+        Ok((record, true))
     }
+
     /// One record. Not of a deleted agent.
     pub async fn execution(&self, account: AccountId, id: ExecutionId) -> Result<Record, Error> {
-        let _ = (account, id);
-        unreachable!()
+        let row: ExecutionRow = on!(self.db().read(), |pool| {
+            sqlx::query_as(concat!(
+                "SELECT ",
+                execution_columns!(),
+                " FROM executions WHERE account_id = $1 AND id = $2 AND EXISTS (
+                    SELECT 1 FROM agents a WHERE a.id = executions.agent_id AND a.deleted_at IS NULL)"
+            ))
+            .bind(account.to_string())
+            .bind(id.to_string())
+            .fetch_one(pool)
+            .await
+        })?;
+        row.try_into()
     }
+
     /// One record by id alone: for carrier callbacks, whose path carries our mac, and for the worker.
+    /// Also of a deleted agent.
     pub async fn execution_unscoped(&self, id: ExecutionId) -> Result<Record, Error> {
-        let _ = id;
-        unreachable!()
+        let row: ExecutionRow = on!(self.db().read(), |pool| {
+            sqlx::query_as(concat!(
+                "SELECT ",
+                execution_columns!(),
+                " FROM executions WHERE id = $1"
+            ))
+            .bind(id.to_string())
+            .fetch_one(pool)
+            .await
+        })?;
+        row.try_into()
     }
-    /// One record by the carrier's id.
-    pub async fn execution_by_call(&self, provider: &str, carrier_call_id: &str) -> Result<Record, Error> {
-        let _ = (provider, carrier_call_id);
-        unreachable!()
+
+    /// One record by the carrier's id. Also of a deleted agent.
+    pub async fn execution_by_call(
+        &self,
+        provider: &str,
+        carrier_call_id: &str,
+    ) -> Result<Record, Error> {
+        let row: ExecutionRow = on!(self.db().read(), |pool| {
+            sqlx::query_as(concat!(
+                "SELECT ",
+                execution_columns!(),
+                " FROM executions WHERE provider = $1 AND carrier_call_id = $2"
+            ))
+            .bind(clean(provider))
+            .bind(clean(carrier_call_id))
+            .fetch_one(pool)
+            .await
+        })?;
+        row.try_into()
     }
-    /// A page, newest first (created_at, id). `page` counts from 1.
-    pub async fn executions(&self, account: AccountId, filter: &Filter, page: i64, size: i64) -> Result<Page, Error> {
-        let _ = (account, filter, page, size);
-        unreachable!()
+
+    /// A page, newest first (created_at, id). `page` counts from 1; `size` is at most 1000.
+    pub async fn executions(
+        &self,
+        account: AccountId,
+        filter: &Filter,
+        page: i64,
+        size: i64,
+    ) -> Result<Page, Error> {
+        let size = size.clamp(1, PAGE);
+        let offset = (page.max(1) - 1).saturating_mul(size);
+        let found = Found::new(account, filter);
+        let count = format!("SELECT COUNT(*) FROM executions WHERE {}", found.sql);
+        let rows = format!(
+            "SELECT {} FROM executions WHERE {} ORDER BY created_at DESC, id DESC LIMIT {size} OFFSET {offset}",
+            execution_columns!(),
+            found.sql
+        );
+        let (rows, total): (Vec<ExecutionRow>, i64) = on!(self.db().read(), |pool| {
+            let mut total = sqlx::query_scalar(AssertSqlSafe(count));
+            let mut list = sqlx::query_as(AssertSqlSafe(rows));
+            for value in found.values {
+                (total, list) = match value {
+                    Bind::Text(text) => (total.bind(text.clone()), list.bind(text)),
+                    Bind::Int(int) => (total.bind(int), list.bind(int)),
+                    Bind::Bool(flag) => (total.bind(flag), list.bind(flag)),
+                };
+            }
+            (list.fetch_all(pool).await?, total.fetch_one(pool).await?)
+        });
+        Ok(Page {
+            rows: records(rows)?,
+            total,
+        })
     }
-    /// The one place where a status changes: `Status::after`, compare-and-set, facts and the webhook of
-    /// the new status in one transaction. `Illegal` when the change is not possible from where it stands.
-    pub async fn change(&self, id: ExecutionId, change: Change, facts: Facts, now: i64) -> Result<Record, Error> {
-        let _ = (id, change, facts, now);
-        unreachable!()
-    }
-    /// Facts without a change of status.
-    pub async fn note(&self, id: ExecutionId, facts: Facts, now: i64) -> Result<Record, Error> {
-        let _ = (id, facts, now);
-        unreachable!()
-    }
+
     /// Remembers a carrier callback; `false` when this one (call id, event, sequence) came before.
-    pub async fn first_callback(&self, provider: &str, call_id: &str, event: &str, sequence: u64, now: i64) -> Result<bool, Error> {
-        let _ = (provider, call_id, event, sequence, now);
-        unreachable!()
+    pub async fn first_callback(
+        &self,
+        provider: &str,
+        call_id: &str,
+        event: &str,
+        sequence: u64,
+        now: i64,
+    ) -> Result<bool, Error> {
+        let made = on!(self.db().write(), |pool| {
+            sqlx::query(
+                "INSERT INTO callbacks (provider, call_id, event, sequence, created_at)
+                 VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING",
+            )
+            .bind(clean(provider))
+            .bind(clean(call_id))
+            .bind(clean(event))
+            .bind(i64::try_from(sequence).unwrap_or(i64::MAX))
+            .bind(now)
+            .execute(pool)
+            .await
+            .map(|done| done.rows_affected())
+        })?;
+        Ok(made == 1)
+    }
+}
+
+/// The agent must be the account's. It is locked, so that it can't be deleted, and its waiting calls
+/// stopped, while this call comes into being.
+async fn lock_agent(tx: &mut Tx, new: &NewExecution) -> Result<(), Error> {
+    let sql = AssertSqlSafe(format!(
+        "SELECT v.version FROM agents a JOIN agent_versions v ON v.agent_id = a.id
+         WHERE a.account_id = $1 AND a.id = $2 AND v.version = $3 AND a.deleted_at IS NULL {}",
+        tx.lock("FOR SHARE OF a")
+    ));
+    let _: i64 = on!(tx, |tx| {
+        sqlx::query_scalar(sql)
+            .bind(new.account.to_string())
+            .bind(new.agent.to_string())
+            .bind(new.agent_version)
+            .fetch_one(&mut **tx)
+            .await
+    })?;
+    Ok(())
+}
+
+/// `None` when the carrier's call has its row already.
+async fn insert(tx: &mut Tx, new: &NewExecution, now: i64) -> Result<Option<ExecutionRow>, Error> {
+    // An inbound call is at the carrier already; one that is turned away is over too.
+    let initiated_at = (new.direction == Direction::Inbound).then_some(now);
+    let ended_at = (new.status == Status::Canceled).then_some(now);
+    let user_data = to_json("user_data", &new.user_data)?;
+    let retry_config = maybe_to_json("retry_config", new.retry_config.as_ref())?;
+    let webhook = new.webhook.as_ref();
+    let statuses = maybe_to_json(
+        "webhook_statuses",
+        webhook.and_then(|hook| hook.statuses.as_ref()),
+    )?;
+    on!(tx, |tx| {
+        sqlx::query_as(concat!(
+            "INSERT INTO executions (id, account_id, agent_id, agent_version, status, direction, provider,
+                to_number, from_number, user_data, voice_id, retry_config, bypass_guardrails, created_at,
+                updated_at, due_at, carrier_call_id, initiated_at, ended_at, error_message, webhook_url,
+                webhook_statuses)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $14, $15, $16, $17, $18, $19,
+                $20, $21)
+             ON CONFLICT (provider, carrier_call_id) DO NOTHING RETURNING ",
+            execution_columns!()
+        ))
+        .bind(ExecutionId::new().to_string())
+        .bind(new.account.to_string())
+        .bind(new.agent.to_string())
+        .bind(new.agent_version)
+        .bind(new.status.as_str())
+        .bind(direction(new.direction))
+        .bind(clean(&new.provider))
+        .bind(clean(&new.to))
+        .bind(clean(&new.from))
+        .bind(user_data)
+        .bind(new.voice_id.as_deref().map(clean))
+        .bind(retry_config)
+        .bind(new.bypass_guardrails)
+        .bind(now)
+        .bind(new.due_at)
+        .bind(new.carrier_call_id.as_deref().map(clean))
+        .bind(initiated_at)
+        .bind(ended_at)
+        .bind(new.error_message.as_deref().map(clean))
+        .bind(webhook.map(|hook| clean(&hook.url)))
+        .bind(statuses)
+        .fetch_optional(&mut **tx)
+        .await
+    })
+    .map_err(|error| or_conflict(error, "the call exists"))
+}
+
+enum Bind {
+    Text(String),
+    Int(i64),
+    Bool(bool),
+}
+
+/// A filter as a condition. Only what is asked for is in the text, so that both planners use the index
+/// that fits.
+struct Found {
+    sql: String,
+    values: Vec<Bind>,
+}
+
+impl Found {
+    fn new(account: AccountId, filter: &Filter) -> Self {
+        let mut found = Self {
+            sql: String::new(),
+            values: Vec::new(),
+        };
+        found.and("account_id =", Bind::Text(account.to_string()));
+        if let Some(agent) = filter.agent {
+            found.and("agent_id =", Bind::Text(agent.to_string()));
+        }
+        if let Some(status) = filter.status {
+            found.and("status =", Bind::Text(status.as_str().to_owned()));
+        }
+        if let Some(way) = filter.direction {
+            found.and("direction =", Bind::Text(direction(way).to_owned()));
+        }
+        if let Some(provider) = &filter.provider {
+            found.and("provider =", Bind::Text(clean(provider)));
+        }
+        if let Some(voicemail) = filter.voicemail {
+            found.and("answered_by_voice_mail =", Bind::Bool(voicemail));
+        }
+        if let Some(batch) = &filter.batch {
+            found.and("batch =", Bind::Text(clean(batch)));
+        }
+        if let Some(from) = filter.from {
+            found.and("created_at >=", Bind::Int(from));
+        }
+        if let Some(to) = filter.to {
+            found.and("created_at <=", Bind::Int(to));
+        }
+        found.sql.push_str(" AND agent_id IN (SELECT a.id FROM agents a WHERE a.account_id = $1 AND a.deleted_at IS NULL");
+        if filter.agent.is_some() {
+            found.sql.push_str(" AND a.id = $2");
+        }
+        found.sql.push(')');
+        found
+    }
+
+    fn and(&mut self, condition: &str, value: Bind) {
+        self.values.push(value);
+        let joint = if self.sql.is_empty() { "" } else { " AND " };
+        self.sql
+            .push_str(&format!("{joint}{condition} ${}", self.values.len()));
     }
 }

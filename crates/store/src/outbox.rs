@@ -1,9 +1,16 @@
 //! Webhooks that wait to be delivered: written with the status change, ordered per execution.
+//! Source: api.md §21.
 
-use bolo_execution::ExecutionId;
+use bolo_execution::{AccountId, ExecutionId};
+use sqlx::AssertSqlSafe;
 use uuid::Uuid;
 
-use crate::{Error, Store};
+use crate::{
+    Error, Store,
+    change::lock_execution,
+    db::{clean, on},
+    rows::uuid,
+};
 
 /// One webhook to deliver.
 #[derive(Debug, Clone)]
@@ -18,7 +25,7 @@ pub struct Delivery {
     pub url: String,
     /// The body, frozen at the change.
     pub body: String,
-    /// Tries so far.
+    /// Tries so far; a try that nobody settled (its node died) counts.
     pub tries: i64,
 }
 
@@ -41,19 +48,124 @@ pub enum DeliveryOutcome {
     },
 }
 
+#[derive(sqlx::FromRow)]
+struct DeliveryRow {
+    id: String,
+    execution_id: String,
+    account_id: String,
+    sequence: i64,
+    url: String,
+    body: String,
+    tries: i64,
+}
+
 impl Store {
-    /// Claims due deliveries: per execution only the oldest undelivered one, unless it has waited 60 s.
-    pub async fn claim_deliveries(&self, now: i64, lease_ms: i64, limit: i64) -> Result<Vec<Delivery>, Error> {
-        let _ = (now, lease_ms, limit);
-        unreachable!()
+    /// Claims due deliveries: per execution only the oldest undelivered one; one that has itself waited
+    /// 60 s overtakes. Claimed for `lease_ms`: what is not settled by then may be claimed again.
+    pub async fn claim_deliveries(
+        &self,
+        now: i64,
+        lease_ms: i64,
+        limit: i64,
+    ) -> Result<Vec<Delivery>, Error> {
+        let mut tx = self.db().begin().await?;
+        // Who waits for another has a later `due_at` (see `tell_in`, `settle_delivery`).
+        let sql = AssertSqlSafe(format!(
+            "WITH due AS (
+                 SELECT id FROM webhooks WHERE state = 'waiting' AND due_at <= $1 ORDER BY due_at, id LIMIT $2 {})
+             UPDATE webhooks SET due_at = $3, tries = tries + 1
+             WHERE id IN (SELECT id FROM due)
+             RETURNING id, execution_id, account_id, sequence, url, body, tries",
+            tx.lock("FOR UPDATE SKIP LOCKED")
+        ));
+        let mut rows: Vec<DeliveryRow> = on!(&mut tx, |tx| {
+            sqlx::query_as(sql)
+                .bind(now)
+                .bind(limit.max(0))
+                .bind(now + lease_ms)
+                .fetch_all(&mut **tx)
+                .await
+        })?;
+        tx.commit().await?;
+        rows.sort_by(|a, b| (&a.execution_id, a.sequence).cmp(&(&b.execution_id, b.sequence)));
+        rows.into_iter()
+            .map(|row| {
+                Ok(Delivery {
+                    id: uuid(&row.id)?,
+                    execution: ExecutionId(uuid(&row.execution_id)?),
+                    account: AccountId(uuid(&row.account_id)?),
+                    url: row.url,
+                    body: row.body,
+                    tries: row.tries - 1,
+                })
+            })
+            .collect()
     }
-    /// Writes down a try's outcome.
-    pub async fn settle_delivery(&self, id: Uuid, outcome: DeliveryOutcome, now: i64) -> Result<(), Error> {
-        let _ = (id, outcome, now);
-        unreachable!()
+
+    /// Writes down a try's outcome; the next webhook of the execution, if it waited for this one, falls
+    /// due. A webhook that is settled already stays as it is.
+    pub async fn settle_delivery(
+        &self,
+        id: Uuid,
+        outcome: DeliveryOutcome,
+        now: i64,
+    ) -> Result<(), Error> {
+        let (state, due_at, error) = match &outcome {
+            DeliveryOutcome::Delivered => ("delivered", now, None),
+            DeliveryOutcome::Retry { at, error } => ("waiting", *at, Some(error)),
+            DeliveryOutcome::Exhausted { error } => ("exhausted", now, Some(error)),
+        };
+        let over = state != "waiting";
+        let mut tx = self.db().begin().await?;
+        let execution: String = on!(&mut tx, |tx| {
+            sqlx::query_scalar("SELECT execution_id FROM webhooks WHERE id = $1")
+                .bind(id.to_string())
+                .fetch_one(&mut **tx)
+                .await
+        })?;
+        // Else a status that changes at this moment might not see that nothing is in its way.
+        lock_execution(&mut tx, &execution).await?;
+        on!(&mut tx, |tx| {
+            sqlx::query(
+                "UPDATE webhooks SET state = $2, due_at = $3, error = $4, settled_at = $5
+                 WHERE id = $1 AND state = 'waiting'",
+            )
+            .bind(id.to_string())
+            .bind(state)
+            .bind(due_at)
+            .bind(error.map(|text| clean(text)))
+            .bind(over.then_some(now))
+            .execute(&mut **tx)
+            .await
+            .map(|_| ())
+        })?;
+        if over {
+            on!(&mut tx, |tx| {
+                sqlx::query(
+                    "UPDATE webhooks SET due_at = $2 WHERE execution_id = $1 AND state = 'waiting' AND tries = 0
+                        AND due_at > $2 AND sequence = (SELECT MIN(w.sequence) FROM webhooks w
+                            WHERE w.execution_id = $1 AND w.state = 'waiting')",
+                )
+                .bind(&execution)
+                .bind(now)
+                .execute(&mut **tx)
+                .await
+                .map(|_| ())
+            })?;
+        }
+        tx.commit().await?;
+        if over {
+            self.signals().wake_worker();
+        }
+        Ok(())
     }
+
     /// When the next delivery falls due, if any waits.
     pub async fn next_delivery(&self) -> Result<Option<i64>, Error> {
-        unreachable!()
+        Ok(on!(self.db().read(), |pool| {
+            sqlx::query_scalar("SELECT MIN(due_at) FROM webhooks WHERE state = 'waiting'")
+                .fetch_one(pool)
+                .await
+        })?)
     }
 }

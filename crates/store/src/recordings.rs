@@ -1,38 +1,203 @@
 //! Recordings: grow in a local file while the call runs, then lie in files or an S3 bucket.
 
-use std::{ops::Range, path::PathBuf};
+use std::{
+    io::ErrorKind,
+    ops::Range,
+    path::{Path as FilePath, PathBuf},
+    sync::Arc,
+};
 
 use bolo_execution::ExecutionId;
 use bytes::Bytes;
-use futures_util::stream::BoxStream;
+use futures_util::{StreamExt, TryStreamExt, stream::BoxStream};
+use object_store::{
+    ClientOptions, GetOptions, ObjectStore, ObjectStoreExt, WriteMultipart,
+    aws::AmazonS3Builder,
+    client::{HttpClient, HttpConnector},
+    local::LocalFileSystem,
+    path::Path,
+};
+use tokio::io::AsyncReadExt;
+use url::Url;
 
 use crate::Error;
 
 /// Where recordings are kept.
 #[derive(Debug, Clone)]
 pub struct Recordings {
-    _private: (),
+    scratch: PathBuf,
+    objects: Arc<dyn ObjectStore>,
+    prefix: Path,
 }
 
+/// Size of an uploaded part, bytes: S3 takes no smaller ones but the last.
+const PART: usize = 5 << 20;
+/// Parts on their way at once.
+const PARTS: usize = 2;
+const CHUNK: usize = 256 << 10;
+
 impl Recordings {
+    /// `url` is `file:///…` or `s3://bucket/prefix`; S3 takes its keys, region and endpoint from the
+    /// usual `AWS_…` environment variables.
+    pub(crate) async fn open(url: &str, scratch: &FilePath) -> Result<Self, Error> {
+        let bad = |why: &str| Error::Unavailable(format!("recordings.url: {why}"));
+        make_folder(scratch).await?;
+        let url = Url::parse(url).map_err(|_| bad("must be file:///… or s3://bucket/prefix"))?;
+        let (objects, prefix): (Arc<dyn ObjectStore>, Path) = match url.scheme() {
+            "file" => {
+                let folder = url
+                    .to_file_path()
+                    .map_err(|()| bad("must name a folder by its whole path"))?;
+                make_folder(&folder).await?;
+                // Synced: a call counts as completed only when its recording is stored.
+                let files = LocalFileSystem::new_with_prefix(&folder)
+                    .map_err(failed)?
+                    .with_fsync(true);
+                (Arc::new(files), Path::default())
+            }
+            "s3" => {
+                let bucket = url.host_str().ok_or_else(|| bad("names no bucket"))?;
+                let prefix =
+                    Path::from_url_path(url.path()).map_err(|_| bad("has an unusable prefix"))?;
+                let bucket = AmazonS3Builder::from_env()
+                    .with_bucket_name(bucket)
+                    .with_http_connector(Connector)
+                    .build()
+                    .map_err(failed)?;
+                (Arc::new(bucket), prefix)
+            }
+            other => return Err(bad(&format!("scheme {other:?} is not file or s3"))),
+        };
+        Ok(Self {
+            scratch: scratch.to_owned(),
+            objects,
+            prefix,
+        })
+    }
+
     /// The file a running call writes its WAV to. Survives a crash.
     pub fn scratch_path(&self, id: ExecutionId) -> PathBuf {
-        let _ = id;
-        unreachable!()
+        self.scratch.join(format!("{id}.wav"))
     }
+
+    fn place(&self, id: ExecutionId) -> Path {
+        self.prefix.clone().join(format!("{id}.wav"))
+    }
+
     /// Moves the scratch file to its place. Idempotent; `NotFound` without a scratch file or recording.
     pub async fn finish(&self, id: ExecutionId) -> Result<(), Error> {
-        let _ = id;
-        unreachable!()
+        let scratch = self.scratch_path(id);
+        let mut file = match tokio::fs::File::open(&scratch).await {
+            Ok(file) => file,
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                return self.size(id).await.map(|_| ());
+            }
+            Err(error) => return Err(unreadable(&scratch, &error)),
+        };
+        let upload = self
+            .objects
+            .put_multipart(&self.place(id))
+            .await
+            .map_err(failed)?;
+        let mut upload = WriteMultipart::new_with_chunk_size(upload, PART);
+        let mut chunk = vec![0; CHUNK];
+        loop {
+            let read = match file.read(&mut chunk).await {
+                Ok(read) => read,
+                Err(error) => {
+                    // What has been uploaded is of no use; the first fault is the one to tell.
+                    let _ = upload.abort().await;
+                    return Err(unreadable(&scratch, &error));
+                }
+            };
+            if read == 0 {
+                break;
+            }
+            upload.wait_for_capacity(PARTS).await.map_err(failed)?;
+            upload.write(&chunk[..read]);
+        }
+        upload.finish().await.map_err(failed)?;
+        match tokio::fs::remove_file(&scratch).await {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(unreadable(&scratch, &error)),
+            _ => Ok(()),
+        }
     }
+
     /// Size in bytes.
     pub async fn size(&self, id: ExecutionId) -> Result<u64, Error> {
-        let _ = id;
-        unreachable!()
+        Ok(self
+            .objects
+            .head(&self.place(id))
+            .await
+            .map_err(failed)?
+            .size)
     }
-    /// Bytes of a recording.
-    pub async fn read(&self, id: ExecutionId, range: Option<Range<u64>>) -> Result<BoxStream<'static, Result<Bytes, Error>>, Error> {
-        let _ = (id, range);
-        unreachable!()
+
+    /// Bytes of a recording, streamed; of a range the part that there is.
+    pub async fn read(
+        &self,
+        id: ExecutionId,
+        range: Option<Range<u64>>,
+    ) -> Result<BoxStream<'static, Result<Bytes, Error>>, Error> {
+        let mut options = GetOptions::default();
+        if let Some(range) = range {
+            let size = self.size(id).await?;
+            if range.start >= range.end.min(size) {
+                return Ok(futures_util::stream::empty().boxed());
+            }
+            options.range = Some((range.start..range.end.min(size)).into());
+        }
+        let found = self
+            .objects
+            .get_opts(&self.place(id), options)
+            .await
+            .map_err(failed)?;
+        Ok(found.into_stream().map_err(failed).boxed())
+    }
+}
+
+async fn make_folder(path: &FilePath) -> Result<(), Error> {
+    tokio::fs::create_dir_all(path)
+        .await
+        .map_err(|error| unreadable(path, &error))
+}
+
+fn unreadable(path: &FilePath, error: &std::io::Error) -> Error {
+    Error::Unavailable(format!("{}: {error}", path.display()))
+}
+
+fn failed(error: object_store::Error) -> Error {
+    match error {
+        object_store::Error::NotFound { .. } => Error::NotFound,
+        error => Error::Unavailable(format!("recordings: {error}")),
+    }
+}
+
+/// S3 over our one TLS stack with the roots in the binary: a bare machine has no certificates.
+#[derive(Debug)]
+struct Connector;
+
+impl HttpConnector for Connector {
+    fn connect(&self, _options: &ClientOptions) -> object_store::Result<HttpClient> {
+        let refuse =
+            |source: Box<dyn std::error::Error + Send + Sync>| object_store::Error::Generic {
+                store: "S3",
+                source,
+            };
+        let roots = rustls::RootCertStore {
+            roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
+        };
+        let tls = rustls::ClientConfig::builder_with_provider(Arc::new(
+            rustls::crypto::ring::default_provider(),
+        ))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| refuse(error.into()))?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+        let client = reqwest::Client::builder()
+            .tls_backend_preconfigured(tls)
+            .build()
+            .map_err(|error| refuse(error.into()))?;
+        Ok(HttpClient::new(client))
     }
 }

@@ -1,0 +1,140 @@
+//! The bounded queue between the calls of a process and the writer of their logs.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use bolo_execution::ExecutionId;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::Error;
+
+/// Lines that may wait: some seconds of a full node while the database stalls.
+const LINES: usize = 32_768;
+/// Bytes that may wait.
+const BYTES: usize = 64 << 20;
+const FLUSH: Duration = Duration::from_secs(10);
+
+/// A call that writes.
+#[derive(Debug)]
+pub(crate) struct Call {
+    pub(crate) id: ExecutionId,
+    /// Another node owns the call: what we write is not wanted.
+    refused: AtomicBool,
+}
+
+impl Call {
+    pub(crate) fn new(id: ExecutionId) -> Self {
+        Self {
+            id,
+            refused: AtomicBool::new(false),
+        }
+    }
+
+    pub(crate) fn refuse(&self) {
+        self.refused.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        if self.refused.load(Ordering::Acquire) {
+            return Err(Error::Conflict("another node has taken the call over"));
+        }
+        Ok(())
+    }
+}
+
+pub(crate) enum Line {
+    Event(String),
+    Entry(String),
+}
+
+impl Line {
+    pub(crate) fn len(&self) -> usize {
+        let (Self::Event(text) | Self::Entry(text)) = self;
+        text.len()
+    }
+}
+
+pub(crate) enum Message {
+    Line(Arc<Call>, Line),
+    /// Answered when everything before it is committed.
+    Flush(oneshot::Sender<()>),
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Queue {
+    messages: mpsc::Sender<Message>,
+    bytes: Arc<AtomicUsize>,
+}
+
+/// The writer's end.
+pub(crate) struct Waiting {
+    pub(crate) messages: mpsc::Receiver<Message>,
+    bytes: Arc<AtomicUsize>,
+}
+
+impl Waiting {
+    /// Lines of so many bytes are committed or lost: there is room again.
+    pub(crate) fn release(&self, bytes: usize) {
+        self.bytes.fetch_sub(bytes, Ordering::AcqRel);
+    }
+}
+
+pub(crate) fn queue() -> (Queue, Waiting) {
+    let (sender, receiver) = mpsc::channel(LINES);
+    let bytes = Arc::new(AtomicUsize::new(0));
+    (
+        Queue {
+            messages: sender,
+            bytes: bytes.clone(),
+        },
+        Waiting {
+            messages: receiver,
+            bytes,
+        },
+    )
+}
+
+impl Queue {
+    pub(crate) fn push(&self, call: &Arc<Call>, line: Line) -> Result<(), Error> {
+        call.check()?;
+        let size = line.len();
+        let full = || Error::Unavailable("the call log does not keep up with the calls".into());
+        if self.bytes.fetch_add(size, Ordering::AcqRel) + size > BYTES {
+            self.bytes.fetch_sub(size, Ordering::AcqRel);
+            return Err(full());
+        }
+        self.messages
+            .try_send(Message::Line(call.clone(), line))
+            .map_err(|error| {
+                self.bytes.fetch_sub(size, Ordering::AcqRel);
+                match error {
+                    mpsc::error::TrySendError::Full(_) => full(),
+                    mpsc::error::TrySendError::Closed(_) => closed(),
+                }
+            })
+    }
+
+    pub(crate) async fn flush(&self, call: &Call) -> Result<(), Error> {
+        let (done, committed) = oneshot::channel();
+        let flushed = async {
+            self.messages
+                .send(Message::Flush(done))
+                .await
+                .map_err(|_| closed())?;
+            committed.await.map_err(|_| closed())
+        };
+        tokio::time::timeout(FLUSH, flushed)
+            .await
+            .map_err(|_| Error::Unavailable("the call log was not committed in time".into()))??;
+        call.check()
+    }
+}
+
+fn closed() -> Error {
+    Error::Unavailable("the store is closed".into())
+}

@@ -1,0 +1,326 @@
+//! The one task of a process that commits the lines of all its calls.
+//!
+//! On SQLite its commits use `synchronous = NORMAL`: what is committed survives the death of the
+//! process, while a power cut may take the lines since the last status change, which is committed with
+//! `FULL` and syncs these too. The call is over then anyway, and a sync of the disk each 20 ms would
+//! delay the status changes of all calls.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use bolo_execution::ExecutionId;
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, SqliteConnection};
+use tokio::{
+    sync::{Mutex, oneshot},
+    task::JoinHandle,
+    time::{Instant, sleep, timeout_at},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::queue::{Call, Line, Message, Queue, Waiting, queue};
+use crate::{
+    Error,
+    db::{Db, Engine, on},
+    rows::uuid,
+};
+
+/// Lines wait this long for others.
+const GATHER: Duration = Duration::from_millis(20);
+/// A batch is committed at this size, bytes.
+const BATCH: usize = 4 << 20;
+/// Rows of one statement; a power of two, so that few statements are prepared.
+const ROWS: usize = 64;
+/// Pause after the first failure; doubles up to the longest.
+const PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+/// How long lines are still tried when the store is closing.
+const LAST_TRIES: Duration = Duration::from_secs(5);
+
+/// The task and the way to it. It ends, all written, when the last sender is dropped, or at `close`.
+pub(crate) struct Writer {
+    queue: Queue,
+    stop: CancellationToken,
+    task: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Writer {
+    pub(crate) fn start(db: Arc<Db>, instance: String, node: String) -> Self {
+        let (queue, waiting) = queue();
+        let stop = CancellationToken::new();
+        let worker = Work {
+            db,
+            instance,
+            node,
+            waiting,
+            stop: stop.clone(),
+            number: 0,
+        };
+        Self {
+            queue,
+            stop,
+            task: Mutex::new(Some(tokio::spawn(worker.run()))),
+        }
+    }
+
+    pub(crate) fn queue(&self) -> &Queue {
+        &self.queue
+    }
+
+    /// No more lines; returns when those that wait are written.
+    pub(crate) async fn close(&self) {
+        self.stop.cancel();
+        let task = self.task.lock().await.take();
+        if let Some(Err(error)) = match task {
+            Some(task) => Some(task.await),
+            None => None,
+        } {
+            tracing::error!(%error, "call log writer died");
+        }
+    }
+}
+
+/// Lines of one call in a batch, joined by newlines.
+struct Lines {
+    call: Arc<Call>,
+    events: Option<String>,
+    entries: Option<String>,
+}
+
+#[derive(Default)]
+struct Batch {
+    calls: BTreeMap<ExecutionId, Lines>,
+    waiters: Vec<oneshot::Sender<()>>,
+    bytes: usize,
+    lines: usize,
+}
+
+impl Batch {
+    fn add(&mut self, message: Message) {
+        let (call, line) = match message {
+            Message::Flush(waiter) => return self.waiters.push(waiter),
+            Message::Line(call, line) => (call, line),
+        };
+        self.bytes += line.len();
+        self.lines += 1;
+        let lines = self.calls.entry(call.id).or_insert_with(|| Lines {
+            call,
+            events: None,
+            entries: None,
+        });
+        let (text, line) = match line {
+            Line::Event(line) => (&mut lines.events, line),
+            Line::Entry(line) => (&mut lines.entries, line),
+        };
+        match text {
+            Some(text) => {
+                text.push('\n');
+                text.push_str(&line);
+            }
+            None => *text = Some(line),
+        }
+    }
+
+    /// Somebody waits for it, or it is large.
+    fn is_urgent(&self) -> bool {
+        !self.waiters.is_empty() || self.bytes >= BATCH
+    }
+}
+
+struct Work {
+    db: Arc<Db>,
+    instance: String,
+    node: String,
+    waiting: Waiting,
+    stop: CancellationToken,
+    /// Of the batch.
+    number: i64,
+}
+
+impl Work {
+    async fn run(mut self) {
+        while let Some(batch) = self.gather().await {
+            self.number += 1;
+            if !batch.calls.is_empty() {
+                self.commit(&batch).await;
+            }
+            self.waiting.release(batch.bytes);
+            for waiter in batch.waiters {
+                // Whoever asked may have gone.
+                let _ = waiter.send(());
+            }
+        }
+    }
+
+    /// `None` when no line will come any more.
+    async fn gather(&mut self) -> Option<Batch> {
+        let first = tokio::select! {
+            message = self.waiting.messages.recv() => message?,
+            () = self.stop.cancelled(), if !self.waiting.messages.is_closed() => {
+                self.waiting.messages.close();
+                self.waiting.messages.recv().await?
+            }
+        };
+        let mut batch = Batch::default();
+        batch.add(first);
+        let until = Instant::now() + GATHER;
+        while !batch.is_urgent() {
+            match timeout_at(until, self.waiting.messages.recv()).await {
+                Ok(Some(message)) => batch.add(message),
+                Ok(None) | Err(_) => break,
+            }
+        }
+        // What is there already costs nothing to take along.
+        while batch.bytes < BATCH
+            && let Ok(message) = self.waiting.messages.try_recv()
+        {
+            batch.add(message);
+        }
+        Some(batch)
+    }
+
+    /// Tries until the lines are committed; at the store's end for a few seconds.
+    async fn commit(&self, batch: &Batch) {
+        let mut pause = PAUSE;
+        let mut failing: Option<Instant> = None;
+        let mut last: Option<Instant> = None;
+        loop {
+            match self.write(batch, failing.is_some()).await {
+                Ok(()) => {
+                    if let Some(since) = failing {
+                        tracing::info!(
+                            ms = since.elapsed().as_millis(),
+                            "call log is written again"
+                        );
+                    }
+                    return;
+                }
+                Err(error) if failing.is_none() => {
+                    tracing::error!(%error, lines = batch.lines, "call log can't be written; lines are kept");
+                    failing = Some(Instant::now());
+                }
+                Err(_) => {}
+            }
+            let closing = self.stop.is_cancelled() || self.waiting.messages.is_closed();
+            if closing && last.get_or_insert_with(Instant::now).elapsed() >= LAST_TRIES {
+                tracing::error!(
+                    lines = batch.lines,
+                    "call log lines are lost: the store closes"
+                );
+                return;
+            }
+            sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    /// One transaction. After a failure the batch may stand there all the same, when only the answer to
+    /// the commit was lost: `again` looks first.
+    async fn write(&self, batch: &Batch, again: bool) -> Result<(), Error> {
+        if again && self.is_committed().await? {
+            return Ok(());
+        }
+        let calls: Vec<&Lines> = batch.calls.values().collect();
+        let taken = match &*self.db {
+            Db::Sqlite { write, .. } => {
+                let mut connection = write.acquire().await?;
+                connection.execute("PRAGMA synchronous = NORMAL").await?;
+                let taken = self.write_sqlite(&mut connection, &calls).await;
+                connection.execute("PRAGMA synchronous = FULL").await?;
+                taken?
+            }
+            Db::Postgres(pool) => {
+                let mut tx = pool.begin().await?;
+                let taken = self.insert(Engine::Postgres(&mut *tx), &calls).await?;
+                tx.commit().await?;
+                taken
+            }
+        };
+        let taken: Vec<ExecutionId> = taken
+            .iter()
+            .map(|id| Ok(ExecutionId(uuid(id)?)))
+            .collect::<Result<_, Error>>()?;
+        if taken.len() < calls.len() {
+            for lines in calls.iter().filter(|lines| !taken.contains(&lines.call.id)) {
+                lines.call.refuse();
+                tracing::warn!(execution = %lines.call.id, "call log lines refused: another node has the call");
+            }
+        }
+        Ok(())
+    }
+
+    async fn write_sqlite(
+        &self,
+        connection: &mut SqliteConnection,
+        calls: &[&Lines],
+    ) -> Result<Vec<String>, Error> {
+        let mut tx = connection.begin_with("BEGIN IMMEDIATE").await?;
+        let taken = self.insert(Engine::Sqlite(&mut *tx), calls).await?;
+        tx.commit().await?;
+        Ok(taken)
+    }
+
+    async fn is_committed(&self) -> Result<bool, Error> {
+        let last: Option<i64> = on!(self.db.read(), |pool| {
+            sqlx::query_scalar("SELECT log_batch FROM instances WHERE instance = $1")
+                .bind(&self.instance)
+                .fetch_optional(pool)
+                .await
+        })?;
+        Ok(last == Some(self.number))
+    }
+
+    /// Calls whose lines were taken.
+    async fn insert(
+        &self,
+        mut connection: Engine<&mut SqliteConnection, &mut PgConnection>,
+        calls: &[&Lines],
+    ) -> Result<Vec<String>, Error> {
+        on!(&mut connection, |connection| {
+            sqlx::query(
+                "INSERT INTO instances (instance, node, seen_at, log_batch) VALUES ($1, $2, 0, $3)
+                 ON CONFLICT (instance) DO UPDATE SET log_batch = excluded.log_batch",
+            )
+            .bind(&self.instance)
+            .bind(&self.node)
+            .bind(self.number)
+            .execute(&mut **connection)
+            .await
+            .map(|_| ())
+        })?;
+        let mut taken = Vec::with_capacity(calls.len());
+        let mut rest = calls;
+        while !rest.is_empty() {
+            let rows = (1 << rest.len().ilog2()).min(ROWS);
+            let (now, later) = rest.split_at(rows);
+            rest = later;
+            let sql = insert_sql(rows);
+            let ids: Vec<String> = on!(&mut connection, |connection| {
+                let mut query = sqlx::query_scalar(AssertSqlSafe(sql)).bind(&self.instance);
+                for lines in now {
+                    query = query
+                        .bind(lines.call.id.to_string())
+                        .bind(&lines.events)
+                        .bind(&lines.entries);
+                }
+                query.fetch_all(&mut **connection).await
+            })?;
+            taken.extend(ids);
+        }
+        Ok(taken)
+    }
+}
+
+/// Writes the lines of calls that are ours or nobody's.
+fn insert_sql(rows: usize) -> String {
+    let values: Vec<String> = (0..rows)
+        .map(|row| row * 3 + 2)
+        .map(|at| format!("(${at}, ${}, ${})", at + 1, at + 2))
+        .collect();
+    format!(
+        "WITH lines (execution_id, events, entries) AS (VALUES {})
+         INSERT INTO call_logs (execution_id, events, entries)
+         SELECT l.execution_id, l.events, l.entries FROM lines l JOIN executions e ON e.id = l.execution_id
+         WHERE e.owner_instance IS NULL OR e.owner_instance = $1
+         RETURNING execution_id",
+        values.join(", ")
+    )
+}

@@ -1,0 +1,285 @@
+//! The one place where a call's status changes, and where its webhooks are written.
+
+use bolo_execution::{Change, ExecutionId, Record, Status};
+use serde_json::{Map, Value};
+use sqlx::AssertSqlSafe;
+use uuid::Uuid;
+
+use crate::{
+    Error, Facts, Store,
+    db::{Tx, clean, on, or_conflict},
+    rows::{ExecutionRow, execution_columns, maybe_to_json, to_json},
+};
+
+/// A webhook waits at most this long for the one before it, ms (api.md §21).
+pub(crate) const OVERTAKES_MS: i64 = 60_000;
+
+/// Statuses only move on, so a race is lost at most a few times.
+const RACES: usize = 16;
+
+impl Store {
+    /// The one place where a status changes: `Status::after`, compare-and-set, facts and the webhook of
+    /// the new status in one transaction. `Illegal` when the change is not possible from where it stands.
+    /// `Conflict` when the carrier's call id belongs to another execution.
+    ///
+    /// What the carrier reports also settles a dial of unknown outcome; leaving `queued` ends the claim;
+    /// `RetryPlanned` clears what belonged to the attempt that failed.
+    pub async fn change(
+        &self,
+        id: ExecutionId,
+        change: Change,
+        facts: Facts,
+        now: i64,
+    ) -> Result<Record, Error> {
+        let mut tx = self.db().begin().await?;
+        let record = self.change_in(&mut tx, id, change, &facts, now).await?;
+        tx.commit().await?;
+        self.signals().wake_worker();
+        Ok(record)
+    }
+
+    /// Facts without a change of status. A `carrier_call_id` settles a dial of unknown outcome.
+    pub async fn note(&self, id: ExecutionId, facts: Facts, now: i64) -> Result<Record, Error> {
+        let mut tx = self.db().begin().await?;
+        let update = Update {
+            dial_known: facts.carrier_call_id.is_some(),
+            ..Update::default()
+        };
+        let row = update
+            .run(&mut tx, id, &facts, now)
+            .await?
+            .ok_or(Error::NotFound)?;
+        tx.commit().await?;
+        row.try_into()
+    }
+
+    pub(crate) async fn change_in(
+        &self,
+        tx: &mut Tx,
+        id: ExecutionId,
+        change: Change,
+        facts: &Facts,
+        now: i64,
+    ) -> Result<Record, Error> {
+        for _ in 0..RACES {
+            let standing = select(tx, id).await?;
+            let from = standing.status()?;
+            let to = from.after(change)?;
+            if change == Change::RetryPlanned && !forget_attempt(tx, id, from).await? {
+                continue;
+            }
+            let update = Update::new(from, to, change, facts, now);
+            if let Some(row) = update.run(tx, id, facts, now).await? {
+                return self.tell_in(tx, row, now).await;
+            }
+        }
+        Err(Error::Conflict("the call changes too fast"))
+    }
+
+    /// Writes the webhook of the status that the row has just taken, if one is wanted.
+    pub(crate) async fn tell_in(
+        &self,
+        tx: &mut Tx,
+        mut row: ExecutionRow,
+        now: i64,
+    ) -> Result<Record, Error> {
+        let status = row.status()?;
+        let Some(url) = row.webhook_for(status)?.map(str::to_owned) else {
+            return row.try_into();
+        };
+        let id = Uuid::now_v7();
+        row.sequence += 1;
+        let sequence = row.sequence;
+        let record: Record = row.try_into()?;
+        let body = self.webhook_body(&record, id, sequence)?;
+        let counted = on!(&mut *tx, |tx| {
+            sqlx::query("UPDATE executions SET sequence = $2 WHERE id = $1")
+                .bind(record.id.to_string())
+                .bind(sequence)
+                .execute(&mut **tx)
+                .await
+                .map(|_| ())
+        });
+        counted?;
+        on!(tx, |tx| {
+            sqlx::query(
+                "INSERT INTO webhooks (id, execution_id, account_id, sequence, status, url, body, state, created_at, due_at)
+                 SELECT $1, $2, $3, $4, $5, $6, $7, 'waiting', $8, CASE WHEN EXISTS (
+                     SELECT 1 FROM webhooks w WHERE w.execution_id = $2 AND w.state = 'waiting') THEN $9 ELSE $8 END",
+            )
+            .bind(id.to_string())
+            .bind(record.id.to_string())
+            .bind(record.account.to_string())
+            .bind(sequence)
+            .bind(status.as_str())
+            .bind(url)
+            .bind(body)
+            .bind(now)
+            .bind(now + OVERTAKES_MS)
+            .execute(&mut **tx)
+            .await
+            .map(|_| ())
+        })?;
+        Ok(record)
+    }
+
+    /// The execution as it is now, with what tells deliveries apart: `event_id`, `event`, `sequence`.
+    fn webhook_body(&self, record: &Record, id: Uuid, sequence: i64) -> Result<String, Error> {
+        let mut body =
+            match bolo_execution::view(record, &self.inner.settings.recordings_public_url) {
+                Value::Object(fields) => fields,
+                _ => Map::new(),
+            };
+        body.insert("event_id".into(), id.to_string().into());
+        body.insert("event".into(), record.status.as_str().into());
+        body.insert("sequence".into(), sequence.into());
+        to_json("webhook body", &body)
+    }
+}
+
+async fn select(tx: &mut Tx, id: ExecutionId) -> Result<ExecutionRow, Error> {
+    Ok(on!(tx, |tx| {
+        sqlx::query_as(concat!(
+            "SELECT ",
+            execution_columns!(),
+            " FROM executions WHERE id = $1"
+        ))
+        .bind(id.to_string())
+        .fetch_one(&mut **tx)
+        .await
+    })?)
+}
+
+/// Before another attempt: `false` when the status is no longer `from`.
+async fn forget_attempt(tx: &mut Tx, id: ExecutionId, from: Status) -> Result<bool, Error> {
+    let done = on!(tx, |tx| {
+        sqlx::query(
+            "UPDATE executions SET carrier_call_id = NULL, initiated_at = NULL, ringing_at = NULL,
+                answered_at = NULL, ended_at = NULL, hangup = NULL, error_message = NULL
+             WHERE id = $1 AND status = $2",
+        )
+        .bind(id.to_string())
+        .bind(from.as_str())
+        .execute(&mut **tx)
+        .await
+        .map(|done| done.rows_affected())
+    })?;
+    Ok(done == 1)
+}
+
+/// What an update does besides writing facts. The default changes nothing.
+#[derive(Default)]
+struct Update {
+    /// Only if the status is still this.
+    from: Option<Status>,
+    to: Option<Status>,
+    initiated_at: Option<i64>,
+    ringing_at: Option<i64>,
+    answered_at: Option<i64>,
+    ended_at: Option<i64>,
+    /// The carrier's call was found or refused: no dial of unknown outcome any more.
+    dial_known: bool,
+}
+
+impl Update {
+    fn new(from: Status, to: Status, change: Change, facts: &Facts, now: i64) -> Self {
+        use Change as C;
+        let at = Some(facts.happened_at.unwrap_or(now));
+        let only = |applies: bool| if applies { at } else { None };
+        let reached = matches!(change, C::CarrierAccepted | C::Ringing | C::Answered);
+        let told_over = matches!(
+            change,
+            C::Busy | C::NoAnswer | C::CarrierFailed | C::Canceled | C::MediaEnded
+        );
+        // A call that never left has no leg that could end.
+        let cut_off = matches!(change, C::StopAsked | C::Faulted) && !from.is_waiting();
+        Self {
+            from: Some(from),
+            to: Some(to),
+            initiated_at: only(reached),
+            ringing_at: only(change == C::Ringing),
+            answered_at: only(change == C::Answered),
+            ended_at: only(told_over || cut_off),
+            dial_known: reached || told_over || facts.carrier_call_id.is_some(),
+        }
+    }
+
+    /// `None` when there is no such row or its status is no longer `from`.
+    async fn run(
+        &self,
+        tx: &mut Tx,
+        id: ExecutionId,
+        facts: &Facts,
+        now: i64,
+    ) -> Result<Option<ExecutionRow>, Error> {
+        let hangup = maybe_to_json("hangup", facts.hangup.as_ref())?;
+        let usage = maybe_to_json("usage", facts.usage.as_ref())?;
+        let cost = maybe_to_json("cost", facts.cost.as_ref())?;
+        let latency = maybe_to_json("latency", facts.latency.as_ref())?;
+        let unclaim = self.to.is_some_and(|to| to != Status::Queued);
+        on!(tx, |tx| {
+            sqlx::query_as(concat!(
+                "UPDATE executions SET
+                    status = COALESCE($3, status),
+                    updated_at = CASE WHEN updated_at > $4 THEN updated_at ELSE $4 END,
+                    hangup = COALESCE(hangup, $5),
+                    error_message = COALESCE(error_message, $6),
+                    transcript = COALESCE($7, transcript),
+                    usage = COALESCE($8, usage),
+                    cost = COALESCE($9, cost),
+                    latency = COALESCE($10, latency),
+                    has_recording = COALESCE($11, has_recording),
+                    carrier_call_id = COALESCE(carrier_call_id, $12),
+                    from_number = COALESCE($13, from_number),
+                    due_at = COALESCE($14, due_at),
+                    answered_by_voice_mail = COALESCE($15, answered_by_voice_mail),
+                    initiated_at = COALESCE(initiated_at, $16),
+                    ringing_at = COALESCE(ringing_at, $17),
+                    answered_at = COALESCE(answered_at, $18),
+                    ended_at = COALESCE(ended_at, $19),
+                    dialing_since = CASE WHEN $20 THEN NULL ELSE dialing_since END,
+                    claimed_by = CASE WHEN $21 THEN NULL ELSE claimed_by END,
+                    lease_until = CASE WHEN $21 THEN NULL ELSE lease_until END
+                 WHERE id = $1 AND ($2 IS NULL OR status = $2) RETURNING ",
+                execution_columns!()
+            ))
+            .bind(id.to_string())
+            .bind(self.from.map(Status::as_str))
+            .bind(self.to.map(Status::as_str))
+            .bind(now)
+            .bind(hangup)
+            .bind(facts.error_message.as_deref().map(clean))
+            .bind(facts.transcript.as_deref().map(clean))
+            .bind(usage)
+            .bind(cost)
+            .bind(latency)
+            .bind(facts.has_recording)
+            .bind(facts.carrier_call_id.as_deref().map(clean))
+            .bind(facts.from.as_deref().map(clean))
+            .bind(facts.due_at)
+            .bind(facts.answered_by_voice_mail)
+            .bind(self.initiated_at)
+            .bind(self.ringing_at)
+            .bind(self.answered_at)
+            .bind(self.ended_at)
+            .bind(self.dial_known)
+            .bind(unclaim)
+            .fetch_optional(&mut **tx)
+            .await
+        })
+        .map_err(|error| or_conflict(error, "the carrier's call belongs to another execution"))
+    }
+}
+
+/// Locks an execution, so that its webhooks are written and settled one at a time.
+pub(crate) async fn lock_execution(tx: &mut Tx, id: &str) -> Result<(), Error> {
+    let sql = AssertSqlSafe(format!(
+        "SELECT sequence FROM executions WHERE id = $1 {}",
+        tx.lock("FOR NO KEY UPDATE")
+    ));
+    let _: i64 = on!(tx, |tx| sqlx::query_scalar(sql)
+        .bind(id)
+        .fetch_one(&mut **tx)
+        .await)?;
+    Ok(())
+}

@@ -1,0 +1,141 @@
+//! Migrations, embedded: the same numbers and names in two folders, one a database.
+
+use sqlx::{
+    SqlStr,
+    migrate::{Migrate, MigrateError, Migration, MigrationType, Migrator},
+};
+
+use crate::{
+    Error, Store,
+    db::{Db, on},
+};
+
+/// Number, name, text for SQLite, text for PostgreSQL.
+struct Step(i64, &'static str, &'static str, &'static str);
+
+macro_rules! steps {
+    ($(($number:literal, $name:literal)),+ $(,)?) => {
+        &[$(Step(
+            $number,
+            $name,
+            include_str!(concat!("../../../migrations/sqlite/", $name, ".sql")),
+            include_str!(concat!("../../../migrations/postgres/", $name, ".sql")),
+        )),+]
+    };
+}
+
+const STEPS: &[Step] = steps![(1, "0001_first_call")];
+
+fn migrator(db: &Db) -> Migrator {
+    let migrations = STEPS
+        .iter()
+        .map(|Step(number, name, sqlite, postgres)| {
+            let sql = match db {
+                Db::Sqlite { .. } => sqlite,
+                Db::Postgres(_) => postgres,
+            };
+            Migration::new(
+                *number,
+                (*name).into(),
+                MigrationType::Simple,
+                SqlStr::from_static(sql),
+                false,
+            )
+        })
+        .collect();
+    Migrator::with_migrations(migrations)
+}
+
+impl Store {
+    /// Applies pending migrations; returns how many there were. Safe when several nodes start at once:
+    /// on PostgreSQL an advisory lock lets one go first, on SQLite the loser finds the work done.
+    pub async fn migrate(&self) -> Result<usize, Error> {
+        let first = self.pending_migrations().await?;
+        let migrator = migrator(self.db());
+        let mut waiting = first;
+        while waiting > 0 {
+            match on!(self.db().write(), |pool| run(
+                &migrator,
+                pool.acquire().await?.detach()
+            )
+            .await)
+            {
+                Ok(()) => break,
+                Err(error) => {
+                    let left = self.pending_migrations().await?;
+                    if left >= waiting {
+                        return Err(Error::Unavailable(format!("migration: {error}")));
+                    }
+                    waiting = left;
+                }
+            }
+        }
+        Ok(first)
+    }
+
+    /// Migrations that wait to be applied.
+    pub async fn pending_migrations(&self) -> Result<usize, Error> {
+        let table = match self.db() {
+            Db::Sqlite { .. } => {
+                "SELECT COUNT(*) FROM sqlite_master WHERE name = '_sqlx_migrations'"
+            }
+            Db::Postgres(_) => {
+                "SELECT COUNT(*) FROM pg_class WHERE oid = to_regclass('_sqlx_migrations')"
+            }
+        };
+        let tables: i64 = on!(self.db().write(), |pool| sqlx::query_scalar(table)
+            .fetch_one(pool)
+            .await)?;
+        if tables == 0 {
+            return Ok(STEPS.len());
+        }
+        let applied: Vec<i64> = on!(self.db().write(), |pool| {
+            sqlx::query_scalar("SELECT version FROM _sqlx_migrations WHERE success")
+                .fetch_all(pool)
+                .await
+        })?;
+        Ok(STEPS
+            .iter()
+            .filter(|step| !applied.contains(&step.0))
+            .count())
+    }
+}
+
+/// The connection is used up: after an error it may still hold the lock.
+async fn run<C>(migrator: &Migrator, mut connection: C) -> Result<(), MigrateError>
+where
+    C: Migrate + sqlx::Connection,
+{
+    migrator.run_direct(None, &mut connection, false).await?;
+    connection.close().await?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::{collections::BTreeSet, path::Path};
+
+    use super::*;
+
+    #[test]
+    fn every_file_of_both_folders_is_embedded() {
+        let embedded: BTreeSet<String> =
+            STEPS.iter().map(|step| format!("{}.sql", step.1)).collect();
+        for folder in ["sqlite", "postgres"] {
+            let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+                .join("../../migrations")
+                .join(folder);
+            let files: BTreeSet<String> = std::fs::read_dir(path)
+                .unwrap()
+                .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+                .collect();
+            assert_eq!(files, embedded, "{folder}");
+        }
+        assert!(
+            STEPS
+                .iter()
+                .all(|step| step.1.starts_with(&format!("{:04}_", step.0)))
+        );
+    }
+}

@@ -1,0 +1,240 @@
+//! A PostgreSQL for tests: the server that `BOLO_TEST_POSTGRES_URL` names (a superuser's address), else a
+//! private one that is started once a test process and ends with it. Each test gets its own database.
+//!
+//! Included with `#[path]`; needs `sqlx` (postgres) and `tokio`. Without PostgreSQL on the machine the
+//! tests fail and say what to install, unless `BOLO_TEST_SKIP_POSTGRES=1` is set.
+
+#![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    os::unix::{
+        fs::{MetadataExt, PermissionsExt, chown},
+        process::CommandExt,
+    },
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    str::FromStr,
+    sync::{
+        OnceLock,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, postgres::PgConnectOptions};
+
+const MISSING: &str = "these tests need PostgreSQL 14 or later: install it (Debian: apt-get install postgresql), \
+     or set BOLO_TEST_POSTGRES_URL to a superuser's address, or BOLO_TEST_SKIP_POSTGRES=1 to leave them out";
+
+/// An empty database of one test.
+pub struct Database {
+    /// Its address, for `database.url`.
+    pub url: String,
+    name: String,
+    /// A server that outlives us is left as it was found.
+    drop_from: Option<PgConnectOptions>,
+}
+
+/// A new database; `None` only with `BOLO_TEST_SKIP_POSTGRES=1`.
+pub async fn database() -> Option<Database> {
+    if std::env::var("BOLO_TEST_SKIP_POSTGRES").is_ok_and(|value| value == "1") {
+        eprintln!("left out: BOLO_TEST_SKIP_POSTGRES=1");
+        return None;
+    }
+    let given = std::env::var("BOLO_TEST_POSTGRES_URL")
+        .ok()
+        .filter(|url| !url.is_empty());
+    let admin = match &given {
+        Some(url) => url.clone(),
+        None => tokio::task::spawn_blocking(|| server().url.clone())
+            .await
+            .expect("no PostgreSQL to test with"),
+    };
+    let options = PgConnectOptions::from_str(&admin)
+        .expect("BOLO_TEST_POSTGRES_URL: not a PostgreSQL address");
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap()
+        .as_micros();
+    let name = format!(
+        "bolo_test_{}_{}_{since}",
+        std::process::id(),
+        COUNT.fetch_add(1, Ordering::Relaxed)
+    );
+    execute(
+        &options,
+        format!("CREATE DATABASE {name} TEMPLATE template0"),
+    )
+    .await
+    .expect("CREATE DATABASE");
+    let (head, query) = admin
+        .split_once('?')
+        .map_or((admin.as_str(), None), |(head, query)| (head, Some(query)));
+    let authority = head.splitn(4, '/').take(3).collect::<Vec<_>>().join("/");
+    let url = format!(
+        "{authority}/{name}{}",
+        query.map(|query| format!("?{query}")).unwrap_or_default()
+    );
+    Some(Database {
+        url,
+        name,
+        drop_from: given.map(|_| options),
+    })
+}
+
+async fn execute(options: &PgConnectOptions, sql: String) -> Result<(), sqlx::Error> {
+    let mut connection = options.connect().await?;
+    connection.execute(AssertSqlSafe(sql)).await?;
+    connection.close().await
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        let Some(options) = self.drop_from.take() else {
+            return;
+        };
+        let sql = format!("DROP DATABASE {} WITH (FORCE)", self.name);
+        // Not on the test's runtime: that may be at its end.
+        let dropped = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap();
+            runtime.block_on(execute(&options, sql))
+        });
+        if let Ok(Err(error)) = dropped.join() {
+            eprintln!("a test's database stays: {error}");
+        }
+    }
+}
+
+/// The private server of this process.
+struct Server {
+    url: String,
+    /// Holds its standard input open: at our end, however it comes, the server is stopped.
+    _shell: Child,
+}
+
+fn server() -> &'static Server {
+    static SERVER: OnceLock<Server> = OnceLock::new();
+    SERVER.get_or_init(start)
+}
+
+fn start() -> Server {
+    let bin = binaries().unwrap_or_else(|| panic!("{MISSING}"));
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap()
+        .as_nanos();
+    let home = std::env::temp_dir().join(format!("bolo-pg-{}-{since}", std::process::id()));
+    fs::create_dir(&home).unwrap();
+    fs::set_permissions(&home, fs::Permissions::from_mode(0o755)).unwrap();
+    // PostgreSQL refuses to run as root.
+    let user = (fs::metadata(&home).unwrap().uid() == 0).then(unprivileged_user);
+    if let Some((uid, gid)) = user {
+        chown(&home, Some(uid), Some(gid)).unwrap();
+    }
+    let data = home.join("data");
+    let made = as_user(Command::new(bin.join("initdb")), user, &home)
+        .args([
+            "--auth=trust",
+            "--username=postgres",
+            "--encoding=UTF8",
+            "--locale=C",
+            "--no-sync",
+            "-D",
+        ])
+        .arg(&data)
+        .output()
+        .expect("initdb");
+    assert!(
+        made.status.success(),
+        "initdb failed: {}",
+        String::from_utf8_lossy(&made.stderr)
+    );
+
+    // On a socket in its own folder: no port that something else could take.
+    let script = r#"trap '' INT
+        "$1" -D "$2" -k "$3" -c listen_addresses= -c fsync=off -c synchronous_commit=off -c full_page_writes=off \
+            -c max_connections=300 -c shared_buffers=64MB &
+        server=$!
+        cat > /dev/null
+        kill -QUIT $server
+        wait $server
+        rm -rf "$3""#;
+    let mut shell = as_user(Command::new("sh"), user, &home)
+        .args(["-c", script, "sh"])
+        .args([&bin.join("postgres"), &data, &home])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("sh");
+    let mut lines = BufReader::new(shell.stderr.take().unwrap())
+        .lines()
+        .map_while(Result::ok);
+    let mut said = Vec::new();
+    loop {
+        let line = lines
+            .next()
+            .unwrap_or_else(|| panic!("PostgreSQL did not start: {said:#?}"));
+        let ready = line.contains("ready to accept connections");
+        said.push(line);
+        if ready {
+            break;
+        }
+    }
+    // Else the server would wait for someone to read what it has to say.
+    std::thread::spawn(move || lines.for_each(drop));
+    let socket = home.to_str().unwrap().replace('/', "%2F");
+    Server {
+        url: format!("postgres://postgres@localhost/postgres?host={socket}"),
+        _shell: shell,
+    }
+}
+
+fn as_user(mut command: Command, user: Option<(u32, u32)>, folder: &Path) -> Command {
+    if let Some((uid, gid)) = user {
+        command.uid(uid).gid(gid);
+    }
+    command.current_dir(folder).env("LC_ALL", "C");
+    command
+}
+
+/// The folder of `initdb` and `postgres`: the newest packaged one, else where the search path has it.
+fn binaries() -> Option<PathBuf> {
+    let version = |path: &PathBuf| -> u32 {
+        path.file_name()
+            .and_then(|name| name.to_str())
+            .and_then(|name| name.parse().ok())
+            .unwrap_or(0)
+    };
+    let mut packaged: Vec<PathBuf> = fs::read_dir("/usr/lib/postgresql")
+        .map(|found| found.flatten().map(|entry| entry.path()).collect())
+        .unwrap_or_default();
+    packaged.sort_by_key(version);
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let packaged = packaged.into_iter().rev().map(|path| path.join("bin"));
+    packaged
+        .chain(std::env::split_paths(&path))
+        .find(|folder| folder.join("initdb").is_file() && folder.join("postgres").is_file())
+}
+
+/// `postgres` where its package is installed, else `nobody`.
+fn unprivileged_user() -> (u32, u32) {
+    let users = fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let find = |name: &str| {
+        users.lines().find_map(|line| {
+            let mut fields = line.split(':');
+            (fields.next()? == name).then_some(())?;
+            let (uid, gid) = (fields.nth(1)?, fields.next()?);
+            Some((uid.parse().ok()?, gid.parse().ok()?))
+        })
+    };
+    find("postgres")
+        .or_else(|| find("nobody"))
+        .unwrap_or((65_534, 65_534))
+}
