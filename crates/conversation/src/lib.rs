@@ -4,46 +4,50 @@
 //!
 //! **Invariant:** no tokio, no clock, no socket, no randomness, no `HashMap` iteration; audio bytes
 //! never enter. The same script and inputs give the same outputs, byte for byte.
+//!
+//! Where to look: `machine` (the dispatch), `listen` (what the caller does), `commit` (his turns),
+//! `answer` (the model), `speak` (the agent's voice), `queue` (what is heard when), `interrupt` (barge-in),
+//! `silence`, `ending`, `faults`, `media`, `keypad`; the rest are parts that know no call.
 
+mod answer;
+mod clean;
+mod commit;
+mod ending;
+mod faults;
+mod history;
 mod input;
+mod interrupt;
+mod journal;
+mod keypad;
+mod listen;
+mod machine;
+mod media;
 mod output;
+mod phrases;
+mod pieces;
+mod playout;
+mod queue;
+mod rules;
 mod script;
+mod silence;
+mod speak;
+mod state;
+mod stats;
+mod timers;
+mod turn;
+mod utterance;
+mod words;
 
-pub use input::{AnswerId, At, Fault, FaultKind, Finish, Input, ToolCall, TokenUse, TurnEndWhy, TurnId, Word};
+#[cfg(test)]
+mod tests;
+
+pub use input::{
+    AnswerId, At, Fault, FaultKind, Finish, Input, TokenUse, ToolCall, TurnEndWhy, TurnId, Word,
+};
+pub use machine::Conversation;
 pub use output::{Clip, JudgeKind, Kind, Message, Metric, Output, Role, Tool, ToolChoice};
-pub use script::{CallFacts, Rules, Script};
-
-/// One call. Built from a [`Script`], driven by [`Conversation::handle`].
-#[derive(Debug)]
-pub struct Conversation {
-    script: Script,
-}
-
-impl Conversation {
-    /// A call that has not begun; the first input is [`Input::MediaStart`].
-    pub fn new(script: Script) -> Self {
-        Self { script }
-    }
-
-    /// Fires every deadline due at `at`, then applies `input`. Never fails, never waits. `at` never
-    /// goes back: an earlier one counts as the last one seen.
-    pub fn handle(&mut self, at: At, input: Input) -> Vec<Output> {
-        let _ = (at, input, &self.script);
-        Vec::new()
-    }
-
-    /// When `handle` must be called at the latest, news or not.
-    pub fn deadline(&self) -> Option<At> {
-        None
-    }
-
-    /// Whether the call is over: nothing will be decided any more.
-    pub fn is_over(&self) -> bool {
-        false
-    }
-
-    /// The transcript so far, R182: a line a turn, `assistant: ` or `user: ` before it, heard text only.
-    pub fn transcript(&self) -> String {
-        String::new()
-    }
-}
+pub use phrases::{Lines, Phrases};
+pub use rules::{FirstChunk, Rules};
+pub use script::{CallFacts, Ending, Names, OnlineCheck, RouteScript, Script};
+pub use state::End;
+pub use stats::Stats;

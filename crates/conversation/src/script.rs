@@ -1,9 +1,13 @@
 //! What a call is to follow: the agent, the call's facts and the runtime's settings, resolved once.
 //! Serializable: it heads the event log.
 
-use bolo_agent::{Agent, Variables};
+use bolo_agent::{Agent, EndCallTool, Route, Variables, fill};
 use bolo_execution::{AgentId, Direction, ExecutionId};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::Rules;
+use crate::phrases::Lines;
 
 /// What is known of the call before its media starts.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -22,33 +26,266 @@ pub struct CallFacts {
     pub variables: Variables,
 }
 
-/// The script of one call. Built by [`Script::new`]; plain data from then on.
+/// The script of one call. Built by [`Script::new`]; plain data from then on. Times in ms.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Script {
     /// Settings of the runtime with the agent's overrides.
     pub rules: Rules,
     /// Facts of the call.
     pub facts: CallFacts,
+    /// Language of the agent: that of its voice.
+    pub language: String,
+    /// Names for the raw log.
+    pub names: Names,
+    /// What the agent says first; empty = it waits for the caller (R14, R21).
+    pub welcome: String,
+    /// From media start to the welcome (R15).
+    pub welcome_delay_ms: u64,
+    /// Drop what was said before the welcome's end (R19).
+    pub discard_pre_welcome: bool,
+    /// The system message (R83).
+    pub prompt: String,
+    /// Of the model.
+    pub temperature: f32,
+    /// Characters of a later piece for the synthesizer (R88).
+    pub buffer_size: usize,
+    /// Say long numbers in groups of three (R90).
+    pub normalize_numbers: bool,
+    /// From the last new text to the answer's first sound (R37).
+    pub hold_ms: u64,
+    /// Words that cut the agent off; 0 = never (R45, R46).
+    pub words_to_interrupt: u32,
+    /// Silence after an interruption (R54).
+    pub backoff_ms: u64,
+    /// Ask before the hold is over (R42).
+    pub speculate: bool,
+    /// `call_terminate` (R11).
+    pub call_cap_ms: u64,
+    /// Silence before we hang up; 0 = never (R153).
+    pub hangup_after_silence_ms: u64,
+    /// The question before that (R151).
+    pub online_check: Option<OnlineCheck>,
+    /// The last line; may be empty (R156).
+    pub goodbye: String,
+    /// A goodbye may be cut (R63).
+    pub interruptible_goodbye: bool,
+    /// How the conversation itself may end the call (R117, R155).
+    pub ending: Ending,
+    /// Acknowledge a pause that the model causes (R97).
+    pub use_fillers: bool,
+    /// Keypad input (R162).
+    pub dtmf: bool,
+    /// Semantic routes in the agent's order (R120).
+    pub routes: Vec<RouteScript>,
 }
+
+/// Names of models and vendors, as the raw log shows them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Names {
+    /// The language model.
+    pub model: String,
+    /// The transcriber's vendor.
+    pub transcriber: String,
+    /// The synthesizer's vendor.
+    pub synthesizer: String,
+}
+
+/// The question whether the caller is still there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OnlineCheck {
+    /// Silence before it.
+    pub after_ms: u64,
+    /// Its text.
+    pub text: String,
+}
+
+/// How the conversation itself may end the call.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ending {
+    /// It may not.
+    Never,
+    /// The model is offered `end_call`, with these criteria (R117).
+    Tool(String),
+    /// A judge is asked after each answer, with these criteria (R155).
+    Judge(String),
+}
+
+/// What a semantic route says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RouteScript {
+    /// Its name.
+    pub name: String,
+    /// One answer for all utterances, or one for each; variables filled.
+    pub responses: Vec<String>,
+}
+
+impl RouteScript {
+    fn new(route: &Route, variables: &Variables) -> Self {
+        let responses = route
+            .responses
+            .iter()
+            .map(|text| fill(text, variables))
+            .collect();
+        Self {
+            name: route.name.clone(),
+            responses,
+        }
+    }
+
+    /// The answer to the utterance with this index.
+    pub fn response(&self, utterance: u32) -> &str {
+        let index = if self.responses.len() == 1 {
+            0
+        } else {
+            utterance as usize
+        };
+        self.responses
+            .get(index)
+            .map(String::as_str)
+            .unwrap_or_default()
+    }
+}
+
+const DEFAULT_JUDGE: &str = "The conversation is over: the caller said goodbye, asked to end the call, or everything he called for is done and nothing is left open.";
 
 impl Script {
-    /// Resolves an agent for a call: variables filled, overrides applied.
+    /// Resolves an agent for a call: variables filled, overrides applied. An override that does not fit
+    /// is left out; [`Rules::with`] names it at save.
     pub fn new(agent: &Agent, facts: CallFacts, rules: &Rules) -> Self {
-        let _ = agent;
-        Self { rules: rules.clone(), facts }
+        let task = &agent.conversation;
+        let config = &task.config;
+        let mut variables = facts.variables.clone();
+        // Known to the server only (R80).
+        for name in ["call_sid", "stream_sid"] {
+            variables.recipient.shift_remove(name);
+            variables.context.shift_remove(name);
+        }
+        let language = task.synthesizer.language.clone();
+        let filled = |text: &str| fill(text, &variables).trim().to_owned();
+        let online = filled(config.check_user_online_message.pick(&language));
+        let criteria = config
+            .call_cancellation_prompt
+            .as_deref()
+            .map(filled)
+            .filter(|text| !text.is_empty());
+        let ending = match (
+            config.hangup_after_llm_call,
+            criteria,
+            config.end_call_tool_mode,
+        ) {
+            (false, ..) => Ending::Never,
+            (true, Some(criteria), EndCallTool::Primary) => Ending::Tool(criteria),
+            (true, criteria, _) => {
+                Ending::Judge(criteria.unwrap_or_else(|| DEFAULT_JUDGE.to_owned()))
+            }
+        };
+        let goodbye = config
+            .call_hangup_message
+            .as_ref()
+            .map(|text| filled(text.pick(&language)));
+        let routes = task
+            .llm
+            .routes
+            .as_ref()
+            .map(|routes| routes.routes.as_slice())
+            .unwrap_or_default();
+        Self {
+            rules: rules.with_what_fits(&config.bolo),
+            names: Names {
+                model: task.llm.config.model.clone(),
+                transcriber: task.transcriber.vendor.as_str().to_owned(),
+                synthesizer: task.synthesizer.vendor.as_str().to_owned(),
+            },
+            welcome: agent.welcome.as_deref().map(filled).unwrap_or_default(),
+            welcome_delay_ms: config.welcome_message_delay_ms,
+            discard_pre_welcome: config.discard_pre_welcome_utterance,
+            prompt: prompt(
+                &filled(&task.system_prompt),
+                &facts,
+                &variables,
+                config.use_fillers,
+            ),
+            temperature: task.llm.config.temperature,
+            buffer_size: task.synthesizer.buffer_size,
+            normalize_numbers: config.normalize_numbers,
+            hold_ms: config.incremental_delay_ms,
+            words_to_interrupt: config.words_for_interruption,
+            backoff_ms: config.interruption_backoff_ms,
+            speculate: config.optimize_latency,
+            call_cap_ms: config.call_terminate_ms,
+            hangup_after_silence_ms: config.hangup_after_silence_ms,
+            online_check: (config.check_if_user_online && !online.is_empty()).then_some(
+                OnlineCheck {
+                    after_ms: config.trigger_user_online_ms,
+                    text: online,
+                },
+            ),
+            goodbye: goodbye.unwrap_or_default(),
+            interruptible_goodbye: config.interruptible_hangup_message,
+            ending,
+            use_fillers: config.use_fillers,
+            dtmf: config.dtmf_enabled,
+            routes: routes
+                .iter()
+                .map(|route| RouteScript::new(route, &variables))
+                .collect(),
+            language,
+            facts,
+        }
+    }
+
+    /// The lines of the agent's language, else the English ones.
+    pub fn lines(&self) -> Lines {
+        let base = self.language.split(['-', '_']).next().unwrap_or_default();
+        let lines = [self.language.as_str(), base, "en"]
+            .iter()
+            .find_map(|code| self.rules.lines.get(*code));
+        lines.cloned().unwrap_or_default()
     }
 }
 
-/// `runtime.*` of the server's configuration (runtime.md §17); times in ms unless the name says `_s`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Rules {
-    /// Messages sent to the model at most.
-    pub history_messages: usize,
-}
-
-impl Default for Rules {
-    fn default() -> Self {
-        Self { history_messages: 100 }
+/// The system message (R83): what never changes first, so that vendors can cache it.
+fn prompt(agent: &str, facts: &CallFacts, variables: &Variables, fillers: bool) -> String {
+    let mut text = agent.to_owned();
+    let mut section = |title: &str, lines: Vec<String>| {
+        if !lines.is_empty() {
+            text.push_str(&format!("\n\n## {title}\n{}", lines.join("\n")));
+        }
+    };
+    if fillers {
+        let note = "A short acknowledgement may already have been spoken before your answer. Don't open with another.";
+        section("Spoken style", vec![note.to_owned()]);
     }
+    let ids = [
+        ("agent_id", facts.agent.to_string()),
+        ("execution_id", facts.execution.to_string()),
+        ("agent_number", facts.agent_number.clone()),
+        ("user_number", facts.user_number.clone()),
+    ];
+    let known = ids.iter().filter(|(_, value)| !value.is_empty());
+    section(
+        "This call",
+        known
+            .map(|(name, value)| format!("{name}: {value}"))
+            .collect(),
+    );
+    let of = |name: &str| {
+        variables
+            .recipient
+            .get(name)
+            .and_then(Value::as_str)
+            .filter(|value| !value.is_empty())
+    };
+    let times = [
+        ("Date", "current_date"),
+        ("Time at the start of the call", "current_time"),
+        ("Time zone", "timezone"),
+    ];
+    let known = times
+        .iter()
+        .filter_map(|(title, name)| Some(format!("{title}: {}", of(name)?)));
+    section("Date and time", known.collect());
+    text.push_str("\n\n## Transcript of the call so far");
+    text.trim_start().to_owned()
 }

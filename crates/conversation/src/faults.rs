@@ -1,0 +1,223 @@
+//! What a vendor's fault does to a call: the caller never hears dead air (R192-R195).
+
+use bolo_execution::{Component, EndReason};
+
+use crate::state::{Cause, Farewell, Phase, Welcome};
+use crate::timers::Timer;
+use crate::utterance::Asking;
+use crate::{AnswerId, Clip, Conversation, Fault, FaultKind, Finish, Kind, Output, pieces};
+
+/// Pauses before the model is asked again (R194).
+const RETRY_MS: [u64; 2] = [250, 750];
+/// A vendor's own wish is followed up to this.
+const RETRY_AFTER_MAX_MS: u64 = 1000;
+
+impl Conversation {
+    pub(crate) fn answer_failed(&mut self, answer: AnswerId, fault: &Fault) {
+        let Some(utterance) = self
+            .utterance(answer)
+            .filter(|utterance| utterance.asking == Asking::Running)
+        else {
+            return self.stale();
+        };
+        utterance.asking = Asking::Over;
+        let whole = pieces::last_sentence_end(utterance.raw()).filter(|end| *end > 0);
+        let has_said = utterance.has_said();
+        self.timers.stop(Timer::FirstPiece);
+        self.log_fault(Component::Llm, fault);
+        self.moved();
+        if self.is_ending_with(answer) {
+            return self.goodbye_failed(answer);
+        }
+        match whole {
+            // A sentence or more was said: that is the answer.
+            Some(end) if has_said => {
+                if let Some(utterance) = self.utterance(answer) {
+                    utterance.cut_raw(end);
+                }
+                self.finish_text(answer, Finish::Stop);
+            }
+            _ => {
+                let begun = has_said;
+                self.drop_utterance(answer);
+                let retries = self.pending.as_ref().map(|pending| pending.retries);
+                match retries
+                    .and_then(|tried| RETRY_MS.get(tried as usize))
+                    .filter(|_| !begun && may_retry(fault))
+                {
+                    Some(wait) => self.retry(
+                        fault
+                            .retry_after_ms
+                            .filter(|ms| *ms <= RETRY_AFTER_MAX_MS)
+                            .unwrap_or(*wait),
+                    ),
+                    None if fault.kind == FaultKind::Content => self.refused(),
+                    None => self.turn_failed(fault, EndReason::LlmError),
+                }
+            }
+        }
+    }
+
+    fn retry(&mut self, wait_ms: u64) {
+        if let Some(pending) = &mut self.pending {
+            pending.retries += 1;
+            self.timers.set(Timer::AskRetry, self.now.plus(wait_ms));
+        }
+    }
+
+    /// The model refused: a fixed line answers (R194).
+    pub(crate) fn refused(&mut self) {
+        self.pending = None;
+        self.stop_answer_timers();
+        let line = self.script.lines().refused;
+        self.say_clip(Kind::Recovery, Clip::Recovery, &line);
+    }
+
+    /// The pending turn can't be answered: one line for it; the second such turn in a row ends the call
+    /// (R192).
+    pub(crate) fn turn_failed(&mut self, fault: &Fault, reason: EndReason) {
+        if !self.is_live() {
+            return;
+        }
+        self.pending = None;
+        self.stop_answer_timers();
+        self.faults.in_a_row += 1;
+        if self.faults.in_a_row > 1 {
+            self.emit(Output::Fault {
+                message: fault.message.clone(),
+            });
+            return self.begin_end(reason, Cause::Fault, Farewell::Apology);
+        }
+        let line = self.script.lines().recovery;
+        self.say_clip(Kind::Recovery, Clip::Recovery, &line);
+    }
+
+    /// The goodbye that the model was asked for does not come: the agent's own line, if there is one.
+    fn goodbye_failed(&mut self, answer: AnswerId) {
+        self.drop_utterance(answer);
+        if let Phase::Closing(closing) = &mut self.phase
+            && !closing.started
+        {
+            closing.goodbye = None;
+            closing.farewell = Farewell::Goodbye;
+        }
+    }
+
+    pub(crate) fn speech_failed(&mut self, answer: AnswerId, fault: &Fault) {
+        if self.utterance(answer).is_none() {
+            return self.stale();
+        }
+        self.log_fault(Component::Synthesizer, fault);
+        self.voice_failed(answer, fault);
+    }
+
+    /// The synthesizer says it is done and has made nothing: that is a fault too.
+    pub(crate) fn no_sound(&mut self, answer: AnswerId) {
+        let message = format!("{}: no audio", self.script.names.synthesizer);
+        let fault = Fault {
+            kind: FaultKind::Server,
+            message,
+            retry_after_ms: None,
+        };
+        self.log_fault(Component::Synthesizer, &fault);
+        self.voice_failed(answer, &fault);
+    }
+
+    fn voice_failed(&mut self, answer: AnswerId, fault: &Fault) {
+        let Some(kind) = self.utterance(answer).map(|utterance| utterance.kind) else {
+            return;
+        };
+        self.moved();
+        self.drop_utterance(answer);
+        if self.is_closing() {
+            return; // what was played of it ends, then `advance_end` goes on
+        }
+        match kind {
+            Kind::Filler | Kind::OnlineCheck => {}
+            Kind::Welcome => {
+                self.faults.in_a_row += 1;
+                let is_unheard = !self.live.iter().any(|utterance| utterance.id == answer);
+                if is_unheard && self.welcome != Welcome::Done {
+                    self.welcome_over();
+                }
+                let line = self.script.lines().recovery;
+                self.say_clip(Kind::Recovery, Clip::Recovery, &line);
+            }
+            // The line that needs no vendor failed as well: nothing can be said any more.
+            Kind::Recovery => {
+                self.emit(Output::Fault {
+                    message: fault.message.clone(),
+                });
+                self.begin_end(EndReason::SynthesizerError, Cause::Fault, Farewell::None);
+            }
+            Kind::Answer | Kind::Route | Kind::Goodbye => {
+                self.turn_failed(fault, EndReason::SynthesizerError)
+            }
+        }
+    }
+
+    // ---- the transcriber ----
+
+    pub(crate) fn transcriber_down(&mut self, fault: &Fault) {
+        self.log_fault(Component::Transcriber, fault);
+        self.faults.transcriber_down = true;
+        if self.voice.is_on {
+            self.timers.set(
+                Timer::DeafVoice,
+                self.now.plus(self.script.rules.deaf_voice_ms),
+            );
+        }
+    }
+
+    pub(crate) fn transcriber_up(&mut self) {
+        if std::mem::take(&mut self.faults.transcriber_down) {
+            self.log_event("transcriber_back", &[]);
+            self.timers.stop(Timer::DeafVoice);
+            // The replayed audio brings the text of the open turn: it has a full wait before it.
+            if self.turn.has_fresh() {
+                self.turn.last_text_at = Some(self.now);
+            }
+        }
+    }
+
+    /// The caller speaks and nobody listens: he is told so, once (R193).
+    pub(crate) fn deaf_voice(&mut self) {
+        if self.faults.transcriber_down
+            && !self.faults.told_deaf
+            && self.is_live()
+            && self.live.is_empty()
+        {
+            self.faults.told_deaf = true;
+            let line = self.script.lines().not_heard;
+            self.say_clip(Kind::Recovery, Clip::Recovery, &line);
+        }
+    }
+
+    pub(crate) fn transcriber_lost(&mut self, fault: &Fault) {
+        self.log_fault(Component::Transcriber, fault);
+        if !self.is_live() {
+            return;
+        }
+        self.emit(Output::Fault {
+            message: fault.message.clone(),
+        });
+        let reason = match fault.kind {
+            FaultKind::Connect | FaultKind::Timeout | FaultKind::Dropped | FaultKind::Server => {
+                EndReason::TranscriberConnectionError
+            }
+            _ => EndReason::TranscriberError,
+        };
+        self.begin_end(reason, Cause::Fault, Farewell::Apology);
+    }
+}
+
+fn may_retry(fault: &Fault) -> bool {
+    matches!(
+        fault.kind,
+        FaultKind::RateLimited
+            | FaultKind::Connect
+            | FaultKind::Timeout
+            | FaultKind::Dropped
+            | FaultKind::Server
+    )
+}

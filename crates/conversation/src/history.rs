@@ -1,0 +1,409 @@
+//! What was said in a call: the model's messages and the transcript, of the same entries
+//! (R33, R56, R57, R84, R85, R182).
+
+use crate::{AnswerId, Kind, Message, Role, ToolCall, TurnId};
+
+/// Entries kept (R204); older ones live on in the transcript only.
+const LIMIT: usize = 200;
+
+/// One entry.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Said {
+    /// By the caller.
+    User { turn: TurnId, text: String },
+    /// By the agent. `text` is final once the utterance is over; until then it is asked for.
+    Agent {
+        answer: AnswerId,
+        kind: Kind,
+        text: Option<String>,
+        calls: Vec<ToolCall>,
+    },
+    /// By a tool.
+    Tool { call_id: String, text: String },
+}
+
+/// The entries of a call, oldest first.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct History {
+    said: Vec<Said>,
+    /// Transcript of entries that were let go.
+    before: Vec<(bool, String)>,
+}
+
+impl History {
+    /// Adds an entry. Says whether an old one was let go for it.
+    pub(crate) fn push(&mut self, said: Said) -> bool {
+        self.said.push(said);
+        if self.said.len() <= LIMIT {
+            return false;
+        }
+        let gone = self.said.remove(0);
+        self.before.extend(line(&gone, |_| String::new()));
+        // A result without its call would be an orphan.
+        while matches!(self.said.first(), Some(Said::Tool { .. })) {
+            self.said.remove(0);
+        }
+        true
+    }
+
+    /// Takes a turn of the caller out again (R32, R38).
+    pub(crate) fn take_turn(&mut self, turn: TurnId) -> Option<String> {
+        let index = self
+            .said
+            .iter()
+            .rposition(|said| matches!(said, Said::User { turn: of, .. } if *of == turn))?;
+        match self.said.remove(index) {
+            Said::User { text, .. } => Some(text),
+            _ => None,
+        }
+    }
+
+    /// Corrects a turn of the caller (R31).
+    pub(crate) fn correct_turn(&mut self, turn: TurnId, new: &str) {
+        for said in &mut self.said {
+            if let Said::User { turn: of, text } = said
+                && *of == turn
+            {
+                new.clone_into(text);
+            }
+        }
+    }
+
+    /// The utterance is over: this much of it was heard. Nothing heard takes its message out; calls
+    /// that ran stay (R56).
+    pub(crate) fn fix(&mut self, answer: AnswerId, heard: &str) {
+        self.said.retain_mut(|said| match said {
+            Said::Agent {
+                answer: of,
+                text,
+                calls,
+                ..
+            } if *of == answer => {
+                *text = Some(heard.to_owned());
+                !heard.is_empty() || !calls.is_empty()
+            }
+            _ => true,
+        });
+    }
+
+    /// Whether the utterance has an entry.
+    pub(crate) fn has(&self, answer: AnswerId) -> bool {
+        self.said
+            .iter()
+            .any(|said| matches!(said, Said::Agent { answer: of, .. } if *of == answer))
+    }
+
+    /// Whether the agent said something after this turn.
+    pub(crate) fn agent_spoke_after(&self, turn: TurnId) -> bool {
+        let at = self
+            .said
+            .iter()
+            .rposition(|said| matches!(said, Said::User { turn: of, .. } if *of == turn));
+        at.is_some_and(|at| {
+            self.said[at..]
+                .iter()
+                .any(|said| matches!(said, Said::Agent { .. }))
+        })
+    }
+
+    /// Whether the agent's last two answers are the same (R93).
+    pub(crate) fn repeats_itself(&self) -> bool {
+        let mut answers = self.said.iter().rev().filter_map(|said| match said {
+            Said::Agent {
+                kind: Kind::Answer,
+                text: Some(text),
+                ..
+            } => Some(crate::words::normal(text)),
+            _ => None,
+        });
+        matches!((answers.next(), answers.next()), (Some(last), Some(before)) if last == before && !last.is_empty())
+    }
+
+    /// Messages for the model: the system's, then the last `limit` of the history; `live` gives the
+    /// text of utterances that are not over yet.
+    pub(crate) fn messages(
+        &self,
+        system: &str,
+        limit: usize,
+        live: impl Fn(AnswerId) -> String,
+    ) -> Vec<Message> {
+        let mut messages: Vec<Message> = Vec::new();
+        for said in &self.said {
+            match said {
+                Said::User { text, .. } => match messages.last_mut() {
+                    Some(Message {
+                        role: Role::User,
+                        content: Some(before),
+                        ..
+                    }) => {
+                        before.push('\n');
+                        before.push_str(text);
+                    }
+                    _ => messages.push(message(Role::User, Some(text.clone()))),
+                },
+                Said::Agent {
+                    kind: Kind::OnlineCheck | Kind::Goodbye | Kind::Filler,
+                    calls,
+                    ..
+                } if calls.is_empty() => {}
+                Said::Agent {
+                    answer,
+                    text,
+                    calls,
+                    ..
+                } => {
+                    let text = text.clone().unwrap_or_else(|| live(*answer));
+                    if !text.is_empty() || !calls.is_empty() {
+                        let mut said = message(Role::Assistant, (!text.is_empty()).then_some(text));
+                        said.tool_calls = calls.clone();
+                        messages.push(said);
+                    }
+                }
+                Said::Tool { call_id, text } => {
+                    let mut result = message(Role::Tool, Some(text.clone()));
+                    result.tool_call_id = Some(call_id.clone());
+                    messages.push(result);
+                }
+            }
+        }
+        repair(&mut messages);
+        let mut from = messages.len().saturating_sub(limit);
+        while messages
+            .get(from)
+            .is_some_and(|message| message.role == Role::Tool)
+        {
+            from += 1;
+        }
+        messages.drain(..from);
+        messages.insert(0, message(Role::System, Some(system.to_owned())));
+        messages
+    }
+
+    /// The transcript (R182): a line for each entry that was heard.
+    pub(crate) fn transcript(&self, live: impl Fn(AnswerId) -> String) -> String {
+        let mut lines = self.before.clone();
+        lines.extend(self.said.iter().filter_map(|said| line(said, &live)));
+        let mut out = String::new();
+        for (index, (user, text)) in lines.iter().enumerate() {
+            let next = lines
+                .get(index + 1)
+                .filter(|(next_user, _)| *user && *next_user);
+            if next.is_some_and(|(_, next)| next.starts_with(text.as_str())) {
+                continue;
+            }
+            if !out.is_empty() {
+                out.push('\n');
+            }
+            out.push_str(if *user { "user: " } else { "assistant: " });
+            out.push_str(text);
+        }
+        out
+    }
+}
+
+/// An entry as a line: whether the caller said it, and what.
+fn line(said: &Said, live: impl Fn(AnswerId) -> String) -> Option<(bool, String)> {
+    let (user, text) = match said {
+        Said::User { text, .. } => (true, text.clone()),
+        Said::Agent { answer, text, .. } => (false, text.clone().unwrap_or_else(|| live(*answer))),
+        Said::Tool { .. } => return None,
+    };
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    (!text.is_empty()).then_some((user, text))
+}
+
+pub(crate) fn message(role: Role, content: Option<String>) -> Message {
+    Message {
+        role,
+        content,
+        tool_calls: Vec::new(),
+        tool_call_id: None,
+    }
+}
+
+/// Every call has its result right behind it, every result its call (R84).
+fn repair(messages: &mut Vec<Message>) {
+    let mut open: Vec<String> = Vec::new();
+    let mut index = 0;
+    while index < messages.len() {
+        if messages[index].role == Role::Tool {
+            let id = messages[index].tool_call_id.clone().unwrap_or_default();
+            match open.iter().position(|call| *call == id) {
+                Some(at) => drop(open.remove(at)),
+                None => {
+                    messages.remove(index);
+                    continue;
+                }
+            }
+        } else {
+            let results = messages[index + 1..]
+                .iter()
+                .take_while(|message| message.role == Role::Tool);
+            let answered: Vec<String> = results
+                .filter_map(|result| result.tool_call_id.clone())
+                .collect();
+            messages[index]
+                .tool_calls
+                .retain(|call| answered.contains(&call.id));
+            if messages[index].content.is_none() && messages[index].tool_calls.is_empty() {
+                messages.remove(index);
+                continue;
+            }
+            open = messages[index]
+                .tool_calls
+                .iter()
+                .map(|call| call.id.clone())
+                .collect();
+        }
+        index += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn user(turn: u32, text: &str) -> Said {
+        Said::User {
+            turn: TurnId(turn),
+            text: text.into(),
+        }
+    }
+    fn agent(answer: u32, kind: Kind, text: &str) -> Said {
+        Said::Agent {
+            answer: AnswerId(answer),
+            kind,
+            text: Some(text.into()),
+            calls: vec![],
+        }
+    }
+    fn calling(answer: u32, call: &str) -> Said {
+        let call = ToolCall {
+            id: call.into(),
+            name: "lookup".into(),
+            arguments: "{}".into(),
+        };
+        Said::Agent {
+            answer: AnswerId(answer),
+            kind: Kind::Answer,
+            text: Some(String::new()),
+            calls: vec![call],
+        }
+    }
+    fn of(entries: Vec<Said>) -> History {
+        let mut history = History::default();
+        for entry in entries {
+            history.push(entry);
+        }
+        history
+    }
+    fn shown(history: &History, limit: usize) -> Vec<String> {
+        history
+            .messages("S", limit, |_| "live".into())
+            .iter()
+            .map(|message| {
+                format!(
+                    "{:?} {}",
+                    message.role,
+                    message.content.as_deref().unwrap_or("-")
+                )
+            })
+            .collect()
+    }
+
+    #[test] // R84
+    fn messages_leave_out_what_is_not_for_the_model_and_join_the_callers_lines() {
+        let history = of(vec![
+            agent(1, Kind::Welcome, "Hello"),
+            user(1, "I want"),
+            user(2, "to book"),
+            agent(2, Kind::OnlineCheck, "Still there?"),
+            agent(3, Kind::Answer, "Sure"),
+        ]);
+        assert_eq!(
+            shown(&history, 100),
+            [
+                "System S",
+                "Assistant Hello",
+                "User I want\nto book",
+                "Assistant Sure"
+            ]
+        );
+    }
+
+    #[test] // R84, R85
+    fn results_follow_their_calls_and_orphans_go() {
+        let result = |id: &str| Said::Tool {
+            call_id: id.into(),
+            text: "done".into(),
+        };
+        let history = of(vec![
+            user(1, "a"),
+            calling(1, "x"),
+            result("x"),
+            result("y"),
+            user(2, "b"),
+            calling(2, "z"),
+        ]);
+        assert_eq!(
+            shown(&history, 100),
+            ["System S", "User a", "Assistant -", "Tool done", "User b"]
+        );
+        assert_eq!(shown(&history, 2), ["System S", "User b"]);
+    }
+
+    #[test] // R55, R56
+    fn an_unheard_answer_leaves_no_message_but_its_tools_do() {
+        let mut history = of(vec![user(1, "a"), agent(1, Kind::Answer, "text")]);
+        history.fix(AnswerId(1), "");
+        assert_eq!(shown(&history, 100), ["System S", "User a"]);
+        let mut history = of(vec![
+            calling(1, "x"),
+            Said::Tool {
+                call_id: "x".into(),
+                text: "done".into(),
+            },
+        ]);
+        history.fix(AnswerId(1), "");
+        assert_eq!(
+            shown(&history, 100),
+            ["System S", "Assistant -", "Tool done"]
+        );
+    }
+
+    #[test] // R182
+    fn the_transcript_drops_a_users_beginning_of_the_next_line() {
+        let history = of(vec![
+            agent(1, Kind::Welcome, "Hello"),
+            user(1, "my number"),
+            user(2, "my number is nine"),
+            agent(2, Kind::Goodbye, "Bye"),
+        ]);
+        assert_eq!(
+            history.transcript(|_| String::new()),
+            "assistant: Hello\nuser: my number is nine\nassistant: Bye"
+        );
+    }
+
+    #[test] // R204
+    fn old_entries_stay_in_the_transcript() {
+        let mut history = History::default();
+        for turn in 0..250 {
+            history.push(user(turn, &format!("line {turn}.")));
+        }
+        assert_eq!(history.transcript(|_| String::new()).lines().count(), 250);
+        assert_eq!(history.said.len(), LIMIT);
+    }
+
+    #[test] // R93
+    fn two_equal_answers_in_a_row_are_noticed() {
+        let entries = vec![
+            agent(1, Kind::Answer, "Yes."),
+            user(1, "?"),
+            agent(2, Kind::Answer, "yes"),
+        ];
+        assert!(of(entries.clone()).repeats_itself());
+        assert!(!of(entries[..2].to_vec()).repeats_itself());
+    }
+}

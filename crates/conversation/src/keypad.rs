@@ -1,0 +1,72 @@
+//! Keys of the phone (R162).
+
+use crate::state::Speaking;
+use crate::timers::Timer;
+use crate::{Conversation, Kind};
+
+/// Keys kept of one string.
+const LIMIT: usize = 64;
+
+impl Conversation {
+    pub(crate) fn key(&mut self, digit: char) {
+        self.log_event("dtmf", &[("digit", digit.to_string().into())]);
+        self.sign_of_life();
+        self.quiet.asked = false;
+        if !self.script.dtmf || !self.is_live() {
+            return;
+        }
+        match digit {
+            '#' => self.submit_keys(),
+            '*' => {
+                self.keys.clear();
+                self.timers.stop(Timer::Keypad);
+            }
+            _ => {
+                if self.keys.len() < LIMIT && digit.is_ascii_alphanumeric() {
+                    self.keys.push(digit);
+                }
+                self.timers.set(
+                    Timer::Keypad,
+                    self.now.plus(self.script.rules.dtmf_s * 1000),
+                );
+            }
+        }
+    }
+
+    pub(crate) fn submit_keys(&mut self) {
+        self.timers.stop(Timer::Keypad);
+        let keys = std::mem::take(&mut self.keys);
+        if keys.is_empty() || !self.is_live() {
+            return;
+        }
+        if self.is_welcome_over() {
+            self.typed(&keys);
+        } else {
+            self.kept_keys = Some(keys);
+        }
+    }
+
+    /// Typed keys are a turn of their own, answered at once.
+    pub(crate) fn typed(&mut self, keys: &str) {
+        if let Some(pending) = &mut self.pending {
+            // Its text stays in the history; only its answer goes.
+            pending.typed = true;
+        }
+        if self.speaking() != Speaking::No {
+            self.interrupt();
+        } else if self.pending.is_some() {
+            self.withdraw_silently();
+        } else if self
+            .live
+            .iter()
+            .any(|utterance| utterance.kind != Kind::Welcome)
+        {
+            self.drop_unheard_lines();
+        }
+        let spoken = self.turn.text();
+        if !spoken.is_empty() {
+            self.note_turn(&spoken);
+        }
+        self.commit_typed(&format!("dtmf_number: {keys}"));
+    }
+}

@@ -1,0 +1,11 @@
+//! Golden logs: scripts of runtime.md §18 and one test for each rule or small group of rules, in
+//! virtual time, through [`play`].
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod ends;
+mod faults;
+mod golden;
+mod invariants;
+mod play;
+mod turns;

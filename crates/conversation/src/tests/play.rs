@@ -1,0 +1,322 @@
+//! The one function that knows the machine's interface: a call written as lines, played in virtual
+//! time, its decisions as lines.
+//!
+//! A line is `<ms> <what happened>`: an input as JSON (as in an event log), or one of the short forms
+//! of [`input`]. Deadlines between the lines are met exactly. `# …` is a comment.
+
+use std::fmt::Write;
+
+use bolo_agent::Variables;
+use bolo_execution::{AgentId, Direction, ExecutionId};
+use uuid::Uuid;
+
+use crate::{
+    AnswerId, At, CallFacts, Conversation, Ending, Fault, FaultKind, Finish, Input, Names,
+    OnlineCheck, Output, Rules, Script, TokenUse, ToolCall, TurnEndWhy, TurnId,
+};
+
+/// The fixture of runtime.md §18: marks, no line latency, an empty-handed agent with defaults.
+pub(crate) fn script() -> Script {
+    Script {
+        rules: Rules {
+            link_ms: 0,
+            ..Rules::default()
+        },
+        facts: CallFacts {
+            execution: ExecutionId(Uuid::nil()),
+            agent: AgentId(Uuid::nil()),
+            direction: Direction::Outbound,
+            user_number: "+15550100".into(),
+            agent_number: "+15550199".into(),
+            variables: Variables::default(),
+        },
+        language: "en".into(),
+        names: Names {
+            model: "m".into(),
+            transcriber: "t".into(),
+            synthesizer: "s".into(),
+        },
+        welcome: "Hello from the shop".into(),
+        welcome_delay_ms: 0,
+        discard_pre_welcome: false,
+        prompt: "You sell.".into(),
+        temperature: 0.1,
+        buffer_size: 250,
+        normalize_numbers: false,
+        hold_ms: 400,
+        words_to_interrupt: 2,
+        backoff_ms: 0,
+        speculate: true,
+        call_cap_ms: 300_000,
+        hangup_after_silence_ms: 10_000,
+        online_check: Some(OnlineCheck {
+            after_ms: 6000,
+            text: "Hey, are you still there".into(),
+        }),
+        goodbye: "Goodbye.".into(),
+        interruptible_goodbye: false,
+        ending: Ending::Never,
+        use_fillers: false,
+        dtmf: false,
+        routes: Vec::new(),
+    }
+}
+
+/// Plays a call; decisions without logs and metrics.
+pub(crate) fn play(script: Script, text: &str) -> String {
+    lines(&play_all(script, text).0, false)
+}
+
+/// Plays a call; decisions and metrics.
+pub(crate) fn play_metrics(script: Script, text: &str) -> String {
+    lines(&play_all(script, text).0, true)
+}
+
+/// Plays a call; the machine as it stands at the end.
+pub(crate) fn played(script: Script, text: &str) -> Conversation {
+    play_all(script, text).1
+}
+
+/// Plays a call: all it decided, and itself.
+pub(crate) fn play_all(script: Script, text: &str) -> (Vec<(At, Output)>, Conversation) {
+    let mut call = Conversation::new(script);
+    let mut out = Vec::new();
+    for line in text
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty() && !line.starts_with('#'))
+    {
+        let (at, what) = line.split_once(' ').unwrap();
+        let at = At(at.parse().unwrap());
+        while let Some(due) = call.deadline().filter(|due| *due < at) {
+            out.extend(
+                call.handle(due, Input::Tick)
+                    .into_iter()
+                    .map(|output| (due, output)),
+            );
+        }
+        for input in input(what) {
+            out.extend(
+                call.handle(at, input)
+                    .into_iter()
+                    .map(|output| (at, output)),
+            );
+        }
+    }
+    (out, call)
+}
+
+pub(crate) fn lines(outputs: &[(At, Output)], metrics: bool) -> String {
+    let mut text = String::new();
+    for (at, output) in outputs {
+        if let Some(line) = shown(output, metrics) {
+            writeln!(text, "{} {line}", at.0).unwrap();
+        }
+    }
+    text
+}
+
+fn fault(kind: &str) -> Fault {
+    let kind: FaultKind = serde_json::from_value(kind.into()).unwrap();
+    Fault {
+        kind,
+        message: format!("vendor: {kind:?}"),
+        retry_after_ms: None,
+    }
+}
+
+/// `audio 2 700` = the whole speech of answer 2, one chunk, complete; `chunk 2 1 700` = its chunk 1 only.
+fn input(what: &str) -> Vec<Input> {
+    if what.starts_with(['{', '"']) {
+        return vec![serde_json::from_str(what).unwrap()];
+    }
+    let (verb, rest) = what.split_once(' ').unwrap_or((what, ""));
+    let (first, more) = rest.split_once(' ').unwrap_or((rest, ""));
+    let number = |text: &str| text.parse::<u32>().unwrap();
+    let answer = || AnswerId(number(first));
+    let text = rest.to_owned();
+    let start = |marks| Input::MediaStart {
+        direction: Direction::Outbound,
+        marks,
+        web: false,
+        seed: 7,
+    };
+    let usage = TokenUse {
+        input: 10,
+        output: 5,
+        cached: 0,
+        estimated: false,
+    };
+    let one = match verb {
+        "start" => start(true),
+        "start_without_marks" => start(false),
+        "media_stop" => Input::MediaStop,
+        "media_lost" => Input::MediaLost,
+        "media_resumed" => Input::MediaResumed,
+        "voice" => Input::Vad { speech: true },
+        "silence" => Input::Vad { speech: false },
+        "interim" => Input::Interim { text },
+        "final" => Input::Final { text },
+        "end" => Input::TurnEnd {
+            text,
+            why: TurnEndWhy::SpeechFinal,
+        },
+        "down" => Input::TranscriberDown {
+            fault: fault("dropped"),
+        },
+        "up" => Input::TranscriberUp,
+        "lost" => Input::TranscriberLost {
+            fault: fault("connect"),
+        },
+        "token" => Input::Token {
+            answer: answer(),
+            text: more.to_owned(),
+        },
+        "done" => Input::AnswerDone {
+            answer: answer(),
+            finish: Finish::Stop,
+            usage,
+        },
+        "done_length" => Input::AnswerDone {
+            answer: answer(),
+            finish: Finish::Length,
+            usage,
+        },
+        "done_tools" => Input::AnswerDone {
+            answer: answer(),
+            finish: Finish::ToolCalls,
+            usage,
+        },
+        "done_filter" => Input::AnswerDone {
+            answer: answer(),
+            finish: Finish::ContentFilter,
+            usage,
+        },
+        "calls" => Input::ToolCalls {
+            answer: answer(),
+            calls: vec![ToolCall {
+                id: "c1".into(),
+                name: more.to_owned(),
+                arguments: "{}".into(),
+            }],
+        },
+        "fail" => Input::AnswerFailed {
+            answer: answer(),
+            fault: fault(more),
+        },
+        "audio" => {
+            let (answer, ms) = (answer(), u64::from(number(more)));
+            return vec![
+                Input::Audio {
+                    answer,
+                    piece: 0,
+                    chunk: 1,
+                    ms,
+                    words: vec![],
+                },
+                Input::PieceDone { answer, piece: 0 },
+                Input::SpeechDone { answer },
+            ];
+        }
+        "chunk" => {
+            let (chunk, ms) = more.split_once(' ').unwrap();
+            let (chunk, ms) = (number(chunk), u64::from(number(ms)));
+            Input::Audio {
+                answer: answer(),
+                piece: 0,
+                chunk,
+                ms,
+                words: vec![],
+            }
+        }
+        "piece_done" => Input::PieceDone {
+            answer: answer(),
+            piece: number(more),
+        },
+        "speech_done" => Input::SpeechDone { answer: answer() },
+        "speech_fail" => Input::SpeechFailed {
+            answer: answer(),
+            fault: fault("dropped"),
+        },
+        "mark" => Input::Mark { name: text },
+        "route" => {
+            let hit = more
+                .split_once(' ')
+                .map(|(route, utterance)| (number(route), number(utterance)));
+            Input::Routed {
+                turn: TurnId(number(first)),
+                hit,
+                scores: None,
+            }
+        }
+        "judged" => Input::Judged {
+            id: number(first),
+            yes: more == "yes",
+        },
+        "key" => Input::Dtmf {
+            digit: rest.chars().next().unwrap(),
+        },
+        "stop_request" => Input::StopRequested,
+        "node_stopping" => Input::NodeStopping,
+        "tick" => Input::Tick,
+        other => panic!("no such input: {other}"),
+    };
+    vec![one]
+}
+
+fn shown(output: &Output, metrics: bool) -> Option<String> {
+    Some(match output {
+        Output::Log(_) => return None,
+        Output::Metric(metric) if metrics => {
+            format!("metric {}", serde_json::to_string(metric).unwrap())
+        }
+        Output::Metric(_) => return None,
+        Output::Answered => "answered".into(),
+        Output::Ask {
+            answer, messages, ..
+        } => {
+            let last = messages.last().unwrap();
+            let role = serde_json::to_value(last.role).unwrap();
+            format!(
+                "ask {}, {}: {}",
+                answer.0,
+                role.as_str().unwrap(),
+                last.content.as_deref().unwrap_or("-")
+            )
+        }
+        Output::CancelAsk { answer } => format!("cancel_ask {}", answer.0),
+        Output::AskRoute { turn, text } => format!("ask_route {}: {text}", turn.0),
+        Output::AskJudge { id, messages, .. } => {
+            format!(
+                "ask_judge {id}: {}",
+                messages[1].content.clone().unwrap().lines().last().unwrap()
+            )
+        }
+        Output::Say {
+            answer,
+            piece,
+            text,
+            last,
+            ..
+        } => {
+            format!(
+                "say {}.{piece}{}: {text}",
+                answer.0,
+                if *last { " last" } else { "" }
+            )
+        }
+        Output::SayClip { answer, clip, text } => format!("clip {} {clip:?}: {text}", answer.0),
+        Output::CancelSay { answer } => format!("cancel_say {}", answer.0),
+        Output::Play { answer, chunk } => format!("play {}.{chunk}", answer.0),
+        Output::PlayEnd { answer } => format!("play_end {}", answer.0),
+        Output::PausePlayback => "pause".into(),
+        Output::ResumePlayback {
+            answer,
+            chunk,
+            from_ms,
+        } => format!("resume {}.{chunk} from {from_ms}", answer.0),
+        Output::ClearPlayback => "clear".into(),
+        Output::HangUp { reason } => format!("hang_up {}", reason.as_str()),
+        Output::Fault { message } => format!("fault {message}"),
+    })
+}
