@@ -50,6 +50,11 @@ impl TryFrom<AgentRow> for StoredAgent {
     }
 }
 
+pub(crate) const AGENTS: &str =
+    "SELECT a.id, a.account_id, a.version, v.body, a.created_at, a.updated_at
+    FROM agents a JOIN agent_versions v ON v.agent_id = a.id AND v.version = a.version
+    WHERE a.account_id = $1 AND a.deleted_at IS NULL ORDER BY a.created_at DESC, a.id DESC";
+
 impl Store {
     /// Stores version 1. `NotFound` without such an account.
     pub async fn create_agent(
@@ -128,15 +133,10 @@ impl Store {
     /// All agents, newest first.
     pub async fn agents(&self, account: AccountId) -> Result<Vec<StoredAgent>, Error> {
         let rows: Vec<AgentRow> = on!(self.db().read(), |pool| {
-            sqlx::query_as(
-                "SELECT a.id, a.account_id, a.version, v.body, a.created_at, a.updated_at
-                 FROM agents a JOIN agent_versions v ON v.agent_id = a.id AND v.version = a.version
-                 WHERE a.account_id = $1 AND a.deleted_at IS NULL
-                 ORDER BY a.created_at DESC, a.id DESC",
-            )
-            .bind(account.to_string())
-            .fetch_all(pool)
-            .await
+            sqlx::query_as(AGENTS)
+                .bind(account.to_string())
+                .fetch_all(pool)
+                .await
         })?;
         rows.into_iter().map(TryInto::try_into).collect()
     }

@@ -216,12 +216,8 @@ impl Store {
         let size = size.clamp(1, PAGE);
         let offset = (page.max(1) - 1).saturating_mul(size);
         let found = Found::new(account, filter);
-        let count = format!("SELECT COUNT(*) FROM executions WHERE {}", found.sql);
-        let rows = format!(
-            "SELECT {} FROM executions WHERE {} ORDER BY created_at DESC, id DESC LIMIT {size} OFFSET {offset}",
-            execution_columns!(),
-            found.sql
-        );
+        let count = found.count_sql();
+        let rows = found.list_sql(size, offset);
         let (rows, total): (Vec<ExecutionRow>, i64) = on!(self.db().read(), |pool| {
             let mut total = sqlx::query_scalar(AssertSqlSafe(count));
             let mut list = sqlx::query_as(AssertSqlSafe(rows));
@@ -344,13 +340,13 @@ enum Bind {
 
 /// A filter as a condition. Only what is asked for is in the text, so that both planners use the index
 /// that fits.
-struct Found {
+pub(crate) struct Found {
     sql: String,
     values: Vec<Bind>,
 }
 
 impl Found {
-    fn new(account: AccountId, filter: &Filter) -> Self {
+    pub(crate) fn new(account: AccountId, filter: &Filter) -> Self {
         let mut found = Self {
             sql: String::new(),
             values: Vec::new(),
@@ -386,6 +382,18 @@ impl Found {
         }
         found.sql.push(')');
         found
+    }
+
+    fn count_sql(&self) -> String {
+        format!("SELECT COUNT(*) FROM executions WHERE {}", self.sql)
+    }
+
+    pub(crate) fn list_sql(&self, size: i64, offset: i64) -> String {
+        format!(
+            "SELECT {} FROM executions WHERE {} ORDER BY created_at DESC, id DESC LIMIT {size} OFFSET {offset}",
+            execution_columns!(),
+            self.sql
+        )
     }
 
     fn and(&mut self, condition: &str, value: Bind) {

@@ -59,6 +59,23 @@ struct DeliveryRow {
     tries: i64,
 }
 
+pub(crate) fn claim_sql(lock: &str) -> String {
+    format!(
+        "WITH due AS (
+             SELECT id FROM webhooks WHERE state = 'waiting' AND due_at <= $1 ORDER BY due_at, id LIMIT $2 {lock})
+         UPDATE webhooks SET due_at = $3, tries = tries + 1
+         WHERE id IN (SELECT id FROM due)
+         RETURNING id, execution_id, account_id, sequence, url, body, tries"
+    )
+}
+
+/// The next webhook of execution `$1`, if it has not been tried yet, is due at `$2`.
+pub(crate) const HASTEN_NEXT: &str = "UPDATE webhooks SET due_at = $2
+    WHERE execution_id = $1 AND state = 'waiting' AND tries = 0 AND due_at > $2
+        AND sequence = (SELECT MIN(w.sequence) FROM webhooks w WHERE w.execution_id = $1 AND w.state = 'waiting')";
+
+pub(crate) const NEXT_DELIVERY: &str = "SELECT MIN(due_at) FROM webhooks WHERE state = 'waiting'";
+
 impl Store {
     /// Claims due deliveries: per execution only the oldest undelivered one; one that has itself waited
     /// 60 s overtakes. Claimed for `lease_ms`: what is not settled by then may be claimed again.
@@ -70,14 +87,7 @@ impl Store {
     ) -> Result<Vec<Delivery>, Error> {
         let mut tx = self.db().begin().await?;
         // Who waits for another has a later `due_at` (see `tell_in`, `settle_delivery`).
-        let sql = AssertSqlSafe(format!(
-            "WITH due AS (
-                 SELECT id FROM webhooks WHERE state = 'waiting' AND due_at <= $1 ORDER BY due_at, id LIMIT $2 {})
-             UPDATE webhooks SET due_at = $3, tries = tries + 1
-             WHERE id IN (SELECT id FROM due)
-             RETURNING id, execution_id, account_id, sequence, url, body, tries",
-            tx.lock("FOR UPDATE SKIP LOCKED")
-        ));
+        let sql = AssertSqlSafe(claim_sql(tx.lock("FOR UPDATE SKIP LOCKED")));
         let mut rows: Vec<DeliveryRow> = on!(&mut tx, |tx| {
             sqlx::query_as(sql)
                 .bind(now)
@@ -141,16 +151,12 @@ impl Store {
         })?;
         if over {
             on!(&mut tx, |tx| {
-                sqlx::query(
-                    "UPDATE webhooks SET due_at = $2 WHERE execution_id = $1 AND state = 'waiting' AND tries = 0
-                        AND due_at > $2 AND sequence = (SELECT MIN(w.sequence) FROM webhooks w
-                            WHERE w.execution_id = $1 AND w.state = 'waiting')",
-                )
-                .bind(&execution)
-                .bind(now)
-                .execute(&mut **tx)
-                .await
-                .map(|_| ())
+                sqlx::query(HASTEN_NEXT)
+                    .bind(&execution)
+                    .bind(now)
+                    .execute(&mut **tx)
+                    .await
+                    .map(|_| ())
             })?;
         }
         tx.commit().await?;
@@ -163,9 +169,7 @@ impl Store {
     /// When the next delivery falls due, if any waits.
     pub async fn next_delivery(&self) -> Result<Option<i64>, Error> {
         Ok(on!(self.db().read(), |pool| {
-            sqlx::query_scalar("SELECT MIN(due_at) FROM webhooks WHERE state = 'waiting'")
-                .fetch_one(pool)
-                .await
+            sqlx::query_scalar(NEXT_DELIVERY).fetch_one(pool).await
         })?)
     }
 }

@@ -33,6 +33,14 @@ struct LiveRow {
     instance_seen_at: Option<i64>,
 }
 
+pub(crate) const OPEN_CALLS: &str = concat!(
+    "SELECT owner_node, owner_since, (SELECT i.seen_at FROM instances i
+        WHERE i.instance = executions.owner_instance) AS instance_seen_at, ",
+    execution_columns!(),
+    " FROM executions WHERE status IN ('initiated', 'ringing', 'in-progress', 'call-disconnected')
+     ORDER BY created_at, id"
+);
+
 /// Instances that were not seen for this long are forgotten, ms.
 const FORGET_MS: i64 = 24 * 3_600_000;
 
@@ -118,15 +126,7 @@ impl Store {
     /// Calls that are initiated, ringing, in progress or disconnected-but-not-completed, oldest first.
     pub async fn open_calls(&self) -> Result<Vec<Live>, Error> {
         let rows: Vec<LiveRow> = on!(self.db().read(), |pool| {
-            sqlx::query_as(concat!(
-                "SELECT owner_node, owner_since, (SELECT i.seen_at FROM instances i
-                    WHERE i.instance = executions.owner_instance) AS instance_seen_at, ",
-                execution_columns!(),
-                " FROM executions WHERE status IN ('initiated', 'ringing', 'in-progress', 'call-disconnected')
-                 ORDER BY created_at, id"
-            ))
-            .fetch_all(pool)
-            .await
+            sqlx::query_as(OPEN_CALLS).fetch_all(pool).await
         })?;
         rows.into_iter()
             .map(|row| {

@@ -33,6 +33,57 @@ pub(crate) const LIVE_CALLS: &str = "SELECT
   + (SELECT COUNT(*) FROM executions WHERE account_id = $1
         AND status = 'queued' AND claimed_by IS NOT NULL)";
 
+/// Calls whose time has come, by `$1`, at most `$2`.
+pub(crate) const SCHEDULED: &str = "SELECT id FROM executions
+    WHERE status IN ('scheduled', 'rescheduled') AND due_at <= $1 ORDER BY due_at, id LIMIT $2";
+
+pub(crate) const NEXT_DUE: &str = "SELECT MIN(due_at) FROM (
+    SELECT MIN(due_at) AS due_at FROM executions WHERE status IN ('scheduled', 'rescheduled')
+    UNION ALL
+    SELECT (SELECT MIN(e.due_at) FROM executions e
+            WHERE e.account_id = a.id AND e.status = 'queued' AND e.claimed_by IS NULL) AS due_at
+    FROM accounts a WHERE a.concurrency >
+        (SELECT COUNT(*) FROM executions e WHERE e.account_id = a.id
+            AND e.direction = 'outbound' AND e.status IN ('initiated', 'ringing', 'in-progress'))
+      + (SELECT COUNT(*) FROM executions e WHERE e.account_id = a.id
+            AND e.status = 'queued' AND e.claimed_by IS NOT NULL)) AS next";
+
+pub(crate) const FREE_EXPIRED: &str = "UPDATE executions SET claimed_by = NULL, lease_until = NULL
+    WHERE status = 'queued' AND claimed_by IS NOT NULL AND lease_until <= $1 AND dialing_since IS NULL";
+
+pub(crate) const BOUND: &str = "SELECT carrier_call_id FROM executions
+    WHERE account_id = $1 AND to_number = $2 AND from_number = $3 AND updated_at >= $4
+        AND carrier_call_id IS NOT NULL";
+
+pub(crate) const UNSETTLED: &str = concat!(
+    "SELECT dialing_since, ",
+    execution_columns!(),
+    " FROM executions WHERE dialing_since IS NOT NULL AND dialing_since < $1 ORDER BY dialing_since"
+);
+
+/// Claims at most `$3` calls of account `$1` that are due at `$2`. The rows are chosen in a CTE that
+/// locks them: as a plain subquery it might run again and choose more.
+pub(crate) fn claim_sql(lock: &str) -> String {
+    format!(
+        "WITH due AS (
+             SELECT id FROM executions WHERE account_id = $1 AND status = 'queued' AND claimed_by IS NULL
+                AND due_at <= $2 ORDER BY due_at, id LIMIT $3 {lock})
+         UPDATE executions SET claimed_by = $4, lease_until = $5
+         WHERE id IN (SELECT id FROM due) RETURNING {}",
+        execution_columns!()
+    )
+}
+
+pub(crate) fn waiting_sql(lock: &str) -> String {
+    format!(
+        "SELECT a.id, a.concurrency, (SELECT MIN(e.due_at) FROM executions e
+            WHERE e.account_id = a.id AND e.status = 'queued' AND e.claimed_by IS NULL) AS oldest
+         FROM accounts a WHERE EXISTS (SELECT 1 FROM executions e
+            WHERE e.account_id = a.id AND e.status = 'queued' AND e.claimed_by IS NULL AND e.due_at <= $1)
+         ORDER BY a.id {lock}"
+    )
+}
+
 /// An account with calls that are due.
 #[derive(sqlx::FromRow)]
 struct Waiting {
@@ -95,10 +146,8 @@ impl Store {
 
     /// Due `scheduled` and `rescheduled` calls become `queued`, with their webhooks.
     async fn queue_scheduled(&self, now: i64, limit: i64) -> Result<(), Error> {
-        let due = "SELECT id FROM executions
-             WHERE status IN ('scheduled', 'rescheduled') AND due_at <= $1 ORDER BY due_at, id LIMIT $2";
         // Looked at without the write lock: mostly there is none.
-        let ids: Vec<String> = on!(self.db().read(), |pool| sqlx::query_scalar(due)
+        let ids: Vec<String> = on!(self.db().read(), |pool| sqlx::query_scalar(SCHEDULED)
             .bind(now)
             .bind(limit)
             .fetch_all(pool)
@@ -108,7 +157,7 @@ impl Store {
         }
         let mut tx = self.db().begin().await?;
         let sql = AssertSqlSafe(format!(
-            "{due} {}",
+            "{SCHEDULED} {}",
             tx.lock("FOR NO KEY UPDATE SKIP LOCKED")
         ));
         let ids: Vec<String> = on!(&mut tx, |tx| sqlx::query_scalar(sql)
@@ -138,17 +187,8 @@ impl Store {
         lease_until: i64,
         limit: i64,
     ) -> Result<Vec<ExecutionRow>, Error> {
-        // The rows are chosen in a CTE that locks them: as a plain subquery it might run again and
-        // choose more. A row that someone just changes is skipped, never waited for.
-        let sql = AssertSqlSafe(format!(
-            "WITH due AS (
-                 SELECT id FROM executions WHERE account_id = $1 AND status = 'queued' AND claimed_by IS NULL
-                    AND due_at <= $2 ORDER BY due_at, id LIMIT $3 {})
-             UPDATE executions SET claimed_by = $4, lease_until = $5
-             WHERE id IN (SELECT id FROM due) RETURNING {}",
-            tx.lock("FOR NO KEY UPDATE SKIP LOCKED"),
-            execution_columns!()
-        ));
+        // A row that someone just changes is skipped, never waited for.
+        let sql = AssertSqlSafe(claim_sql(tx.lock("FOR NO KEY UPDATE SKIP LOCKED")));
         Ok(on!(tx, |tx| {
             sqlx::query_as(sql)
                 .bind(account)
@@ -241,14 +281,7 @@ impl Store {
     /// In any status: a call stopped meanwhile may ring all the same. Oldest first.
     pub async fn unsettled_dials(&self, before: i64) -> Result<Vec<Intent>, Error> {
         let rows: Vec<IntentRow> = on!(self.db().read(), |pool| {
-            sqlx::query_as(concat!(
-                "SELECT dialing_since, ",
-                execution_columns!(),
-                " FROM executions WHERE dialing_since IS NOT NULL AND dialing_since < $1 ORDER BY dialing_since"
-            ))
-            .bind(before)
-            .fetch_all(pool)
-            .await
+            sqlx::query_as(UNSETTLED).bind(before).fetch_all(pool).await
         })?;
         rows.into_iter()
             .map(|row| {
@@ -263,14 +296,11 @@ impl Store {
     /// Claimed rows whose lease ran out with no intent written: freed for others.
     pub async fn free_expired_claims(&self, now: i64) -> Result<u64, Error> {
         let freed = on!(self.db().write(), |pool| {
-            sqlx::query(
-                "UPDATE executions SET claimed_by = NULL, lease_until = NULL
-                 WHERE status = 'queued' AND claimed_by IS NOT NULL AND lease_until <= $1 AND dialing_since IS NULL",
-            )
-            .bind(now)
-            .execute(pool)
-            .await
-            .map(|done| done.rows_affected())
+            sqlx::query(FREE_EXPIRED)
+                .bind(now)
+                .execute(pool)
+                .await
+                .map(|done| done.rows_affected())
         })?;
         if freed > 0 {
             self.signals().wake_worker();
@@ -288,34 +318,20 @@ impl Store {
         since: i64,
     ) -> Result<Vec<String>, Error> {
         Ok(on!(self.db().read(), |pool| {
-            sqlx::query_scalar(
-                "SELECT carrier_call_id FROM executions
-                 WHERE account_id = $1 AND to_number = $2 AND from_number = $3 AND updated_at >= $4
-                    AND carrier_call_id IS NOT NULL ORDER BY updated_at",
-            )
-            .bind(account.to_string())
-            .bind(clean(to))
-            .bind(clean(from))
-            .bind(since)
-            .fetch_all(pool)
-            .await
+            sqlx::query_scalar(BOUND)
+                .bind(account.to_string())
+                .bind(clean(to))
+                .bind(clean(from))
+                .bind(since)
+                .fetch_all(pool)
+                .await
         })?)
     }
 
     /// When the next call falls due, if any waits. Calls of accounts without a free line don't count:
     /// they wait for a call to end, and every change wakes the worker.
     pub async fn next_due(&self) -> Result<Option<i64>, Error> {
-        let sql = "SELECT MIN(due_at) FROM (
-                SELECT MIN(due_at) AS due_at FROM executions WHERE status IN ('scheduled', 'rescheduled')
-                UNION ALL
-                SELECT (SELECT MIN(e.due_at) FROM executions e
-                        WHERE e.account_id = a.id AND e.status = 'queued' AND e.claimed_by IS NULL) AS due_at
-                FROM accounts a WHERE a.concurrency >
-                    (SELECT COUNT(*) FROM executions e WHERE e.account_id = a.id
-                        AND e.direction = 'outbound' AND e.status IN ('initiated', 'ringing', 'in-progress'))
-                  + (SELECT COUNT(*) FROM executions e WHERE e.account_id = a.id
-                        AND e.status = 'queued' AND e.claimed_by IS NOT NULL)) AS next";
-        Ok(on!(self.db().read(), |pool| sqlx::query_scalar(sql)
+        Ok(on!(self.db().read(), |pool| sqlx::query_scalar(NEXT_DUE)
             .fetch_one(pool)
             .await)?)
     }
@@ -324,14 +340,7 @@ impl Store {
 /// Accounts with queued calls that are due, the one that waits longest first. Locked, so that two nodes
 /// can't both take an account's last line; without blocking the creation of calls.
 async fn waiting(tx: &mut Tx, now: i64) -> Result<Vec<Waiting>, Error> {
-    let sql = AssertSqlSafe(format!(
-        "SELECT a.id, a.concurrency, (SELECT MIN(e.due_at) FROM executions e
-            WHERE e.account_id = a.id AND e.status = 'queued' AND e.claimed_by IS NULL) AS oldest
-         FROM accounts a WHERE EXISTS (SELECT 1 FROM executions e
-            WHERE e.account_id = a.id AND e.status = 'queued' AND e.claimed_by IS NULL AND e.due_at <= $1)
-         ORDER BY a.id {}",
-        tx.lock("FOR NO KEY UPDATE OF a")
-    ));
+    let sql = AssertSqlSafe(waiting_sql(tx.lock("FOR NO KEY UPDATE OF a")));
     let mut accounts: Vec<Waiting> = on!(tx, |tx| sqlx::query_as(sql)
         .bind(now)
         .fetch_all(&mut **tx)

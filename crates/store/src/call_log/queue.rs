@@ -69,6 +69,7 @@ pub(crate) enum Message {
 pub(crate) struct Queue {
     messages: mpsc::Sender<Message>,
     bytes: Arc<AtomicUsize>,
+    most_bytes: usize,
 }
 
 /// The writer's end.
@@ -85,13 +86,19 @@ impl Waiting {
 }
 
 pub(crate) fn queue() -> (Queue, Waiting) {
-    let (sender, receiver) = mpsc::channel(LINES);
+    bounded(LINES, BYTES)
+}
+
+fn bounded(lines: usize, most_bytes: usize) -> (Queue, Waiting) {
+    let (sender, receiver) = mpsc::channel(lines);
     let bytes = Arc::new(AtomicUsize::new(0));
+    let queue = Queue {
+        messages: sender,
+        bytes: bytes.clone(),
+        most_bytes,
+    };
     (
-        Queue {
-            messages: sender,
-            bytes: bytes.clone(),
-        },
+        queue,
         Waiting {
             messages: receiver,
             bytes,
@@ -104,7 +111,7 @@ impl Queue {
         call.check()?;
         let size = line.len();
         let full = || Error::Unavailable("the call log does not keep up with the calls".into());
-        if self.bytes.fetch_add(size, Ordering::AcqRel) + size > BYTES {
+        if self.bytes.fetch_add(size, Ordering::AcqRel) + size > self.most_bytes {
             self.bytes.fetch_sub(size, Ordering::AcqRel);
             return Err(full());
         }
@@ -137,4 +144,38 @@ impl Queue {
 
 fn closed() -> Error {
     Error::Unavailable("the store is closed".into())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[tokio::test]
+    async fn a_full_queue_refuses_instead_of_growing_and_takes_again() {
+        let call = Arc::new(Call::new(ExecutionId::new()));
+        let push = |queue: &Queue, text: &str| queue.push(&call, Line::Event(text.into()));
+
+        let (queue, mut waiting) = bounded(2, 1000);
+        push(&queue, "a").unwrap();
+        push(&queue, "b").unwrap();
+        assert!(
+            matches!(push(&queue, "c"), Err(Error::Unavailable(_))),
+            "bounded in lines"
+        );
+        waiting.messages.recv().await.unwrap();
+        push(&queue, "d").unwrap();
+
+        let (queue, mut waiting) = bounded(100, 10);
+        push(&queue, "12345678").unwrap();
+        assert!(
+            matches!(push(&queue, "123"), Err(Error::Unavailable(_))),
+            "bounded in bytes"
+        );
+        push(&queue, "12").unwrap();
+        waiting.messages.recv().await.unwrap();
+        assert!(push(&queue, "1").is_err(), "taken is not yet written");
+        waiting.release(8);
+        push(&queue, "12345678").unwrap();
+    }
 }

@@ -324,3 +324,6 @@ fn insert_sql(rows: usize) -> String {
         values.join(", ")
     )
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,8 +4,17 @@
 
 mod accounts;
 mod agents;
+mod call_log;
+mod crash;
 mod executions;
+mod migrations;
+mod outbox;
+mod ownership;
+mod plans;
+mod provider_keys;
 mod queue;
+mod recordings;
+mod tenancy;
 
 #[path = "../../../../tests/support/postgres.rs"]
 mod postgres;
@@ -42,7 +51,7 @@ impl Lab {
             On::Sqlite => None,
             On::Postgres => Some(postgres::database().await?),
         };
-        let folder = tempfile::tempdir().unwrap();
+        let folder = folder();
         let settings = settings(folder.path(), database.as_ref(), MASTER, "node-1");
         let store = Store::open(settings).await.unwrap();
         assert!(store.migrate().await.unwrap() > 0);
@@ -89,6 +98,14 @@ impl Lab {
             .await
             .unwrap()
     }
+}
+
+/// In memory where there is such a place: each commit waits for the disk, and tests of all crates share
+/// it.
+fn folder() -> tempfile::TempDir {
+    tempfile::tempdir_in("/dev/shm")
+        .or_else(|_| tempfile::tempdir())
+        .unwrap()
 }
 
 fn settings(

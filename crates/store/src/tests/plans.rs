@@ -1,0 +1,85 @@
+//! Every list and claim finds its rows through an index.
+
+use bolo_execution::{AgentId, Direction, Status};
+use sqlx::AssertSqlSafe;
+
+use super::{Lab, On};
+use crate::{Db, Filter, agents, outbox, ownership, queue};
+
+/// Steps of SQLite's plan that read a whole table.
+async fn scans(lab: &Lab, sql: &str) -> Vec<String> {
+    let Db::Sqlite { read, .. } = lab.store.db() else {
+        unreachable!()
+    };
+    let steps: Vec<(i64, i64, i64, String)> =
+        sqlx::query_as(AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}")))
+            .fetch_all(read)
+            .await
+            .unwrap();
+    assert!(!steps.is_empty(), "{sql}");
+    steps
+        .into_iter()
+        .map(|step| step.3)
+        .filter(|step| {
+            step.starts_with("SCAN") && !step.contains("USING") && !step.contains("CONSTANT ROW")
+                || step.contains("TEMP B-TREE FOR ORDER")
+        })
+        .collect()
+}
+
+#[tokio::test]
+async fn lists_of_executions_read_no_whole_table() {
+    let lab = Lab::on(On::Sqlite).await.unwrap();
+    let agent = Some(AgentId::new());
+    let filters = [
+        Filter::default(),
+        Filter {
+            agent,
+            ..Filter::default()
+        },
+        Filter {
+            agent,
+            status: Some(Status::Completed),
+            from: Some(1),
+            to: Some(2),
+            ..Filter::default()
+        },
+        Filter {
+            direction: Some(Direction::Inbound),
+            voicemail: Some(true),
+            ..Filter::default()
+        },
+    ];
+    for filter in filters {
+        let list = crate::executions::Found::new(lab.account, &filter).list_sql(20, 40);
+        assert_eq!(scans(&lab, &list).await, Vec::<String>::new(), "{filter:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_the_worker_asks_reads_no_whole_table() {
+    let lab = Lab::on(On::Sqlite).await.unwrap();
+    let queries = [
+        queue::SCHEDULED,
+        queue::NEXT_DUE,
+        queue::LIVE_CALLS,
+        queue::FREE_EXPIRED,
+        queue::BOUND,
+        queue::UNSETTLED,
+        &queue::claim_sql(""),
+        &queue::waiting_sql(""),
+        &outbox::claim_sql(""),
+        outbox::HASTEN_NEXT,
+        outbox::NEXT_DELIVERY,
+        ownership::OPEN_CALLS,
+        agents::AGENTS,
+    ];
+    for sql in queries {
+        let found = scans(&lab, sql).await;
+        // Accounts are few, and all of them are asked.
+        assert!(
+            found.iter().all(|step| step == "SCAN a"),
+            "{found:?}: {sql}"
+        );
+    }
+}
