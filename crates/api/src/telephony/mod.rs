@@ -110,7 +110,6 @@ async fn bind(app: &App, record: Record, call_id: &str) -> Result<Option<Record>
             }
         }
     };
-    app.store.settle_dial(record.id, now()).await?;
     // Another callback may have bound another call meanwhile.
     let ours = record
         .carrier_call_id

@@ -2,7 +2,7 @@
 //! whatever ends the call wins.
 
 use axum::{extract::State, http::StatusCode};
-use bolo_execution::{Change, Hangup, HangupBy, Record, Status};
+use bolo_execution::{Change, Direction, Hangup, HangupBy, Record, Status};
 use bolo_store::{Command, Facts};
 use bolo_telephony::StatusEvent;
 
@@ -124,7 +124,8 @@ async fn connected_call_ended(
     {
         return Ok(());
     }
-    if record.status == Status::InProgress {
+    // A caller may hang up before their call's media opens; a call of ours that was picked up asked for it.
+    if record.status == Status::InProgress || record.direction == Direction::Inbound {
         advance(
             app,
             record,
@@ -137,8 +138,7 @@ async fn connected_call_ended(
         .await?;
         return Ok(());
     }
-    // Never asked us what to do (wire-telephony.md §5.2, last row). An outbound call that was connected for
-    // no time at all was not talked to either.
+    // Never asked us what to do (wire-telephony.md §5.2, last row).
     let unreached = Hangup {
         by: HangupBy::Error,
         reason: "Carrier unable to reach bolo".to_owned(),

@@ -1,0 +1,16 @@
+//! The HTTP surface over a real store: requests as clients send them, answers as they read them.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod agents;
+mod bolo;
+mod callbacks;
+mod calls;
+mod errors;
+mod executions;
+mod inbound;
+mod providers;
+mod recordings;
+mod sockets;
+mod spellings;
+mod system;
+mod twilio;

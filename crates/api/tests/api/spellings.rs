@@ -1,0 +1,115 @@
+//! Every operation under every spelling that clients use, with and without a slash at its end, ids dashed
+//! and not; and the OpenAPI document names exactly what is served.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use crate::bolo::{Bolo, agent};
+
+#[tokio::test]
+async fn every_operation_answers_under_all_its_spellings() {
+    let bolo = Bolo::start().await;
+    let mut failed = Vec::new();
+    // Each on a fresh agent and call: some of them end what they touch.
+    for (method, path, body) in [
+        ("POST", "/v2/agent", Some(agent())),
+        ("POST", "/agent", Some(agent())),
+        ("GET", "/v2/agent/all", None),
+        ("GET", "/agent/all", None),
+        ("GET", "/v2/agent/{agent}", None),
+        ("GET", "/agent/{agent}", None),
+        ("PUT", "/v2/agent/{agent}", Some(agent())),
+        ("PUT", "/agent/{agent}", Some(agent())),
+        ("PATCH", "/v2/agent/{agent}", Some(agent())),
+        ("PATCH", "/agent/{agent}", Some(agent())),
+        ("DELETE", "/v2/agent/{agent}", None),
+        ("DELETE", "/agent/{agent}", None),
+        ("POST", "/v2/agent/{agent}/stop", None),
+        ("POST", "/agent/{agent}/stop", None),
+        ("GET", "/v2/agent/{agent}/executions", None),
+        ("GET", "/agent/{agent}/executions", None),
+        ("GET", "/executions", None),
+        ("GET", "/v2/agent/{agent}/execution/{call}", None),
+        ("GET", "/agent/{agent}/execution/{call}", None),
+        ("POST", "/call", Some(json!({ "agent_id": "{agent}", "recipient_phone_number": "+10123456789" }))),
+        ("POST", "/call/{call}/stop", None),
+        ("POST", "/call/stop/{call}", None),
+        ("GET", "/executions/{call}", None),
+        ("GET", "/call/{call}", None),
+        ("GET", "/call/{call}/status", None),
+        ("GET", "/executions/{call}/log", None),
+        ("GET", "/user/me", None),
+        ("POST", "/providers", Some(json!({ "provider_name": "OPENAI", "provider_value": "sk" }))),
+        ("POST", "/provider", Some(json!({ "provider_name": "OPENAI", "provider_value": "sk" }))),
+        ("GET", "/providers", None),
+        ("GET", "/health", None),
+        ("GET", "/ready", None),
+    ] {
+        for undashed in [false, true] {
+            for slash in ["", "/"] {
+                let id = bolo.new_agent().await;
+                let call = bolo.new_call(id).await;
+                let fill = |text: &str| {
+                    let (agent, call) = if undashed {
+                        (id.0.simple().to_string().to_uppercase(), call.0.simple().to_string())
+                    } else {
+                        (id.to_string(), call.to_string().to_uppercase())
+                    };
+                    text.replace("{agent}", &agent).replace("{call}", &call)
+                };
+                let path = fill(path) + slash;
+                let body = body.as_ref().map(|body| serde_json::from_str::<Value>(&fill(&body.to_string())).unwrap());
+                let reply = bolo.request(&bolo.key, method, &path, body.as_ref()).await;
+                if reply.status != 200 {
+                    failed.push(format!("{method} {path}: {} {}", reply.status, reply.text()));
+                }
+            }
+        }
+    }
+    assert!(failed.is_empty(), "{failed:#?}");
+}
+
+#[tokio::test]
+async fn the_document_names_what_is_served_and_nothing_else() {
+    let bolo = Bolo::start().await;
+    let document = serde_json::to_value(bolo_api::openapi()).unwrap();
+    let mut operations = BTreeSet::new();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            if method == "parameters" {
+                continue;
+            }
+            let what = format!("{method} {path}");
+            let responses = operation["responses"].as_object().unwrap();
+            assert!(responses.contains_key("200"), "{what}");
+            assert!(responses.values().all(|response| !response["content"].is_null()), "{what}");
+            let open = operation["security"] == json!([{}]);
+            assert_eq!(open, ["/health", "/ready", "/metrics"].contains(&path.as_str()), "{what}");
+            assert!(open || responses.contains_key("401"), "{what}");
+            // Every path is routed: neither the address nor the method is unknown.
+            let id = uuid::Uuid::new_v4().to_string();
+            let address = path.split('/').map(|part| if part.starts_with('{') { &id } else { part }).collect::<Vec<_>>().join("/");
+            let reply = bolo.request("bn-wrong", &method.to_uppercase(), &address, None).await;
+            assert_eq!(reply.status == 401, !open, "{what}: {}", reply.status);
+            operations.insert(what);
+        }
+    }
+    assert_eq!(operations.len(), 39, "{operations:#?}");
+    let served = bolo.get("/openapi.json").await.ok();
+    assert_eq!(served, document);
+}
+
+#[tokio::test]
+async fn the_page_of_the_document_loads_nothing_from_elsewhere() {
+    let bolo = Bolo::start().await;
+    let page = bolo.get("/docs/").await;
+    assert_eq!(page.status, 200);
+    for text in ["src=\"http", "href=\"http", "src=\"//", "href=\"//"] {
+        assert!(!page.text().contains(text), "{text} in {}", page.text());
+    }
+    for file in ["swagger-ui-bundle.js", "swagger-ui.css", "swagger-initializer.js"] {
+        assert_eq!(bolo.get(&format!("/docs/{file}")).await.status, 200, "{file}");
+    }
+    assert!(bolo.get("/docs/swagger-initializer.js").await.text().contains("/openapi.json"));
+}
