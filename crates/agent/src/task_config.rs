@@ -3,12 +3,11 @@
 use crate::{EndCallTool, LocalText, TaskConfig, place::Place};
 
 /// Would change what a caller hears or whether a call happens, so they aren't passed over in silence.
-const SWITCHES_TO_COME: [(&str, &str); 5] = [
+const SWITCHES_TO_COME: [(&str, &str); 4] = [
     ("backchanneling", "acknowledging while the caller speaks"),
     ("ambient_noise", "ambient noise"),
     ("voicemail", "voicemail detection"),
     ("auto_reschedule", "rescheduling by the conversation"),
-    ("disallow_unknown_numbers", "turning unknown callers away"),
 ];
 
 /// Belong to switches above; read for their type and range alone.
@@ -113,10 +112,9 @@ fn refuse_what_does_not_run(place: &Place<'_>) {
             .at("noise_cancellation_level")
             .unsupported("noise cancellation");
     }
-    let limit = place.at("inbound_limit");
-    if limit.number(-1.0..=1e9).is_some_and(|limit| limit != -1.0) {
-        limit.unsupported("a limit of calls per caller");
-    }
+    // Who may call is decided before a call runs: read there.
+    place.at("inbound_limit").number(-1.0..=1e9);
+    place.at("disallow_unknown_numbers").flag(false);
     for number in place
         .at("whitelist_phone_numbers")
         .items()

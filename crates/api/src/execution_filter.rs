@@ -56,6 +56,7 @@ pub fn read(params: &Params) -> Result<Filter, ApiError> {
             truth,
         )?,
         batch: one(params, &["batch_id"], "must be a batch's id", batch)?,
+        from_number: None,
         from: one(params, &["created_at_gte", "from"], NO_TIME, |text| {
             Some(time::parse(text)?.0)
         })?,

@@ -25,7 +25,7 @@ pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(add, list))
         .routes(routes!(remove))
-        .route("/provider", post(add))
+        .route("/provider", post(add).get(list))
         .route("/provider/{provider_id}", delete(remove))
 }
 

@@ -97,6 +97,8 @@ pub struct Filter {
     pub provider: Option<String>,
     pub voicemail: Option<bool>,
     pub batch: Option<String>,
+    /// Calling number.
+    pub from_number: Option<String>,
     /// Epoch ms, inclusive.
     pub from: Option<i64>,
     /// Epoch ms, inclusive.
@@ -369,6 +371,9 @@ impl Found {
         }
         if let Some(batch) = &filter.batch {
             found.and("batch =", Bind::Text(clean(batch)));
+        }
+        if let Some(number) = &filter.from_number {
+            found.and("from_number =", Bind::Text(clean(number)));
         }
         if let Some(from) = filter.from {
             found.and("created_at >=", Bind::Int(from));

@@ -154,9 +154,7 @@ fn what_is_known_but_does_not_run_yet_says_so() {
         (&settings("backchanneling"), json!(true)),
         (&settings("ambient_noise"), json!(true)),
         (&settings("auto_reschedule"), json!(true)),
-        (&settings("disallow_unknown_numbers"), json!(true)),
         (&settings("noise_cancellation_level"), json!(50)),
-        (&settings("inbound_limit"), json!(3)),
     ]);
     assert_snapshot!(faults(&body), @r#"
     ingest_source_config: looking callers up is not supported by this version yet
@@ -174,9 +172,7 @@ fn what_is_known_but_does_not_run_yet_says_so() {
     tasks[0].task_config.ambient_noise: ambient noise is not supported by this version yet
     tasks[0].task_config.voicemail: voicemail detection is not supported by this version yet
     tasks[0].task_config.auto_reschedule: rescheduling by the conversation is not supported by this version yet
-    tasks[0].task_config.disallow_unknown_numbers: turning unknown callers away is not supported by this version yet
     tasks[0].task_config.noise_cancellation_level: noise cancellation is not supported by this version yet
-    tasks[0].task_config.inbound_limit: a limit of calls per caller is not supported by this version yet
     "#);
 }
 

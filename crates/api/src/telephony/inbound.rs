@@ -7,7 +7,7 @@ use axum::{
     response::Response,
 };
 use bolo_agent::Agent;
-use bolo_execution::{AccountId, AgentId, Direction, Record, Status};
+use bolo_execution::{AccountId, AgentId, Direction, Status};
 use bolo_store::{Filter, NewExecution, StoredAgent};
 use bolo_telephony::{Instruction, Webhook};
 use serde_json::{Map, Value};
@@ -157,7 +157,7 @@ async fn gate(
         return Ok(None);
     }
     if let Some(limit) = rules.limit {
-        let earlier = earlier_calls(app, agent, webhook, limit).await?;
+        let earlier = earlier_calls(app, agent, webhook).await?;
         if earlier >= limit {
             return Ok(Some(format!(
                 "inbound_limit: this number has called {earlier} times, {limit} are allowed"
@@ -169,37 +169,24 @@ async fn gate(
         .then(|| "disallow_unknown_numbers: this number is in no ingest source".to_owned()))
 }
 
-/// Calls that this number made to the agent before and that were taken, counted up to `limit`.
-async fn earlier_calls(
-    app: &App,
-    agent: &StoredAgent,
-    webhook: &Webhook,
-    limit: i64,
-) -> Result<i64, ApiError> {
-    const CHUNK: i64 = 500;
-    let filter = Filter {
-        agent: Some(agent.id),
-        direction: Some(Direction::Inbound),
-        ..Filter::default()
-    };
-    let mut earlier = 0;
-    for page in 1.. {
-        let rows = app
-            .store
-            .executions(agent.account, &filter, page, CHUNK)
-            .await?
-            .rows;
-        let theirs = |record: &&Record| {
-            record.from == webhook.from
-                && record.status != Status::Canceled
-                && record.carrier_call_id.as_deref() != Some(&webhook.call_id)
+/// Calls that this number made to the agent before and that were taken.
+async fn earlier_calls(app: &App, agent: &StoredAgent, webhook: &Webhook) -> Result<i64, ApiError> {
+    let count = async |status| {
+        let filter = Filter {
+            agent: Some(agent.id),
+            direction: Some(Direction::Inbound),
+            from_number: Some(webhook.from.clone()),
+            status,
+            ..Filter::default()
         };
-        earlier += rows.iter().filter(theirs).count() as i64;
-        if rows.is_empty() || earlier >= limit {
-            break;
-        }
-    }
-    Ok(earlier)
+        Ok::<_, ApiError>(
+            app.store
+                .executions(agent.account, &filter, 1, 1)
+                .await?
+                .total,
+        )
+    };
+    Ok(count(None).await? - count(Some(Status::Canceled)).await?)
 }
 
 /// `task_config` of the first conversation, as far as it concerns who may call.
@@ -238,8 +225,9 @@ impl Rules {
                 .collect(),
             limit: config
                 .get("inbound_limit")
-                .and_then(Value::as_i64)
-                .filter(|limit| *limit >= 0),
+                .and_then(Value::as_f64)
+                .filter(|limit| *limit >= 0.0)
+                .map(|limit| limit as i64),
             disallow_unknown: config
                 .get("disallow_unknown_numbers")
                 .and_then(Value::as_bool)

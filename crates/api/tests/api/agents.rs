@@ -63,7 +63,12 @@ async fn the_documented_example_is_created_and_shown_as_sent() {
     }
     assert_eq!(shown["agent_prompts"], documented()["agent_prompts"]);
     assert!(shown.get("agent_config").is_none());
-    for key in ["ingest_source_config", "calling_guardrails", "dispositions", "gpt_assistants"] {
+    for key in [
+        "ingest_source_config",
+        "calling_guardrails",
+        "dispositions",
+        "gpt_assistants",
+    ] {
         assert_eq!(shown.get(key), Some(&Value::Null), "{key}");
     }
     for key in ["created_at", "updated_at"] {
@@ -92,14 +97,21 @@ async fn every_fault_of_a_document_is_named_with_its_place() {
     body["agent_config"]["tasks"][0]["tools_config"]["synthesizer"]["provider"] = json!("foo");
     let reply = bolo.post("/v2/agent", body).await;
     let message = reply.error(400);
-    assert!(message.contains("agent_name") && message.contains("synthesizer.provider"), "{message}");
+    assert!(
+        message.contains("agent_name") && message.contains("synthesizer.provider"),
+        "{message}"
+    );
     let errors = reply.json()["errors"].as_array().unwrap().clone();
     assert_eq!(errors.len(), 2, "{errors:?}");
     assert!(errors.iter().any(|fault| {
         let loc = fault["loc"].as_array().unwrap();
         loc.contains(&json!("synthesizer")) && loc.contains(&json!(0))
     }));
-    assert!(errors.iter().all(|fault| !fault["msg"].as_str().unwrap().is_empty()));
+    assert!(
+        errors
+            .iter()
+            .all(|fault| !fault["msg"].as_str().unwrap().is_empty())
+    );
 }
 
 #[tokio::test]
@@ -110,10 +122,21 @@ async fn a_list_is_bare_newest_first_and_cut_on_request() {
     let second = bolo.new_agent().await.to_string();
     let ids = |list: Value| -> Vec<String> {
         let list = list.as_array().unwrap().clone();
-        list.iter().map(|agent| agent["id"].as_str().unwrap().to_owned()).collect()
+        list.iter()
+            .map(|agent| agent["id"].as_str().unwrap().to_owned())
+            .collect()
     };
-    assert_eq!(ids(bolo.get("/v2/agent/all").await.ok()), [second.clone(), first.clone()]);
-    assert_eq!(ids(bolo.get("/v2/agent/all?page_number=2&page_size=1").await.ok()), [first]);
+    assert_eq!(
+        ids(bolo.get("/v2/agent/all").await.ok()),
+        [second.clone(), first.clone()]
+    );
+    assert_eq!(
+        ids(bolo
+            .get("/v2/agent/all?page_number=2&page_size=1")
+            .await
+            .ok()),
+        [first]
+    );
     bolo.get("/v2/agent/all?page_number=0").await.error(400);
 }
 
@@ -123,15 +146,28 @@ async fn put_replaces_the_whole_document() {
     let id = bolo.new_agent_with(json!({ "call_terminate": 90 })).await;
     let mut body = agent();
     body["agent_config"]["agent_name"] = json!("Bruce");
-    let updated = bolo.put(&format!("/v2/agent/{id}"), body.clone()).await.ok();
+    let updated = bolo
+        .put(&format!("/v2/agent/{id}"), body.clone())
+        .await
+        .ok();
     assert_eq!(updated["status"], "updated");
-    assert_eq!((&updated["message"], &updated["state"]), (&json!("success"), &json!("updated")));
+    assert_eq!(
+        (&updated["message"], &updated["state"]),
+        (&json!("success"), &json!("updated"))
+    );
     let shown = bolo.get(&format!("/v2/agent/{id}")).await.ok();
     assert_eq!(shown["agent_name"], "Bruce");
     assert_eq!(shown["tasks"], body["agent_config"]["tasks"]);
-    bolo.put(&format!("/v2/agent/{id}"), json!({})).await.error(400);
+    bolo.put(&format!("/v2/agent/{id}"), json!({}))
+        .await
+        .error(400);
     let nobody = uuid::Uuid::new_v4();
-    assert_eq!(bolo.put(&format!("/v2/agent/{nobody}"), agent()).await.error(404), "Agent not found");
+    assert_eq!(
+        bolo.put(&format!("/v2/agent/{nobody}"), agent())
+            .await
+            .error(404),
+        "Agent not found"
+    );
 }
 
 #[tokio::test]
@@ -141,17 +177,34 @@ async fn patch_changes_what_it_names_and_null_clears() {
     let path = format!("/v2/agent/{id}");
     let change = json!({ "agent_config": { "agent_name": "Bruce", "webhook_url": "https://example.com/hook" } });
     let updated = bolo.patch(&path, change).await.ok();
-    assert_eq!((&updated["message"], &updated["state"]), (&json!("success"), &json!("updated")));
+    assert_eq!(
+        (&updated["message"], &updated["state"]),
+        (&json!("success"), &json!("updated"))
+    );
     let shown = bolo.get(&path).await.ok();
-    assert_eq!((&shown["agent_name"], &shown["webhook_url"]), (&json!("Bruce"), &json!("https://example.com/hook")));
-    assert_eq!(shown["agent_prompts"]["task_1"]["system_prompt"], "You book appointments.");
-    bolo.patch(&path, json!({ "agent_config": { "webhook_url": null } })).await.ok();
+    assert_eq!(
+        (&shown["agent_name"], &shown["webhook_url"]),
+        (&json!("Bruce"), &json!("https://example.com/hook"))
+    );
+    assert_eq!(
+        shown["agent_prompts"]["task_1"]["system_prompt"],
+        "You book appointments."
+    );
+    bolo.patch(&path, json!({ "agent_config": { "webhook_url": null } }))
+        .await
+        .ok();
     assert_eq!(bolo.get(&path).await.ok()["webhook_url"], Value::Null);
     let prompts = json!({ "agent_prompts": { "task_1": { "system_prompt": "You sell tea." } } });
     bolo.patch(&path, prompts).await.ok();
-    assert_eq!(bolo.get(&path).await.ok()["agent_prompts"]["task_1"]["system_prompt"], "You sell tea.");
+    assert_eq!(
+        bolo.get(&path).await.ok()["agent_prompts"]["task_1"]["system_prompt"],
+        "You sell tea."
+    );
     bolo.patch(&path, json!({ "nonsense": 1 })).await.error(400);
-    let message = bolo.patch(&path, json!({ "agent_config": { "agent_name": "" } })).await.error(400);
+    let message = bolo
+        .patch(&path, json!({ "agent_config": { "agent_name": "" } }))
+        .await
+        .error(400);
     assert!(message.contains("agent_name"), "{message}");
     assert_eq!(bolo.get(&path).await.ok()["agent_name"], "Bruce");
 }
@@ -163,9 +216,13 @@ async fn patches_at_once_are_all_kept() {
     let name = json!({ "agent_config": { "agent_name": "Bruce" } });
     let welcome = json!({ "agent_config": { "agent_welcome_message": "Hello" } });
     let (first, second) = tokio::join!(bolo.patch(&path, name), bolo.patch(&path, welcome));
-    (first.ok(), second.ok());
+    first.ok();
+    second.ok();
     let shown = bolo.get(&path).await.ok();
-    assert_eq!((&shown["agent_name"], &shown["agent_welcome_message"]), (&json!("Bruce"), &json!("Hello")));
+    assert_eq!(
+        (&shown["agent_name"], &shown["agent_welcome_message"]),
+        (&json!("Bruce"), &json!("Hello"))
+    );
 }
 
 #[tokio::test]
@@ -189,8 +246,14 @@ async fn stop_ends_every_waiting_call_and_no_other() {
     let waiting = bolo.new_call(id).await;
     let path = format!("/v2/agent/{id}/stop");
     let stopped = bolo.post_empty(&path).await.ok();
-    assert_eq!(stopped, json!({ "stopped_executions": [waiting.to_string()] }));
+    assert_eq!(
+        stopped,
+        json!({ "stopped_executions": [waiting.to_string()] })
+    );
     assert_eq!(bolo.status(waiting).await, "stopped");
     assert_eq!(bolo.status(live).await, "initiated");
-    assert_eq!(bolo.post_empty(&path).await.ok(), json!({ "stopped_executions": [] }));
+    assert_eq!(
+        bolo.post_empty(&path).await.ok(),
+        json!({ "stopped_executions": [] })
+    );
 }

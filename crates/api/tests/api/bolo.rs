@@ -139,7 +139,13 @@ impl Bolo {
         }
     }
 
-    pub async fn request(&self, key: &str, method: &str, path: &str, body: Option<&Value>) -> Reply {
+    pub async fn request(
+        &self,
+        key: &str,
+        method: &str,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Reply {
         // As official clients do: a content type on every request, a body or not.
         let request = Request::builder()
             .method(method)
@@ -188,7 +194,8 @@ impl Bolo {
 
     /// A queued call of this agent.
     pub async fn new_call(&self, agent: AgentId) -> ExecutionId {
-        let body = json!({ "agent_id": agent.to_string(), "recipient_phone_number": "+10123456789" });
+        let body =
+            json!({ "agent_id": agent.to_string(), "recipient_phone_number": "+10123456789" });
         let placed = self.post("/call", body).await.ok();
         placed["execution_id"].as_str().unwrap().parse().unwrap()
     }
@@ -216,7 +223,11 @@ impl Bolo {
     }
 
     pub async fn change(&self, id: ExecutionId, change: Change, facts: Facts) -> Record {
-        self.app.store.change(id, change, facts, now()).await.unwrap()
+        self.app
+            .store
+            .change(id, change, facts, now())
+            .await
+            .unwrap()
     }
 
     pub async fn record(&self, id: ExecutionId) -> Record {

@@ -11,12 +11,15 @@ use crate::{
 };
 
 async fn status(bolo: &Bolo, id: ExecutionId, call: &str, word: &str, more: &[(&str, &str)]) {
-    let reply = bolo.twilio_posts(&bolo.callback(Status, id), &form(call, word, more)).await;
+    let reply = bolo
+        .twilio_posts(&bolo.callback(Status, id), &form(call, word, more))
+        .await;
     assert_eq!((reply.status.as_u16(), reply.text().as_str()), (200, ""));
 }
 
 async fn answer(bolo: &Bolo, id: ExecutionId, call: &str) -> Reply {
-    bolo.twilio_posts(&bolo.callback(Answer, id), &form(call, "in-progress", &[])).await
+    bolo.twilio_posts(&bolo.callback(Answer, id), &form(call, "in-progress", &[]))
+        .await
 }
 
 fn streams(reply: &Reply) -> bool {
@@ -48,7 +51,10 @@ async fn an_answered_call_gets_a_document_with_socket_and_resume() {
     // Twilio may ask twice: the same document, nothing else happens.
     assert_eq!(answer(&bolo, id, "CA1").await.text(), text);
     let record = bolo.record(id).await;
-    assert_eq!((record.carrier_call_id.as_deref(), record.attempt), (Some("CA1"), 1));
+    assert_eq!(
+        (record.carrier_call_id.as_deref(), record.attempt),
+        (Some("CA1"), 1)
+    );
 }
 
 #[tokio::test]
@@ -71,13 +77,24 @@ async fn a_wrong_mac_is_404_and_a_wrong_signature_403() {
     ] {
         bolo.twilio_posts(&bad, &fields).await.error(404);
     }
-    bolo.send(twilio::post(&path, &fields, None)).await.error(403);
-    bolo.send(twilio::post(&path, &fields, Some("bm9ub25vbm9ub25vbm9ub25vbm8="))).await.error(403);
+    bolo.send(twilio::post(&path, &fields, None))
+        .await
+        .error(403);
+    bolo.send(twilio::post(
+        &path,
+        &fields,
+        Some("bm9ub25vbm9ub25vbm9ub25vbm8="),
+    ))
+    .await
+    .error(403);
     let signature = twilio::signature(&format!("{PUBLIC}{path}"), &fields);
     let forged = form("CA1", "completed", &[]);
-    bolo.send(twilio::post(&path, &forged, Some(&signature))).await.error(403);
+    bolo.send(twilio::post(&path, &forged, Some(&signature)))
+        .await
+        .error(403);
     assert_eq!(bolo.status(id).await, "initiated");
-    bolo.send(twilio::post(&path, &fields, Some(&signature))).await;
+    bolo.send(twilio::post(&path, &fields, Some(&signature)))
+        .await;
     assert_eq!(bolo.status(id).await, "in-progress");
 }
 
@@ -86,18 +103,32 @@ async fn signatures_can_be_switched_off_but_the_mac_can_not() {
     let bolo = Bolo::start_with(|settings| settings.verify_signatures = false).await;
     let id = bolo.dialled(bolo.new_agent().await, "CA1").await;
     let fields = form("CA1", "in-progress", &[]);
-    assert!(streams(&bolo.send(twilio::post(&bolo.callback(Answer, id), &fields, None)).await));
+    assert!(streams(
+        &bolo
+            .send(twilio::post(&bolo.callback(Answer, id), &fields, None))
+            .await
+    ));
     let wrong = format!("/telephony/twilio/answer/{id}/1/0000000000000000");
-    bolo.send(twilio::post(&wrong, &fields, None)).await.error(404);
+    bolo.send(twilio::post(&wrong, &fields, None))
+        .await
+        .error(404);
 }
 
 #[tokio::test]
 async fn a_callback_by_get_is_signed_over_its_query() {
     let bolo = Bolo::start().await;
     let id = bolo.dialled(bolo.new_agent().await, "CA1").await;
-    let path = format!("{}?CallSid=CA1&CallStatus=in-progress&To=%2B10123456789", bolo.callback(Answer, id));
-    let request = axum::http::Request::get(&path).header("x-twilio-signature", twilio::signature(&format!("{PUBLIC}{path}"), &[]));
-    assert!(streams(&bolo.send(request.body(Body::empty()).unwrap()).await));
+    let path = format!(
+        "{}?CallSid=CA1&CallStatus=in-progress&To=%2B10123456789",
+        bolo.callback(Answer, id)
+    );
+    let request = axum::http::Request::get(&path).header(
+        "x-twilio-signature",
+        twilio::signature(&format!("{PUBLIC}{path}"), &[]),
+    );
+    assert!(streams(
+        &bolo.send(request.body(Body::empty()).unwrap()).await
+    ));
 }
 
 #[tokio::test]
@@ -111,7 +142,14 @@ async fn statuses_in_any_order_lead_to_the_same_end() {
         let bolo = Bolo::start().await;
         let id = bolo.dialled(bolo.new_agent().await, "CA1").await;
         for (sequence, word) in order.iter().enumerate() {
-            status(&bolo, id, "CA1", word, &[("SequenceNumber", &sequence.to_string())]).await;
+            status(
+                &bolo,
+                id,
+                "CA1",
+                word,
+                &[("SequenceNumber", &sequence.to_string())],
+            )
+            .await;
         }
         assert_eq!(bolo.status(id).await, "in-progress", "{order:?}");
     }
@@ -127,7 +165,14 @@ async fn an_end_without_an_answer_is_final_whatever_comes_later() {
     ] {
         let bolo = Bolo::start().await;
         let id = bolo.dialled(bolo.new_agent().await, "CA1").await;
-        status(&bolo, id, "CA1", word, &[("SequenceNumber", "3"), ("SipResponseCode", sip)]).await;
+        status(
+            &bolo,
+            id,
+            "CA1",
+            word,
+            &[("SequenceNumber", "3"), ("SipResponseCode", sip)],
+        )
+        .await;
         status(&bolo, id, "CA1", "ringing", &[("SequenceNumber", "1")]).await;
         let record = bolo.record(id).await;
         assert_eq!(record.status.to_string(), wanted);
@@ -147,8 +192,22 @@ async fn the_first_callback_settles_a_dial_of_unknown_outcome() {
         }
         let record = bolo.record(id).await;
         assert_eq!(record.carrier_call_id.as_deref(), Some("CA5"));
-        assert_eq!(record.status.to_string(), if kind == Status { "initiated" } else { "in-progress" });
-        assert!(bolo.app.store.unsettled_dials(i64::MAX).await.unwrap().is_empty());
+        assert_eq!(
+            record.status.to_string(),
+            if kind == Status {
+                "initiated"
+            } else {
+                "in-progress"
+            }
+        );
+        assert!(
+            bolo.app
+                .store
+                .unsettled_dials(i64::MAX)
+                .await
+                .unwrap()
+                .is_empty()
+        );
     }
 }
 
@@ -158,7 +217,14 @@ async fn the_end_of_a_live_call_goes_to_whoever_runs_it() {
     let id = bolo.dialled(bolo.new_agent().await, "CA1").await;
     answer(&bolo, id, "CA1").await;
     let mut commands = bolo.app.store.signals().register(id);
-    status(&bolo, id, "CA1", "completed", &[("SequenceNumber", "3"), ("CallDuration", "49")]).await;
+    status(
+        &bolo,
+        id,
+        "CA1",
+        "completed",
+        &[("SequenceNumber", "3"), ("CallDuration", "49")],
+    )
+    .await;
     assert_eq!(commands.recv().await, Some(Command::CarrierEnded));
     assert_eq!(bolo.status(id).await, "in-progress");
     assert!(bolo.record(id).await.hangup.is_none());
@@ -170,7 +236,14 @@ async fn the_end_of_a_call_that_no_node_runs_is_written_down() {
     let id = bolo.dialled(bolo.new_agent().await, "CA1").await;
     answer(&bolo, id, "CA1").await;
     for _ in 0..2 {
-        status(&bolo, id, "CA1", "completed", &[("SequenceNumber", "3"), ("CallDuration", "49")]).await;
+        status(
+            &bolo,
+            id,
+            "CA1",
+            "completed",
+            &[("SequenceNumber", "3"), ("CallDuration", "49")],
+        )
+        .await;
     }
     let record = bolo.record(id).await;
     assert_eq!(record.status.to_string(), "call-disconnected");
@@ -181,9 +254,22 @@ async fn the_end_of_a_call_that_no_node_runs_is_written_down() {
 async fn a_call_that_was_connected_but_never_asked_for_media_is_an_error() {
     let bolo = Bolo::start().await;
     let id = bolo.dialled(bolo.new_agent().await, "CA1").await;
-    status(&bolo, id, "CA1", "completed", &[("SequenceNumber", "3"), ("CallDuration", "7")]).await;
+    status(
+        &bolo,
+        id,
+        "CA1",
+        "completed",
+        &[("SequenceNumber", "3"), ("CallDuration", "7")],
+    )
+    .await;
     let record = bolo.record(id).await;
-    assert_eq!((record.status.to_string().as_str(), record.hangup.unwrap().code), ("error", 7011));
+    assert_eq!(
+        (
+            record.status.to_string().as_str(),
+            record.hangup.unwrap().code
+        ),
+        ("error", 7011)
+    );
 }
 
 #[tokio::test]
@@ -215,7 +301,10 @@ async fn a_second_call_of_one_dial_is_hung_up() {
     assert!(hangs_up(&answer(&bolo, id, "CA2").await));
     bolo.twilio.hung_up("CA2").await;
     assert!(streams(&answer(&bolo, id, "CA1").await));
-    assert_eq!(bolo.record(id).await.carrier_call_id.as_deref(), Some("CA1"));
+    assert_eq!(
+        bolo.record(id).await.carrier_call_id.as_deref(),
+        Some("CA1")
+    );
 }
 
 #[tokio::test]
@@ -223,7 +312,10 @@ async fn resume_streams_again_a_few_times_then_apologises() {
     let bolo = Bolo::start().await;
     let id = bolo.dialled(bolo.new_agent().await, "CA1").await;
     answer(&bolo, id, "CA1").await;
-    let resume = || async { bolo.twilio_posts(&bolo.callback(Resume, id), &form("CA1", "in-progress", &[])).await };
+    let resume = || async {
+        bolo.twilio_posts(&bolo.callback(Resume, id), &form("CA1", "in-progress", &[]))
+            .await
+    };
     for _ in 0..5 {
         assert!(streams(&resume().await));
     }
@@ -238,7 +330,11 @@ async fn resume_of_a_call_that_is_over_hangs_up() {
     let id = bolo.dialled(bolo.new_agent().await, "CA1").await;
     answer(&bolo, id, "CA1").await;
     bolo.change(id, Change::MediaEnded, Facts::default()).await;
-    assert!(hangs_up(&bolo.twilio_posts(&bolo.callback(Resume, id), &form("CA1", "in-progress", &[])).await));
+    assert!(hangs_up(
+        &bolo
+            .twilio_posts(&bolo.callback(Resume, id), &form("CA1", "in-progress", &[]))
+            .await
+    ));
     assert_eq!(bolo.status(id).await, "call-disconnected");
 }
 
@@ -246,7 +342,11 @@ async fn resume_of_a_call_that_is_over_hangs_up() {
 async fn resume_stands_in_for_an_answer_that_never_reached_us() {
     let bolo = Bolo::start().await;
     let id = bolo.dialled(bolo.new_agent().await, "CA1").await;
-    assert!(streams(&bolo.twilio_posts(&bolo.callback(Resume, id), &form("CA1", "in-progress", &[])).await));
+    assert!(streams(
+        &bolo
+            .twilio_posts(&bolo.callback(Resume, id), &form("CA1", "in-progress", &[]))
+            .await
+    ));
     assert_eq!(bolo.status(id).await, "in-progress");
 }
 
@@ -260,7 +360,12 @@ async fn what_the_carrier_said_stands_in_the_raw_log_once() {
     let error = [("StreamEvent", "stream-error"), ("StreamError", "31921")];
     bolo.twilio_posts(&bolo.callback(Stream, id), &error).await;
     let log = bolo.get(&format!("/executions/{id}/log")).await.ok();
-    let said: Vec<&str> = log["data"].as_array().unwrap().iter().map(|line| line["metadata"]["callback"].as_str().unwrap()).collect();
+    let said: Vec<&str> = log["data"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|line| line["metadata"]["callback"].as_str().unwrap())
+        .collect();
     assert_eq!(said, ["status", "stream"]);
     assert!(log["data"][1]["data"].as_str().unwrap().contains("31921"));
 }
@@ -270,6 +375,8 @@ async fn a_callback_that_names_no_call_is_400() {
     let bolo = Bolo::start().await;
     let id = bolo.dialled(bolo.new_agent().await, "CA1").await;
     for kind in [Answer, Status, Resume] {
-        bolo.twilio_posts(&bolo.callback(kind, id), &[("Hello", "there")]).await.error(400);
+        bolo.twilio_posts(&bolo.callback(kind, id), &[("Hello", "there")])
+            .await
+            .error(400);
     }
 }

@@ -8,7 +8,8 @@ use crate::bolo::Bolo;
 
 async fn place(bolo: &Bolo, more: Value) -> Value {
     let agent = bolo.new_agent().await;
-    let mut body = json!({ "agent_id": agent.to_string(), "recipient_phone_number": "+10123456789" });
+    let mut body =
+        json!({ "agent_id": agent.to_string(), "recipient_phone_number": "+10123456789" });
     for (key, value) in more.as_object().unwrap() {
         body[key] = value.clone();
     }
@@ -18,14 +19,24 @@ async fn place(bolo: &Bolo, more: Value) -> Value {
 #[tokio::test]
 async fn a_call_is_queued_and_all_four_ids_are_one() {
     let bolo = Bolo::start().await;
-    let placed = place(&bolo, json!({ "user_data": { "name": "Bruce" }, "from_phone_number": "+19876543007" })).await;
-    assert_eq!((&placed["message"], &placed["status"]), (&json!("done"), &json!("queued")));
+    let placed = place(
+        &bolo,
+        json!({ "user_data": { "name": "Bruce" }, "from_phone_number": "+19876543007" }),
+    )
+    .await;
+    assert_eq!(
+        (&placed["message"], &placed["status"]),
+        (&json!("done"), &json!("queued"))
+    );
     let id = &placed["execution_id"];
     for key in ["run_id", "call_id", "id"] {
         assert_eq!(&placed[key], id, "{key}");
     }
     let record = bolo.record(id.as_str().unwrap().parse().unwrap()).await;
-    assert_eq!((record.to.as_str(), record.from.as_str()), ("+10123456789", "+19876543007"));
+    assert_eq!(
+        (record.to.as_str(), record.from.as_str()),
+        ("+10123456789", "+19876543007")
+    );
     assert_eq!(record.user_data["name"], "Bruce");
     assert_eq!(record.provider, "twilio");
     // The worker is woken at once, not at its next round.
@@ -35,22 +46,36 @@ async fn a_call_is_queued_and_all_four_ids_are_one() {
 #[tokio::test]
 async fn a_time_to_come_schedules_and_a_time_gone_by_is_now() {
     let bolo = Bolo::start().await;
-    let placed = place(&bolo, json!({ "scheduled_at": "2100-01-01T00:00:00+05:30" })).await;
+    let placed = place(
+        &bolo,
+        json!({ "scheduled_at": "2100-01-01T00:00:00+05:30" }),
+    )
+    .await;
     assert_eq!(placed["status"], "scheduled");
-    let record = bolo.record(placed["id"].as_str().unwrap().parse().unwrap()).await;
+    let record = bolo
+        .record(placed["id"].as_str().unwrap().parse().unwrap())
+        .await;
     assert_eq!(record.due_at, 4_102_425_000_000);
     // The public document's sample.
-    assert_eq!(place(&bolo, json!({ "scheduled_at": "2025-08-21T10:35:00" })).await["status"], "queued");
+    assert_eq!(
+        place(&bolo, json!({ "scheduled_at": "2025-08-21T10:35:00" })).await["status"],
+        "queued"
+    );
 }
 
 #[tokio::test]
 async fn what_retries_need_is_kept_as_sent() {
     let bolo = Bolo::start().await;
     let config = json!({ "enabled": true, "max_retries": 2, "retry_on_statuses": ["busy"] });
-    let placed = place(&bolo, json!({ "retry_config": config, "bypass_call_guardrails": true,
-        "agent_data": { "voice_id": "other" } }))
+    let placed = place(
+        &bolo,
+        json!({ "retry_config": config, "bypass_call_guardrails": true,
+        "agent_data": { "voice_id": "other" } }),
+    )
     .await;
-    let record = bolo.record(placed["id"].as_str().unwrap().parse().unwrap()).await;
+    let record = bolo
+        .record(placed["id"].as_str().unwrap().parse().unwrap())
+        .await;
     assert_eq!(record.retry_config, Some(config));
     assert!(record.bypass_guardrails);
     assert_eq!(record.voice_id.as_deref(), Some("other"));
@@ -59,10 +84,27 @@ async fn what_retries_need_is_kept_as_sent() {
 #[tokio::test]
 async fn a_faulty_body_is_400_and_names_every_field() {
     let bolo = Bolo::start().await;
-    let reply = bolo.post("/call", json!({ "recipient_phone_number": "911", "scheduled_at": 5 })).await;
+    let reply = bolo
+        .post(
+            "/call",
+            json!({ "recipient_phone_number": "911", "scheduled_at": 5 }),
+        )
+        .await;
     reply.error(400);
-    let named: Vec<Value> = reply.json()["errors"].as_array().unwrap().iter().map(|fault| fault["loc"].clone()).collect();
-    assert_eq!(named, [json!(["agent_id"]), json!(["recipient_phone_number"]), json!(["scheduled_at"])]);
+    let named: Vec<Value> = reply.json()["errors"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|fault| fault["loc"].clone())
+        .collect();
+    assert_eq!(
+        named,
+        [
+            json!(["agent_id"]),
+            json!(["recipient_phone_number"]),
+            json!(["scheduled_at"])
+        ]
+    );
 }
 
 #[tokio::test]
@@ -77,11 +119,17 @@ async fn a_waiting_call_stops_without_a_word_to_the_carrier() {
     let bolo = Bolo::start().await;
     let id = bolo.new_call(bolo.new_agent().await).await;
     let stopped = bolo.post_empty(&format!("/call/{id}/stop")).await.ok();
-    assert_eq!(stopped, json!({ "message": "done", "status": "stopped", "execution_id": id.to_string() }));
+    assert_eq!(
+        stopped,
+        json!({ "message": "done", "status": "stopped", "execution_id": id.to_string() })
+    );
     assert_eq!(bolo.status(id).await, "stopped");
     assert!(bolo.record(id).await.hangup.is_none());
     assert!(bolo.twilio.ended().is_empty());
-    let message = bolo.post_empty(&format!("/call/{id}/stop")).await.error(400);
+    let message = bolo
+        .post_empty(&format!("/call/{id}/stop"))
+        .await
+        .error(400);
     assert!(message.contains("stopped"), "{message}");
 }
 
@@ -114,7 +162,9 @@ async fn a_call_that_ended_can_not_be_stopped() {
     let id = bolo.dialled(bolo.new_agent().await, "CA9").await;
     bolo.change(id, Change::Answered, Facts::default()).await;
     bolo.change(id, Change::MediaEnded, Facts::default()).await;
-    bolo.post_empty(&format!("/call/{id}/stop")).await.error(400);
+    bolo.post_empty(&format!("/call/{id}/stop"))
+        .await
+        .error(400);
     assert_eq!(bolo.status(id).await, "call-disconnected");
 }
 
@@ -123,7 +173,9 @@ async fn an_operator_can_keep_calls_in_flight_from_being_stopped() {
     let bolo = Bolo::start_with(|settings| settings.stop_inflight = false).await;
     let agent = bolo.new_agent().await;
     let id = bolo.dialled(agent, "CA1").await;
-    bolo.post_empty(&format!("/call/{id}/stop")).await.error(400);
+    bolo.post_empty(&format!("/call/{id}/stop"))
+        .await
+        .error(400);
     assert_eq!(bolo.status(id).await, "initiated");
     let waiting = bolo.new_call(agent).await;
     bolo.post_empty(&format!("/call/{waiting}/stop")).await.ok();

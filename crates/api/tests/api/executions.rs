@@ -7,7 +7,11 @@ use serde_json::{Value, json};
 use crate::bolo::Bolo;
 
 fn ids(list: &Value) -> Vec<&str> {
-    list.as_array().unwrap().iter().map(|row| row["id"].as_str().unwrap()).collect()
+    list.as_array()
+        .unwrap()
+        .iter()
+        .map(|row| row["id"].as_str().unwrap())
+        .collect()
 }
 
 /// A call that was talked and is stored whole.
@@ -17,8 +21,17 @@ async fn completed(bolo: &Bolo, call_id: &str) -> ExecutionId {
     bolo.change(id, Change::MediaEnded, Facts::default()).await;
     let facts = Facts {
         transcript: Some("assistant: Hello\nuser: Hi".into()),
-        usage: Some(Usage { synthesizer_characters: 5, ..Usage::default() }),
-        cost: Some(Cost { llm: 4.2, network: 1.2, platform: 2.0, synthesizer: 6.8, transcriber: 0.7 }),
+        usage: Some(Usage {
+            synthesizer_characters: 5,
+            ..Usage::default()
+        }),
+        cost: Some(Cost {
+            llm: 4.2,
+            network: 1.2,
+            platform: 2.0,
+            synthesizer: 6.8,
+            transcriber: 0.7,
+        }),
         latency: Some(json!({ "region": "local" })),
         has_recording: Some(true),
         ..Facts::default()
@@ -33,14 +46,24 @@ async fn the_same_object_under_every_address_with_every_documented_field() {
     let id = completed(&bolo, "CA1").await;
     let shown = bolo.get(&format!("/executions/{id}")).await.ok();
     let agent = shown["agent_id"].as_str().unwrap();
-    for path in [format!("/call/{id}"), format!("/call/{id}/status"), format!("/v2/agent/{agent}/execution/{id}")] {
+    for path in [
+        format!("/call/{id}"),
+        format!("/call/{id}/status"),
+        format!("/v2/agent/{agent}/execution/{id}"),
+    ] {
         assert_eq!(bolo.get(&path).await.ok(), shown, "{path}");
     }
     assert_eq!(shown["status"], "completed");
     assert_eq!(shown["total_cost"], 14.9);
     assert_eq!(shown["telephony_data"]["to_number"], "+10123456789");
     let recording = json!(format!("https://bolo.example.com/recordings/call/{id}"));
-    assert_eq!((&shown["recording_url"], &shown["telephony_data"]["recording_url"]), (&recording, &recording));
+    assert_eq!(
+        (
+            &shown["recording_url"],
+            &shown["telephony_data"]["recording_url"]
+        ),
+        (&recording, &recording)
+    );
 
     // What is sent is what the OpenAPI document says, field by field.
     let document = serde_json::to_value(bolo_api::openapi()).unwrap();
@@ -66,7 +89,10 @@ async fn an_execution_of_another_agent_is_404_under_this_one() {
     let bolo = Bolo::start().await;
     let id = bolo.new_call(bolo.new_agent().await).await;
     let other = bolo.new_agent().await;
-    let message = bolo.get(&format!("/v2/agent/{other}/execution/{id}")).await.error(404);
+    let message = bolo
+        .get(&format!("/v2/agent/{other}/execution/{id}"))
+        .await
+        .error(404);
     assert_eq!(message, "Execution not found");
 }
 
@@ -78,20 +104,44 @@ async fn pages_go_newest_first_and_say_whether_there_are_more() {
     for _ in 0..5 {
         made.insert(0, bolo.new_call(agent).await.to_string());
     }
-    let page = bolo.get(&format!("/v2/agent/{agent}/executions?page_number=2&page_size=2")).await.ok();
+    let page = bolo
+        .get(&format!(
+            "/v2/agent/{agent}/executions?page_number=2&page_size=2"
+        ))
+        .await
+        .ok();
     assert_eq!(ids(&page["data"]), made[2..4]);
-    let frame = json!({ "page_number": 2, "page": 2, "page_size": 2, "total": 5, "has_more": true });
+    let frame =
+        json!({ "page_number": 2, "page": 2, "page_size": 2, "total": 5, "has_more": true });
     for (key, value) in frame.as_object().unwrap() {
         assert_eq!(&page[key], value, "{key}");
     }
     let last = bolo.get("/executions?page=3&page_size=2").await.ok();
-    assert_eq!((ids(&last["data"]), &last["has_more"]), (vec![made[4].as_str()], &json!(false)));
-    assert_eq!(bolo.get("/executions?page_size=500").await.ok()["page_size"], 50);
+    assert_eq!(
+        (ids(&last["data"]), &last["has_more"]),
+        (vec![made[4].as_str()], &json!(false))
+    );
+    assert_eq!(
+        bolo.get("/executions?page_size=500").await.ok()["page_size"],
+        50
+    );
     assert_eq!(bolo.get("/executions").await.ok()["page_size"], 20);
-    assert_eq!(bolo.get("/executions?page_number=99").await.ok()["data"], json!([]));
-    for bad in ["page_number=0", "page_number=-1", "page_number=x", "page_size=0", "page_size=1.5"] {
+    assert_eq!(
+        bolo.get("/executions?page_number=99").await.ok()["data"],
+        json!([])
+    );
+    for bad in [
+        "page_number=0",
+        "page_number=-1",
+        "page_number=x",
+        "page_size=0",
+        "page_size=1.5",
+    ] {
         let message = bolo.get(&format!("/executions?{bad}")).await.error(400);
-        assert!(message.starts_with(bad.split('=').next().unwrap()), "{message}");
+        assert!(
+            message.starts_with(bad.split('=').next().unwrap()),
+            "{message}"
+        );
     }
 }
 
@@ -105,9 +155,17 @@ async fn version_one_lists_a_bare_array_of_any_length() {
     }
     let all = bolo.get(&format!("/agent/{agent}/executions")).await.ok();
     assert_eq!(ids(&all), made);
-    let page = bolo.get(&format!("/agent/{agent}/executions?page_number=2&page_size=3")).await.ok();
+    let page = bolo
+        .get(&format!(
+            "/agent/{agent}/executions?page_number=2&page_size=3"
+        ))
+        .await
+        .ok();
     assert_eq!(ids(&page), made[3..6]);
-    let none = bolo.get(&format!("/agent/{agent}/executions?status=completed")).await.ok();
+    let none = bolo
+        .get(&format!("/agent/{agent}/executions?status=completed"))
+        .await
+        .ok();
     assert_eq!(none, json!([]));
 }
 
@@ -138,18 +196,31 @@ async fn every_filter_works_under_every_name() {
         ("created_at_gte=2020-01-01&from=2100-01-01", both.clone()),
         ("created_at_lte=2020-01-01T00:00:00Z", vec![]),
         ("to=2100-01-01", both.clone()),
-        ("from=2020-01-01&to=2100-01-01&status=completed&provider=twilio", vec![mine]),
+        (
+            "from=2020-01-01&to=2100-01-01&status=completed&provider=twilio",
+            vec![mine],
+        ),
     ] {
         let listed = bolo.get(&format!("/executions?{query}")).await.ok();
         assert_eq!(ids(&listed["data"]), wanted, "{query}");
         assert_eq!(listed["total"], wanted.len(), "{query}");
     }
     for query in [
-        "status=no_such", "call_type=sideways", "voicemail=perhaps", "created_at_gte=yesterday",
-        "created_at_lte=1", "from=x", "to=x", "batch_id=x", "agent_id=x",
+        "status=no_such",
+        "call_type=sideways",
+        "voicemail=perhaps",
+        "created_at_gte=yesterday",
+        "created_at_lte=1",
+        "from=x",
+        "to=x",
+        "batch_id=x",
+        "agent_id=x",
     ] {
         let message = bolo.get(&format!("/executions?{query}")).await.error(400);
-        assert!(message.starts_with(query.split('=').next().unwrap()), "{query}: {message}");
+        assert!(
+            message.starts_with(query.split('=').next().unwrap()),
+            "{query}: {message}"
+        );
     }
 }
 
@@ -158,11 +229,20 @@ async fn the_log_shows_both_time_keys_and_text_data_oldest_first() {
     let bolo = Bolo::start().await;
     let id = bolo.new_call(bolo.new_agent().await).await;
     for (at, data) in [(1_000, "first"), (2_000, "{\"second\":1}")] {
-        let entry = Entry::new(Component::Llm, EntryKind::Request, "gpt-4.1-mini", data).leg("a").with("tokens", 3);
-        bolo.app.store.append_log(bolo.account, id, entry, at).await.unwrap();
+        let entry = Entry::new(Component::Llm, EntryKind::Request, "gpt-4.1-mini", data)
+            .leg("a")
+            .with("tokens", 3);
+        bolo.app
+            .store
+            .append_log(bolo.account, id, entry, at)
+            .await
+            .unwrap();
     }
     let log = bolo.get(&format!("/executions/{id}/log")).await.ok();
-    assert_eq!((&log["status"], &log["execution_id"]), (&json!("success"), &json!(id.to_string())));
+    assert_eq!(
+        (&log["status"], &log["execution_id"]),
+        (&json!("success"), &json!(id.to_string()))
+    );
     assert_eq!(
         log["data"][0],
         json!({
@@ -173,6 +253,11 @@ async fn the_log_shows_both_time_keys_and_text_data_oldest_first() {
     );
     assert_eq!(log["data"][1]["data"], "{\"second\":1}");
     let empty = bolo.new_call(bolo.new_agent().await).await;
-    assert_eq!(bolo.get(&format!("/executions/{empty}/log")).await.ok()["data"], json!([]));
-    bolo.get(&format!("/executions/{}/log", ExecutionId::new())).await.error(404);
+    assert_eq!(
+        bolo.get(&format!("/executions/{empty}/log")).await.ok()["data"],
+        json!([])
+    );
+    bolo.get(&format!("/executions/{}/log", ExecutionId::new()))
+        .await
+        .error(404);
 }

@@ -14,9 +14,13 @@ async fn upgrade(bolo: &Bolo, path: &str, signature: Option<&str>) -> u16 {
     let router = bolo.router.clone();
     // Ends with the test's runtime.
     tokio::spawn(async move { axum::serve(listener, router).await });
-    let mut request = format!("ws://{address}{path}").into_client_request().unwrap();
+    let mut request = format!("ws://{address}{path}")
+        .into_client_request()
+        .unwrap();
     if let Some(signature) = signature {
-        request.headers_mut().insert("x-twilio-signature", signature.parse().unwrap());
+        request
+            .headers_mut()
+            .insert("x-twilio-signature", signature.parse().unwrap());
     }
     match tokio_tungstenite::connect_async(request).await {
         Ok((_, response)) => response.status().as_u16(),

@@ -47,7 +47,11 @@ pub fn post(path: &str, form: &[(&str, &str)], signature: Option<&str>) -> Reque
 }
 
 /// A form as Twilio's webhooks have it.
-pub fn form<'a>(call_id: &'a str, status: &'a str, more: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
+pub fn form<'a>(
+    call_id: &'a str,
+    status: &'a str,
+    more: &[(&'a str, &'a str)],
+) -> Vec<(&'a str, &'a str)> {
     let mut form = vec![
         ("AccountSid", ACCOUNT),
         ("ApiVersion", "2010-04-01"),
@@ -77,7 +81,10 @@ impl FakeTwilio {
             ..Self::default()
         };
         let router = Router::new()
-            .route("/2010-04-01/Accounts/{account}/Calls/{call}", route_post(end))
+            .route(
+                "/2010-04-01/Accounts/{account}/Calls/{call}",
+                route_post(end),
+            )
             .with_state(fake.clone());
         // Ends with the test's runtime.
         tokio::spawn(async move { axum::serve(listener, router).await });
