@@ -99,17 +99,21 @@ impl Store {
                 return self.unpack(listed, wanted, &packed);
             }
         }
-        Err(Error::Missing {
-            model: model.to_owned(),
-            path: unpacked,
-            mend: if listed.fetchable() {
-                format!("run `bolo models pull {model}`")
+        Err(self.missing(listed, wanted))
+    }
+
+    fn missing(&self, model: &Model, file: &ModelFile) -> Error {
+        Error::Missing {
+            model: model.name.clone(),
+            path: self.unpacked(model, file),
+            mend: if model.fetchable() {
+                format!("run `bolo models pull {}`", model.name)
             } else {
                 "copy the folder `models` of a release, or `crates/models/files` of the source, to \
                  `models` beside the program, or set `models_dir` to it"
                     .to_owned()
             },
-        })
+        }
     }
 
     /// Every model there is.
@@ -137,14 +141,17 @@ impl Store {
             .collect()
     }
 
-    /// Whether every file of a model is there.
-    pub fn has(&self, model: &str) -> bool {
-        catalogue::find(model).is_some_and(|model| {
-            model
-                .file
-                .iter()
-                .all(|file| self.folder(model, file).is_some())
-        })
+    /// Whether every file of a model is there; the error says what to do.
+    pub fn check_present(&self, model: &str) -> Result<(), Error> {
+        let listed = catalogue::find(model).ok_or_else(|| Error::Unknown(model.to_owned()))?;
+        match listed
+            .file
+            .iter()
+            .find(|file| self.folder(listed, file).is_none())
+        {
+            None => Ok(()),
+            Some(file) => Err(self.missing(listed, file)),
+        }
     }
 
     /// Fetches a model that is not there; `progress` gets a line a step. Blocks, maybe for minutes.

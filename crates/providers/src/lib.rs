@@ -18,5 +18,5 @@ pub use error::{Error, ErrorKind};
 pub use llm::{Ask, AskMessage, AskTool, Called, Delta, Llm};
 pub use session::Session;
 pub use synthesizer::{Speak, Spoken, Synthesizer, SynthesizerSpec};
-pub use transcriber::{Heard, HeardEnd, Hear, Transcriber, TranscriberSpec};
+pub use transcriber::{Hear, Heard, HeardEnd, Transcriber, TranscriberSpec};
 pub use vendors::{Keys, VendorSettings, Vendors};

@@ -36,7 +36,9 @@ impl Vendors {
         tls: Arc<rustls::ClientConfig>,
     ) -> Self {
         let _ = (models, speech_threads, http, tls);
-        Self { settings: Arc::new(settings) }
+        Self {
+            settings: Arc::new(settings),
+        }
     }
 
     /// The agent's transcriber with the key to use, and its spec without the format. `Err` when the key
