@@ -73,7 +73,7 @@ pub(super) fn longest_pause(score: f32, text: &str) -> LongestPause {
     let (longest_ms, ask_again) = match (score, ending(text)) {
         (_, Ending::Open) if score < LIKELY => (LONG_PAUSE_MS, false),
         (_, Ending::Open) => (1_800, false),
-        (_, Ending::Digits) if score >= LIKELY => (1_000, false),
+        (_, Ending::Digits) if score >= LIKELY => (1_100, false),
         (SURE.., Ending::Plain) => (0, false),
         (LIKELY.., _) => (600, false),
         _ => (1_200, true),
