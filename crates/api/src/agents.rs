@@ -15,7 +15,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     App,
-    error::{ApiError, OrNotFound, Problems},
+    error::{ApiError, OrNotFound, Problems, TooLarge},
     extract::{Caller, Id, JsonBody, Params, PathId},
     paging::{Paging, PagingParams},
     schemas::{AgentBody, AgentPatch, AgentView},
@@ -73,7 +73,7 @@ impl Written {
 /// The document is checked as a whole: a fault answers 400 with every fault in `errors`. It is stored as
 /// sent. Also as `POST /agent`, with a version 1 document too.
 #[utoipa::path(post, path = "/v2/agent", tag = "Agents", request_body = AgentBody,
-    responses((status = 200, description = "Created", body = Written), Problems))]
+    responses((status = 200, description = "Created", body = Written), Problems, TooLarge))]
 async fn create(
     State(app): State<App>,
     caller: Caller,
@@ -120,7 +120,7 @@ async fn show(
 /// What the new document leaves out is gone.
 #[utoipa::path(put, path = "/v2/agent/{agent_id}", tag = "Agents", request_body = AgentBody,
     params(("agent_id" = uuid::Uuid, Path, description = "The agent")),
-    responses((status = 200, description = "Updated", body = Written), Problems))]
+    responses((status = 200, description = "Updated", body = Written), Problems, TooLarge))]
 async fn replace(
     State(app): State<App>,
     caller: Caller,
@@ -145,7 +145,7 @@ async fn replace(
 /// `null` clears, absent leaves as is; `agent_prompts` merges by task. The result is checked as a whole.
 #[utoipa::path(patch, path = "/v2/agent/{agent_id}", tag = "Agents", request_body = AgentPatch,
     params(("agent_id" = uuid::Uuid, Path, description = "The agent")),
-    responses((status = 200, description = "Updated", body = Written), Problems))]
+    responses((status = 200, description = "Updated", body = Written), Problems, TooLarge))]
 async fn change(
     State(app): State<App>,
     caller: Caller,

@@ -12,7 +12,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use crate::{
     App,
     call_request::{self, CallBody},
-    error::{ApiError, OrNotFound, Problems},
+    error::{ApiError, OrNotFound, Problems, TooLarge},
     extract::{Caller, Id, JsonBody, PathId},
     time::now,
 };
@@ -58,7 +58,7 @@ pub struct Placed {
 /// Answers at once: the call waits in the queue, or until `scheduled_at`, and is dialled from there. Every
 /// request is a call of its own.
 #[utoipa::path(post, path = "/call", tag = "Calls", request_body = CallBody,
-    responses((status = 200, description = "The call is queued or scheduled", body = Placed), Problems))]
+    responses((status = 200, description = "The call is queued or scheduled", body = Placed), Problems, TooLarge))]
 async fn create(
     State(app): State<App>,
     caller: Caller,

@@ -249,6 +249,15 @@ pub enum Problems {
     Unavailable(ErrorBody),
 }
 
+/// What an operation with a body can answer besides, for the OpenAPI document.
+#[derive(IntoResponses)]
+#[allow(dead_code, reason = "read by the derive only")]
+pub enum TooLarge {
+    /// The body is larger than the server takes.
+    #[response(status = 413)]
+    TooLarge(ErrorBody),
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -19,7 +19,7 @@ use tower_http::{
         CompressionLayer,
         predicate::{DefaultPredicate, NotForContentType, Predicate},
     },
-    cors::{Any, CorsLayer},
+    cors::{AllowHeaders, Any, CorsLayer},
 };
 use tracing::{Instrument, field::Empty};
 
@@ -36,7 +36,8 @@ pub fn common(router: Router, max_body_bytes: usize) -> Router {
     let cors = CorsLayer::new()
         .allow_origin(Any)
         .allow_methods(Any)
-        .allow_headers(Any)
+        // Not `*`, which browsers don't take to include Authorization.
+        .allow_headers(AllowHeaders::mirror_request())
         .expose_headers([
             REQUEST_ID,
             header::RETRY_AFTER,
@@ -177,6 +178,18 @@ mod tests {
         let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
         assert_eq!(body["error"], 500);
         assert!(!body.to_string().contains("secret"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_that_takes_too_long_is_503() {
+        let never = get(std::future::pending::<()>);
+        let router = Router::new()
+            .route("/never", never)
+            .route_layer(from_fn(limit_time));
+        let request = Request::get("/never").body(Body::empty()).unwrap();
+        let response = common(router, 1024).oneshot(request).await.unwrap();
+        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(response.headers()["retry-after"], "1");
     }
 
     #[test]

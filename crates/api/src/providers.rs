@@ -12,7 +12,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     App,
-    error::{ApiError, OrNotFound, Problems},
+    error::{ApiError, OrNotFound, Problems, TooLarge},
     extract::{Caller, JsonBody, Params},
     paging::{Paging, PagingParams},
     time::{humanized, iso, now},
@@ -53,7 +53,7 @@ pub struct Done {
 
 /// Stores a key of a vendor or carrier; the same name again overwrites.
 #[utoipa::path(post, path = "/providers", tag = "Providers", request_body = NewProvider,
-    responses((status = 200, description = "Stored", body = Done), Problems))]
+    responses((status = 200, description = "Stored", body = Done), Problems, TooLarge))]
 async fn add(
     State(app): State<App>,
     caller: Caller,

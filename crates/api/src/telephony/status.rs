@@ -69,8 +69,9 @@ pub async fn apply(
     };
     match event.change {
         None => {}
-        Some(Change::MediaEnded) => {
-            connected_call_ended(app, &record, event.hangup, event.duration_s).await?
+        // Whatever word the carrier has for the end of a call that was answered.
+        Some(change) if change == Change::MediaEnded || (ended && was_answered(&record)) => {
+            connected_call_ended(app, &record, event.hangup, event.duration_s).await?;
         }
         Some(change) => {
             let record = advance(app, &record, change, facts(change, event.hangup)).await?;
@@ -90,6 +91,10 @@ fn ends(change: Change) -> bool {
         change,
         Busy | NoAnswer | CarrierFailed | Canceled | MediaEnded
     )
+}
+
+fn was_answered(record: &Record) -> bool {
+    matches!(record.status, Status::InProgress | Status::CallDisconnected)
 }
 
 fn facts(change: Change, hangup: Option<Hangup>) -> Facts {

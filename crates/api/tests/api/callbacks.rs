@@ -380,3 +380,21 @@ async fn a_callback_that_names_no_call_is_400() {
             .error(400);
     }
 }
+
+#[tokio::test]
+async fn whatever_word_the_carrier_has_an_answered_call_ends_as_one() {
+    let bolo = Bolo::start().await;
+    let id = bolo.dialled(bolo.new_agent().await, "CA1").await;
+    answer(&bolo, id, "CA1").await;
+    status(&bolo, id, "CA1", "failed", &[("SequenceNumber", "3")]).await;
+    assert_eq!(bolo.status(id).await, "call-disconnected");
+}
+
+#[tokio::test]
+async fn a_signature_covers_the_address_as_the_carrier_asked_it() {
+    let bolo = Bolo::start().await;
+    let id = bolo.dialled(bolo.new_agent().await, "CA1").await;
+    let path = format!("{}/?a=b%20c", bolo.callback(Answer, id));
+    let fields = form("CA1", "in-progress", &[]);
+    assert!(streams(&bolo.twilio_posts(&path, &fields).await));
+}
