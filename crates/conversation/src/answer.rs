@@ -120,7 +120,12 @@ impl Conversation {
         let (first, size) = (self.script.rules.first_chunk, self.script.buffer_size);
         while let Some(utterance) = self.utterance(answer) {
             let is_first = !utterance.has_said();
-            let Some(cut) = pieces::cut(utterance.unsaid(), is_first, first, size) else {
+            let waited = utterance
+                .first_token_at
+                .is_some_and(|at| at.plus(first.wait_ms) <= utterance.last_token_at);
+            let cut = pieces::cut(utterance.unsaid(), is_first, first, size);
+            let overdue = || pieces::last_blank(utterance.unsaid()).filter(|_| is_first && waited);
+            let Some(cut) = cut.or_else(overdue) else {
                 return;
             };
             let end = utterance.said_until() + cut;

@@ -93,10 +93,9 @@ impl Conversation {
         self.media.lost_at = Some(self.now);
         self.log_event("media_lost", &[]);
         self.end_false_alarm();
-        if !self.playout.is_paused() {
-            self.playout.freeze(self.now);
+        if self.playout.freeze(self.now) {
+            self.emit(Output::PausePlayback);
         }
-        self.emit(Output::PausePlayback);
         self.timers.set(
             Timer::Detached,
             self.now.plus(self.script.rules.media_reattach_s * 1000),

@@ -285,11 +285,12 @@ impl Playout {
         self.hold_back(now.plus(self.lead));
     }
 
-    /// Stops at once: the carrier is gone (R199).
-    pub(crate) fn freeze(&mut self, now: At) {
-        if self.held.is_none() {
+    /// Stops at once: the carrier is gone (R199). Says whether there was anything to stop.
+    pub(crate) fn freeze(&mut self, now: At) -> bool {
+        if self.held.is_none() && !self.slots.is_empty() {
             self.hold_back(now);
         }
+        self.held.is_some()
     }
 
     fn hold_back(&mut self, dry: At) {

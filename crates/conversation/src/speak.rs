@@ -106,7 +106,7 @@ impl Conversation {
         let Some(utterance) = self.utterance(answer) else {
             return self.stale();
         };
-        if utterance.is_made {
+        if utterance.is_made || !utterance.is_said {
             return self.stale();
         }
         if !utterance.has_audio() {

@@ -2,33 +2,8 @@
 
 use insta::assert_snapshot;
 
-use super::play::{play, play_metrics, played, script};
+use super::play::{ANSWERED, after_answer, play, play_metrics, played, script, since};
 use crate::{At, Script};
-
-/// A call whose welcome was played and whose first turn was answered with `answer` (id 2), which ended
-/// at 6000.
-const ANSWERED: &str = "
-    0 start
-    0 audio 1 2000
-    2000 mark 1:end
-    3600 end I want to book
-    3900 token 2 Sure, when?
-    3900 done 2
-    4050 audio 2 1950
-    6000 mark 2:end
-";
-
-fn after_answer(more: &str) -> String {
-    format!("{ANSWERED}{more}")
-}
-
-/// The decisions from `from` on.
-fn since(from: u64, log: &str) -> String {
-    let late = log
-        .lines()
-        .filter(|line| line.split(' ').next().unwrap().parse::<u64>().unwrap() >= from);
-    late.map(|line| format!("{line}\n")).collect()
-}
 
 #[test]
 fn g1_open() {

@@ -281,7 +281,7 @@ fn shown(output: &Output, metrics: bool) -> Option<String> {
                 "ask {}, {}: {}",
                 answer.0,
                 role.as_str().unwrap(),
-                last.content.as_deref().unwrap_or("-")
+                last.content.as_deref().unwrap_or("-").replace('\n', " / ")
             )
         }
         Output::CancelAsk { answer } => format!("cancel_ask {}", answer.0),
@@ -319,4 +319,30 @@ fn shown(output: &Output, metrics: bool) -> Option<String> {
         Output::HangUp { reason } => format!("hang_up {}", reason.as_str()),
         Output::Fault { message } => format!("fault {message}"),
     })
+}
+
+/// A call whose welcome was played and whose first turn was answered with `answer` (id 2), which ended
+/// at 6000.
+pub(crate) const ANSWERED: &str = "
+    0 start
+    0 audio 1 2000
+    2000 mark 1:end
+    3600 end I want to book
+    3900 token 2 Sure, when?
+    3900 done 2
+    4050 audio 2 1950
+    6000 mark 2:end
+";
+
+/// That call, going on.
+pub(crate) fn after_answer(more: &str) -> String {
+    format!("{ANSWERED}{more}")
+}
+
+/// The decisions from `from` on.
+pub(crate) fn since(from: u64, log: &str) -> String {
+    let late = log
+        .lines()
+        .filter(|line| line.split(' ').next().unwrap().parse::<u64>().unwrap() >= from);
+    late.map(|line| format!("{line}\n")).collect()
 }
