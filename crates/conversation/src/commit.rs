@@ -6,6 +6,7 @@ use crate::history::Said;
 use crate::state::{LastTurn, Pending};
 use crate::timers::Timer;
 use crate::turn::Turn;
+use crate::utterance::Asking;
 use crate::words::words_in;
 use crate::{At, Clip, Conversation, Kind, Output, TurnId};
 
@@ -53,7 +54,7 @@ impl Conversation {
                 .voice
                 .is_on
                 .then(|| self.now.plus(self.script.rules.gate_release_ms)),
-            fillers: 0,
+            filled_ms: 0,
             is_played: false,
         });
         if !self.script.routes.is_empty() {
@@ -84,7 +85,7 @@ impl Conversation {
             route_ms: None,
             hold_until: self.now,
             gate_until: None,
-            fillers: 0,
+            filled_ms: 0,
             is_played: false,
         });
         self.ask();
@@ -273,32 +274,48 @@ impl Conversation {
             .live
             .iter()
             .any(|u| u.turn == Some(pending.turn) && u.has_audio());
-        let stages = self.filler_stages();
-        let after = *stages.get(pending.fillers).filter(|_| !has_audio)?;
-        Some(pending.ended_at.plus(after))
+        let (after_ms, _) = self.filler_stage().filter(|_| !has_audio)?;
+        Some(pending.ended_at.plus(after_ms).max(self.now))
     }
 
-    fn filler_stages(&self) -> Vec<u64> {
+    /// The next line of the wait: how long after the turn's end, and whether it is a short one. A fault
+    /// brings the first one forward where no filler does (R192).
+    fn filler_stage(&self) -> Option<(u64, bool)> {
+        let pending = self.pending.as_ref()?;
         let rules = &self.script.rules;
-        let first = self.script.use_fillers.then_some(rules.filler_first_ms);
-        first
+        let stages = [
+            (rules.filler_first_ms, true, self.script.use_fillers),
+            (
+                rules.fault_line_ms,
+                false,
+                pending.retries > 0 && !self.script.use_fillers,
+            ),
+            (rules.filler_sure_ms, false, true),
+            (rules.filler_repeat_ms, false, true),
+        ];
+        let next = stages
             .into_iter()
-            .chain([rules.filler_sure_ms, rules.filler_repeat_ms])
-            .collect()
+            .find(|(after_ms, _, is_wanted)| *is_wanted && *after_ms > pending.filled_ms)?;
+        Some((next.0, next.1))
     }
 
     pub(crate) fn dead_air(&mut self) {
-        let Some(pending) = &mut self.pending else {
+        let Some((after_ms, is_short)) = self.filler_stage() else {
             return;
         };
-        let is_short = self.script.use_fillers && pending.fillers == 0;
-        pending.fillers += 1;
-        // Not into the caller's words.
+        let waited = self
+            .pending
+            .as_ref()
+            .map_or(0, |pending| self.now.since(pending.ended_at));
+        if let Some(pending) = &mut self.pending {
+            pending.filled_ms = after_ms.max(waited);
+        }
+        // Not into the caller's words, not behind a line that is still being said.
         if self.voice.is_on
             || self
                 .live
                 .iter()
-                .any(|utterance| utterance.kind == Kind::Filler)
+                .any(|utterance| utterance.asking == Asking::Never)
         {
             return;
         }

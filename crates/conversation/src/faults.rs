@@ -140,7 +140,7 @@ impl Conversation {
                 if is_unheard && self.welcome != Welcome::Done {
                     self.welcome_over();
                 }
-                let line = self.script.lines().recovery;
+                let line = self.script.lines().line_back;
                 self.say_clip(Kind::Recovery, Clip::Recovery, &line);
             }
             // The line that needs no vendor failed as well: nothing can be said any more.

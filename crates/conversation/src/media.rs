@@ -209,6 +209,11 @@ impl Conversation {
             _ => {}
         }
         if ask_again {
+            // The wait begins anew.
+            if let Some(pending) = &mut self.pending {
+                pending.ended_at = self.now;
+                pending.filled_ms = 0;
+            }
             self.ask();
         } else if self.pending.as_ref().is_some_and(|pending| pending.routing) {
             self.route_missed();

@@ -1,7 +1,7 @@
 //! What a call is to follow: the agent, the call's facts and the runtime's settings, resolved once.
 //! Serializable: it heads the event log.
 
-use bolo_agent::{Agent, EndCallTool, Route, Variables, fill};
+use bolo_agent::{Agent, EndCallTool, LocalText, Route, Variables, fill};
 use bolo_execution::{AgentId, Direction, ExecutionId};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -163,7 +163,7 @@ impl Script {
         }
         let language = task.synthesizer.language.clone();
         let filled = |text: &str| fill(text, &variables).trim().to_owned();
-        let online = filled(config.check_user_online_message.pick(&language));
+        let online = filled(in_language(&config.check_user_online_message, &language));
         let criteria = config
             .call_cancellation_prompt
             .as_deref()
@@ -183,7 +183,7 @@ impl Script {
         let goodbye = config
             .call_hangup_message
             .as_ref()
-            .map(|text| filled(text.pick(&language)));
+            .map(|text| filled(in_language(text, &language)));
         let routes = task
             .llm
             .routes
@@ -237,12 +237,24 @@ impl Script {
 
     /// The lines of the agent's language, else the English ones.
     pub fn lines(&self) -> Lines {
-        let base = self.language.split(['-', '_']).next().unwrap_or_default();
-        let lines = [self.language.as_str(), base, "en"]
+        let lines = [self.language.as_str(), base(&self.language), "en"]
             .iter()
             .find_map(|code| self.rules.lines.get(*code));
         lines.cloned().unwrap_or_default()
     }
+}
+
+/// R167; a text for `hi` will do for `hi-IN`.
+fn in_language<'a>(text: &'a LocalText, language: &str) -> &'a str {
+    match text {
+        LocalText::ByLanguage(texts) if !texts.contains_key(language) => text.pick(base(language)),
+        _ => text.pick(language),
+    }
+}
+
+/// `hi` of `hi-IN`.
+fn base(language: &str) -> &str {
+    language.split(['-', '_']).next().unwrap_or_default()
 }
 
 /// The system message (R83): what never changes first, so that vendors can cache it.

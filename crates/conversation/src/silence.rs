@@ -23,18 +23,10 @@ impl Conversation {
             && self.live.iter().all(is_bridge)
     }
 
-    fn noise_from(&self) -> At {
-        self.voice.since.max(self.quiet.since).plus(NOISE_MS)
-    }
-
-    /// When it has run for `after_ms`; a caller's voice stops it, noise does not.
+    /// When quiet time will have run for `after_ms`. A voice stops it, but not for ever.
     fn quiet_end(&self, after_ms: u64) -> At {
-        let end = self.quiet.since.plus(after_ms);
-        if self.voice.is_on {
-            end.max(self.noise_from())
-        } else {
-            end
-        }
+        let noise = if self.voice.is_on { NOISE_MS } else { 0 };
+        self.quiet.since.plus(after_ms + noise)
     }
 
     /// R151, R152.
@@ -91,12 +83,16 @@ impl Conversation {
     /// R154: work whose end no other deadline bounds.
     pub(crate) fn next_stall(&self) -> Option<At> {
         let limit = STALL_MS.max(self.script.hangup_after_silence_ms);
-        let open = self
+        let is_open = self.live.iter().any(|utterance| !utterance.is_closed);
+        let is_idle = self.pending.is_some() && self.live.is_empty();
+        // What is there to be heard is progress until it was heard.
+        let heard = self
             .live
             .iter()
-            .any(|utterance| !utterance.is_closed || self.playout.holds_back(utterance.id));
-        let is_working = open || self.pending.is_some() || self.is_closing();
-        is_working.then(|| self.progress_at.plus(limit).max(self.now))
+            .filter_map(|utterance| self.playout.end_of(utterance.id))
+            .max();
+        let since = self.progress_at.max(heard.unwrap_or_default());
+        (is_open || is_idle || self.is_closing()).then(|| since.plus(limit).max(self.now))
     }
 
     pub(crate) fn stalled(&mut self) {

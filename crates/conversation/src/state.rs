@@ -128,8 +128,8 @@ pub(crate) struct Pending {
     pub(crate) hold_until: At,
     /// A voice holds the answer back until then (R40).
     pub(crate) gate_until: Option<At>,
-    /// Dead-air lines said for it (R97).
-    pub(crate) fillers: usize,
+    /// Until when after its end the wait has had its lines (R97), ms.
+    pub(crate) filled_ms: u64,
     /// The answer's first chunk was played.
     pub(crate) is_played: bool,
 }

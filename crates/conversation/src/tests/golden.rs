@@ -367,20 +367,26 @@ fn g24_faults() {
         3600 end I want to book
         3700 fail 2 rate_limited
         4000 fail 3 rate_limited
+        5100 tick
+        5100 audio 5 900
+        6000 mark 5:end
         7600 tick
-        7600 audio 5 900
-        8400 fail 4 rate_limited
-        8500 audio 6 2000
+        7600 audio 6 900
+        8500 fail 4 rate_limited
+        8550 audio 7 2000
     ")), @r"
     3600 ask 2, user: I want to book
     3950 ask 3, user: I want to book
     4750 ask 4, user: I want to book
-    7600 clip 5 OneMoment: Just a moment.
-    7600 play 5.1
-    7600 play_end 5
-    8400 clip 6 Recovery: Sorry, I didn't get that. Could you say it again?
-    8500 play 6.1
-    8500 play_end 6
+    5100 clip 5 OneMoment: Just a moment.
+    5100 play 5.1
+    5100 play_end 5
+    7600 clip 6 OneMoment: One moment, please.
+    7600 play 6.1
+    7600 play_end 6
+    8500 clip 7 Recovery: Sorry, I didn't get that. Could you say it again?
+    8550 play 7.1
+    8550 play_end 7
     ");
     assert_snapshot!(since(3000, &play(script(), "
         0 start

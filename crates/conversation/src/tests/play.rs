@@ -126,7 +126,7 @@ fn fault(kind: &str) -> Fault {
 }
 
 /// `audio 2 700` = the whole speech of answer 2, one chunk, complete; `chunk 2 1 700` = its chunk 1 only.
-fn input(what: &str) -> Vec<Input> {
+pub(crate) fn input(what: &str) -> Vec<Input> {
     if what.starts_with(['{', '"']) {
         return vec![serde_json::from_str(what).unwrap()];
     }
