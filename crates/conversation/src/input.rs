@@ -57,6 +57,8 @@ pub enum Input {
     /// The media socket closed without a stop (R199).
     MediaLost,
     /// A socket for the same call attached again, here or after a crash on another node (R199, R202).
+    /// Without a `MediaLost` before it, it tells that the machine was rebuilt by replaying its inputs:
+    /// the time since the last of them does not count, but for the cap.
     MediaResumed,
     /// No caller audio for a while though the socket lives (R200).
     MediaFrozen {
@@ -153,7 +155,8 @@ pub enum Input {
         /// Which piece.
         piece: u32,
     },
-    /// All audio of this answer has come (after its last piece).
+    /// All audio of this answer has come (after its last piece). Before the last piece was said it is
+    /// dropped; without any audio it counts as a fault of the synthesizer.
     SpeechDone {
         /// Which answer.
         answer: AnswerId,

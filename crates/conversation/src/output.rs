@@ -45,7 +45,8 @@ pub enum Output {
         /// The whole prompt; the answer is JSON.
         messages: Vec<Message>,
     },
-    /// Speak this text: cleaned for the ear (R90), one piece of an answer.
+    /// Speak this text: cleaned for the ear (R90), one piece of an answer. The driver tells `Audio` as it
+    /// comes, `PieceDone` behind a piece's last chunk, `SpeechDone` behind the last piece's.
     Say {
         /// Which answer.
         answer: AnswerId,
@@ -59,7 +60,7 @@ pub enum Output {
         kind: Kind,
     },
     /// Speak a line that is rendered beforehand where possible (welcome, fillers, recovery, goodbye):
-    /// from the clip cache, else live. One piece (0), complete.
+    /// from the clip cache, else live. One piece (0), complete; told of as for `Say`.
     SayClip {
         /// Which answer.
         answer: AnswerId,
@@ -68,7 +69,8 @@ pub enum Output {
         /// Its text.
         text: String,
     },
-    /// Drop the speech of this answer that was not yet made.
+    /// Drop the speech of this answer that was not yet made. What `Play` has queued stays. May come for
+    /// an answer of which nothing was said, or twice.
     CancelSay {
         /// Which answer.
         answer: AnswerId,
@@ -86,9 +88,9 @@ pub enum Output {
         /// Which answer.
         answer: AnswerId,
     },
-    /// Stop feeding the carrier; drop nothing (R49).
+    /// Stop feeding the carrier; drop nothing (R49). Ends with `ResumePlayback` or `ClearPlayback`.
     PausePlayback,
-    /// Feed again, from this place on.
+    /// Feed again, from this place on, or from where feeding stopped if that is earlier.
     ResumePlayback {
         /// Which answer.
         answer: AnswerId,
@@ -97,9 +99,9 @@ pub enum Output {
         /// From here within it, ms.
         from_ms: u64,
     },
-    /// Drop everything not yet played, here and at the carrier.
+    /// Drop everything not yet played, here and at the carrier. No chunk played before it comes again.
     ClearPlayback,
-    /// End the call: hang up at the carrier, close the socket. The driver answers with `MediaStop`, or
+    /// End the call: hang up at the carrier, close the socket. Said up to three times. The driver answers with `MediaStop`, or
     /// the machine repeats itself (R8).
     HangUp {
         /// Why.

@@ -301,3 +301,134 @@ fn prompt(agent: &str, facts: &CallFacts, variables: &Variables, fillers: bool) 
     text.push_str("\n\n## Transcript of the call so far");
     text.trim_start().to_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use super::*;
+    use serde_json::json;
+    use uuid::Uuid;
+
+    fn script(task_config: Value, routes: Value) -> Script {
+        let agent = Agent::parse(&json!({
+            "agent_config": {
+                "agent_name": "Asha",
+                "agent_welcome_message": "Hello {name}, this is {shop}",
+                "tasks": [{
+                    "tools_config": {
+                        "llm_agent": { "llm_config": { "provider": "demo" }, "routes": routes },
+                        "synthesizer": { "provider": "local" },
+                        "transcriber": { "provider": "local" },
+                    },
+                    "task_config": task_config,
+                }],
+            },
+            "agent_prompts": { "task_1": { "system_prompt": "You help {name}. {\"a\": 1} {call_sid}" } },
+        }))
+        .unwrap();
+        let recipient = json!({
+            "name": "Ravi", "shop": "Asha's", "call_sid": "CA1",
+            "current_date": "Saturday, August 22, 2026", "current_time": "09:05:00 AM", "timezone": "UTC",
+        });
+        let facts = CallFacts {
+            execution: ExecutionId(Uuid::nil()),
+            agent: AgentId(Uuid::nil()),
+            direction: Direction::Inbound,
+            user_number: "+15550100".into(),
+            agent_number: String::new(),
+            variables: Variables {
+                recipient: recipient.as_object().unwrap().clone(),
+                ..Variables::default()
+            },
+        };
+        Script::new(&agent, facts, &Rules::default())
+    }
+
+    #[test] // R14, R80, R83
+    fn texts_are_filled_and_the_prompt_ends_with_what_changes() {
+        let script = script(json!({}), Value::Null);
+        assert_eq!(script.welcome, "Hello Ravi, this is Asha's");
+        insta::assert_snapshot!(script.prompt, @r#"
+        You help Ravi. {"a": 1}
+
+        ## This call
+        agent_id: 00000000-0000-0000-0000-000000000000
+        execution_id: 00000000-0000-0000-0000-000000000000
+        user_number: +15550100
+
+        ## Date and time
+        Date: Saturday, August 22, 2026
+        Time at the start of the call: 09:05:00 AM
+        Time zone: UTC
+
+        ## Transcript of the call so far
+        "#);
+    }
+
+    #[test] // R117, R155
+    fn the_model_ends_the_call_by_tool_or_by_judge() {
+        let ending = |config: Value| script(config, Value::Null).ending;
+        assert_eq!(ending(json!({})), Ending::Never);
+        let wish =
+            json!({"hangup_after_LLMCall": true, "call_cancellation_prompt": "{name} is done."});
+        assert_eq!(ending(wish.clone()), Ending::Tool("Ravi is done.".into()));
+        let mut judged = wish;
+        judged["end_call_tool_mode"] = "off".into();
+        assert_eq!(ending(judged), Ending::Judge("Ravi is done.".into()));
+        assert!(
+            matches!(ending(json!({"hangup_after_LLMCall": true})), Ending::Judge(text) if text == DEFAULT_JUDGE)
+        );
+    }
+
+    #[test]
+    fn an_agents_overrides_go_over_the_servers_rules() {
+        let script = script(
+            json!({"bolo": {"pause_ms": 700, "resume_false_interruption": false}}),
+            Value::Null,
+        );
+        assert_eq!(
+            (
+                script.rules.pause_ms,
+                script.rules.resume_false_interruption
+            ),
+            (700, false)
+        );
+    }
+
+    #[test] // R121
+    fn a_route_has_one_answer_or_one_for_each_utterance() {
+        let route = |responses: &[&str]| RouteScript {
+            name: "hours".into(),
+            responses: responses.iter().map(|text| (*text).to_owned()).collect(),
+        };
+        assert_eq!(route(&["Nine."]).response(7), "Nine.");
+        assert_eq!(route(&["Nine.", "Ten."]).response(1), "Ten.");
+        assert_eq!(route(&["Nine.", "Ten."]).response(2), "");
+        assert!(script(json!({}), Value::Null).routes.is_empty());
+    }
+
+    #[test] // R167
+    fn lines_follow_the_language_of_the_voice() {
+        let mut script = script(json!({}), Value::Null);
+        script.language = "de-AT".into();
+        assert!(script.lines().recovery.starts_with("Entschuldigung"));
+        script.language = "xx".into();
+        assert!(script.lines().recovery.starts_with("Sorry"));
+        let texts = LocalText::ByLanguage(
+            [
+                ("en".to_owned(), "Hi".to_owned()),
+                ("hi".to_owned(), "नमस्ते".to_owned()),
+            ]
+            .into(),
+        );
+        assert_eq!(in_language(&texts, "hi-IN"), "नमस्ते");
+        assert_eq!(in_language(&texts, "fr"), "Hi");
+    }
+
+    #[test] // R13: it heads the event log
+    fn a_script_survives_its_way_through_json() {
+        let script = script(json!({"hangup_after_LLMCall": true}), Value::Null);
+        let text = serde_json::to_string(&script).unwrap();
+        assert_eq!(serde_json::from_str::<Script>(&text).unwrap(), script);
+    }
+}

@@ -258,7 +258,7 @@ impl Checked {
                     *last,
                 );
             }
-            Output::PlayEnd { answer } if luck % 8 > 0 => {
+            Output::PlayEnd { answer } if luck & 7 > 0 => {
                 let ms = self.sound_ms.get(answer).copied().unwrap_or(0);
                 self.comes(
                     ms + luck,
@@ -268,7 +268,7 @@ impl Checked {
                 );
             }
             Output::AskRoute { turn, .. } => {
-                let hit = (luck % 3 == 0).then_some((0, 0));
+                let hit = (luck < 85).then_some((0, 0));
                 self.comes(
                     luck % 80,
                     Input::Routed {
@@ -282,10 +282,10 @@ impl Checked {
                 luck * 10,
                 Input::Judged {
                     id: *id,
-                    yes: luck % 3 == 0,
+                    yes: luck < 85,
                 },
             ),
-            Output::HangUp { .. } if luck % 4 > 0 => self.comes(luck, Input::MediaStop),
+            Output::HangUp { .. } if luck & 3 > 0 => self.comes(luck, Input::MediaStop),
             _ => {}
         }
     }
