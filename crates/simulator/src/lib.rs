@@ -1,5 +1,30 @@
 //! Wire-exact fakes at the internet's edge: carriers, vendors, scripted callers with real audio, and a
 //! load generator. Used by `bolo demo`, `bolo simulate` and the tests.
 //!
+//! | Want | Take |
+//! |---|---|
+//! | a carrier that dials, rings, answers and streams | [`twilio::FakeTwilio`] |
+//! | a caller who speaks, listens, barges in | [`caller::CallerScript`], or live: [`caller::CallHandle`] |
+//! | a language model | [`llm::FakeLlm`] |
+//! | a transcriber, a synthesizer | [`deepgram::FakeDeepgram`], [`elevenlabs::FakeElevenlabs`] |
+//! | figures under load | [`load`] |
+//!
+//! Every fake listens on `127.0.0.1` (port 0 unless given), owns its tasks through its handle and
+//! stops when the handle is dropped.
+//!
 //! **Invariant:** depends on no crate of ours and spells every wire message again: shared structs would
 //! let both ends be wrong together.
+
+pub mod caller;
+pub mod clips;
+mod error;
+pub mod g711;
+mod http;
+mod lag;
+mod server;
+mod ticker;
+pub mod tone;
+pub mod twilio;
+pub mod wav;
+
+pub use error::Error;

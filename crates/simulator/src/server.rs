@@ -1,0 +1,61 @@
+//! One HTTP server of a fake: bound, served, and stopped with its handle.
+
+use std::net::SocketAddr;
+
+use axum::{Router, serve::ListenerExt};
+use tokio::net::TcpListener;
+use tokio_util::{
+    sync::{CancellationToken, DropGuard},
+    task::AbortOnDropHandle,
+};
+
+use crate::Error;
+
+/// Any free port of this machine.
+pub(crate) const ANY: SocketAddr = SocketAddr::new(
+    std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST),
+    0,
+);
+
+/// A running server. Dropping it stops listening and ends idle connections; open sockets end
+/// through the same `stop` token.
+pub(crate) struct Server {
+    pub addr: SocketAddr,
+    _stop: DropGuard,
+    _task: AbortOnDropHandle<()>,
+}
+
+impl Server {
+    /// Binds `addr` and serves `router` until dropped. `stop` is cancelled on drop: long answers
+    /// and sockets of the router end on it.
+    pub async fn start(
+        addr: SocketAddr,
+        router: Router,
+        stop: CancellationToken,
+    ) -> Result<Self, Error> {
+        let listener = TcpListener::bind(addr)
+            .await
+            .map_err(|source| Error::Listen { addr, source })?;
+        let addr = listener
+            .local_addr()
+            .map_err(|source| Error::Listen { addr, source })?;
+        let listener = listener.tap_io(|stream| {
+            if let Err(error) = stream.set_nodelay(true) {
+                tracing::debug!(%error, "no TCP_NODELAY");
+            }
+        });
+        let stopped = stop.clone();
+        let task = tokio::spawn(async move {
+            let serving = axum::serve(listener, router)
+                .with_graceful_shutdown(async move { stopped.cancelled().await });
+            if let Err(error) = serving.await {
+                tracing::error!(%error, "fake server ended");
+            }
+        });
+        Ok(Self {
+            addr,
+            _stop: stop.drop_guard(),
+            _task: AbortOnDropHandle::new(task),
+        })
+    }
+}

@@ -1,0 +1,139 @@
+//! What the carrier does wrong, per call or per dial (wire-telephony.md §7).
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// Faults of one call, part of its script.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CallFaults {
+    /// The answer webhook is sent a second time, so many milliseconds after the first (same
+    /// idempotency token). The second document is fetched and dropped.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub duplicate_answer_ms: Option<u64>,
+    /// With `duplicate_answer_ms`: the second document is run too. Its socket becomes the call's and
+    /// the first one is left open until the server closes it.
+    pub duplicate_answer_runs: bool,
+    /// Status callbacks of these events (`initiated`, `ringing`, `answered`, `completed`) never come.
+    pub lost_status: Vec<String>,
+    /// Status callbacks of these events come twice, with the same idempotency token.
+    pub doubled_status: Vec<String>,
+    /// These events come so many milliseconds late, independently of the others.
+    pub late_status: BTreeMap<String, u64>,
+    /// Each pair of status callbacks comes in reverse: ringing before initiated, completed before
+    /// answered.
+    pub reversed_status: bool,
+    /// A `ringing` callback with a higher sequence number follows the final one.
+    pub ringing_after_end: bool,
+    /// Every webhook and the socket upgrade carry a wrong signature.
+    pub bad_signature: bool,
+    /// No media socket is opened; the call stays connected in silence.
+    pub no_media: bool,
+    /// The far end hangs up as soon as it has answered, before the media socket opens.
+    pub hang_up_at_answer: bool,
+    /// The far end's hang-up closes the socket without a `stop` message.
+    pub no_stop: bool,
+    /// Marks are never echoed.
+    pub never_echo: bool,
+    /// Marks are echoed twice.
+    pub echo_twice: bool,
+    /// The carrier stops reading the socket so many milliseconds after its start.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stop_reading_after_ms: Option<u64>,
+    /// With `stop_reading_after_ms`: for so long; absent = for ever.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stop_reading_for_ms: Option<u64>,
+    /// Frame numbers (from 1) in whose place something else is sent.
+    pub bad_frames: BTreeMap<u64, BadFrame>,
+    /// Media messages before `start`.
+    pub media_before_start: bool,
+    /// `start` carries no `customParameters`.
+    pub no_parameters: bool,
+}
+
+/// What stands in for a media message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BadFrame {
+    /// Nothing: the chunk counter jumps.
+    Missing,
+    /// The frame twice.
+    Doubled,
+    /// A JSON text cut in the middle.
+    HalfJson,
+    /// A payload that is no base64.
+    BadBase64,
+    /// A payload of 0 bytes.
+    Empty,
+    /// A payload of 64 KiB.
+    Huge,
+    /// Another stream's id.
+    WrongStream,
+    /// An event nobody has heard of.
+    UnknownEvent,
+    /// A binary message.
+    Binary,
+    /// Numbers instead of strings for counters.
+    Numbers,
+}
+
+/// What becomes of a `POST Calls.json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DialFault {
+    /// Refused with this status, Twilio code and message; not placed.
+    Refuse {
+        /// HTTP status, such as 400.
+        status: u16,
+        /// Twilio's error code, such as 21211.
+        code: u32,
+        /// `Retry-After` header, seconds.
+        retry_after_s: Option<u64>,
+    },
+    /// A 500 without a useful body, before anything was placed.
+    ErrorBeforePlacing {},
+    /// A 500, but the call is placed.
+    ErrorAfterPlacing {},
+    /// The connection breaks, nothing was placed.
+    ResetBeforePlacing {},
+    /// The connection breaks, but the call is placed.
+    ResetAfterPlacing {},
+    /// 201 with a JSON body cut in half; the call is placed.
+    TruncatedJson {},
+    /// The call is placed and the answer comes so late.
+    SlowAnswer {
+        /// Milliseconds.
+        ms: u64,
+    },
+    /// No answer, nothing placed: the client's own limit ends it.
+    Silence {},
+}
+
+impl DialFault {
+    /// 401 with code 20003.
+    pub fn unauthorized() -> Self {
+        Self::Refuse { status: 401, code: 20003, retry_after_s: None }
+    }
+
+    /// 429 with code 20429.
+    pub fn too_many(retry_after_s: u64) -> Self {
+        Self::Refuse { status: 429, code: 20429, retry_after_s: Some(retry_after_s) }
+    }
+
+    /// 400 with a code, such as 21211 for a bad number.
+    pub fn bad_request(code: u32) -> Self {
+        Self::Refuse { status: 400, code, retry_after_s: None }
+    }
+
+    /// Whether a call starts although the client is not told so.
+    pub(crate) fn places(&self) -> bool {
+        matches!(
+            self,
+            Self::ErrorAfterPlacing {}
+                | Self::ResetAfterPlacing {}
+                | Self::TruncatedJson {}
+                | Self::SlowAnswer { .. }
+        )
+    }
+}

@@ -1,0 +1,340 @@
+//! Twilio's REST API for calls and numbers (wire-telephony.md §1.1 to §1.4).
+
+use std::{convert::Infallible, sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    body::{Body, Bytes},
+    extract::{Path, RawQuery, Request, State},
+    http::{HeaderMap, StatusCode, header},
+    middleware::{self, Next},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use serde_json::{Value, json};
+use url::form_urlencoded;
+
+use super::{
+    Shared,
+    call::{Call, Command, Plan, Status},
+    faults::DialFault,
+    ledger::{DialEntry, execution_in},
+    now_ms,
+};
+
+mod numbers;
+mod paging;
+
+type App = State<Arc<Shared>>;
+
+pub(crate) fn routes(shared: Arc<Shared>) -> Router {
+    let account = Router::new()
+        .route("/Calls.json", get(list).post(create))
+        .route("/Calls/{call}", get(fetch).post(update).delete(delete))
+        .merge(numbers::routes())
+        .layer(middleware::from_fn_with_state(shared.clone(), guard))
+        .with_state(shared);
+    Router::new()
+        .nest("/2010-04-01/Accounts/{account}", account)
+        .fallback(|| async { not_found("the requested resource") })
+}
+
+/// Twilio's error body.
+pub(super) fn error(status: u16, code: u32, message: &str) -> Response {
+    let body = json!({
+        "code": code,
+        "message": message,
+        "more_info": format!("https://www.twilio.com/docs/errors/{code}"),
+        "status": status,
+    });
+    answer(status, &body)
+}
+
+pub(super) fn not_found(what: &str) -> Response {
+    error(404, 20404, &format!("The requested resource {what} was not found"))
+}
+
+pub(super) fn answer(status: u16, body: &Value) -> Response {
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    (status, [(header::CONTENT_TYPE, "application/json")], body.to_string()).into_response()
+}
+
+/// Credentials, account, delay and headers of every request.
+async fn guard(State(shared): App, Path(parts): Path<Vec<(String, String)>>, request: Request, next: Next) -> Response {
+    tokio::time::sleep(Duration::from_millis(shared.options.delays.rest_ms)).await;
+    let options = &shared.options;
+    let wanted = STANDARD.encode(format!("{}:{}", options.account_sid, options.auth_token));
+    let given = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let mut response = if given != Some(&format!("Basic {wanted}")) {
+        shared.ledger.refused();
+        error(401, 20003, "Authenticate")
+    } else if parts.first().is_none_or(|(_, account)| *account != options.account_sid) {
+        not_found(request.uri().path())
+    } else {
+        next.run(request).await
+    };
+    let id = format!("RQ{:032x}", rand::random::<u128>());
+    if let Ok(id) = id.parse() {
+        response.headers_mut().insert("Twilio-Request-Id", id);
+    }
+    response.headers_mut().insert("Twilio-Concurrent-Requests", header::HeaderValue::from_static("1"));
+    response
+}
+
+/// A form, in order, with repeated names.
+pub(super) struct Form(pub Vec<(String, String)>);
+
+impl Form {
+    /// Reads a form body; other content types give an empty form, as at Twilio.
+    pub fn read(headers: &HeaderMap, body: &Bytes) -> Self {
+        let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        if kind.is_some_and(|kind| kind.starts_with("application/x-www-form-urlencoded")) {
+            Self(form_urlencoded::parse(body).into_owned().collect())
+        } else {
+            Self(Vec::new())
+        }
+    }
+
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(key, _)| key == name).map(|(_, value)| &**value)
+    }
+
+    fn text(&self, name: &str) -> Option<String> {
+        self.get(name).filter(|value| !value.is_empty()).map(str::to_owned)
+    }
+
+    fn all(&self, name: &str) -> Vec<String> {
+        // SDKs repeat the key; a space-separated value is taken as well.
+        let values = self.0.iter().filter(|(key, _)| key == name);
+        values.flat_map(|(_, value)| value.split_whitespace().map(str::to_owned)).collect()
+    }
+}
+
+fn is_number(text: &str) -> bool {
+    let digits = text.strip_prefix('+').unwrap_or_default();
+    (7..=15).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit()) && !digits.starts_with('0')
+}
+
+fn is_address(text: &str) -> bool {
+    is_number(text) || text.starts_with("sip:") || text.starts_with("client:")
+}
+
+/// Checks a dial request; the refusal as Twilio words it.
+fn plan(shared: &Shared, form: &Form) -> Result<(String, String, Plan), Response> {
+    let Some(to) = form.text("To") else {
+        return Err(error(400, 21201, "No 'To' number is specified"));
+    };
+    let Some(from) = form.text("From") else {
+        return Err(error(400, 21213, "No 'From' number is specified"));
+    };
+    if !is_address(&to) {
+        let message = format!("The phone number you are attempting to call, {to}, is not valid.");
+        return Err(error(400, 21211, &message));
+    }
+    if !is_address(&from) {
+        return Err(error(400, 21212, &format!("The source phone number provided, {from}, is not valid.")));
+    }
+    let numbers = shared.numbers();
+    if !numbers.is_empty() && !numbers.iter().any(|own| own.phone_number == from) {
+        let message = format!(
+            "The source phone number provided, {from}, is not yet verified for your account. You may only make calls from phone numbers that you've verified or purchased from Twilio."
+        );
+        return Err(error(400, 21210, &message));
+    }
+    let url = form.text("Url");
+    let twiml = form.text("Twiml");
+    for name in ["Url", "FallbackUrl", "StatusCallback"] {
+        let bad = |value: &str| !(value.starts_with("http://") || value.starts_with("https://"));
+        if form.text(name).is_some_and(|value| bad(&value)) {
+            let value = form.text(name).unwrap_or_default();
+            return Err(error(400, 21205, &format!("{name} is not a valid URL: {value}")));
+        }
+    }
+    if url.is_none() && twiml.is_none() {
+        return Err(error(400, 21205, "Url parameter is required."));
+    }
+    let method = |name: &str| form.text(name).unwrap_or_else(|| "POST".into());
+    let number = |name: &str, default: u64| form.get(name).and_then(|value| value.parse().ok()).unwrap_or(default);
+    let plan = Plan {
+        url,
+        method: method("Method"),
+        twiml,
+        fallback_url: form.text("FallbackUrl"),
+        fallback_method: method("FallbackMethod"),
+        status_callback: form.text("StatusCallback"),
+        status_method: method("StatusCallbackMethod"),
+        status_events: form.all("StatusCallbackEvent"),
+        timeout_s: number("Timeout", 60).min(600),
+        time_limit_s: number("TimeLimit", 14_400),
+    };
+    Ok((to, from, plan))
+}
+
+async fn create(State(shared): App, headers: HeaderMap, body: Bytes) -> Response {
+    let form = Form::read(&headers, &body);
+    let text = |name: &str| form.get(name).unwrap_or_default().to_owned();
+    let mut entry = DialEntry {
+        at_ms: now_ms(),
+        to: text("To"),
+        from: text("From"),
+        execution: execution_in(&text("StatusCallback")).or_else(|| execution_in(&text("Url"))),
+        url: text("Url"),
+        status_callback: text("StatusCallback"),
+        sid: None,
+        answered: None,
+    };
+    let fault = shared.dial_fault(&entry.to);
+    let checked = match &fault {
+        Some(fault) if !fault.places() => None,
+        _ => Some(plan(&shared, &form)),
+    };
+    let response = match checked {
+        None => None,
+        Some(Err(refusal)) => Some(refusal),
+        Some(Ok((to, from, plan))) => {
+            let script = shared.script_for(&to);
+            let call = shared.begin(to, from, false, plan, script);
+            entry.sid = Some(call.sid.clone());
+            Some(answer(201, &call.json()))
+        }
+    };
+    let response = spoil(fault.as_ref(), response, || {
+        let sid = entry.sid.as_ref();
+        sid.and_then(|sid| shared.call(sid)).map(|call| call.json().to_string()).unwrap_or_default()
+    });
+    entry.answered = match &fault {
+        Some(DialFault::ResetBeforePlacing {} | DialFault::ResetAfterPlacing {} | DialFault::Silence {}) => None,
+        _ => Some(response.status().as_u16()),
+    };
+    shared.ledger.dial(entry);
+    match fault {
+        Some(DialFault::SlowAnswer { ms }) => tokio::time::sleep(Duration::from_millis(ms)).await,
+        Some(DialFault::Silence {}) => std::future::pending().await,
+        _ => {}
+    }
+    response
+}
+
+/// What the client gets to see of a good response under a fault.
+fn spoil(fault: Option<&DialFault>, response: Option<Response>, body: impl FnOnce() -> String) -> Response {
+    let oops = || error(500, 20500, "An internal server error has occurred");
+    match (fault, response) {
+        (None | Some(DialFault::SlowAnswer { .. }), Some(response)) => response,
+        (Some(DialFault::Refuse { status, code, retry_after_s }), _) => {
+            let mut response = error(*status, *code, "refused as the test asked");
+            if let Some(seconds) = retry_after_s {
+                response.headers_mut().insert(header::RETRY_AFTER, (*seconds).into());
+            }
+            response
+        }
+        (Some(DialFault::ResetBeforePlacing {} | DialFault::ResetAfterPlacing {}), _) => broken(),
+        (Some(DialFault::TruncatedJson {}), _) => {
+            let text = body();
+            let half = text[..text.len() / 2].to_owned();
+            (StatusCode::CREATED, [(header::CONTENT_TYPE, "application/json")], half).into_response()
+        }
+        _ => oops(),
+    }
+}
+
+/// A response whose connection breaks before its body.
+fn broken() -> Response {
+    let pieces = futures_util::stream::iter([Err::<Bytes, _>(std::io::Error::other("reset as the test asked"))]);
+    let mut response = Body::from_stream(pieces).into_response();
+    response.headers_mut().insert(header::CONTENT_LENGTH, 4096.into());
+    response
+}
+
+/// `CA….json` → the call.
+fn find(shared: &Shared, file: &str) -> Result<Arc<Call>, Response> {
+    let sid = file.strip_suffix(".json").unwrap_or(file);
+    shared.call(sid).ok_or_else(|| not_found(&format!("/Calls/{file}")))
+}
+
+async fn fetch(State(shared): App, Path((_, file)): Path<(String, String)>) -> Result<Response, Response> {
+    Ok(answer(200, &find(&shared, &file)?.json()))
+}
+
+async fn update(
+    State(shared): App,
+    Path((_, file)): Path<(String, String)>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, Response> {
+    let call = find(&shared, &file)?;
+    let form = Form::read(&headers, &body);
+    shared.ledger.update(&call.sid, form.0.clone());
+    let status = call.status();
+    if status.is_over() {
+        return Err(error(400, 21220, "Call is not in-progress. Cannot redirect."));
+    }
+    call.set_plan(|plan| {
+        plan.status_callback = form.text("StatusCallback").or(plan.status_callback.take());
+        plan.fallback_url = form.text("FallbackUrl").or(plan.fallback_url.take());
+        let limit = form.get("TimeLimit").and_then(|value| value.parse().ok());
+        plan.time_limit_s = limit.unwrap_or(plan.time_limit_s);
+    });
+    let method = form.text("Method").unwrap_or_else(|| "POST".into());
+    let command = match (form.get("Status"), form.text("Url"), form.text("Twiml")) {
+        (Some("completed"), ..) => Some(Command::End),
+        (Some("canceled"), ..) if status != Status::InProgress => Some(Command::End),
+        (Some("canceled"), ..) => None,
+        (Some(other), ..) => {
+            return Err(error(400, 20001, &format!("Status `{other}` is not completed or canceled")));
+        }
+        (None, Some(url), None) => Some(Command::Redirect { url, method }),
+        (None, None, Some(twiml)) => Some(Command::Document(twiml)),
+        (None, Some(_), Some(_)) => {
+            return Err(error(400, 21206, "Url and Twiml are exclusive"));
+        }
+        (None, None, None) => None,
+    };
+    let ends = matches!(command, Some(Command::End));
+    if let Some(command) = command
+        && call.commands.send(command).await.is_err()
+    {
+        return Err(error(400, 21220, "Call is not in-progress. Cannot redirect."));
+    }
+    let mut body = call.json();
+    if ends {
+        // Twilio answers with the state that was asked for, before the call is really down.
+        body["status"] = if status == Status::InProgress { "completed" } else { "canceled" }.into();
+    }
+    Ok(answer(200, &body))
+}
+
+async fn delete(State(shared): App, Path((_, file)): Path<(String, String)>) -> Result<Response, Response> {
+    let call = find(&shared, &file)?;
+    if !call.status().is_over() {
+        return Err(error(409, 20009, "This resource is still in use"));
+    }
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+async fn list(
+    State(shared): App,
+    Path(account): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Infallible> {
+    let query = Form(form_urlencoded::parse(query.unwrap_or_default().as_bytes()).into_owned().collect());
+    let times = [paging::Times::of(&query, "StartTime"), paging::Times::of(&query, "EndTime")];
+    let mut found: Vec<Value> = shared
+        .calls()
+        .iter()
+        .rev()
+        .map(|call| (call.created, call.json()))
+        .filter(|(created, call)| {
+            let is = |name: &str, field: &str| query.get(name).is_none_or(|value| call[field] == value);
+            is("To", "to")
+                && is("From", "from")
+                && is("Status", "status")
+                && query.get("ParentCallSid").is_none()
+                && times[0].match_time(Some(*created))
+                && times[1].match_time((!call["end_time"].is_null()).then_some(*created))
+        })
+        .map(|(_, call)| call)
+        .collect();
+    let path = format!("/2010-04-01/Accounts/{account}/Calls.json");
+    Ok(answer(200, &paging::page("calls", &mut found, &path, &query)))
+}

@@ -1,0 +1,110 @@
+//! `IncomingPhoneNumbers`: list, fetch, change.
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    body::Bytes,
+    extract::{Path, RawQuery},
+    http::HeaderMap,
+    response::Response,
+    routing::get,
+};
+use axum::extract::State;
+use serde_json::{Value, json};
+use url::form_urlencoded;
+
+use super::{App, Form, answer, not_found, paging};
+use crate::twilio::{Number, Shared};
+
+pub(super) fn routes() -> Router<Arc<Shared>> {
+    Router::new()
+        .route("/IncomingPhoneNumbers.json", get(list))
+        .route("/IncomingPhoneNumbers/{number}", get(fetch).post(update))
+}
+
+fn show(shared: &Shared, number: &Number) -> Value {
+    let account = &shared.options.account_sid;
+    json!({
+        "sid": number.sid,
+        "account_sid": account,
+        "friendly_name": number.friendly_name,
+        "phone_number": number.phone_number,
+        "voice_url": number.voice_url,
+        "voice_method": number.voice_method,
+        "voice_fallback_url": number.voice_fallback_url,
+        "voice_fallback_method": "POST",
+        "status_callback": number.status_callback,
+        "status_callback_method": "POST",
+        "voice_caller_id_lookup": false,
+        "date_created": "Tue, 31 Aug 2010 20:36:28 +0000",
+        "date_updated": "Tue, 31 Aug 2010 20:36:28 +0000",
+        "sms_url": "",
+        "sms_method": "POST",
+        "sms_fallback_url": "",
+        "sms_fallback_method": "POST",
+        "address_requirements": "none",
+        "beta": false,
+        "capabilities": {"voice": true, "sms": true, "mms": false, "fax": false},
+        "voice_application_sid": "",
+        "sms_application_sid": "",
+        "origin": "twilio",
+        "trunk_sid": null,
+        "emergency_status": "Inactive",
+        "emergency_address_sid": null,
+        "address_sid": null,
+        "identity_sid": null,
+        "bundle_sid": null,
+        "api_version": "2010-04-01",
+        "status": "in-use",
+        "type": null,
+        "uri": format!("/2010-04-01/Accounts/{account}/IncomingPhoneNumbers/{}.json", number.sid),
+        "subresource_uris": {},
+    })
+}
+
+async fn list(State(shared): App, Path(account): Path<String>, RawQuery(query): RawQuery) -> Response {
+    let query = Form(form_urlencoded::parse(query.unwrap_or_default().as_bytes()).into_owned().collect());
+    let is = |name: &str, value: &str| query.get(name).is_none_or(|wanted| wanted == value);
+    let mut found: Vec<Value> = shared
+        .numbers()
+        .iter()
+        .filter(|number| is("PhoneNumber", &number.phone_number) && is("FriendlyName", &number.friendly_name))
+        .map(|number| show(&shared, number))
+        .collect();
+    let path = format!("/2010-04-01/Accounts/{account}/IncomingPhoneNumbers.json");
+    answer(200, &paging::page("incoming_phone_numbers", &mut found, &path, &query))
+}
+
+fn find(shared: &Shared, file: &str) -> Result<Number, Response> {
+    let sid = file.strip_suffix(".json").unwrap_or(file);
+    let number = shared.numbers().into_iter().find(|number| number.sid == sid);
+    number.ok_or_else(|| not_found(&format!("/IncomingPhoneNumbers/{file}")))
+}
+
+async fn fetch(State(shared): App, Path((_, file)): Path<(String, String)>) -> Result<Response, Response> {
+    Ok(answer(200, &show(&shared, &find(&shared, &file)?)))
+}
+
+async fn update(
+    State(shared): App,
+    Path((_, file)): Path<(String, String)>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, Response> {
+    let number = find(&shared, &file)?;
+    let form = Form::read(&headers, &body);
+    shared.change_number(&number.sid, |number| {
+        let set = |field: &mut String, name: &str| {
+            if let Some(value) = form.get(name) {
+                value.clone_into(field);
+            }
+        };
+        set(&mut number.voice_url, "VoiceUrl");
+        set(&mut number.voice_method, "VoiceMethod");
+        set(&mut number.voice_fallback_url, "VoiceFallbackUrl");
+        set(&mut number.status_callback, "StatusCallback");
+        set(&mut number.friendly_name, "FriendlyName");
+    });
+    Ok(answer(200, &show(&shared, &find(&shared, &file)?)))
+}

@@ -1,0 +1,521 @@
+//! The connected part of a call: runs documents, moves media, lets the caller act.
+
+use std::{collections::VecDeque, pin::Pin, sync::Arc, time::Duration};
+
+use futures_util::future::BoxFuture;
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinSet,
+    time::{Instant, Sleep, sleep, sleep_until},
+};
+
+use super::{
+    Shared,
+    call::{Call, Command, Status},
+    faults::CallFaults,
+    life::{Ending, send_answer_again},
+    stream::{Got, Media},
+    twiml::{self, Verb},
+    webhook::{self, Form, Reply, Webhook, base_form},
+};
+use crate::{
+    caller::{Act, Actor, CallerScript, Event, Hearing, LiveStep, ReadyStep},
+    g711,
+    ticker::FRAME,
+};
+
+/// Documents fetched in one call before the fake believes in a loop.
+const DOCUMENTS: u32 = 100;
+/// Frames caught up at one wake; more lateness than this is carried on.
+const CATCH_UP: u64 = 50;
+
+/// Where the document stands.
+enum Stage {
+    Fetching { what: &'static str, url: String, reply: BoxFuture<'static, Reply> },
+    Waiting(Pin<Box<Sleep>>),
+    Opening(BoxFuture<'static, Result<Media, String>>),
+    /// A media socket is open, or the document hangs on purpose.
+    Streaming,
+    Over(Ending),
+}
+
+/// What a stage came to.
+enum Done {
+    Fetched { what: &'static str, url: String, reply: Reply },
+    Waited,
+    Opened(Box<Result<Media, String>>),
+}
+
+impl Stage {
+    /// Waits for the stage's end; for ever while streaming. Cancel-safe.
+    async fn done(&mut self) -> Done {
+        match self {
+            Self::Fetching { what, url, reply } => {
+                let reply = reply.await;
+                Done::Fetched { what, url: std::mem::take(url), reply }
+            }
+            Self::Waiting(sleep) => {
+                sleep.as_mut().await;
+                Done::Waited
+            }
+            Self::Opening(opening) => Done::Opened(Box::new(opening.await)),
+            Self::Streaming | Self::Over(_) => std::future::pending().await,
+        }
+    }
+}
+
+enum Next {
+    Tick,
+    Stage(Done),
+    Message(Option<Result<tokio_tungstenite::tungstenite::Message, tokio_tungstenite::tungstenite::Error>>),
+    OldMessage(bool),
+    Mark,
+    Command(Option<Command>),
+    Ears(u64, String),
+}
+
+/// One connected call.
+pub(crate) struct Session {
+    shared: Arc<Shared>,
+    call: Arc<Call>,
+    faults: CallFaults,
+    commands: mpsc::Receiver<Command>,
+    ticks: watch::Receiver<u64>,
+    actor: Actor,
+    hearing: Hearing,
+    ears: JoinSet<(u64, String)>,
+    verbs: VecDeque<Verb>,
+    stage: Stage,
+    media: Option<Media>,
+    /// The first socket after a second one took over, until the server closes it.
+    old: Option<Media>,
+    answered: Option<Instant>,
+    /// From the call's start to its answer, for event times.
+    answered_us: u64,
+    frames: u64,
+    documents: u32,
+    fallen_back: bool,
+}
+
+impl Session {
+    pub fn new(
+        shared: Arc<Shared>,
+        call: Arc<Call>,
+        script: &CallerScript,
+        steps: Vec<ReadyStep>,
+        early: Vec<LiveStep>,
+        commands: mpsc::Receiver<Command>,
+    ) -> Self {
+        let mut actor = Actor::new(steps, script.then, script.patience_ms);
+        early.into_iter().for_each(|live| actor.add(live));
+        let hearing = Hearing::new(shared.options.tones, shared.options.ears.is_some());
+        Self {
+            ticks: shared.ticker.join(),
+            faults: script.faults.clone(),
+            commands,
+            actor,
+            hearing,
+            ears: JoinSet::new(),
+            verbs: VecDeque::new(),
+            stage: Stage::Streaming,
+            media: None,
+            old: None,
+            answered: None,
+            answered_us: 0,
+            frames: 0,
+            documents: 0,
+            fallen_back: false,
+            shared,
+            call,
+        }
+    }
+
+    /// Runs the call to its end. `answered`: the far end has picked up (outbound).
+    pub async fn run(mut self, answered: bool) -> Ending {
+        if answered {
+            self.pick_up();
+        }
+        self.first_document();
+        let ending = loop {
+            if let Stage::Over(ending) = self.stage {
+                break ending;
+            }
+            let next = self.next().await;
+            self.act(next).await;
+        };
+        if let Some(media) = self.media.take() {
+            media.end().await;
+        }
+        let (call, us) = (self.call.clone(), self.answered_us);
+        let last = self.hearing.finish(&mut |ms, event| call.timeline.note_at(us + ms * 1000, event));
+        self.listen(last);
+        while let Some(heard) = self.ears.join_next().await {
+            if let Ok((utterance, text)) = heard {
+                self.note_ears(utterance, text);
+            }
+        }
+        ending
+    }
+
+    async fn next(&mut self) -> Next {
+        let reads = self.media.as_ref().is_some_and(Media::reads);
+        let mark = self.media.as_ref().and_then(Media::next_mark);
+        tokio::select! {
+            Ok(()) = self.ticks.changed(), if self.answered.is_some() => Next::Tick,
+            message = read(&mut self.media), if reads => Next::Message(message),
+            open = drain(&mut self.old) => Next::OldMessage(open),
+            () = reached(mark) => Next::Mark,
+            done = self.stage.done() => Next::Stage(done),
+            command = self.commands.recv() => Next::Command(command),
+            Some(Ok((utterance, text))) = self.ears.join_next() => Next::Ears(utterance, text),
+        }
+    }
+
+    async fn act(&mut self, next: Next) {
+        match next {
+            Next::Tick => self.tick().await,
+            Next::Stage(done) => self.staged(done).await,
+            Next::Message(message) => {
+                let Some(media) = &mut self.media else { return };
+                let got = media.take(message).await;
+                self.got(got);
+            }
+            Next::OldMessage(open) => {
+                if !open {
+                    self.old = None;
+                }
+            }
+            Next::Mark => {
+                let Some(media) = &mut self.media else { return };
+                let played = media.play().await;
+                self.got(played.map(|()| Got::Nothing));
+            }
+            Next::Command(command) => self.command(command).await,
+            Next::Ears(utterance, text) => self.note_ears(utterance, text),
+        }
+    }
+
+    fn pick_up(&mut self) {
+        self.answered = Some(Instant::now());
+        self.answered_us = self.call.timeline.now_us();
+    }
+
+    // ---- documents ----
+
+    fn first_document(&mut self) {
+        let plan = self.call.plan();
+        let what = if self.call.inbound { "inbound" } else { "answer" };
+        match (plan.url, plan.twiml) {
+            (Some(url), _) => self.fetch(what, url, plan.method, Vec::new()),
+            (None, Some(twiml)) => self.document(&twiml),
+            (None, None) => self.stage = Stage::Over(Ending::COMPLETED),
+        }
+    }
+
+    fn fetch(&mut self, what: &'static str, url: String, method: String, extra: Form) {
+        self.documents += 1;
+        if self.documents > DOCUMENTS {
+            self.warn("11100 too many documents in one call");
+            self.stage = Stage::Over(Ending::COMPLETED);
+            return;
+        }
+        let status = if self.answered.is_some() { Status::InProgress } else { Status::Ringing };
+        let mut form = base_form(&self.call, status);
+        form.extend(extra);
+        let mut hook = Webhook::new(what, url.clone(), method, form);
+        hook.bad_signature = self.faults.bad_signature;
+        if let Some(ms) = self.faults.duplicate_answer_ms
+            && what == "answer"
+        {
+            let (token, run) = (hook.token.clone(), self.faults.duplicate_answer_runs);
+            let after = Duration::from_millis(ms);
+            send_answer_again(&self.shared, &self.call, url.clone(), token, after, run);
+        }
+        let (shared, sid) = (self.shared.clone(), self.call.sid.clone());
+        let reply = Box::pin(async move {
+            sleep(Duration::from_millis(shared.options.delays.webhook_ms)).await;
+            webhook::send(&shared, &sid, &hook).await
+        });
+        self.stage = Stage::Fetching { what, url, reply };
+    }
+
+    fn fetched(&mut self, what: &'static str, url: String, reply: Reply) {
+        self.call.timeline.note(Event::Fetched { what: what.to_owned(), status: reply.status });
+        let fault = match reply.is_ok().then(|| twiml::parse(&reply.body)) {
+            Some(Ok(_)) => return self.document(&reply.body),
+            Some(Err(fault)) => fault,
+            None => format!("11200 {url} answered {:?}", reply.status),
+        };
+        self.warn(&fault);
+        let plan = self.call.plan();
+        match plan.fallback_url {
+            Some(fallback) if !self.fallen_back => {
+                self.fallen_back = true;
+                let code = fault.split(' ').next().unwrap_or_default().to_owned();
+                let extra = vec![("ErrorCode".into(), code), ("ErrorUrl".into(), url)];
+                self.fetch("fallback", fallback, plan.fallback_method, extra);
+            }
+            _ => {
+                let said = "We are sorry, an application error has occurred. Goodbye.";
+                self.call.timeline.note(Event::CarrierSaid(said.into()));
+                self.stage = Stage::Over(if self.answered.is_some() { Ending::COMPLETED } else { Ending::NO_ANSWER });
+            }
+        }
+    }
+
+    fn document(&mut self, twiml: &str) {
+        match twiml::parse(twiml) {
+            Ok(verbs) => {
+                self.verbs = verbs.into();
+                if self.faults.hang_up_at_answer {
+                    self.stage = Stage::Over(Ending::COMPLETED);
+                } else {
+                    self.next_verb();
+                }
+            }
+            Err(fault) => {
+                self.warn(&fault);
+                self.stage = Stage::Over(Ending::COMPLETED);
+            }
+        }
+    }
+
+    fn next_verb(&mut self) {
+        let verb = self.verbs.pop_front();
+        if let (Some(Verb::Reject { busy }), None) = (&verb, self.answered) {
+            self.stage = Stage::Over(if *busy { Ending::BUSY } else { Ending::NO_ANSWER });
+            return;
+        }
+        if self.answered.is_none() {
+            self.call.set_status(Status::InProgress);
+            self.pick_up();
+        }
+        let delays = &self.shared.options.delays;
+        self.stage = match verb {
+            None | Some(Verb::Hangup) => Stage::Over(Ending::COMPLETED),
+            Some(Verb::Reject { .. }) => {
+                self.warn("<Reject> of an answered call");
+                Stage::Over(Ending::COMPLETED)
+            }
+            Some(Verb::Stream(_)) if self.faults.no_media => Stage::Streaming,
+            Some(Verb::Stream(stream)) => Stage::Opening(self.opening(stream)),
+            Some(Verb::Redirect { url, method }) => return self.fetch("redirect", url, method, Vec::new()),
+            Some(Verb::Say(text)) => {
+                let ms = text.chars().count() as u64 * delays.say_char_ms;
+                self.call.timeline.note(Event::CarrierSaid(text));
+                Stage::Waiting(Box::pin(sleep(Duration::from_millis(ms))))
+            }
+            Some(Verb::Play(url)) => {
+                self.call.timeline.note(Event::CarrierSaid(format!("[{url}]")));
+                Stage::Waiting(Box::pin(sleep(Duration::from_millis(delays.say_char_ms * 20))))
+            }
+            Some(Verb::Pause { seconds }) => Stage::Waiting(Box::pin(sleep(Duration::from_secs(seconds)))),
+            Some(Verb::Unsupported(name)) => {
+                self.warn(&format!("<{name}> is not performed by this fake"));
+                Stage::Waiting(Box::pin(sleep(Duration::ZERO)))
+            }
+        };
+    }
+
+    fn opening(&self, stream: twiml::Stream) -> BoxFuture<'static, Result<Media, String>> {
+        Box::pin(Media::open(self.shared.clone(), self.call.clone(), stream, self.faults.clone()))
+    }
+
+    async fn staged(&mut self, done: Done) {
+        match done {
+            Done::Fetched { what, url, reply } => self.fetched(what, url, reply),
+            Done::Waited => self.next_verb(),
+            Done::Opened(opened) => match *opened {
+                Ok(media) => {
+                    self.call.timeline.note(Event::MediaOpened);
+                    if let Some(old) = self.media.replace(media) {
+                        self.old = Some(old);
+                    }
+                    self.stage = Stage::Streaming;
+                }
+                Err(fault) => {
+                    self.warn(&fault);
+                    if self.media.is_some() {
+                        self.stage = Stage::Streaming;
+                    } else {
+                        self.next_verb();
+                    }
+                }
+            },
+        }
+    }
+
+    // ---- the line ----
+
+    async fn tick(&mut self) {
+        let Some(answered) = self.answered else { return };
+        let due = (answered.elapsed().as_millis() / FRAME.as_millis()) as u64;
+        if due > self.frames {
+            let planned = answered + FRAME * due as u32;
+            self.shared.lag.note(planned.elapsed());
+        }
+        let limit = self.call.plan().time_limit_s;
+        let until = due.min(self.frames + CATCH_UP);
+        while self.frames < until && !matches!(self.stage, Stage::Over(_)) {
+            self.frame().await;
+            if self.frames * 20 >= limit * 1000 {
+                self.stage = Stage::Over(Ending::COMPLETED);
+            }
+        }
+    }
+
+    /// 20 ms of the call: hear what was played, then speak.
+    async fn frame(&mut self) {
+        self.frames += 1;
+        let at_ms = self.frames * 20;
+        let mut played = [g711::SILENCE; g711::FRAME];
+        let mut heard = false;
+        if let Some(media) = &mut self.media {
+            let result = media.play().await;
+            heard = media.take_frame(&mut played);
+            self.got(result.map(|()| Got::Nothing));
+        }
+        let (call, us) = (self.call.clone(), self.answered_us);
+        let frame = heard.then_some(&played[..]);
+        let ended = self
+            .hearing
+            .frame(at_ms, frame, &mut |ms, event| call.timeline.note_at(us + ms * 1000, event));
+        self.listen(ended);
+        let mut acts = Vec::new();
+        let said = self.actor.frame(at_ms, &self.hearing, &mut acts);
+        for act in acts.extract_if(.., |act| matches!(act, Act::Started(_))) {
+            if let Act::Started(line) = act {
+                self.call.timeline.note(Event::CallerStarted { line });
+            }
+        }
+        if let Some(media) = &mut self.media {
+            let sent = media.frame(said.as_deref()).await;
+            self.got(sent.map(|()| Got::Nothing));
+        }
+        if self.shared.options.record {
+            let mut caller = [g711::SILENCE; g711::FRAME];
+            let length = said.as_ref().map_or(0, |said| said.len().min(g711::FRAME));
+            caller[..length].copy_from_slice(&said.as_deref().unwrap_or_default()[..length]);
+            self.call.record(&caller, &played);
+        }
+        for act in acts {
+            self.perform(act).await;
+        }
+    }
+
+    async fn perform(&mut self, act: Act) {
+        let timeline = &self.call.timeline;
+        match act {
+            Act::Started(line) => timeline.note(Event::CallerStarted { line }),
+            Act::Stopped(line) => {
+                timeline.note(Event::CallerStopped { line });
+                if let Some(media) = &mut self.media {
+                    media.tell_audio = true;
+                }
+            }
+            Act::Failed(what) => timeline.note(Event::StepFailed(what)),
+            Act::Done(ticket) => timeline.note(Event::StepDone(ticket)),
+            Act::Press(key) => {
+                timeline.note(Event::Pressed(key));
+                if let Some(media) = &mut self.media {
+                    let sent = media.dtmf(key).await;
+                    self.got(sent.map(|()| Got::Nothing));
+                }
+            }
+            Act::HangUp => self.stage = Stage::Over(Ending::COMPLETED),
+            Act::DropSocket { reset } => {
+                if let Some(media) = self.media.take() {
+                    media.lose(reset).await;
+                    let ms = if reset { self.shared.options.delays.reset_ms } else { 0 };
+                    self.stage = Stage::Waiting(Box::pin(sleep(Duration::from_millis(ms))));
+                }
+            }
+        }
+    }
+
+    /// What became of the socket.
+    fn got(&mut self, got: Result<Got, tokio_tungstenite::tungstenite::Error>) {
+        match got {
+            Ok(Got::Nothing) => {}
+            Ok(Got::Audio) => self.call.timeline.note(Event::AudioArrived),
+            Ok(Got::Closed) => {
+                self.media = None;
+                if !matches!(self.stage, Stage::Over(_)) {
+                    self.next_verb();
+                }
+            }
+            // A broken socket shows at the next read, with what the server sent before.
+            Err(error) => tracing::debug!(%error, "media socket does not take more"),
+        }
+    }
+
+    async fn command(&mut self, command: Option<Command>) {
+        match command {
+            None | Some(Command::End) => self.stage = Stage::Over(Ending::COMPLETED),
+            Some(Command::Live(live)) => self.actor.add(live),
+            Some(Command::Redirect { url, method }) => {
+                self.end_media().await;
+                self.fetch("redirect", url, method, Vec::new());
+            }
+            Some(Command::Document(twiml)) => {
+                self.end_media().await;
+                self.document(&twiml);
+            }
+            Some(Command::SecondDocument(body)) => {
+                let verbs: VecDeque<Verb> = twiml::parse(&body).unwrap_or_default().into();
+                if let Some(Verb::Stream(stream)) = verbs.front().cloned() {
+                    self.verbs = verbs.into_iter().skip(1).collect();
+                    self.stage = Stage::Opening(self.opening(stream));
+                }
+            }
+        }
+    }
+
+    async fn end_media(&mut self) {
+        if let Some(media) = self.media.take() {
+            media.end().await;
+        }
+    }
+
+    // ---- ears ----
+
+    fn listen(&mut self, utterance: Option<Vec<u8>>) {
+        if let (Some(audio), Some(ears)) = (utterance, &self.shared.options.ears) {
+            let (hearing, number) = (ears.hear(audio), self.hearing.utterance());
+            self.ears.spawn(async move { (number, hearing.await) });
+        }
+    }
+
+    fn note_ears(&mut self, utterance: u64, text: String) {
+        let event = self.hearing.ears_heard(utterance, text);
+        self.call.timeline.note(event);
+    }
+
+    fn warn(&self, what: &str) {
+        self.call.timeline.note(Event::Warning(what.to_owned()));
+    }
+}
+
+async fn read(
+    media: &mut Option<Media>,
+) -> Option<Result<tokio_tungstenite::tungstenite::Message, tokio_tungstenite::tungstenite::Error>> {
+    match media {
+        Some(media) => media.read().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Reads on from a socket that is no longer the call's; false when it is closed.
+async fn drain(media: &mut Option<Media>) -> bool {
+    match media {
+        Some(media) => matches!(media.read().await, Some(Ok(_))),
+        None => std::future::pending().await,
+    }
+}
+
+async fn reached(mark: Option<Instant>) {
+    match mark {
+        Some(at) => sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}

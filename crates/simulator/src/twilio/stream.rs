@@ -1,0 +1,311 @@
+//! One open media socket of a call: what is sent, what is played, what is echoed.
+
+use std::{sync::Arc, time::Duration};
+
+use futures_util::{SinkExt, StreamExt};
+use tokio::time::Instant;
+use tokio_tungstenite::tungstenite::{
+    self, Message,
+    protocol::{CloseFrame, frame::coding::CloseCode},
+};
+
+use super::{
+    Shared,
+    call::Call,
+    faults::{BadFrame, CallFaults},
+    playout::Playout,
+    signature,
+    twiml,
+    webhook::{self, Webhook},
+    wire::{self, Ask, Writer},
+};
+use crate::{
+    caller::Event,
+    g711,
+    http::{self, Socket},
+};
+
+/// A message of the socket that the session must know of.
+#[derive(Debug)]
+pub(crate) enum Got {
+    /// Handled; nothing to do.
+    Nothing,
+    /// First audible audio since the session last asked to be told.
+    Audio,
+    /// The stream is over: the server closed it, broke it off, or broke the protocol.
+    Closed,
+}
+
+/// The socket and its play queue.
+pub(crate) struct Media {
+    shared: Arc<Shared>,
+    call: Arc<Call>,
+    socket: Socket,
+    writer: Writer,
+    playout: Playout,
+    started: Instant,
+    frames: u64,
+    verb: twiml::Stream,
+    faults: CallFaults,
+    /// Tell of the next audible audio.
+    pub tell_audio: bool,
+}
+
+impl Media {
+    /// Opens the socket of a `<Stream>` and sends `connected` and `start`. The error is what
+    /// Twilio's debugger would show.
+    pub async fn open(
+        shared: Arc<Shared>,
+        call: Arc<Call>,
+        verb: twiml::Stream,
+        faults: CallFaults,
+    ) -> Result<Self, String> {
+        let delays = shared.options.delays.clone();
+        tokio::time::sleep(Duration::from_millis(delays.upgrade_ms)).await;
+        let token = if faults.bad_signature { "not the token" } else { &*shared.options.auth_token };
+        let headers = [("X-Twilio-Signature", signature::sign(token, &verb.url, &[]))];
+        let opened = http::open_socket(&verb.url, &headers, 4096, Duration::from_secs(5)).await;
+        let sid = webhook::stream_sid();
+        let socket = match opened {
+            Ok(socket) => socket,
+            Err(fault) => {
+                let (code, text) = match &fault {
+                    tungstenite::Error::Http(response) => (31920, response.status().to_string()),
+                    _ => (31901, fault.to_string()),
+                };
+                let text = format!("{code} {text}");
+                tell(&shared, &call, &verb, &sid, "stream-error", Some(&text));
+                return Err(text);
+            }
+        };
+        let writer = Writer::new(&call.account_sid, &call.sid, sid);
+        let mut media = Self {
+            shared,
+            call,
+            socket,
+            writer,
+            playout: Playout::default(),
+            started: Instant::now(),
+            frames: 0,
+            verb,
+            faults,
+            tell_audio: true,
+        };
+        media.hello(delays.start_ms).await.map_err(|fault| format!("31921 {fault}"))?;
+        media.tell("stream-started", None);
+        Ok(media)
+    }
+
+    async fn hello(&mut self, start_ms: u64) -> Result<(), tungstenite::Error> {
+        self.socket.send(Message::text(wire::CONNECTED)).await?;
+        tokio::time::sleep(Duration::from_millis(start_ms)).await;
+        if self.faults.media_before_start {
+            let early = self.writer.media(0, None);
+            self.socket.send(Message::text(early)).await?;
+        }
+        let start = self.writer.start(&self.verb.parameters, !self.faults.no_parameters);
+        self.socket.send(Message::text(start)).await?;
+        self.started = Instant::now();
+        Ok(())
+    }
+
+    /// The stream's status callback.
+    pub fn tell(&self, event: &'static str, fault: Option<&str>) {
+        tell(&self.shared, &self.call, &self.verb, &self.writer.stream_sid, event, fault);
+    }
+
+    fn samples(&self) -> u64 {
+        self.started.elapsed().as_micros() as u64 * g711::RATE / 1_000_000
+    }
+
+    /// Whether the carrier reads the socket now.
+    pub fn reads(&self) -> bool {
+        let Some(from) = self.faults.stop_reading_after_ms else { return true };
+        let ms = self.started.elapsed().as_millis() as u64;
+        ms < from || self.faults.stop_reading_for_ms.is_some_and(|length| ms >= from + length)
+    }
+
+    /// When the next mark is reached, if one waits.
+    pub fn next_mark(&self) -> Option<Instant> {
+        let sample = self.playout.next_mark()?;
+        Some(self.started + Duration::from_micros(sample * 1_000_000 / g711::RATE))
+    }
+
+    /// Sends 20 ms of the caller.
+    pub async fn frame(&mut self, audio: Option<&[u8]>) -> Result<(), tungstenite::Error> {
+        let ms = self.frames * 20;
+        self.frames += 1;
+        let message = match self.faults.bad_frames.get(&self.frames) {
+            None => Message::text(self.writer.media(ms, audio)),
+            Some(bad) => match (self.writer.bad_media(ms, audio, *bad), bad) {
+                (None, _) => return Ok(()),
+                (Some(text), BadFrame::Binary) => Message::binary(text.into_bytes()),
+                (Some(text), BadFrame::Doubled) => {
+                    self.socket.feed(Message::text(text.clone())).await?;
+                    Message::text(text)
+                }
+                (Some(text), _) => Message::text(text),
+            },
+        };
+        self.socket.send(message).await
+    }
+
+    /// Presses a key.
+    pub async fn dtmf(&mut self, key: char) -> Result<(), tungstenite::Error> {
+        let message = self.writer.dtmf(key);
+        self.socket.send(Message::text(message)).await
+    }
+
+    /// Plays up to now and echoes the marks that were reached.
+    pub async fn play(&mut self) -> Result<(), tungstenite::Error> {
+        let now = self.samples();
+        let reached = self.playout.advance(now);
+        self.echo(reached, false).await
+    }
+
+    /// The next 20 ms that were played, if they are over.
+    pub fn take_frame(&mut self, into: &mut [u8; g711::FRAME]) -> bool {
+        self.playout.take_frame(into)
+    }
+
+    async fn echo(&mut self, names: Vec<String>, cleared: bool) -> Result<(), tungstenite::Error> {
+        for name in names {
+            if self.faults.never_echo {
+                continue;
+            }
+            for _ in 0..=u32::from(self.faults.echo_twice) {
+                let message = self.writer.mark(&name);
+                self.socket.send(Message::text(message)).await?;
+            }
+            self.call.timeline.note(Event::MarkEchoed { name, cleared });
+        }
+        Ok(())
+    }
+
+    /// The next message of the server. Cancel-safe.
+    pub async fn read(&mut self) -> Option<Result<Message, tungstenite::Error>> {
+        self.socket.next().await
+    }
+
+    /// Does what a message asks.
+    pub async fn take(
+        &mut self,
+        message: Option<Result<Message, tungstenite::Error>>,
+    ) -> Result<Got, tungstenite::Error> {
+        match message {
+            Some(Ok(Message::Text(text))) => self.ask(&text).await,
+            Some(Ok(Message::Binary(_))) => {
+                self.warn(31950, "binary message");
+                Ok(Got::Nothing)
+            }
+            Some(Ok(Message::Close(frame))) => {
+                let code = frame.map(|frame| u16::from(frame.code));
+                self.closed(code, true);
+                // The answer to the close was queued by the read; let it out.
+                let _gone = self.socket.flush().await;
+                Ok(Got::Closed)
+            }
+            Some(Ok(_)) => Ok(Got::Nothing),
+            Some(Err(_)) | None => {
+                self.closed(None, true);
+                Ok(Got::Closed)
+            }
+        }
+    }
+
+    async fn ask(&mut self, text: &str) -> Result<Got, tungstenite::Error> {
+        self.play().await?;
+        match wire::read(text, &self.writer.stream_sid) {
+            Ok(Ask::Audio(audio)) => {
+                let audible = self.tell_audio && audio.iter().any(|byte| g711::decode(*byte).unsigned_abs() > 64);
+                self.playout.push_audio(self.samples(), audio);
+                if audible {
+                    self.tell_audio = false;
+                    return Ok(Got::Audio);
+                }
+            }
+            Ok(Ask::Mark(name)) => {
+                self.playout.push_mark(name);
+                self.play().await?;
+            }
+            Ok(Ask::Clear) => {
+                let (marks, samples) = self.playout.clear();
+                let unplayed_ms = g711::ms(samples as usize);
+                self.call.timeline.note(Event::Cleared { unplayed_ms });
+                self.tell_audio = true;
+                self.echo(marks, true).await?;
+            }
+            Err((31924, what)) => {
+                self.warn(31924, &what);
+                self.tell("stream-error", Some(&format!("31924 {what}")));
+                self.closed(Some(1002), false);
+                self.socket.close(Some(frame(CloseCode::Protocol))).await?;
+                return Ok(Got::Closed);
+            }
+            Err((code, what)) => self.warn(code, &what),
+        }
+        Ok(Got::Nothing)
+    }
+
+    fn warn(&self, code: u32, what: &str) {
+        self.call.timeline.note(Event::Warning(format!("{code} {what}")));
+    }
+
+    fn closed(&self, code: Option<u16>, by_server: bool) {
+        let fault = (by_server && code != Some(1000)).then_some("31921 Stream closed by the peer");
+        self.tell(if fault.is_some() { "stream-error" } else { "stream-stopped" }, fault);
+        if self.playout.underruns() > 0 {
+            let gaps = self.playout.underruns();
+            self.call.timeline.note(Event::Warning(format!("{gaps} gaps inside the agent's speech")));
+        }
+        self.call.timeline.note(Event::MediaClosed { code, by_server });
+    }
+
+    /// The carrier ends the stream: `stop` (unless the faults say otherwise), close 1000, and a
+    /// second for the server to close its side.
+    pub async fn end(self) {
+        self.closed(Some(1000), false);
+        let Self { shared, mut socket, mut writer, faults, .. } = self;
+        shared.spawn(async move {
+            let closing = async {
+                if !faults.no_stop {
+                    socket.send(Message::text(writer.stop())).await?;
+                }
+                socket.close(Some(frame(CloseCode::Normal))).await?;
+                while let Some(message) = socket.next().await {
+                    message?;
+                }
+                Ok::<_, tungstenite::Error>(())
+            };
+            match tokio::time::timeout(Duration::from_secs(1), closing).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::debug!(%error, "media socket broke while closing"),
+                Err(_) => tracing::debug!("the server did not close its side of the media socket"),
+            }
+        });
+    }
+
+    /// The socket is lost without a `stop`: by reset, or with a close frame 1001.
+    pub async fn lose(mut self, reset: bool) {
+        self.closed((!reset).then_some(1001), false);
+        if reset {
+            http::reset(self.socket);
+        } else if let Err(error) = self.socket.close(Some(frame(CloseCode::Away))).await {
+            tracing::debug!(%error, "media socket was gone already");
+        }
+    }
+}
+
+fn frame(code: CloseCode) -> CloseFrame {
+    CloseFrame { code, reason: "".into() }
+}
+
+fn tell(shared: &Arc<Shared>, call: &Call, verb: &twiml::Stream, sid: &str, event: &'static str, fault: Option<&str>) {
+    let Some(url) = verb.status_callback.clone() else { return };
+    let form = webhook::stream_form(call, sid, &verb.name, event, fault);
+    let hook = Webhook::new("stream", url, "POST".into(), form);
+    let (shared, sid) = (shared.clone(), call.sid.clone());
+    shared.clone().spawn(async move {
+        webhook::send(&shared, &sid, &hook).await;
+    });
+}

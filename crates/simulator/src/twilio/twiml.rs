@@ -1,0 +1,149 @@
+//! TwiML: from a document to the verbs this fake performs (wire-telephony.md §1.6).
+
+use super::xml::{self, Element};
+
+/// One step of a document.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Verb {
+    /// Opens the media socket; the document goes on when it closes, for whatever reason.
+    Stream(Stream),
+    Redirect { url: String, method: String },
+    Say(String),
+    Play(String),
+    Pause { seconds: u64 },
+    Reject { busy: bool },
+    Hangup,
+    /// A verb of Twilio's that the fake does not perform; named in the call's warnings.
+    Unsupported(String),
+}
+
+/// `<Connect><Stream>`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Stream {
+    pub url: String,
+    pub name: String,
+    pub status_callback: Option<String>,
+    pub parameters: Vec<(String, String)>,
+}
+
+/// Reads a document. The error is what Twilio's debugger would complain of.
+pub(crate) fn parse(document: &str) -> Result<Vec<Verb>, String> {
+    if document.len() > 64 * 1024 {
+        return Err("11750 document larger than 64 KB".into());
+    }
+    let root = xml::parse(document.trim()).map_err(|fault| format!("12100 {fault}"))?;
+    if root.name != "Response" {
+        return Err(format!("12100 root element is <{}>, not <Response>", root.name));
+    }
+    root.children.iter().map(verb).collect()
+}
+
+fn verb(element: &Element) -> Result<Verb, String> {
+    let text = element.text.trim().to_owned();
+    let method = || element.attribute("method").unwrap_or("POST").to_owned();
+    Ok(match element.name.as_str() {
+        "Connect" => match element.children.as_slice() {
+            [stream] if stream.name == "Stream" => Verb::Stream(connect_stream(stream)?),
+            _ => return Err("12200 <Connect> needs one <Stream>".into()),
+        },
+        "Redirect" if text.is_empty() => return Err("12200 <Redirect> needs a URL".into()),
+        "Redirect" => Verb::Redirect { url: text, method: method() },
+        "Say" => Verb::Say(text),
+        "Play" => Verb::Play(text),
+        "Pause" => {
+            let length = element.attribute("length").unwrap_or("1");
+            let seconds = length
+                .parse()
+                .map_err(|_| format!("12200 <Pause length=\"{length}\">"))?;
+            Verb::Pause { seconds }
+        }
+        "Reject" => match element.attribute("reason").unwrap_or("rejected") {
+            "rejected" => Verb::Reject { busy: false },
+            "busy" => Verb::Reject { busy: true },
+            other => return Err(format!("12200 <Reject reason=\"{other}\">")),
+        },
+        "Hangup" => Verb::Hangup,
+        "Dial" | "Gather" | "Record" | "Start" | "Stop" | "Enqueue" | "Leave" | "Sms" | "Pay"
+        | "Refer" | "Siprec" | "Prompt" | "Echo" | "Queue" => {
+            Verb::Unsupported(element.name.clone())
+        }
+        other => return Err(format!("12200 unknown verb <{other}>")),
+    })
+}
+
+fn connect_stream(element: &Element) -> Result<Stream, String> {
+    let url = element.attribute("url").unwrap_or_default().to_owned();
+    if !(url.starts_with("wss://") || url.starts_with("ws://")) {
+        return Err(format!("31920 stream url must be wss://, got `{url}`"));
+    }
+    if url.contains('?') {
+        return Err(format!("31920 stream url must have no query: `{url}`"));
+    }
+    if let Some(track) = element.attribute("track").filter(|track| *track != "inbound_track") {
+        return Err(format!("31941 <Connect><Stream track=\"{track}\">"));
+    }
+    let mut stream = Stream {
+        url,
+        name: element.attribute("name").unwrap_or_default().to_owned(),
+        status_callback: element.attribute("statusCallback").map(str::to_owned),
+        parameters: Vec::new(),
+    };
+    for parameter in element.children.iter().filter(|child| child.name == "Parameter") {
+        let name = parameter.attribute("name").unwrap_or_default();
+        let value = parameter.attribute("value").unwrap_or_default();
+        if name.is_empty() || name.len() + value.len() >= 500 {
+            return Err("12200 <Parameter> needs a name, and name and value under 500 characters".into());
+        }
+        stream.parameters.push((name.to_owned(), value.to_owned()));
+    }
+    Ok(stream)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use super::*;
+
+    #[test]
+    fn the_document_of_an_answered_call() {
+        let verbs = parse(
+            r#"<?xml version="1.0" encoding="UTF-8"?><Response><Connect><Stream name="s1" statusCallback="https://h/scb" statusCallbackMethod="POST" url="wss://h/media/twilio/7f1c"><Parameter name="eid" value="7f1c" /></Stream></Connect><Redirect method="POST">https://h/telephony/twilio/resume/7f1c?n=1&amp;k=2</Redirect></Response>"#,
+        )
+        .unwrap();
+        assert_eq!(
+            verbs,
+            [
+                Verb::Stream(Stream {
+                    url: "wss://h/media/twilio/7f1c".into(),
+                    name: "s1".into(),
+                    status_callback: Some("https://h/scb".into()),
+                    parameters: vec![("eid".into(), "7f1c".into())],
+                }),
+                Verb::Redirect {
+                    url: "https://h/telephony/twilio/resume/7f1c?n=1&k=2".into(),
+                    method: "POST".into()
+                }
+            ]
+        );
+    }
+
+    #[test]
+    fn what_twilio_refuses() {
+        for (document, fault) in [
+            ("<Response><Connect/></Response>", "12200 <Connect> needs one <Stream>"),
+            (
+                "<Response><Connect><Stream url=\"wss://h/x?a=1\"/></Connect></Response>",
+                "31920 stream url must have no query: `wss://h/x?a=1`",
+            ),
+            (
+                "<Response><Connect><Stream url=\"https://h/x\"/></Connect></Response>",
+                "31920 stream url must be wss://, got `https://h/x`",
+            ),
+            ("<Response><Dance/></Response>", "12200 unknown verb <Dance>"),
+            ("{\"ok\":true}", "12100 expected `<` at byte 0"),
+        ] {
+            assert_eq!(parse(document).unwrap_err(), fault);
+        }
+        assert_eq!(parse("<Response/>").unwrap(), []);
+    }
+}
