@@ -16,7 +16,11 @@ static DECODE: [i16; 256] = {
     while code < 256 {
         let bits = !(code as u8) as i32;
         let magnitude = ((((bits & 0x0F) << 3) + BIAS) << ((bits & 0x70) >> 4)) - BIAS;
-        table[code] = if bits & 0x80 != 0 { -magnitude } else { magnitude } as i16;
+        table[code] = if bits & 0x80 != 0 {
+            -magnitude
+        } else {
+            magnitude
+        } as i16;
         code += 1;
     }
     table

@@ -16,7 +16,10 @@ pub(crate) struct Lag {
 
 impl Default for Lag {
     fn default() -> Self {
-        Self { buckets: (0..BUCKETS).map(|_| AtomicU64::new(0)).collect(), max_us: AtomicU64::new(0) }
+        Self {
+            buckets: (0..BUCKETS).map(|_| AtomicU64::new(0)).collect(),
+            max_us: AtomicU64::new(0),
+        }
     }
 }
 
@@ -30,7 +33,11 @@ impl Lag {
 
     /// p50, p99 and maximum, milliseconds; zeros when nothing was noted.
     pub fn figures(&self) -> (f64, f64, f64) {
-        let counts: Vec<u64> = self.buckets.iter().map(|count| count.load(Ordering::Relaxed)).collect();
+        let counts: Vec<u64> = self
+            .buckets
+            .iter()
+            .map(|count| count.load(Ordering::Relaxed))
+            .collect();
         let total: u64 = counts.iter().sum();
         let at = |share: f64| {
             let mut left = (total as f64 * share) as u64;
@@ -42,7 +49,11 @@ impl Lag {
             }
             0.0
         };
-        (at(0.5), at(0.99), self.max_us.load(Ordering::Relaxed) as f64 / 1000.0)
+        (
+            at(0.5),
+            at(0.99),
+            self.max_us.load(Ordering::Relaxed) as f64 / 1000.0,
+        )
     }
 }
 

@@ -12,10 +12,8 @@ use tokio_util::{
 use crate::Error;
 
 /// Any free port of this machine.
-pub(crate) const ANY: SocketAddr = SocketAddr::new(
-    std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST),
-    0,
-);
+pub(crate) const ANY: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
 
 /// A running server. Dropping it stops listening and ends idle connections; open sockets end
 /// through the same `stop` token.

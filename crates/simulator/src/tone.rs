@@ -1,10 +1,10 @@
-//! Audio that says which text it is and where in it: 65 ms a character, four tones at once. It
+//! Audio that says which text it is and where in it: 65 ms a character, five tones at once. It
 //! survives mu-law, 20 ms framing at any offset and cuts at any sample, so that a test can tell
 //! to the character what was heard, and lost or doubled audio shows as lost or doubled words.
 //!
-//! Four bands of 15 tones each, 50 Hz apart from 300 to 3250 Hz, so that 20 ms hold whole periods of
-//! each: the first band counts characters (modulo 15), the other three spell the text's number in a
-//! table that this process shares. The table holds the 3375 texts used last.
+//! Five bands of 12 tones each, 50 Hz apart from 300 to 3250 Hz, so that 20 ms hold whole periods of
+//! each: two bands count characters (modulo 144), three spell the text's number in a table that this
+//! process shares. The table holds the 1728 texts used last.
 
 mod registry;
 mod transcript;
@@ -20,12 +20,14 @@ pub const CHAR_MS: u64 = 65;
 /// Samples a character, 520.
 pub const CHAR_SAMPLES: usize = (CHAR_MS * g711::RATE / 1000) as usize;
 
-const BANDS: usize = 4;
-const TONES: usize = 15;
+const BANDS: usize = 5;
+const TONES: usize = 12;
+/// Characters are counted modulo this.
+const TURN: usize = TONES * TONES;
 /// Lowest tone in units of 50 Hz.
 const LOWEST: usize = 6;
 /// Amplitude of each tone: together about -18 dBFS.
-const AMPLITUDE: f32 = 3000.0;
+const AMPLITUDE: f32 = 2700.0;
 /// A tone must stand out of its band by this factor in power.
 const DOMINANCE: f32 = 6.0;
 /// Mean level under which a frame is no speech.
@@ -49,19 +51,21 @@ pub fn speak(text: &str) -> Vec<u8> {
         return Vec::new();
     }
     let id = usize::from(registry::number_of(text));
-    let digits = [id % TONES, id / TONES % TONES, id / (TONES * TONES)];
     let period = g711::FRAME;
     let wave: Vec<f32> = (0..period)
         .map(|n| AMPLITUDE * (TAU * n as f32 / period as f32).sin())
         .collect();
     let mut audio = Vec::with_capacity(text.chars().count() * CHAR_SAMPLES);
     for position in 0..text.chars().count() {
-        let bins = [
-            bin(0, position % TONES),
-            bin(1, digits[0]),
-            bin(2, digits[1]),
-            bin(3, digits[2]),
+        let step = position % TURN;
+        let tones = [
+            step % TONES,
+            step / TONES,
+            id % TONES,
+            id / TONES % TONES,
+            id / TURN,
         ];
+        let bins: [usize; BANDS] = std::array::from_fn(|band| bin(band, tones[band]));
         for n in position * CHAR_SAMPLES..(position + 1) * CHAR_SAMPLES {
             let sample: f32 = bins.iter().map(|bin| wave[bin * n % period]).sum();
             audio.push(g711::encode(sample as i16));
@@ -99,10 +103,10 @@ impl Decoder {
             .take()
             .filter(|(number, ..)| *number == id)
             .and_then(|(number, text, length, position)| {
-                let ahead = (step + TONES - position % TONES) % TONES;
+                let ahead = (step + TURN - position % TURN) % TURN;
                 let next = position + ahead;
-                // More than half a turn ahead is a step back: the text starts again.
-                (ahead <= TONES / 2 && next < length).then_some((number, text, length, next))
+                // More than half a turn ahead is a step back: the text is heard again.
+                (ahead <= TURN / 2 && next < length).then_some((number, text, length, next))
             });
         let fresh = known.is_none();
         let current = match known {
@@ -124,7 +128,7 @@ impl Decoder {
     }
 }
 
-/// The text's number and the character modulo 15 of a frame, if all four bands speak clearly.
+/// The text's number and the character modulo 144 of a frame, if all bands speak clearly.
 fn symbol(frame: &[u8]) -> Option<(usize, usize)> {
     let mut samples = [0.0_f32; g711::FRAME];
     for (sample, byte) in samples.iter_mut().zip(frame) {
@@ -146,8 +150,8 @@ fn symbol(frame: &[u8]) -> Option<(usize, usize)> {
             return None;
         }
     }
-    let id = tones[1] + TONES * tones[2] + TONES * TONES * tones[3];
-    Some((id, tones[0]))
+    let id = tones[2] + TONES * tones[3] + TURN * tones[4];
+    Some((id, tones[0] + TONES * tones[1]))
 }
 
 /// Goertzel's power of one tone in a frame.

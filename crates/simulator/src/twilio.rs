@@ -122,18 +122,27 @@ impl Shared {
 
     fn script_for(&self, number: &str) -> CallerScript {
         let state = self.lock();
-        state.scripts.get(number).unwrap_or(&state.default_script).clone()
+        state
+            .scripts
+            .get(number)
+            .unwrap_or(&state.default_script)
+            .clone()
     }
 
     fn dial_fault(&self, to: &str) -> Option<DialFault> {
         let mut state = self.lock();
-        let own = state.number_faults.get_mut(to).and_then(VecDeque::pop_front);
+        let own = state
+            .number_faults
+            .get_mut(to)
+            .and_then(VecDeque::pop_front);
         own.or_else(|| state.dial_faults.pop_front())
     }
 
     /// How long a new call waits for the account's calls per second.
     fn queue_wait(&self) -> Duration {
-        let Some(cps) = self.options.calls_per_second else { return Duration::ZERO };
+        let Some(cps) = self.options.calls_per_second else {
+            return Duration::ZERO;
+        };
         let mut state = self.lock();
         let now = Instant::now();
         let slot = state.next_slot.map_or(now, |slot| slot.max(now));
@@ -179,7 +188,10 @@ impl FakeTwilio {
             ledger: Ledger::default(),
             ticker: Ticker::start(),
             lag: crate::lag::Lag::default(),
-            lines: Lines { voice: options.voice.clone(), folder: options.clips.clone() },
+            lines: Lines {
+                voice: options.voice.clone(),
+                folder: options.clips.clone(),
+            },
             state: Mutex::new(State {
                 default_script: options.default_script.clone(),
                 numbers: options.numbers.clone(),
@@ -227,7 +239,11 @@ impl FakeTwilio {
     /// The next dial requests to a number meet these faults, one each.
     pub fn fail_dials_to(&self, number: &str, faults: impl IntoIterator<Item = DialFault>) {
         let mut state = self.shared.lock();
-        state.number_faults.entry(number.to_owned()).or_default().extend(faults);
+        state
+            .number_faults
+            .entry(number.to_owned())
+            .or_default()
+            .extend(faults);
     }
 
     /// Points one of the account's numbers at a voice webhook (and optionally a status callback).
@@ -236,7 +252,11 @@ impl FakeTwilio {
         if !state.numbers.iter().any(|own| own.phone_number == number) {
             state.numbers.push(Number::new(number));
         }
-        for own in state.numbers.iter_mut().filter(|own| own.phone_number == number) {
+        for own in state
+            .numbers
+            .iter_mut()
+            .filter(|own| own.phone_number == number)
+        {
             own.voice_url = voice_url.to_owned();
             own.status_callback = status_callback.unwrap_or_default().to_owned();
         }
@@ -245,7 +265,11 @@ impl FakeTwilio {
     /// Someone calls. `to` is one of the account's numbers with a voice URL; the script's steps are
     /// the caller's. Returns at once; the call rings until the document is fetched.
     pub fn call_in(&self, from: &str, to: &str, script: CallerScript) -> Result<CallHandle, Error> {
-        let number = self.shared.numbers().into_iter().find(|number| number.phone_number == to);
+        let number = self
+            .shared
+            .numbers()
+            .into_iter()
+            .find(|number| number.phone_number == to);
         let number = number
             .filter(|number| !number.voice_url.is_empty())
             .ok_or_else(|| Error::Peer(format!("{to} has no voice URL")))?;
@@ -259,14 +283,28 @@ impl FakeTwilio {
             time_limit_s: 14_400,
             ..Plan::default()
         };
-        let call = self.shared.begin(to.to_owned(), from.to_owned(), true, plan, script);
+        let call = self
+            .shared
+            .begin(to.to_owned(), from.to_owned(), true, plan, script);
         Ok(CallHandle::new(self.shared.clone(), call))
     }
 
     /// Someone calls, and the voice webhook is `voice_url`, whatever the number's own.
-    pub fn call_in_to(&self, from: &str, to: &str, voice_url: &str, script: CallerScript) -> Result<CallHandle, Error> {
-        let status = self.shared.numbers().into_iter().find(|number| number.phone_number == to);
-        let status = status.map(|number| number.status_callback).filter(|url| !url.is_empty());
+    pub fn call_in_to(
+        &self,
+        from: &str,
+        to: &str,
+        voice_url: &str,
+        script: CallerScript,
+    ) -> Result<CallHandle, Error> {
+        let status = self
+            .shared
+            .numbers()
+            .into_iter()
+            .find(|number| number.phone_number == to);
+        let status = status
+            .map(|number| number.status_callback)
+            .filter(|url| !url.is_empty());
         self.set_voice_url(to, voice_url, status.as_deref());
         self.call_in(from, to, script)
     }
@@ -285,11 +323,13 @@ impl FakeTwilio {
                 let _changed = news.changed().await;
             }
         };
-        tokio::time::timeout(self.shared.options.deadline, waiting).await.map_err(|_| {
-            let dials = self.shared.ledger.dials();
-            let log = dials.iter().map(|dial| format!("{dial:?}\n")).collect();
-            Missed::new(format!("no call to {to}"), log)
-        })
+        tokio::time::timeout(self.shared.options.deadline, waiting)
+            .await
+            .map_err(|_| {
+                let dials = self.shared.ledger.dials();
+                let log = dials.iter().map(|dial| format!("{dial:?}\n")).collect();
+                Missed::new(format!("no call to {to}"), log)
+            })
     }
 
     fn take_dialled(&self, to: &str) -> Option<Arc<Call>> {
@@ -324,7 +364,9 @@ impl FakeTwilio {
     /// `None` after the options' `deadline`.
     pub async fn ledger_shows<T>(&self, look: impl FnMut(&Ledger) -> Option<T>) -> Option<T> {
         let watching = self.shared.ledger.wait(look);
-        tokio::time::timeout(self.shared.options.deadline, watching).await.ok()
+        tokio::time::timeout(self.shared.options.deadline, watching)
+            .await
+            .ok()
     }
 
     /// How late this carrier's own frames were sent, milliseconds: `(p50, p99, max)` since the start.

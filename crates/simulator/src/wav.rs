@@ -27,13 +27,15 @@ pub fn to_mulaw(bytes: &[u8]) -> Result<Vec<u8>, String> {
     if let Some(raw) = raw_mulaw(bytes)? {
         return Ok(raw);
     }
-    let mut reader = hound::WavReader::new(Cursor::new(bytes)).map_err(|error| error.to_string())?;
+    let mut reader =
+        hound::WavReader::new(Cursor::new(bytes)).map_err(|error| error.to_string())?;
     let spec = reader.spec();
     let samples: Vec<f32> = match spec.sample_format {
         hound::SampleFormat::Float => reader.samples::<f32>().collect::<Result<_, _>>(),
         hound::SampleFormat::Int => {
             let scale = 1.0 / (1_i64 << (spec.bits_per_sample - 1)) as f32;
-            let scaled = |sample: Result<i32, hound::Error>| sample.map(|value| value as f32 * scale);
+            let scaled =
+                |sample: Result<i32, hound::Error>| sample.map(|value| value as f32 * scale);
             reader.samples::<i32>().map(scaled).collect()
         }
     }
@@ -68,7 +70,9 @@ fn raw_mulaw(bytes: &[u8]) -> Result<Option<Vec<u8>>, String> {
                     return Ok(None);
                 }
                 if channels != 1 || u64::from(rate) != g711::RATE {
-                    return Err(format!("mu-law with {channels} channels at {rate} Hz; need 1 at 8000"));
+                    return Err(format!(
+                        "mu-law with {channels} channels at {rate} Hz; need 1 at 8000"
+                    ));
                 }
                 mulaw = true;
             }
@@ -78,7 +82,11 @@ fn raw_mulaw(bytes: &[u8]) -> Result<Option<Vec<u8>>, String> {
         let padded = size + size % 2;
         rest = tail.get(padded.min(tail.len())..).unwrap_or_default();
     }
-    if mulaw { Err("no data in the file".into()) } else { Ok(None) }
+    if mulaw {
+        Err("no data in the file".into())
+    } else {
+        Ok(None)
+    }
 }
 
 /// To 8 kHz: the mean over each output sample's span when going down, straight lines when going up.

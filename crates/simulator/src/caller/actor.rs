@@ -21,7 +21,9 @@ pub(crate) enum Act {
     Stopped(String),
     Press(char),
     HangUp,
-    DropSocket { reset: bool },
+    DropSocket {
+        reset: bool,
+    },
     Failed(String),
     /// A live step is done.
     Done(u64),
@@ -91,7 +93,11 @@ impl Actor {
         let length = speech.audio.len().min(g711::FRAME);
         let frame = speech.audio.split_to(length);
         if speech.audio.is_empty() {
-            let label = self.speech.take().map(|speech| speech.label).unwrap_or_default();
+            let label = self
+                .speech
+                .take()
+                .map(|speech| speech.label)
+                .unwrap_or_default();
             self.heard_mark = hearing.sounding_frames();
             acts.push(Act::Stopped(label));
             self.done(acts);
@@ -109,7 +115,12 @@ impl Actor {
                     }
                     return;
                 };
-                self.doing = Some(Doing { ticket, step, since_ms: at_ms, keys: 0 });
+                self.doing = Some(Doing {
+                    ticket,
+                    step,
+                    since_ms: at_ms,
+                    keys: 0,
+                });
             }
             if !self.step(at_ms, hearing, acts) {
                 return;
@@ -119,7 +130,9 @@ impl Actor {
 
     /// Works on the current step; false when it needs more time.
     fn step(&mut self, at_ms: u64, hearing: &Hearing, acts: &mut Vec<Act>) -> bool {
-        let Some(doing) = &mut self.doing else { return false };
+        let Some(doing) = &mut self.doing else {
+            return false;
+        };
         let waited = at_ms.saturating_sub(doing.since_ms);
         let answered = hearing.sounding_frames() > self.heard_mark;
         let ready = match &doing.step {
@@ -127,7 +140,12 @@ impl Actor {
                 self.speech = Some(speech(line, acts));
                 return true; // done when it is said
             }
-            ReadyStep::BargeIn { after_ms, at, at_word, say } => {
+            ReadyStep::BargeIn {
+                after_ms,
+                at,
+                at_word,
+                say,
+            } => {
                 let long = hearing.speaking_ms(at_ms) >= after_ms.unwrap_or_default();
                 let far = at_word.is_none_or(|count| hearing.words().len() >= count);
                 let there = at.as_ref().is_none_or(|text| {
@@ -184,7 +202,11 @@ impl Actor {
     }
 
     fn done(&mut self, acts: &mut Vec<Act>) {
-        if let Some(Doing { ticket: Some(ticket), .. }) = self.doing.take() {
+        if let Some(Doing {
+            ticket: Some(ticket),
+            ..
+        }) = self.doing.take()
+        {
             acts.push(Act::Done(ticket));
         }
     }
@@ -199,7 +221,10 @@ impl Actor {
 
 fn speech(line: &ReadyLine, acts: &mut Vec<Act>) -> Speech {
     acts.push(Act::Started(line.label.clone()));
-    Speech { label: line.label.clone(), audio: line.audio.clone() }
+    Speech {
+        label: line.label.clone(),
+        audio: line.audio.clone(),
+    }
 }
 
 fn describe(step: &ReadyStep) -> String {

@@ -66,13 +66,21 @@ pub struct CallHandle {
 
 impl fmt::Debug for CallHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "CallHandle({} {} → {})", self.call.sid, self.call.from, self.call.to)
+        write!(
+            f,
+            "CallHandle({} {} → {})",
+            self.call.sid, self.call.from, self.call.to
+        )
     }
 }
 
 impl CallHandle {
     pub(crate) fn new(shared: Arc<Shared>, call: Arc<Call>) -> Self {
-        Self { shared, call, seen: Arc::default() }
+        Self {
+            shared,
+            call,
+            seen: Arc::default(),
+        }
     }
 
     /// `CA…`.
@@ -99,11 +107,14 @@ impl CallHandle {
     /// media address of an inbound one.
     pub fn execution(&self) -> Option<String> {
         let dials = self.shared.ledger.dials();
-        let dial = dials.into_iter().find(|dial| dial.sid.as_deref() == Some(self.sid()));
+        let dial = dials
+            .into_iter()
+            .find(|dial| dial.sid.as_deref() == Some(self.sid()));
         dial.and_then(|dial| dial.execution).or_else(|| {
             let hooks = self.shared.ledger.webhooks();
             let own = hooks.into_iter().filter(|hook| hook.sid == self.sid());
-            own.filter_map(|hook| crate::twilio::execution_in(&hook.url)).next()
+            own.filter_map(|hook| crate::twilio::execution_in(&hook.url))
+                .next()
         })
     }
 
@@ -148,9 +159,14 @@ impl CallHandle {
 
     /// Writes [`Self::recording`] as a stereo WAV: caller left, agent right.
     pub fn write_recording(&self, path: &Path) -> Result<(), Error> {
-        let fault = |message: String| Error::Sound { path: path.to_owned(), message };
-        let file = std::fs::File::create(path)
-            .map_err(|source| Error::Io { what: path.display().to_string(), source })?;
+        let fault = |message: String| Error::Sound {
+            path: path.to_owned(),
+            message,
+        };
+        let file = std::fs::File::create(path).map_err(|source| Error::Io {
+            what: path.display().to_string(),
+            source,
+        })?;
         let [caller, agent] = self.recording();
         wav::write_stereo(std::io::BufWriter::new(file), &caller, &agent)
             .map_err(|error| fault(error.to_string()))
@@ -181,7 +197,9 @@ impl CallHandle {
             let heard = utterances(events);
             find(&plain(heard.iter().map(String::as_str)), from, &sought)
         };
-        let end = self.waits_for(&format!("agent saying `{text}`"), look).await?;
+        let end = self
+            .waits_for(&format!("agent saying `{text}`"), look)
+            .await?;
         self.seen().words = end;
         Ok(())
     }
@@ -189,7 +207,11 @@ impl CallHandle {
     /// Waits until the agent becomes audible (again).
     pub async fn agent_spoke(&self) -> Result<(), Missed> {
         let from = self.seen().starts;
-        let end = self.nth("agent audible", from, |event| matches!(event, Event::AgentStarted)).await?;
+        let end = self
+            .nth("agent audible", from, |event| {
+                matches!(event, Event::AgentStarted)
+            })
+            .await?;
         self.seen().starts = end;
         Ok(())
     }
@@ -197,7 +219,11 @@ impl CallHandle {
     /// Waits until the agent has fallen silent for 400 ms (again).
     pub async fn agent_stopped(&self) -> Result<(), Missed> {
         let from = self.seen().stops;
-        let end = self.nth("agent silent", from, |event| matches!(event, Event::AgentStopped)).await?;
+        let end = self
+            .nth("agent silent", from, |event| {
+                matches!(event, Event::AgentStopped)
+            })
+            .await?;
         self.seen().stops = end;
         Ok(())
     }
@@ -214,7 +240,11 @@ impl CallHandle {
     /// Waits until the media socket is open (again).
     pub async fn media_opened(&self) -> Result<(), Missed> {
         let from = self.seen().opened;
-        let end = self.nth("media socket open", from, |event| matches!(event, Event::MediaOpened)).await?;
+        let end = self
+            .nth("media socket open", from, |event| {
+                matches!(event, Event::MediaOpened)
+            })
+            .await?;
         self.seen().opened = end;
         Ok(())
     }
@@ -229,7 +259,12 @@ impl CallHandle {
     }
 
     /// Position after the first matching event at or after `from`.
-    async fn nth(&self, what: &str, from: usize, is: impl Fn(&Event) -> bool) -> Result<usize, Missed> {
+    async fn nth(
+        &self,
+        what: &str,
+        from: usize,
+        is: impl Fn(&Event) -> bool,
+    ) -> Result<usize, Missed> {
         let look = |events: &[Timed]| {
             let later = events.iter().skip(from).position(|timed| is(&timed.event));
             later.map(|offset| from + offset + 1)
@@ -240,7 +275,9 @@ impl CallHandle {
     /// Waits until the call has this CallStatus, or has had it.
     pub async fn reaches(&self, status: &str) -> Result<(), Missed> {
         let is = |event: &Event| matches!(event, Event::Status(word) if word == status);
-        self.nth(&format!("status {status}"), 0, is).await.map(|_| ())
+        self.nth(&format!("status {status}"), 0, is)
+            .await
+            .map(|_| ())
     }
 
     /// Waits for the end; gives the final CallStatus.
@@ -266,12 +303,17 @@ impl CallHandle {
         let from = self.timeline().len();
         self.gives(Step::Say(line)).await?;
         let is = |event: &Event| matches!(event, Event::CallerStarted { line } if *line == label);
-        self.nth("the caller's first sound", from, is).await.map(|_| ())
+        self.nth("the caller's first sound", from, is)
+            .await
+            .map(|_| ())
     }
 
     /// Presses keys, one each 100 ms, and waits until all are pressed.
     pub async fn presses(&self, digits: &str) -> Result<(), Missed> {
-        self.does(Step::Dtmf { digits: digits.to_owned() }).await
+        self.does(Step::Dtmf {
+            digits: digits.to_owned(),
+        })
+        .await
     }
 
     /// Loses the media socket without `stop`, and waits until it is gone.
@@ -298,9 +340,17 @@ impl CallHandle {
     /// [`Event::StepDone`].
     pub async fn gives(&self, step: Step) -> Result<u64, Missed> {
         let fault = |what: String| Missed::new(what, self.log());
-        let ready = self.shared.lines.step(&step, "step").await.map_err(|error| fault(error.to_string()))?;
+        let ready = self
+            .shared
+            .lines
+            .step(&step, "step")
+            .await
+            .map_err(|error| fault(error.to_string()))?;
         let ticket = self.call.ticket();
-        let live = Command::Live(LiveStep { ticket, step: ready });
+        let live = Command::Live(LiveStep {
+            ticket,
+            step: ready,
+        });
         self.call
             .commands
             .send(live)
@@ -314,7 +364,10 @@ impl CallHandle {
 fn utterances(events: &[Timed]) -> Vec<String> {
     let mut texts: Vec<(u64, &str)> = Vec::new();
     for timed in events {
-        if let Event::Heard { utterance, text, .. } = &timed.event {
+        if let Event::Heard {
+            utterance, text, ..
+        } = &timed.event
+        {
             match texts.last_mut().filter(|(number, _)| number == utterance) {
                 Some(last) => last.1 = text,
                 None => texts.push((*utterance, text)),

@@ -123,7 +123,11 @@ impl Hearing {
 
     /// How long the current utterance has lasted.
     pub fn speaking_ms(&self, at_ms: u64) -> u64 {
-        if self.speaking { at_ms.saturating_sub(self.started_ms) } else { 0 }
+        if self.speaking {
+            at_ms.saturating_sub(self.started_ms)
+        } else {
+            0
+        }
     }
 
     /// Since when nothing was audible.
@@ -143,7 +147,10 @@ impl Hearing {
 
     /// All words heard since the call began.
     pub fn all_words(&self) -> impl Iterator<Item = &str> {
-        self.all.iter().map(String::as_str).chain(self.transcript.words())
+        self.all
+            .iter()
+            .map(String::as_str)
+            .chain(self.transcript.words())
     }
 }
 
@@ -193,7 +200,11 @@ mod tests {
         audio.extend(tone::speak("Hello you."));
         audio.resize(audio.len() + 8000, g711::SILENCE);
         let events = listen(&mut hearing, 0, &audio);
-        let heard = |text: &str, done| Event::Heard { utterance: 1, text: text.into(), done };
+        let heard = |text: &str, done| Event::Heard {
+            utterance: 1,
+            text: text.into(),
+            done,
+        };
         let order: Vec<Event> = events.iter().map(|(_, event)| event.clone()).collect();
         assert_eq!(
             order,
@@ -206,7 +217,10 @@ mod tests {
             ]
         );
         assert_eq!(events[0].0, 200);
-        assert_eq!(events[3].0, 860, "200 + 10 characters of 65 ms, in whole frames");
+        assert_eq!(
+            events[3].0, 860,
+            "200 + 10 characters of 65 ms, in whole frames"
+        );
     }
 
     #[test]

@@ -53,13 +53,24 @@ pub(crate) struct ReadyLine {
 #[derive(Debug, Clone)]
 pub(crate) enum ReadyStep {
     Say(ReadyLine),
-    WaitForAgent { silence_ms: u64 },
-    BargeIn { after_ms: Option<u64>, at: Option<String>, at_word: Option<usize>, say: ReadyLine },
-    Silence { ms: u64 },
+    WaitForAgent {
+        silence_ms: u64,
+    },
+    BargeIn {
+        after_ms: Option<u64>,
+        at: Option<String>,
+        at_word: Option<usize>,
+        say: ReadyLine,
+    },
+    Silence {
+        ms: u64,
+    },
     Dtmf(Vec<char>),
     Expect(String),
     HangUp,
-    DropSocket { reset: bool },
+    DropSocket {
+        reset: bool,
+    },
 }
 
 /// Where lines get their audio from.
@@ -84,8 +95,15 @@ impl Lines {
     pub async fn step(&self, step: &Step, field: &str) -> Result<ReadyStep, Error> {
         Ok(match step {
             Step::Say(line) => ReadyStep::Say(self.line(line, &format!("{field}.say")).await?),
-            Step::WaitForAgent { silence_ms } => ReadyStep::WaitForAgent { silence_ms: *silence_ms },
-            Step::BargeIn { after_ms, at, at_word, say } => ReadyStep::BargeIn {
+            Step::WaitForAgent { silence_ms } => ReadyStep::WaitForAgent {
+                silence_ms: *silence_ms,
+            },
+            Step::BargeIn {
+                after_ms,
+                at,
+                at_word,
+                say,
+            } => ReadyStep::BargeIn {
                 after_ms: *after_ms,
                 at: at.clone(),
                 at_word: *at_word,
@@ -95,7 +113,10 @@ impl Lines {
             Step::Dtmf { digits } => {
                 if let Some(odd) = digits.chars().find(|c| !"0123456789*#ABCD".contains(*c)) {
                     let message = format!("`{odd}` is no key");
-                    return Err(Error::Script { field: format!("{field}.dtmf.digits"), message });
+                    return Err(Error::Script {
+                        field: format!("{field}.dtmf.digits"),
+                        message,
+                    });
                 }
                 ReadyStep::Dtmf(digits.chars().collect())
             }
@@ -124,7 +145,10 @@ impl Lines {
                 None => tone::speak(text),
             },
         };
-        Ok(ReadyLine { label: line.label(), audio: audio.into() })
+        Ok(ReadyLine {
+            label: line.label(),
+            audio: audio.into(),
+        })
     }
 
     fn clip(&self, name: &str) -> Option<Vec<u8>> {

@@ -235,8 +235,15 @@ mod tests {
             [
                 Step::WaitForAgent { silence_ms: 700 },
                 Step::Say(Line::Clip("turn04".into())),
-                Step::BargeIn { after_ms: None, at: None, at_word: Some(4), say: "no wait".into() },
-                Step::Dtmf { digits: "12#".into() },
+                Step::BargeIn {
+                    after_ms: None,
+                    at: None,
+                    at_word: Some(4),
+                    say: "no wait".into()
+                },
+                Step::Dtmf {
+                    digits: "12#".into()
+                },
                 Step::HangUp {},
             ]
         );
@@ -247,6 +254,9 @@ mod tests {
     #[test]
     fn a_misspelt_field_is_refused() {
         let fault = serde_json::from_str::<CallerScript>(r#"{"ring_sm": 1}"#).unwrap_err();
-        assert!(fault.to_string().contains("unknown field `ring_sm`"), "{fault}");
+        assert!(
+            fault.to_string().contains("unknown field `ring_sm`"),
+            "{fault}"
+        );
     }
 }

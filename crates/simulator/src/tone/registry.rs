@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError},
 };
 
-const ROOM: u16 = 15 * 15 * 15;
+const ROOM: u16 = 12 * 12 * 12;
 
 #[derive(Default)]
 struct Table {

@@ -48,7 +48,10 @@ fn texts_follow_each_other_and_repeat() {
     line.extend(speak("Second one."));
     line.extend(speak("Second one."));
     line.extend(speak("No."));
-    assert_eq!(hear(&line).text(), "First sentence. Second one. Second one. No.");
+    assert_eq!(
+        hear(&line).text(),
+        "First sentence. Second one. Second one. No."
+    );
 }
 
 #[test]
@@ -60,7 +63,10 @@ fn lost_audio_is_lost_words_and_doubled_audio_doubled_words() {
     let lost = [&audio[..at(4)], &audio[at(14)..]].concat();
     assert_eq!(hear(&lost).text(), "one four five six");
     let doubled = [&audio[..at(14)], &audio[at(4)..]].concat();
-    assert_eq!(hear(&doubled).text(), "one two three two three four five six");
+    assert_eq!(
+        hear(&doubled).text(),
+        "one two three two three four five six"
+    );
 }
 
 #[test]

@@ -41,7 +41,10 @@ impl Status {
     }
 
     pub fn is_over(self) -> bool {
-        !matches!(self, Self::Queued | Self::Initiated | Self::Ringing | Self::InProgress)
+        !matches!(
+            self,
+            Self::Queued | Self::Initiated | Self::Ringing | Self::InProgress
+        )
     }
 }
 
@@ -205,7 +208,10 @@ impl Call {
     pub fn json(&self) -> Value {
         let state = self.lock();
         let over = state.status.is_over();
-        let uri = format!("/2010-04-01/Accounts/{}/Calls/{}", self.account_sid, self.sid);
+        let uri = format!(
+            "/2010-04-01/Accounts/{}/Calls/{}",
+            self.account_sid, self.sid
+        );
         let date = |date: Option<DateTime<Utc>>| date.map(rfc2822);
         let status = match state.status {
             Status::Initiated => Status::Queued,
@@ -252,7 +258,11 @@ impl Call {
     }
 
     pub fn direction(&self) -> &'static str {
-        if self.inbound { "inbound" } else { "outbound-api" }
+        if self.inbound {
+            "inbound"
+        } else {
+            "outbound-api"
+        }
     }
 }
 

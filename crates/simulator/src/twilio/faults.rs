@@ -113,17 +113,29 @@ pub enum DialFault {
 impl DialFault {
     /// 401 with code 20003.
     pub fn unauthorized() -> Self {
-        Self::Refuse { status: 401, code: 20003, retry_after_s: None }
+        Self::Refuse {
+            status: 401,
+            code: 20003,
+            retry_after_s: None,
+        }
     }
 
     /// 429 with code 20429.
     pub fn too_many(retry_after_s: u64) -> Self {
-        Self::Refuse { status: 429, code: 20429, retry_after_s: Some(retry_after_s) }
+        Self::Refuse {
+            status: 429,
+            code: 20429,
+            retry_after_s: Some(retry_after_s),
+        }
     }
 
     /// 400 with a code, such as 21211 for a bad number.
     pub fn bad_request(code: u32) -> Self {
-        Self::Refuse { status: 400, code, retry_after_s: None }
+        Self::Refuse {
+            status: 400,
+            code,
+            retry_after_s: None,
+        }
     }
 
     /// Whether a call starts although the client is not told so.

@@ -55,7 +55,10 @@ pub struct WebhookEntry {
 impl WebhookEntry {
     /// A field of the form.
     pub fn field(&self, name: &str) -> Option<&str> {
-        self.form.iter().find(|(key, _)| key == name).map(|(_, value)| &**value)
+        self.form
+            .iter()
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| &**value)
     }
 }
 
@@ -123,7 +126,11 @@ impl Ledger {
 
     /// Number of calls placed by request.
     pub fn placed(&self) -> usize {
-        self.lock().dials.iter().filter(|dial| dial.sid.is_some()).count()
+        self.lock()
+            .dials
+            .iter()
+            .filter(|dial| dial.sid.is_some())
+            .count()
     }
 
     /// Calls placed beyond the first with the same status callback address: must be 0.
@@ -144,7 +151,12 @@ impl Ledger {
     /// Webhooks of one call and kind.
     pub fn webhooks_of(&self, sid: &str, what: &str) -> Vec<WebhookEntry> {
         let of_call = |hook: &&WebhookEntry| hook.sid == sid && hook.what == what;
-        self.lock().webhooks.iter().filter(of_call).cloned().collect()
+        self.lock()
+            .webhooks
+            .iter()
+            .filter(of_call)
+            .cloned()
+            .collect()
     }
 
     /// Forms of the REST updates of one call.

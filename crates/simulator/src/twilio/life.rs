@@ -21,13 +21,34 @@ pub(crate) struct Ending {
 }
 
 impl Ending {
-    pub const COMPLETED: Self = Self { status: Status::Completed, sip: 200 };
-    pub const CANCELED: Self = Self { status: Status::Canceled, sip: 487 };
-    pub const BUSY: Self = Self { status: Status::Busy, sip: 486 };
-    pub const REJECTED: Self = Self { status: Status::Busy, sip: 603 };
-    pub const NO_ANSWER: Self = Self { status: Status::NoAnswer, sip: 487 };
-    pub const INVALID: Self = Self { status: Status::Failed, sip: 404 };
-    pub const CONGESTED: Self = Self { status: Status::Failed, sip: 503 };
+    pub const COMPLETED: Self = Self {
+        status: Status::Completed,
+        sip: 200,
+    };
+    pub const CANCELED: Self = Self {
+        status: Status::Canceled,
+        sip: 487,
+    };
+    pub const BUSY: Self = Self {
+        status: Status::Busy,
+        sip: 486,
+    };
+    pub const REJECTED: Self = Self {
+        status: Status::Busy,
+        sip: 603,
+    };
+    pub const NO_ANSWER: Self = Self {
+        status: Status::NoAnswer,
+        sip: 487,
+    };
+    pub const INVALID: Self = Self {
+        status: Status::Failed,
+        sip: 404,
+    };
+    pub const CONGESTED: Self = Self {
+        status: Status::Failed,
+        sip: 503,
+    };
 }
 
 /// The task of one call.
@@ -49,14 +70,23 @@ impl Life {
         commands: mpsc::Receiver<Command>,
     ) -> Self {
         let callbacks = StatusCallbacks::start(&shared, &call, &script.faults);
-        Self { shared, call, script, commands, callbacks, early: Vec::new() }
+        Self {
+            shared,
+            call,
+            script,
+            commands,
+            callbacks,
+            early: Vec::new(),
+        }
     }
 
     pub async fn run(mut self) {
         let steps = match self.shared.lines.script(&self.script).await {
             Ok(steps) => steps,
             Err(fault) => {
-                self.call.timeline.note(Event::StepFailed(fault.to_string()));
+                self.call
+                    .timeline
+                    .note(Event::StepFailed(fault.to_string()));
                 tracing::error!(%fault, "a caller's script cannot be played");
                 return self.end(Ending::INVALID).await;
             }
@@ -110,8 +140,14 @@ impl Life {
         let early = std::mem::take(&mut self.early);
         let (_, closed) = mpsc::channel(1);
         let commands = std::mem::replace(&mut self.commands, closed);
-        let session =
-            Session::new(self.shared.clone(), self.call.clone(), &self.script, steps, early, commands);
+        let session = Session::new(
+            self.shared.clone(),
+            self.call.clone(),
+            &self.script,
+            steps,
+            early,
+            commands,
+        );
         Box::pin(session.run(answered)).await
     }
 
@@ -155,11 +191,15 @@ impl Life {
             extra.push(("CallDuration", seconds.to_string()));
             extra.push(("Duration", seconds.div_ceil(60).to_string()));
         }
-        self.callbacks.fire(&self.call, "completed", ending.status, &extra);
+        self.callbacks
+            .fire(&self.call, "completed", ending.status, &extra);
         if self.script.faults.ringing_after_end {
-            self.callbacks.fire(&self.call, "ringing", Status::Ringing, &[]);
+            self.callbacks
+                .fire(&self.call, "ringing", Status::Ringing, &[]);
         }
-        self.call.timeline.note(Event::Ended(ending.status.word().to_owned()));
+        self.call
+            .timeline
+            .note(Event::Ended(ending.status.word().to_owned()));
     }
 }
 
@@ -176,10 +216,18 @@ pub(crate) fn send_answer_again(
     shared.clone().spawn(async move {
         tokio::time::sleep(after).await;
         let method = call.plan().method;
-        let mut hook = webhook::Webhook::new("answer", url, method, base_form(&call, Status::InProgress));
+        let mut hook =
+            webhook::Webhook::new("answer", url, method, base_form(&call, Status::InProgress));
         hook.token = token;
         let reply = webhook::send(&shared, &call.sid, &hook).await;
-        if run && reply.is_ok() && call.commands.send(Command::SecondDocument(reply.body)).await.is_err() {
+        if run
+            && reply.is_ok()
+            && call
+                .commands
+                .send(Command::SecondDocument(reply.body))
+                .await
+                .is_err()
+        {
             tracing::debug!("the call ended before its second document came");
         }
     });

@@ -74,7 +74,8 @@ impl Playout {
         }
         if self.now < to {
             let silence = (to - self.now) as usize;
-            self.played.resize(self.played.len() + silence, g711::SILENCE);
+            self.played
+                .resize(self.played.len() + silence, g711::SILENCE);
             self.now = to;
         }
         reached
@@ -203,7 +204,10 @@ mod tests {
         playout.push_audio(0, audio(4, 8000));
         playout.push_mark("b".into());
         playout.advance(4000);
-        assert_eq!(playout.clear(), (vec!["a".to_owned(), "b".to_owned()], 12_000));
+        assert_eq!(
+            playout.clear(),
+            (vec!["a".to_owned(), "b".to_owned()], 12_000)
+        );
         playout.advance(4800);
         let heard = frames(&mut playout);
         assert_eq!(heard[..4000], [3; 4000]);

@@ -40,6 +40,21 @@ pub(crate) fn routes(shared: Arc<Shared>) -> Router {
         .fallback(|| async { not_found("the requested resource") })
 }
 
+/// A refusal on its way out; boxed, since a response is large and refusals are rare.
+pub(super) struct Refusal(Box<Response>);
+
+impl From<Response> for Refusal {
+    fn from(response: Response) -> Self {
+        Self(Box::new(response))
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        *self.0
+    }
+}
+
 /// Twilio's error body.
 pub(super) fn error(status: u16, code: u32, message: &str) -> Response {
     let body = json!({
@@ -52,24 +67,44 @@ pub(super) fn error(status: u16, code: u32, message: &str) -> Response {
 }
 
 pub(super) fn not_found(what: &str) -> Response {
-    error(404, 20404, &format!("The requested resource {what} was not found"))
+    error(
+        404,
+        20404,
+        &format!("The requested resource {what} was not found"),
+    )
 }
 
 pub(super) fn answer(status: u16, body: &Value) -> Response {
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    (status, [(header::CONTENT_TYPE, "application/json")], body.to_string()).into_response()
+    (
+        status,
+        [(header::CONTENT_TYPE, "application/json")],
+        body.to_string(),
+    )
+        .into_response()
 }
 
 /// Credentials, account, delay and headers of every request.
-async fn guard(State(shared): App, Path(parts): Path<Vec<(String, String)>>, request: Request, next: Next) -> Response {
+async fn guard(
+    State(shared): App,
+    Path(parts): Path<Vec<(String, String)>>,
+    request: Request,
+    next: Next,
+) -> Response {
     tokio::time::sleep(Duration::from_millis(shared.options.delays.rest_ms)).await;
     let options = &shared.options;
     let wanted = STANDARD.encode(format!("{}:{}", options.account_sid, options.auth_token));
-    let given = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let given = request
+        .headers()
+        .get(header::AUTHORIZATION)
+        .and_then(|value| value.to_str().ok());
     let mut response = if given != Some(&format!("Basic {wanted}")) {
         shared.ledger.refused();
         error(401, 20003, "Authenticate")
-    } else if parts.first().is_none_or(|(_, account)| *account != options.account_sid) {
+    } else if parts
+        .first()
+        .is_none_or(|(_, account)| *account != options.account_sid)
+    {
         not_found(request.uri().path())
     } else {
         next.run(request).await
@@ -78,7 +113,10 @@ async fn guard(State(shared): App, Path(parts): Path<Vec<(String, String)>>, req
     if let Ok(id) = id.parse() {
         response.headers_mut().insert("Twilio-Request-Id", id);
     }
-    response.headers_mut().insert("Twilio-Concurrent-Requests", header::HeaderValue::from_static("1"));
+    response.headers_mut().insert(
+        "Twilio-Concurrent-Requests",
+        header::HeaderValue::from_static("1"),
+    );
     response
 }
 
@@ -88,7 +126,9 @@ pub(super) struct Form(pub Vec<(String, String)>);
 impl Form {
     /// Reads a form body; other content types give an empty form, as at Twilio.
     pub fn read(headers: &HeaderMap, body: &Bytes) -> Self {
-        let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let kind = headers
+            .get(header::CONTENT_TYPE)
+            .and_then(|value| value.to_str().ok());
         if kind.is_some_and(|kind| kind.starts_with("application/x-www-form-urlencoded")) {
             Self(form_urlencoded::parse(body).into_owned().collect())
         } else {
@@ -97,23 +137,32 @@ impl Form {
     }
 
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.0.iter().find(|(key, _)| key == name).map(|(_, value)| &**value)
+        self.0
+            .iter()
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| &**value)
     }
 
     fn text(&self, name: &str) -> Option<String> {
-        self.get(name).filter(|value| !value.is_empty()).map(str::to_owned)
+        self.get(name)
+            .filter(|value| !value.is_empty())
+            .map(str::to_owned)
     }
 
     fn all(&self, name: &str) -> Vec<String> {
         // SDKs repeat the key; a space-separated value is taken as well.
         let values = self.0.iter().filter(|(key, _)| key == name);
-        values.flat_map(|(_, value)| value.split_whitespace().map(str::to_owned)).collect()
+        values
+            .flat_map(|(_, value)| value.split_whitespace().map(str::to_owned))
+            .collect()
     }
 }
 
 fn is_number(text: &str) -> bool {
     let digits = text.strip_prefix('+').unwrap_or_default();
-    (7..=15).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit()) && !digits.starts_with('0')
+    (7..=15).contains(&digits.len())
+        && digits.bytes().all(|byte| byte.is_ascii_digit())
+        && !digits.starts_with('0')
 }
 
 fn is_address(text: &str) -> bool {
@@ -121,26 +170,31 @@ fn is_address(text: &str) -> bool {
 }
 
 /// Checks a dial request; the refusal as Twilio words it.
-fn plan(shared: &Shared, form: &Form) -> Result<(String, String, Plan), Response> {
+fn plan(shared: &Shared, form: &Form) -> Result<(String, String, Plan), Refusal> {
     let Some(to) = form.text("To") else {
-        return Err(error(400, 21201, "No 'To' number is specified"));
+        return Err(error(400, 21201, "No 'To' number is specified").into());
     };
     let Some(from) = form.text("From") else {
-        return Err(error(400, 21213, "No 'From' number is specified"));
+        return Err(error(400, 21213, "No 'From' number is specified").into());
     };
     if !is_address(&to) {
         let message = format!("The phone number you are attempting to call, {to}, is not valid.");
-        return Err(error(400, 21211, &message));
+        return Err(error(400, 21211, &message).into());
     }
     if !is_address(&from) {
-        return Err(error(400, 21212, &format!("The source phone number provided, {from}, is not valid.")));
+        return Err(error(
+            400,
+            21212,
+            &format!("The source phone number provided, {from}, is not valid."),
+        )
+        .into());
     }
     let numbers = shared.numbers();
     if !numbers.is_empty() && !numbers.iter().any(|own| own.phone_number == from) {
         let message = format!(
             "The source phone number provided, {from}, is not yet verified for your account. You may only make calls from phone numbers that you've verified or purchased from Twilio."
         );
-        return Err(error(400, 21210, &message));
+        return Err(error(400, 21210, &message).into());
     }
     let url = form.text("Url");
     let twiml = form.text("Twiml");
@@ -148,14 +202,18 @@ fn plan(shared: &Shared, form: &Form) -> Result<(String, String, Plan), Response
         let bad = |value: &str| !(value.starts_with("http://") || value.starts_with("https://"));
         if form.text(name).is_some_and(|value| bad(&value)) {
             let value = form.text(name).unwrap_or_default();
-            return Err(error(400, 21205, &format!("{name} is not a valid URL: {value}")));
+            return Err(error(400, 21205, &format!("{name} is not a valid URL: {value}")).into());
         }
     }
     if url.is_none() && twiml.is_none() {
-        return Err(error(400, 21205, "Url parameter is required."));
+        return Err(error(400, 21205, "Url parameter is required.").into());
     }
     let method = |name: &str| form.text(name).unwrap_or_else(|| "POST".into());
-    let number = |name: &str, default: u64| form.get(name).and_then(|value| value.parse().ok()).unwrap_or(default);
+    let number = |name: &str, default: u64| {
+        form.get(name)
+            .and_then(|value| value.parse().ok())
+            .unwrap_or(default)
+    };
     let plan = Plan {
         url,
         method: method("Method"),
@@ -191,7 +249,7 @@ async fn create(State(shared): App, headers: HeaderMap, body: Bytes) -> Response
     };
     let response = match checked {
         None => None,
-        Some(Err(refusal)) => Some(refusal),
+        Some(Err(refusal)) => Some(refusal.into_response()),
         Some(Ok((to, from, plan))) => {
             let script = shared.script_for(&to);
             let call = shared.begin(to, from, false, plan, script);
@@ -201,10 +259,16 @@ async fn create(State(shared): App, headers: HeaderMap, body: Bytes) -> Response
     };
     let response = spoil(fault.as_ref(), response, || {
         let sid = entry.sid.as_ref();
-        sid.and_then(|sid| shared.call(sid)).map(|call| call.json().to_string()).unwrap_or_default()
+        sid.and_then(|sid| shared.call(sid))
+            .map(|call| call.json().to_string())
+            .unwrap_or_default()
     });
     entry.answered = match &fault {
-        Some(DialFault::ResetBeforePlacing {} | DialFault::ResetAfterPlacing {} | DialFault::Silence {}) => None,
+        Some(
+            DialFault::ResetBeforePlacing {}
+            | DialFault::ResetAfterPlacing {}
+            | DialFault::Silence {},
+        ) => None,
         _ => Some(response.status().as_u16()),
     };
     shared.ledger.dial(entry);
@@ -217,14 +281,27 @@ async fn create(State(shared): App, headers: HeaderMap, body: Bytes) -> Response
 }
 
 /// What the client gets to see of a good response under a fault.
-fn spoil(fault: Option<&DialFault>, response: Option<Response>, body: impl FnOnce() -> String) -> Response {
+fn spoil(
+    fault: Option<&DialFault>,
+    response: Option<Response>,
+    body: impl FnOnce() -> String,
+) -> Response {
     let oops = || error(500, 20500, "An internal server error has occurred");
     match (fault, response) {
         (None | Some(DialFault::SlowAnswer { .. }), Some(response)) => response,
-        (Some(DialFault::Refuse { status, code, retry_after_s }), _) => {
+        (
+            Some(DialFault::Refuse {
+                status,
+                code,
+                retry_after_s,
+            }),
+            _,
+        ) => {
             let mut response = error(*status, *code, "refused as the test asked");
             if let Some(seconds) = retry_after_s {
-                response.headers_mut().insert(header::RETRY_AFTER, (*seconds).into());
+                response
+                    .headers_mut()
+                    .insert(header::RETRY_AFTER, (*seconds).into());
             }
             response
         }
@@ -232,7 +309,12 @@ fn spoil(fault: Option<&DialFault>, response: Option<Response>, body: impl FnOnc
         (Some(DialFault::TruncatedJson {}), _) => {
             let text = body();
             let half = text[..text.len() / 2].to_owned();
-            (StatusCode::CREATED, [(header::CONTENT_TYPE, "application/json")], half).into_response()
+            (
+                StatusCode::CREATED,
+                [(header::CONTENT_TYPE, "application/json")],
+                half,
+            )
+                .into_response()
         }
         _ => oops(),
     }
@@ -240,19 +322,28 @@ fn spoil(fault: Option<&DialFault>, response: Option<Response>, body: impl FnOnc
 
 /// A response whose connection breaks before its body.
 fn broken() -> Response {
-    let pieces = futures_util::stream::iter([Err::<Bytes, _>(std::io::Error::other("reset as the test asked"))]);
+    let pieces = futures_util::stream::iter([Err::<Bytes, _>(std::io::Error::other(
+        "reset as the test asked",
+    ))]);
     let mut response = Body::from_stream(pieces).into_response();
-    response.headers_mut().insert(header::CONTENT_LENGTH, 4096.into());
+    response
+        .headers_mut()
+        .insert(header::CONTENT_LENGTH, 4096.into());
     response
 }
 
 /// `CA….json` → the call.
-fn find(shared: &Shared, file: &str) -> Result<Arc<Call>, Response> {
+fn find(shared: &Shared, file: &str) -> Result<Arc<Call>, Refusal> {
     let sid = file.strip_suffix(".json").unwrap_or(file);
-    shared.call(sid).ok_or_else(|| not_found(&format!("/Calls/{file}")))
+    shared
+        .call(sid)
+        .ok_or_else(|| not_found(&format!("/Calls/{file}")).into())
 }
 
-async fn fetch(State(shared): App, Path((_, file)): Path<(String, String)>) -> Result<Response, Response> {
+async fn fetch(
+    State(shared): App,
+    Path((_, file)): Path<(String, String)>,
+) -> Result<Response, Refusal> {
     Ok(answer(200, &find(&shared, &file)?.json()))
 }
 
@@ -261,13 +352,13 @@ async fn update(
     Path((_, file)): Path<(String, String)>,
     headers: HeaderMap,
     body: Bytes,
-) -> Result<Response, Response> {
+) -> Result<Response, Refusal> {
     let call = find(&shared, &file)?;
     let form = Form::read(&headers, &body);
     shared.ledger.update(&call.sid, form.0.clone());
     let status = call.status();
     if status.is_over() {
-        return Err(error(400, 21220, "Call is not in-progress. Cannot redirect."));
+        return Err(error(400, 21220, "Call is not in-progress. Cannot redirect.").into());
     }
     call.set_plan(|plan| {
         plan.status_callback = form.text("StatusCallback").or(plan.status_callback.take());
@@ -281,12 +372,17 @@ async fn update(
         (Some("canceled"), ..) if status != Status::InProgress => Some(Command::End),
         (Some("canceled"), ..) => None,
         (Some(other), ..) => {
-            return Err(error(400, 20001, &format!("Status `{other}` is not completed or canceled")));
+            return Err(error(
+                400,
+                20001,
+                &format!("Status `{other}` is not completed or canceled"),
+            )
+            .into());
         }
         (None, Some(url), None) => Some(Command::Redirect { url, method }),
         (None, None, Some(twiml)) => Some(Command::Document(twiml)),
         (None, Some(_), Some(_)) => {
-            return Err(error(400, 21206, "Url and Twiml are exclusive"));
+            return Err(error(400, 21206, "Url and Twiml are exclusive").into());
         }
         (None, None, None) => None,
     };
@@ -294,20 +390,28 @@ async fn update(
     if let Some(command) = command
         && call.commands.send(command).await.is_err()
     {
-        return Err(error(400, 21220, "Call is not in-progress. Cannot redirect."));
+        return Err(error(400, 21220, "Call is not in-progress. Cannot redirect.").into());
     }
     let mut body = call.json();
     if ends {
         // Twilio answers with the state that was asked for, before the call is really down.
-        body["status"] = if status == Status::InProgress { "completed" } else { "canceled" }.into();
+        body["status"] = if status == Status::InProgress {
+            "completed"
+        } else {
+            "canceled"
+        }
+        .into();
     }
     Ok(answer(200, &body))
 }
 
-async fn delete(State(shared): App, Path((_, file)): Path<(String, String)>) -> Result<Response, Response> {
+async fn delete(
+    State(shared): App,
+    Path((_, file)): Path<(String, String)>,
+) -> Result<Response, Refusal> {
     let call = find(&shared, &file)?;
     if !call.status().is_over() {
-        return Err(error(409, 20009, "This resource is still in use"));
+        return Err(error(409, 20009, "This resource is still in use").into());
     }
     Ok(StatusCode::NO_CONTENT.into_response())
 }
@@ -317,15 +421,23 @@ async fn list(
     Path(account): Path<String>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Infallible> {
-    let query = Form(form_urlencoded::parse(query.unwrap_or_default().as_bytes()).into_owned().collect());
-    let times = [paging::Times::of(&query, "StartTime"), paging::Times::of(&query, "EndTime")];
+    let query = Form(
+        form_urlencoded::parse(query.unwrap_or_default().as_bytes())
+            .into_owned()
+            .collect(),
+    );
+    let times = [
+        paging::Times::of(&query, "StartTime"),
+        paging::Times::of(&query, "EndTime"),
+    ];
     let mut found: Vec<Value> = shared
         .calls()
         .iter()
         .rev()
         .map(|call| (call.created, call.json()))
         .filter(|(created, call)| {
-            let is = |name: &str, field: &str| query.get(name).is_none_or(|value| call[field] == value);
+            let is =
+                |name: &str, field: &str| query.get(name).is_none_or(|value| call[field] == value);
             is("To", "to")
                 && is("From", "from")
                 && is("Status", "status")
@@ -336,5 +448,8 @@ async fn list(
         .map(|(_, call)| call)
         .collect();
     let path = format!("/2010-04-01/Accounts/{account}/Calls.json");
-    Ok(answer(200, &paging::page("calls", &mut found, &path, &query)))
+    Ok(answer(
+        200,
+        &paging::page("calls", &mut found, &path, &query),
+    ))
 }

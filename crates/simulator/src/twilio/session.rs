@@ -1,5 +1,7 @@
 //! The connected part of a call: runs documents, moves media, lets the caller act.
 
+mod documents;
+
 use std::{collections::VecDeque, pin::Pin, sync::Arc, time::Duration};
 
 use futures_util::future::BoxFuture;
@@ -11,12 +13,12 @@ use tokio::{
 
 use super::{
     Shared,
-    call::{Call, Command, Status},
+    call::{Call, Command},
     faults::CallFaults,
-    life::{Ending, send_answer_again},
+    life::Ending,
     stream::{Got, Media},
     twiml::{self, Verb},
-    webhook::{self, Form, Reply, Webhook, base_form},
+    webhook::Reply,
 };
 use crate::{
     caller::{Act, Actor, CallerScript, Event, Hearing, LiveStep, ReadyStep},
@@ -31,7 +33,11 @@ const CATCH_UP: u64 = 50;
 
 /// Where the document stands.
 enum Stage {
-    Fetching { what: &'static str, url: String, reply: BoxFuture<'static, Reply> },
+    Fetching {
+        what: &'static str,
+        url: String,
+        reply: BoxFuture<'static, Reply>,
+    },
     Waiting(Pin<Box<Sleep>>),
     Opening(BoxFuture<'static, Result<Media, String>>),
     /// A media socket is open, or the document hangs on purpose.
@@ -41,7 +47,11 @@ enum Stage {
 
 /// What a stage came to.
 enum Done {
-    Fetched { what: &'static str, url: String, reply: Reply },
+    Fetched {
+        what: &'static str,
+        url: String,
+        reply: Reply,
+    },
     Waited,
     Opened(Box<Result<Media, String>>),
 }
@@ -52,7 +62,11 @@ impl Stage {
         match self {
             Self::Fetching { what, url, reply } => {
                 let reply = reply.await;
-                Done::Fetched { what, url: std::mem::take(url), reply }
+                Done::Fetched {
+                    what,
+                    url: std::mem::take(url),
+                    reply,
+                }
             }
             Self::Waiting(sleep) => {
                 sleep.as_mut().await;
@@ -67,7 +81,11 @@ impl Stage {
 enum Next {
     Tick,
     Stage(Done),
-    Message(Option<Result<tokio_tungstenite::tungstenite::Message, tokio_tungstenite::tungstenite::Error>>),
+    Message(
+        Option<
+            Result<tokio_tungstenite::tungstenite::Message, tokio_tungstenite::tungstenite::Error>,
+        >,
+    ),
     OldMessage(bool),
     Mark,
     Command(Option<Command>),
@@ -147,7 +165,9 @@ impl Session {
             media.end().await;
         }
         let (call, us) = (self.call.clone(), self.answered_us);
-        let last = self.hearing.finish(&mut |ms, event| call.timeline.note_at(us + ms * 1000, event));
+        let last = self
+            .hearing
+            .finish(&mut |ms, event| call.timeline.note_at(us + ms * 1000, event));
         self.listen(last);
         while let Some(heard) = self.ears.join_next().await {
             if let Ok((utterance, text)) = heard {
@@ -200,155 +220,10 @@ impl Session {
         self.answered_us = self.call.timeline.now_us();
     }
 
-    // ---- documents ----
-
-    fn first_document(&mut self) {
-        let plan = self.call.plan();
-        let what = if self.call.inbound { "inbound" } else { "answer" };
-        match (plan.url, plan.twiml) {
-            (Some(url), _) => self.fetch(what, url, plan.method, Vec::new()),
-            (None, Some(twiml)) => self.document(&twiml),
-            (None, None) => self.stage = Stage::Over(Ending::COMPLETED),
-        }
-    }
-
-    fn fetch(&mut self, what: &'static str, url: String, method: String, extra: Form) {
-        self.documents += 1;
-        if self.documents > DOCUMENTS {
-            self.warn("11100 too many documents in one call");
-            self.stage = Stage::Over(Ending::COMPLETED);
-            return;
-        }
-        let status = if self.answered.is_some() { Status::InProgress } else { Status::Ringing };
-        let mut form = base_form(&self.call, status);
-        form.extend(extra);
-        let mut hook = Webhook::new(what, url.clone(), method, form);
-        hook.bad_signature = self.faults.bad_signature;
-        if let Some(ms) = self.faults.duplicate_answer_ms
-            && what == "answer"
-        {
-            let (token, run) = (hook.token.clone(), self.faults.duplicate_answer_runs);
-            let after = Duration::from_millis(ms);
-            send_answer_again(&self.shared, &self.call, url.clone(), token, after, run);
-        }
-        let (shared, sid) = (self.shared.clone(), self.call.sid.clone());
-        let reply = Box::pin(async move {
-            sleep(Duration::from_millis(shared.options.delays.webhook_ms)).await;
-            webhook::send(&shared, &sid, &hook).await
-        });
-        self.stage = Stage::Fetching { what, url, reply };
-    }
-
-    fn fetched(&mut self, what: &'static str, url: String, reply: Reply) {
-        self.call.timeline.note(Event::Fetched { what: what.to_owned(), status: reply.status });
-        let fault = match reply.is_ok().then(|| twiml::parse(&reply.body)) {
-            Some(Ok(_)) => return self.document(&reply.body),
-            Some(Err(fault)) => fault,
-            None => format!("11200 {url} answered {:?}", reply.status),
-        };
-        self.warn(&fault);
-        let plan = self.call.plan();
-        match plan.fallback_url {
-            Some(fallback) if !self.fallen_back => {
-                self.fallen_back = true;
-                let code = fault.split(' ').next().unwrap_or_default().to_owned();
-                let extra = vec![("ErrorCode".into(), code), ("ErrorUrl".into(), url)];
-                self.fetch("fallback", fallback, plan.fallback_method, extra);
-            }
-            _ => {
-                let said = "We are sorry, an application error has occurred. Goodbye.";
-                self.call.timeline.note(Event::CarrierSaid(said.into()));
-                self.stage = Stage::Over(if self.answered.is_some() { Ending::COMPLETED } else { Ending::NO_ANSWER });
-            }
-        }
-    }
-
-    fn document(&mut self, twiml: &str) {
-        match twiml::parse(twiml) {
-            Ok(verbs) => {
-                self.verbs = verbs.into();
-                if self.faults.hang_up_at_answer {
-                    self.stage = Stage::Over(Ending::COMPLETED);
-                } else {
-                    self.next_verb();
-                }
-            }
-            Err(fault) => {
-                self.warn(&fault);
-                self.stage = Stage::Over(Ending::COMPLETED);
-            }
-        }
-    }
-
-    fn next_verb(&mut self) {
-        let verb = self.verbs.pop_front();
-        if let (Some(Verb::Reject { busy }), None) = (&verb, self.answered) {
-            self.stage = Stage::Over(if *busy { Ending::BUSY } else { Ending::NO_ANSWER });
-            return;
-        }
-        if self.answered.is_none() {
-            self.call.set_status(Status::InProgress);
-            self.pick_up();
-        }
-        let delays = &self.shared.options.delays;
-        self.stage = match verb {
-            None | Some(Verb::Hangup) => Stage::Over(Ending::COMPLETED),
-            Some(Verb::Reject { .. }) => {
-                self.warn("<Reject> of an answered call");
-                Stage::Over(Ending::COMPLETED)
-            }
-            Some(Verb::Stream(_)) if self.faults.no_media => Stage::Streaming,
-            Some(Verb::Stream(stream)) => Stage::Opening(self.opening(stream)),
-            Some(Verb::Redirect { url, method }) => return self.fetch("redirect", url, method, Vec::new()),
-            Some(Verb::Say(text)) => {
-                let ms = text.chars().count() as u64 * delays.say_char_ms;
-                self.call.timeline.note(Event::CarrierSaid(text));
-                Stage::Waiting(Box::pin(sleep(Duration::from_millis(ms))))
-            }
-            Some(Verb::Play(url)) => {
-                self.call.timeline.note(Event::CarrierSaid(format!("[{url}]")));
-                Stage::Waiting(Box::pin(sleep(Duration::from_millis(delays.say_char_ms * 20))))
-            }
-            Some(Verb::Pause { seconds }) => Stage::Waiting(Box::pin(sleep(Duration::from_secs(seconds)))),
-            Some(Verb::Unsupported(name)) => {
-                self.warn(&format!("<{name}> is not performed by this fake"));
-                Stage::Waiting(Box::pin(sleep(Duration::ZERO)))
-            }
-        };
-    }
-
-    fn opening(&self, stream: twiml::Stream) -> BoxFuture<'static, Result<Media, String>> {
-        Box::pin(Media::open(self.shared.clone(), self.call.clone(), stream, self.faults.clone()))
-    }
-
-    async fn staged(&mut self, done: Done) {
-        match done {
-            Done::Fetched { what, url, reply } => self.fetched(what, url, reply),
-            Done::Waited => self.next_verb(),
-            Done::Opened(opened) => match *opened {
-                Ok(media) => {
-                    self.call.timeline.note(Event::MediaOpened);
-                    if let Some(old) = self.media.replace(media) {
-                        self.old = Some(old);
-                    }
-                    self.stage = Stage::Streaming;
-                }
-                Err(fault) => {
-                    self.warn(&fault);
-                    if self.media.is_some() {
-                        self.stage = Stage::Streaming;
-                    } else {
-                        self.next_verb();
-                    }
-                }
-            },
-        }
-    }
-
-    // ---- the line ----
-
     async fn tick(&mut self) {
-        let Some(answered) = self.answered else { return };
+        let Some(answered) = self.answered else {
+            return;
+        };
         let due = (answered.elapsed().as_millis() / FRAME.as_millis()) as u64;
         if due > self.frames {
             let planned = answered + FRAME * due as u32;
@@ -370,16 +245,16 @@ impl Session {
         let at_ms = self.frames * 20;
         let mut played = [g711::SILENCE; g711::FRAME];
         let mut heard = false;
-        if let Some(media) = &mut self.media {
+        if let (Some(media), Some(answered)) = (&mut self.media, self.answered) {
             let result = media.play().await;
-            heard = media.take_frame(&mut played);
+            heard = media.take_frame(answered, self.frames, &mut played);
             self.got(result.map(|()| Got::Nothing));
         }
         let (call, us) = (self.call.clone(), self.answered_us);
         let frame = heard.then_some(&played[..]);
-        let ended = self
-            .hearing
-            .frame(at_ms, frame, &mut |ms, event| call.timeline.note_at(us + ms * 1000, event));
+        let ended = self.hearing.frame(at_ms, frame, &mut |ms, event| {
+            call.timeline.note_at(us + ms * 1000, event)
+        });
         self.listen(ended);
         let mut acts = Vec::new();
         let said = self.actor.frame(at_ms, &self.hearing, &mut acts);
@@ -426,7 +301,11 @@ impl Session {
             Act::DropSocket { reset } => {
                 if let Some(media) = self.media.take() {
                     media.lose(reset).await;
-                    let ms = if reset { self.shared.options.delays.reset_ms } else { 0 };
+                    let ms = if reset {
+                        self.shared.options.delays.reset_ms
+                    } else {
+                        0
+                    };
                     self.stage = Stage::Waiting(Box::pin(sleep(Duration::from_millis(ms))));
                 }
             }
@@ -498,7 +377,8 @@ impl Session {
 
 async fn read(
     media: &mut Option<Media>,
-) -> Option<Result<tokio_tungstenite::tungstenite::Message, tokio_tungstenite::tungstenite::Error>> {
+) -> Option<Result<tokio_tungstenite::tungstenite::Message, tokio_tungstenite::tungstenite::Error>>
+{
     match media {
         Some(media) => media.read().await,
         None => std::future::pending().await,

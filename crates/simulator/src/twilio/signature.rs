@@ -7,7 +7,10 @@ use sha1::Sha1;
 /// Signs a request: the full URL as requested, then for form posts each distinct `name` + `value`
 /// pair, sorted. Pass no `form` for GET, JSON and socket upgrades.
 pub fn sign(auth_token: &str, url: &str, form: &[(String, String)]) -> String {
-    let mut pairs: Vec<(&str, &str)> = form.iter().map(|(name, value)| (&**name, &**value)).collect();
+    let mut pairs: Vec<(&str, &str)> = form
+        .iter()
+        .map(|(name, value)| (&**name, &**value))
+        .collect();
     pairs.sort_unstable();
     pairs.dedup();
     let Ok(mut mac) = Hmac::<Sha1>::new_from_slice(auth_token.as_bytes()) else {
@@ -74,6 +77,9 @@ mod tests {
     #[test]
     fn t5_distinct_values_of_one_name_sorted() {
         let form = form(&[("b", "2"), ("b", "1"), ("b", "1"), ("a", "x")]);
-        assert_eq!(sign(TOKEN, "https://h.example/x", &form), "4aIav0YD7UQCgbDx5LVd4uhKoFs=");
+        assert_eq!(
+            sign(TOKEN, "https://h.example/x", &form),
+            "4aIav0YD7UQCgbDx5LVd4uhKoFs="
+        );
     }
 }

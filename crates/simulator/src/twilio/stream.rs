@@ -14,8 +14,7 @@ use super::{
     call::Call,
     faults::{BadFrame, CallFaults},
     playout::Playout,
-    signature,
-    twiml,
+    signature, twiml,
     webhook::{self, Webhook},
     wire::{self, Ask, Writer},
 };
@@ -23,6 +22,7 @@ use crate::{
     caller::Event,
     g711,
     http::{self, Socket},
+    ticker::FRAME,
 };
 
 /// A message of the socket that the session must know of.
@@ -62,7 +62,11 @@ impl Media {
     ) -> Result<Self, String> {
         let delays = shared.options.delays.clone();
         tokio::time::sleep(Duration::from_millis(delays.upgrade_ms)).await;
-        let token = if faults.bad_signature { "not the token" } else { &*shared.options.auth_token };
+        let token = if faults.bad_signature {
+            "not the token"
+        } else {
+            &*shared.options.auth_token
+        };
         let headers = [("X-Twilio-Signature", signature::sign(token, &verb.url, &[]))];
         let opened = http::open_socket(&verb.url, &headers, 4096, Duration::from_secs(5)).await;
         let sid = webhook::stream_sid();
@@ -91,7 +95,10 @@ impl Media {
             faults,
             tell_audio: true,
         };
-        media.hello(delays.start_ms).await.map_err(|fault| format!("31921 {fault}"))?;
+        media
+            .hello(delays.start_ms)
+            .await
+            .map_err(|fault| format!("31921 {fault}"))?;
         media.tell("stream-started", None);
         Ok(media)
     }
@@ -103,7 +110,9 @@ impl Media {
             let early = self.writer.media(0, None);
             self.socket.send(Message::text(early)).await?;
         }
-        let start = self.writer.start(&self.verb.parameters, !self.faults.no_parameters);
+        let start = self
+            .writer
+            .start(&self.verb.parameters, !self.faults.no_parameters);
         self.socket.send(Message::text(start)).await?;
         self.started = Instant::now();
         Ok(())
@@ -111,7 +120,14 @@ impl Media {
 
     /// The stream's status callback.
     pub fn tell(&self, event: &'static str, fault: Option<&str>) {
-        tell(&self.shared, &self.call, &self.verb, &self.writer.stream_sid, event, fault);
+        tell(
+            &self.shared,
+            &self.call,
+            &self.verb,
+            &self.writer.stream_sid,
+            event,
+            fault,
+        );
     }
 
     fn samples(&self) -> u64 {
@@ -120,9 +136,15 @@ impl Media {
 
     /// Whether the carrier reads the socket now.
     pub fn reads(&self) -> bool {
-        let Some(from) = self.faults.stop_reading_after_ms else { return true };
+        let Some(from) = self.faults.stop_reading_after_ms else {
+            return true;
+        };
         let ms = self.started.elapsed().as_millis() as u64;
-        ms < from || self.faults.stop_reading_for_ms.is_some_and(|length| ms >= from + length)
+        ms < from
+            || self
+                .faults
+                .stop_reading_for_ms
+                .is_some_and(|length| ms >= from + length)
     }
 
     /// When the next mark is reached, if one waits.
@@ -163,9 +185,18 @@ impl Media {
         self.echo(reached, false).await
     }
 
-    /// The next 20 ms that were played, if they are over.
-    pub fn take_frame(&mut self, into: &mut [u8; g711::FRAME]) -> bool {
-        self.playout.take_frame(into)
+    /// The next 20 ms that were played, for the call's frame `number` (which ends 20 ms × `number`
+    /// after the answer). The stream's frames follow the call's at a fixed distance, however late
+    /// ticks come.
+    pub fn take_frame(
+        &mut self,
+        answered: Instant,
+        number: u64,
+        into: &mut [u8; g711::FRAME],
+    ) -> bool {
+        let offset = self.started.saturating_duration_since(answered);
+        let first = offset.as_micros().div_ceil(FRAME.as_micros()) as u64 + 1;
+        number >= first && self.playout.take_frame(into)
     }
 
     async fn echo(&mut self, names: Vec<String>, cleared: bool) -> Result<(), tungstenite::Error> {
@@ -217,7 +248,10 @@ impl Media {
         self.play().await?;
         match wire::read(text, &self.writer.stream_sid) {
             Ok(Ask::Audio(audio)) => {
-                let audible = self.tell_audio && audio.iter().any(|byte| g711::decode(*byte).unsigned_abs() > 64);
+                let audible = self.tell_audio
+                    && audio
+                        .iter()
+                        .any(|byte| g711::decode(*byte).unsigned_abs() > 64);
                 self.playout.push_audio(self.samples(), audio);
                 if audible {
                     self.tell_audio = false;
@@ -248,24 +282,43 @@ impl Media {
     }
 
     fn warn(&self, code: u32, what: &str) {
-        self.call.timeline.note(Event::Warning(format!("{code} {what}")));
+        self.call
+            .timeline
+            .note(Event::Warning(format!("{code} {what}")));
     }
 
     fn closed(&self, code: Option<u16>, by_server: bool) {
         let fault = (by_server && code != Some(1000)).then_some("31921 Stream closed by the peer");
-        self.tell(if fault.is_some() { "stream-error" } else { "stream-stopped" }, fault);
+        self.tell(
+            if fault.is_some() {
+                "stream-error"
+            } else {
+                "stream-stopped"
+            },
+            fault,
+        );
         if self.playout.underruns() > 0 {
             let gaps = self.playout.underruns();
-            self.call.timeline.note(Event::Warning(format!("{gaps} gaps inside the agent's speech")));
+            self.call.timeline.note(Event::Warning(format!(
+                "{gaps} gaps inside the agent's speech"
+            )));
         }
-        self.call.timeline.note(Event::MediaClosed { code, by_server });
+        self.call
+            .timeline
+            .note(Event::MediaClosed { code, by_server });
     }
 
     /// The carrier ends the stream: `stop` (unless the faults say otherwise), close 1000, and a
     /// second for the server to close its side.
     pub async fn end(self) {
         self.closed(Some(1000), false);
-        let Self { shared, mut socket, mut writer, faults, .. } = self;
+        let Self {
+            shared,
+            mut socket,
+            mut writer,
+            faults,
+            ..
+        } = self;
         shared.spawn(async move {
             let closing = async {
                 if !faults.no_stop {
@@ -297,11 +350,23 @@ impl Media {
 }
 
 fn frame(code: CloseCode) -> CloseFrame {
-    CloseFrame { code, reason: "".into() }
+    CloseFrame {
+        code,
+        reason: "".into(),
+    }
 }
 
-fn tell(shared: &Arc<Shared>, call: &Call, verb: &twiml::Stream, sid: &str, event: &'static str, fault: Option<&str>) {
-    let Some(url) = verb.status_callback.clone() else { return };
+fn tell(
+    shared: &Arc<Shared>,
+    call: &Call,
+    verb: &twiml::Stream,
+    sid: &str,
+    event: &'static str,
+    fault: Option<&str>,
+) {
+    let Some(url) = verb.status_callback.clone() else {
+        return;
+    };
     let form = webhook::stream_form(call, sid, &verb.name, event, fault);
     let hook = Webhook::new("stream", url, "POST".into(), form);
     let (shared, sid) = (shared.clone(), call.sid.clone());

@@ -7,11 +7,18 @@ use super::xml::{self, Element};
 pub(crate) enum Verb {
     /// Opens the media socket; the document goes on when it closes, for whatever reason.
     Stream(Stream),
-    Redirect { url: String, method: String },
+    Redirect {
+        url: String,
+        method: String,
+    },
     Say(String),
     Play(String),
-    Pause { seconds: u64 },
-    Reject { busy: bool },
+    Pause {
+        seconds: u64,
+    },
+    Reject {
+        busy: bool,
+    },
     Hangup,
     /// A verb of Twilio's that the fake does not perform; named in the call's warnings.
     Unsupported(String),
@@ -33,7 +40,10 @@ pub(crate) fn parse(document: &str) -> Result<Vec<Verb>, String> {
     }
     let root = xml::parse(document.trim()).map_err(|fault| format!("12100 {fault}"))?;
     if root.name != "Response" {
-        return Err(format!("12100 root element is <{}>, not <Response>", root.name));
+        return Err(format!(
+            "12100 root element is <{}>, not <Response>",
+            root.name
+        ));
     }
     root.children.iter().map(verb).collect()
 }
@@ -47,7 +57,10 @@ fn verb(element: &Element) -> Result<Verb, String> {
             _ => return Err("12200 <Connect> needs one <Stream>".into()),
         },
         "Redirect" if text.is_empty() => return Err("12200 <Redirect> needs a URL".into()),
-        "Redirect" => Verb::Redirect { url: text, method: method() },
+        "Redirect" => Verb::Redirect {
+            url: text,
+            method: method(),
+        },
         "Say" => Verb::Say(text),
         "Play" => Verb::Play(text),
         "Pause" => {
@@ -79,7 +92,10 @@ fn connect_stream(element: &Element) -> Result<Stream, String> {
     if url.contains('?') {
         return Err(format!("31920 stream url must have no query: `{url}`"));
     }
-    if let Some(track) = element.attribute("track").filter(|track| *track != "inbound_track") {
+    if let Some(track) = element
+        .attribute("track")
+        .filter(|track| *track != "inbound_track")
+    {
         return Err(format!("31941 <Connect><Stream track=\"{track}\">"));
     }
     let mut stream = Stream {
@@ -88,11 +104,17 @@ fn connect_stream(element: &Element) -> Result<Stream, String> {
         status_callback: element.attribute("statusCallback").map(str::to_owned),
         parameters: Vec::new(),
     };
-    for parameter in element.children.iter().filter(|child| child.name == "Parameter") {
+    for parameter in element
+        .children
+        .iter()
+        .filter(|child| child.name == "Parameter")
+    {
         let name = parameter.attribute("name").unwrap_or_default();
         let value = parameter.attribute("value").unwrap_or_default();
         if name.is_empty() || name.len() + value.len() >= 500 {
-            return Err("12200 <Parameter> needs a name, and name and value under 500 characters".into());
+            return Err(
+                "12200 <Parameter> needs a name, and name and value under 500 characters".into(),
+            );
         }
         stream.parameters.push((name.to_owned(), value.to_owned()));
     }
@@ -130,7 +152,10 @@ mod tests {
     #[test]
     fn what_twilio_refuses() {
         for (document, fault) in [
-            ("<Response><Connect/></Response>", "12200 <Connect> needs one <Stream>"),
+            (
+                "<Response><Connect/></Response>",
+                "12200 <Connect> needs one <Stream>",
+            ),
             (
                 "<Response><Connect><Stream url=\"wss://h/x?a=1\"/></Connect></Response>",
                 "31920 stream url must have no query: `wss://h/x?a=1`",
@@ -139,7 +164,10 @@ mod tests {
                 "<Response><Connect><Stream url=\"https://h/x\"/></Connect></Response>",
                 "31920 stream url must be wss://, got `https://h/x`",
             ),
-            ("<Response><Dance/></Response>", "12200 unknown verb <Dance>"),
+            (
+                "<Response><Dance/></Response>",
+                "12200 unknown verb <Dance>",
+            ),
             ("{\"ok\":true}", "12100 expected `<` at byte 0"),
         ] {
             assert_eq!(parse(document).unwrap_err(), fault);

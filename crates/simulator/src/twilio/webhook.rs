@@ -35,7 +35,14 @@ pub(crate) struct Webhook {
 
 impl Webhook {
     pub fn new(what: &'static str, url: String, method: String, form: Form) -> Self {
-        Self { what, url, method, form, token: uuid::Uuid::new_v4().to_string(), bad_signature: false }
+        Self {
+            what,
+            url,
+            method,
+            form,
+            token: uuid::Uuid::new_v4().to_string(),
+            bad_signature: false,
+        }
     }
 }
 
@@ -49,7 +56,8 @@ pub(crate) struct Reply {
 
 impl Reply {
     pub fn is_ok(&self) -> bool {
-        self.status.is_some_and(|status| (200..300).contains(&status))
+        self.status
+            .is_some_and(|status| (200..300).contains(&status))
     }
 }
 
@@ -87,7 +95,9 @@ impl Override {
     }
 
     fn retries_on(&self, failure: &str) -> bool {
-        self.policy.iter().any(|policy| policy == "all" || policy == failure)
+        self.policy
+            .iter()
+            .any(|policy| policy == "all" || policy == failure)
     }
 }
 
@@ -112,7 +122,11 @@ pub(crate) async fn send(shared: &Shared, call_sid: &str, hook: &Webhook) -> Rep
         url: url.to_owned(),
         status: reply.status,
         tries,
-        form: if shared.options.keep_forms { hook.form.clone() } else { Vec::new() },
+        form: if shared.options.keep_forms {
+            hook.form.clone()
+        } else {
+            Vec::new()
+        },
     });
     reply
 }
@@ -123,7 +137,11 @@ async fn attempt(
     hook: &Webhook,
     rules: &Override,
 ) -> (Reply, Option<&'static str>) {
-    let token = if hook.bad_signature { "not the token" } else { &*shared.options.auth_token };
+    let token = if hook.bad_signature {
+        "not the token"
+    } else {
+        &*shared.options.auth_token
+    };
     let request = if hook.method.eq_ignore_ascii_case("GET") {
         let mut query = form_urlencoded::Serializer::new(String::new());
         query.extend_pairs(&hook.form);
@@ -137,8 +155,14 @@ async fn attempt(
         shared
             .http
             .post(url)
-            .header("X-Twilio-Signature", signature::sign(token, url, &hook.form))
-            .header("Content-Type", "application/x-www-form-urlencoded; charset=UTF-8")
+            .header(
+                "X-Twilio-Signature",
+                signature::sign(token, url, &hook.form),
+            )
+            .header(
+                "Content-Type",
+                "application/x-www-form-urlencoded; charset=UTF-8",
+            )
             .body(body.finish())
     };
     let request = request
@@ -157,7 +181,10 @@ async fn attempt(
         }
         Ok(Err(error)) => {
             tracing::debug!(%error, what = hook.what, "webhook failed");
-            (Reply::default(), Some(if error.is_connect() { "ct" } else { "rt" }))
+            (
+                Reply::default(),
+                Some(if error.is_connect() { "ct" } else { "rt" }),
+            )
         }
         Err(_) => (Reply::default(), Some("rt")),
     }
@@ -173,7 +200,10 @@ async fn receive(request: reqwest::RequestBuilder) -> Result<Reply, reqwest::Err
         let room = (BODY + 1).saturating_sub(body.len());
         body.extend_from_slice(&piece[..piece.len().min(room)]);
     }
-    Ok(Reply { status: Some(status), body: String::from_utf8_lossy(&body).into_owned() })
+    Ok(Reply {
+        status: Some(status),
+        body: String::from_utf8_lossy(&body).into_owned(),
+    })
 }
 
 /// The fields of every voice webhook of a call.
@@ -189,12 +219,14 @@ pub(crate) fn base_form(call: &Call, status: Status) -> Form {
         ("ApiVersion", "2010-04-01"),
         ("Direction", call.direction()),
     ];
-    let geography = ["From", "To", "Caller", "Called"].into_iter().flat_map(|who| {
-        ["City", "State", "Zip", "Country"].map(move |what| {
-            let value = if what == "Country" { "US" } else { "" };
-            (format!("{who}{what}"), value.to_owned())
-        })
-    });
+    let geography = ["From", "To", "Caller", "Called"]
+        .into_iter()
+        .flat_map(|who| {
+            ["City", "State", "Zip", "Country"].map(move |what| {
+                let value = if what == "Country" { "US" } else { "" };
+                (format!("{who}{what}"), value.to_owned())
+            })
+        });
     fields
         .into_iter()
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
@@ -233,7 +265,11 @@ impl StatusCallbacks {
             shared.spawn(sender.run(jobs));
             queue
         });
-        Self { queue, events, sequence: 0 }
+        Self {
+            queue,
+            events,
+            sequence: 0,
+        }
     }
 
     /// Fires an event if it was asked for. `extra` fields come last.
@@ -245,12 +281,18 @@ impl StatusCallbacks {
             return;
         }
         let plan = call.plan();
-        let Some(url) = plan.status_callback else { return };
+        let Some(url) = plan.status_callback else {
+            return;
+        };
         let mut form = base_form(call, status);
         form.push(("Timestamp".into(), rfc2822(Utc::now())));
         form.push(("CallbackSource".into(), "call-progress-events".into()));
         form.push(("SequenceNumber".into(), sequence.to_string()));
-        form.extend(extra.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
+        form.extend(
+            extra
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), value.clone())),
+        );
         let hook = Webhook::new("status", url, plan.status_method, form);
         if queue.try_send((event.to_owned(), hook)).is_err() {
             tracing::debug!(event, "status callback dropped");
@@ -274,8 +316,11 @@ impl Sender {
                 continue;
             }
             if let Some(ms) = self.faults.late_status.get(&event) {
-                let (shared, sid, wait) =
-                    (self.shared.clone(), self.sid.clone(), Duration::from_millis(*ms));
+                let (shared, sid, wait) = (
+                    self.shared.clone(),
+                    self.sid.clone(),
+                    Duration::from_millis(*ms),
+                );
                 self.shared.spawn(async move {
                     tokio::time::sleep(wait).await;
                     send(&shared, &sid, &hook).await;
@@ -320,14 +365,30 @@ impl Sender {
 }
 
 /// A `<Stream statusCallback>` event.
-pub(crate) fn stream_form(call: &Call, stream_sid: &str, name: &str, event: &str, fault: Option<&str>) -> Form {
+pub(crate) fn stream_form(
+    call: &Call,
+    stream_sid: &str,
+    name: &str,
+    event: &str,
+    fault: Option<&str>,
+) -> Form {
     let mut form = vec![
         ("AccountSid".into(), call.account_sid.clone()),
         ("CallSid".into(), call.sid.clone()),
         ("StreamSid".into(), stream_sid.to_owned()),
-        ("StreamName".into(), if name.is_empty() { stream_sid.to_owned() } else { name.to_owned() }),
+        (
+            "StreamName".into(),
+            if name.is_empty() {
+                stream_sid.to_owned()
+            } else {
+                name.to_owned()
+            },
+        ),
         ("StreamEvent".into(), event.to_owned()),
-        ("Timestamp".into(), Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Millis, true)),
+        (
+            "Timestamp".into(),
+            Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Millis, true),
+        ),
     ];
     if let Some(fault) = fault {
         form.push(("StreamError".into(), fault.to_owned()));
@@ -352,6 +413,13 @@ mod tests {
         assert_eq!(rules.retries, 2);
         assert!(rules.retries_on("5xx") && !rules.retries_on("4xx"));
         let default = Override::of("");
-        assert_eq!((default.retries, default.retries_on("ct"), default.retries_on("rt")), (1, true, false));
+        assert_eq!(
+            (
+                default.retries,
+                default.retries_on("ct"),
+                default.retries_on("rt")
+            ),
+            (1, true, false)
+        );
     }
 }

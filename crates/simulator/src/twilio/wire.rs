@@ -69,10 +69,16 @@ impl Writer {
     /// 20 ms of the caller, `None` for silence. `ms` is the time since the stream's start.
     pub fn media(&mut self, ms: u64, audio: Option<&[u8]>) -> String {
         let mut message = self.media_head();
-        let _ = write!(message, "{}\",\"timestamp\":\"{ms}\",\"payload\":\"", self.chunk);
+        let _ = write!(
+            message,
+            "{}\",\"timestamp\":\"{ms}\",\"payload\":\"",
+            self.chunk
+        );
         match audio {
             None => message.push_str(&SILENCE),
-            Some(audio) if audio.len() == g711::FRAME => STANDARD.encode_string(audio, &mut message),
+            Some(audio) if audio.len() == g711::FRAME => {
+                STANDARD.encode_string(audio, &mut message)
+            }
             Some(audio) => {
                 let mut frame = [g711::SILENCE; g711::FRAME];
                 let length = audio.len().min(g711::FRAME);
@@ -117,12 +123,23 @@ impl Writer {
             BadFrame::BadBase64 => payload("!!not base64!!"),
             BadFrame::Empty => payload(""),
             BadFrame::Huge => payload(&STANDARD.encode(vec![g711::SILENCE; 64 * 1024])),
-            BadFrame::WrongStream => good.replace(&self.stream_sid, &format!("MZ{}", "0".repeat(32))),
+            BadFrame::WrongStream => {
+                good.replace(&self.stream_sid, &format!("MZ{}", "0".repeat(32)))
+            }
             BadFrame::UnknownEvent => good.replace("\"event\":\"media\"", "\"event\":\"weather\""),
             BadFrame::Numbers => good
-                .replace(&format!("\"sequenceNumber\":\"{}\"", self.sequence), &format!("\"sequenceNumber\":{}", self.sequence))
-                .replace(&format!("\"chunk\":\"{}\"", self.chunk), &format!("\"chunk\":{}", self.chunk))
-                .replace(&format!("\"timestamp\":\"{ms}\""), &format!("\"timestamp\":{ms}")),
+                .replace(
+                    &format!("\"sequenceNumber\":\"{}\"", self.sequence),
+                    &format!("\"sequenceNumber\":{}", self.sequence),
+                )
+                .replace(
+                    &format!("\"chunk\":\"{}\"", self.chunk),
+                    &format!("\"chunk\":{}", self.chunk),
+                )
+                .replace(
+                    &format!("\"timestamp\":\"{ms}\""),
+                    &format!("\"timestamp\":{ms}"),
+                ),
         })
     }
 
@@ -192,14 +209,21 @@ struct Mark<'a> {
 /// Reads a message of the server. The error is Twilio's code and what is wrong: 31924 closes the
 /// socket, others are warnings and the message is ignored.
 pub(crate) fn read(text: &str, stream_sid: &str) -> Result<Ask, (u32, String)> {
-    let message: Message = serde_json::from_str(text).map_err(|fault| (31924, fault.to_string()))?;
+    let message: Message =
+        serde_json::from_str(text).map_err(|fault| (31924, fault.to_string()))?;
     let ignored = |what: String| Err((31951, what));
     match message.stream_sid.as_deref() {
         Some(sid) if sid == stream_sid => {}
         sid => return ignored(format!("streamSid {sid:?} in a {} message", message.event)),
     }
     match (&*message.event, message.media, message.mark) {
-        ("media", Some(Media { payload: Some(payload) }), _) => match STANDARD.decode(payload.as_bytes()) {
+        (
+            "media",
+            Some(Media {
+                payload: Some(payload),
+            }),
+            _,
+        ) => match STANDARD.decode(payload.as_bytes()) {
             Ok(audio) if audio.starts_with(b"RIFF") => ignored("audio with a file header".into()),
             Ok(audio) => Ok(Ask::Audio(audio.into())),
             Err(fault) => ignored(format!("payload: {fault}")),
@@ -267,15 +291,24 @@ mod tests {
             read(r#"{"event":"mark","streamSid":"MZ1","mark":{"name":"1:2"}}"#),
             Ok(Ask::Mark("1:2".into()))
         );
-        assert_eq!(read(r#"{"event":"clear","streamSid":"MZ1"}"#), Ok(Ask::Clear));
+        assert_eq!(
+            read(r#"{"event":"clear","streamSid":"MZ1"}"#),
+            Ok(Ask::Clear)
+        );
         for (text, code) in [
             ("{", 31924),
             (r#"{"event":"clear","streamSid":"MZ2"}"#, 31951),
             (r#"{"event":"clear"}"#, 31951),
             (r#"{"event":"sing","streamSid":"MZ1"}"#, 31951),
             (r#"{"event":"media","streamSid":"MZ1","media":{}}"#, 31951),
-            (r#"{"event":"media","streamSid":"MZ1","media":{"payload":"?"}}"#, 31951),
-            (r#"{"event":"media","streamSid":"MZ1","media":{"payload":"UklGRgAA"}}"#, 31951),
+            (
+                r#"{"event":"media","streamSid":"MZ1","media":{"payload":"?"}}"#,
+                31951,
+            ),
+            (
+                r#"{"event":"media","streamSid":"MZ1","media":{"payload":"UklGRgAA"}}"#,
+                31951,
+            ),
         ] {
             assert_eq!(read(text).unwrap_err().0, code, "{text}");
         }
@@ -288,7 +321,12 @@ mod tests {
         assert!(serde_json::from_str::<serde_json::Value>(&cut).is_err());
         let numbers = writer.bad_media(20, None, BadFrame::Numbers).unwrap();
         assert!(numbers.contains("\"sequenceNumber\":2,") && numbers.contains("\"timestamp\":20,"));
-        assert!(writer.bad_media(40, None, BadFrame::Empty).unwrap().contains("\"payload\":\"\""));
+        assert!(
+            writer
+                .bad_media(40, None, BadFrame::Empty)
+                .unwrap()
+                .contains("\"payload\":\"\"")
+        );
         assert_eq!(writer.bad_media(60, None, BadFrame::Missing), None);
         assert!(writer.media(80, None).contains("\"chunk\":\"5\""));
     }

@@ -20,7 +20,10 @@ impl Element {
 
 /// Reads a whole document. The message says what is wrong and where (byte offset).
 pub(crate) fn parse(document: &str) -> Result<Element, String> {
-    let mut parser = Parser { text: document, at: 0 };
+    let mut parser = Parser {
+        text: document,
+        at: 0,
+    };
     parser.skip_prolog()?;
     let root = parser.element(0)?;
     parser.skip_prolog()?;
@@ -59,7 +62,9 @@ impl<'a> Parser<'a> {
 
     fn until(&mut self, end: &str) -> Result<&'a str, String> {
         let rest = self.rest();
-        let length = rest.find(end).ok_or_else(|| self.fault(&format!("missing `{end}`")))?;
+        let length = rest
+            .find(end)
+            .ok_or_else(|| self.fault(&format!("missing `{end}`")))?;
         self.at += length + end.len();
         Ok(&rest[..length])
     }
@@ -99,7 +104,10 @@ impl<'a> Parser<'a> {
         if !self.take("<") {
             return Err(self.fault("expected `<`"));
         }
-        let mut element = Element { name: self.name()?, ..Element::default() };
+        let mut element = Element {
+            name: self.name()?,
+            ..Element::default()
+        };
         loop {
             self.skip_space();
             if self.take("/>") {
@@ -163,7 +171,9 @@ fn unescape(text: &str) -> Result<String, String> {
     while let Some(start) = rest.find('&') {
         out.push_str(&rest[..start]);
         let tail = &rest[start + 1..];
-        let end = tail.find(';').ok_or_else(|| format!("bare `&` in `{text}`"))?;
+        let end = tail
+            .find(';')
+            .ok_or_else(|| format!("bare `&` in `{text}`"))?;
         let code = match &tail[..end] {
             "amp" => Some('&'),
             "lt" => Some('<'),
@@ -172,7 +182,9 @@ fn unescape(text: &str) -> Result<String, String> {
             "apos" => Some('\''),
             entity => match entity.strip_prefix("#x") {
                 Some(hex) => u32::from_str_radix(hex, 16).ok(),
-                None => entity.strip_prefix('#').and_then(|number| number.parse().ok()),
+                None => entity
+                    .strip_prefix('#')
+                    .and_then(|number| number.parse().ok()),
             }
             .and_then(char::from_u32),
         };
@@ -205,7 +217,10 @@ mod tests {
             ("<a><b></a>", "expected `</b>` at byte 9"),
             ("<a b=1/>", "expected a quoted value at byte 5"),
             ("<a>x & y</a>", "bare `&` in `x & y`"),
-            ("<!DOCTYPE a><a/>", "document type declarations are not taken at byte 0"),
+            (
+                "<!DOCTYPE a><a/>",
+                "document type declarations are not taken at byte 0",
+            ),
             ("", "expected `<` at byte 0"),
             ("<a/><b/>", "text after the root element at byte 4"),
         ] {

@@ -28,11 +28,17 @@ fn play(steps: Vec<ReadyStep>, agent: &[(u64, Vec<u8>)], until_ms: u64) -> Vec<(
 }
 
 fn line(text: &str) -> ReadyLine {
-    ReadyLine { label: text.into(), audio: tone::speak(text).into() }
+    ReadyLine {
+        label: text.into(),
+        audio: tone::speak(text).into(),
+    }
 }
 
 fn log(entries: &[(u64, &str)]) -> Vec<(u64, String)> {
-    entries.iter().map(|(at, what)| (*at, (*what).to_owned())).collect()
+    entries
+        .iter()
+        .map(|(at, what)| (*at, (*what).to_owned()))
+        .collect()
 }
 
 #[test]
@@ -62,22 +68,39 @@ fn a_barge_in_at_a_word_starts_when_the_word_is_heard() {
         at_word: None,
         say: line("no"),
     }];
-    let done = play(steps, &[(0, tone::speak("Your order ships on Monday."))], 3000);
+    let done = play(
+        steps,
+        &[(0, tone::speak("Your order ships on Monday."))],
+        3000,
+    );
     // Half of "ships" is over at character 14 = 910 ms.
-    assert!(matches!(&done[0], (860..=960, started) if started == "Started(\"no\")"), "{done:?}");
+    assert!(
+        matches!(&done[0], (860..=960, started) if started == "Started(\"no\")"),
+        "{done:?}"
+    );
 }
 
 #[test]
 fn a_caller_loses_patience() {
-    let done = play(vec![ReadyStep::Expect("goodbye".into())], &[(0, tone::speak("Hello."))], 9000);
+    let done = play(
+        vec![ReadyStep::Expect("goodbye".into())],
+        &[(0, tone::speak("Hello."))],
+        9000,
+    );
     assert_eq!(
         done,
-        log(&[(5000, "Failed(\"the agent did not say `goodbye`\")"), (5000, "HangUp")])
+        log(&[
+            (5000, "Failed(\"the agent did not say `goodbye`\")"),
+            (5000, "HangUp")
+        ])
     );
 }
 
 #[test]
 fn keys_are_pressed_one_after_the_other() {
     let done = play(vec![ReadyStep::Dtmf(vec!['1', '#'])], &[], 1000);
-    assert_eq!(done, log(&[(0, "Press('1')"), (100, "Press('#')"), (100, "HangUp")]));
+    assert_eq!(
+        done,
+        log(&[(0, "Press('1')"), (100, "Press('#')"), (100, "HangUp")])
+    );
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use axum::extract::State;
 use axum::{
     Router,
     body::Bytes,
@@ -10,11 +11,10 @@ use axum::{
     response::Response,
     routing::get,
 };
-use axum::extract::State;
 use serde_json::{Value, json};
 use url::form_urlencoded;
 
-use super::{App, Form, answer, not_found, paging};
+use super::{App, Form, Refusal, answer, not_found, paging};
 use crate::twilio::{Number, Shared};
 
 pub(super) fn routes() -> Router<Arc<Shared>> {
@@ -63,26 +63,45 @@ fn show(shared: &Shared, number: &Number) -> Value {
     })
 }
 
-async fn list(State(shared): App, Path(account): Path<String>, RawQuery(query): RawQuery) -> Response {
-    let query = Form(form_urlencoded::parse(query.unwrap_or_default().as_bytes()).into_owned().collect());
+async fn list(
+    State(shared): App,
+    Path(account): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Response {
+    let query = Form(
+        form_urlencoded::parse(query.unwrap_or_default().as_bytes())
+            .into_owned()
+            .collect(),
+    );
     let is = |name: &str, value: &str| query.get(name).is_none_or(|wanted| wanted == value);
     let mut found: Vec<Value> = shared
         .numbers()
         .iter()
-        .filter(|number| is("PhoneNumber", &number.phone_number) && is("FriendlyName", &number.friendly_name))
+        .filter(|number| {
+            is("PhoneNumber", &number.phone_number) && is("FriendlyName", &number.friendly_name)
+        })
         .map(|number| show(&shared, number))
         .collect();
     let path = format!("/2010-04-01/Accounts/{account}/IncomingPhoneNumbers.json");
-    answer(200, &paging::page("incoming_phone_numbers", &mut found, &path, &query))
+    answer(
+        200,
+        &paging::page("incoming_phone_numbers", &mut found, &path, &query),
+    )
 }
 
-fn find(shared: &Shared, file: &str) -> Result<Number, Response> {
+fn find(shared: &Shared, file: &str) -> Result<Number, Refusal> {
     let sid = file.strip_suffix(".json").unwrap_or(file);
-    let number = shared.numbers().into_iter().find(|number| number.sid == sid);
-    number.ok_or_else(|| not_found(&format!("/IncomingPhoneNumbers/{file}")))
+    let number = shared
+        .numbers()
+        .into_iter()
+        .find(|number| number.sid == sid);
+    number.ok_or_else(|| not_found(&format!("/IncomingPhoneNumbers/{file}")).into())
 }
 
-async fn fetch(State(shared): App, Path((_, file)): Path<(String, String)>) -> Result<Response, Response> {
+async fn fetch(
+    State(shared): App,
+    Path((_, file)): Path<(String, String)>,
+) -> Result<Response, Refusal> {
     Ok(answer(200, &show(&shared, &find(&shared, &file)?)))
 }
 
@@ -91,7 +110,7 @@ async fn update(
     Path((_, file)): Path<(String, String)>,
     headers: HeaderMap,
     body: Bytes,
-) -> Result<Response, Response> {
+) -> Result<Response, Refusal> {
     let number = find(&shared, &file)?;
     let form = Form::read(&headers, &body);
     shared.change_number(&number.sid, |number| {

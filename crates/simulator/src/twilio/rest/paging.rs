@@ -8,7 +8,12 @@ use super::Form;
 
 /// One page of `items` in Twilio's envelope; `path` with the query gives the page links.
 pub(super) fn page(name: &str, items: &mut Vec<Value>, path: &str, query: &Form) -> Value {
-    let number = |name: &str, default: usize| query.get(name).and_then(|value| value.parse().ok()).unwrap_or(default);
+    let number = |name: &str, default: usize| {
+        query
+            .get(name)
+            .and_then(|value| value.parse().ok())
+            .unwrap_or(default)
+    };
     let size = number("PageSize", 50).clamp(1, 1000);
     let page = number("Page", 0);
     let start = page.saturating_mul(size);
@@ -53,15 +58,28 @@ pub(super) struct Times {
 impl Times {
     pub fn of(query: &Form, name: &str) -> Self {
         let instant = |text: &str, end_of_day: bool| {
-            let time = DateTime::parse_from_rfc3339(text).ok().map(|time| time.to_utc());
+            let time = DateTime::parse_from_rfc3339(text)
+                .ok()
+                .map(|time| time.to_utc());
             let hms = if end_of_day { (23, 59, 59) } else { (0, 0, 0) };
-            let day = || text.parse::<NaiveDate>().ok()?.and_hms_opt(hms.0, hms.1, hms.2).map(|time| time.and_utc());
+            let day = || {
+                text.parse::<NaiveDate>()
+                    .ok()?
+                    .and_hms_opt(hms.0, hms.1, hms.2)
+                    .map(|time| time.and_utc())
+            };
             time.or_else(day)
         };
         Self {
-            on: query.get(name).and_then(|text| text.get(..10)?.parse().ok()),
-            after: query.get(&format!("{name}>")).and_then(|text| instant(text, false)),
-            before: query.get(&format!("{name}<")).and_then(|text| instant(text, true)),
+            on: query
+                .get(name)
+                .and_then(|text| text.get(..10)?.parse().ok()),
+            after: query
+                .get(&format!("{name}>"))
+                .and_then(|text| instant(text, false)),
+            before: query
+                .get(&format!("{name}<"))
+                .and_then(|text| instant(text, true)),
         }
     }
 
@@ -71,8 +89,12 @@ impl Times {
             return self.on.is_none() && self.after.is_none() && self.before.is_none();
         };
         self.on.is_none_or(|day| time.date_naive() == day)
-            && self.after.is_none_or(|after| time.timestamp() >= after.timestamp())
-            && self.before.is_none_or(|before| time.timestamp() <= before.timestamp())
+            && self
+                .after
+                .is_none_or(|after| time.timestamp() >= after.timestamp())
+            && self
+                .before
+                .is_none_or(|before| time.timestamp() <= before.timestamp())
     }
 }
 
@@ -82,7 +104,11 @@ mod tests {
     use super::*;
 
     fn query(text: &str) -> Form {
-        Form(form_urlencoded::parse(text.as_bytes()).into_owned().collect())
+        Form(
+            form_urlencoded::parse(text.as_bytes())
+                .into_owned()
+                .collect(),
+        )
     }
 
     #[test]
@@ -99,17 +125,35 @@ mod tests {
             ("", true),
         ] {
             let times = Times::of(&query(text), "StartTime");
-            assert_eq!(times.match_time(time("2026-01-02T12:00:00Z")), noon, "{text}");
+            assert_eq!(
+                times.match_time(time("2026-01-02T12:00:00Z")),
+                noon,
+                "{text}"
+            );
         }
     }
 
     #[test]
     fn pages_link_to_each_other() {
         let mut items: Vec<Value> = (0..5).map(Value::from).collect();
-        let page = page("calls", &mut items, "/x.json", &query("To=%2B1&PageSize=2&Page=1&PageToken=PA1"));
+        let page = page(
+            "calls",
+            &mut items,
+            "/x.json",
+            &query("To=%2B1&PageSize=2&Page=1&PageToken=PA1"),
+        );
         assert_eq!(page["calls"], json!([2, 3]));
-        assert_eq!(page["next_page_uri"], "/x.json?To=%2B1&PageSize=2&Page=2&PageToken=PA2");
-        assert_eq!(page["previous_page_uri"], "/x.json?To=%2B1&PageSize=2&Page=0");
-        assert_eq!((page["start"].as_u64(), page["end"].as_u64()), (Some(2), Some(3)));
+        assert_eq!(
+            page["next_page_uri"],
+            "/x.json?To=%2B1&PageSize=2&Page=2&PageToken=PA2"
+        );
+        assert_eq!(
+            page["previous_page_uri"],
+            "/x.json?To=%2B1&PageSize=2&Page=0"
+        );
+        assert_eq!(
+            (page["start"].as_u64(), page["end"].as_u64()),
+            (Some(2), Some(3))
+        );
     }
 }

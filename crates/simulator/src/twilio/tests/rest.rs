@@ -9,11 +9,24 @@ use crate::twilio::Options;
 async fn credentials_and_unknown_things_are_refused() {
     let (twilio, _server) = pair(Options::default()).await;
     let account = &twilio.options().account_sid;
-    let url = format!("{}/2010-04-01/Accounts/{account}/Calls.json", twilio.base_url());
+    let url = format!(
+        "{}/2010-04-01/Accounts/{account}/Calls.json",
+        twilio.base_url()
+    );
     let client = crate::http::client().unwrap();
-    let response = client.get(&url).basic_auth(account, Some("wrong")).send().await.unwrap();
+    let response = client
+        .get(&url)
+        .basic_auth(account, Some("wrong"))
+        .send()
+        .await
+        .unwrap();
     assert_eq!(response.status(), 401);
-    assert!(response.headers()["Twilio-Request-Id"].to_str().unwrap().starts_with("RQ"));
+    assert!(
+        response.headers()["Twilio-Request-Id"]
+            .to_str()
+            .unwrap()
+            .starts_with("RQ")
+    );
     let body: serde_json::Value = response.json().await.unwrap();
     assert_eq!(
         body,
@@ -51,7 +64,13 @@ async fn calls_are_listed_newest_first_with_filters_and_pages() {
         server.dial(&twilio, &[("To", to)]).await;
         twilio.dialled(to).await.unwrap();
     }
-    let (_, body) = request(&twilio, "GET", "/Calls.json?To=%2B14155550199&PageSize=1", &[]).await;
+    let (_, body) = request(
+        &twilio,
+        "GET",
+        "/Calls.json?To=%2B14155550199&PageSize=1",
+        &[],
+    )
+    .await;
     assert_eq!(body["calls"].as_array().unwrap().len(), 1);
     assert_eq!(body["calls"][0]["to"], NUMBER);
     let next = body["next_page_uri"].as_str().unwrap();
@@ -66,14 +85,41 @@ async fn calls_are_listed_newest_first_with_filters_and_pages() {
 #[tokio::test]
 async fn numbers_are_listed_and_changed() {
     let (twilio, _server) = pair(Options::default()).await;
-    let (_, body) = request(&twilio, "GET", "/IncomingPhoneNumbers.json?PhoneNumber=%2B14155550100", &[]).await;
+    let (_, body) = request(
+        &twilio,
+        "GET",
+        "/IncomingPhoneNumbers.json?PhoneNumber=%2B14155550100",
+        &[],
+    )
+    .await;
     let number = &body["incoming_phone_numbers"][0];
-    assert_eq!((&number["phone_number"], &number["status"]), (&OWN.into(), &"in-use".into()));
-    let path = format!("/IncomingPhoneNumbers/{}.json", number["sid"].as_str().unwrap());
-    let (status, changed) = request(&twilio, "POST", &path, &[("VoiceUrl", "https://h/inbound_call")]).await;
-    assert_eq!((status, &changed["voice_url"]), (200, &"https://h/inbound_call".into()));
+    assert_eq!(
+        (&number["phone_number"], &number["status"]),
+        (&OWN.into(), &"in-use".into())
+    );
+    let path = format!(
+        "/IncomingPhoneNumbers/{}.json",
+        number["sid"].as_str().unwrap()
+    );
+    let (status, changed) = request(
+        &twilio,
+        "POST",
+        &path,
+        &[("VoiceUrl", "https://h/inbound_call")],
+    )
+    .await;
+    assert_eq!(
+        (status, &changed["voice_url"]),
+        (200, &"https://h/inbound_call".into())
+    );
     let (_, fetched) = request(&twilio, "GET", &path, &[]).await;
     assert_eq!(fetched, changed);
-    let (_, none) = request(&twilio, "GET", "/IncomingPhoneNumbers.json?PhoneNumber=%2B1", &[]).await;
+    let (_, none) = request(
+        &twilio,
+        "GET",
+        "/IncomingPhoneNumbers.json?PhoneNumber=%2B1",
+        &[],
+    )
+    .await;
     assert_eq!(none["incoming_phone_numbers"], json!([]));
 }

@@ -23,8 +23,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    g711, server,
-    tone,
+    server, tone,
     twilio::{FakeTwilio, Options, signature},
 };
 
@@ -92,7 +91,9 @@ pub async fn pair(options: Options) -> (FakeTwilio, Server) {
         .route("/{what}/{execution}", post(hook))
         .route("/media/{execution}", any(media))
         .with_state(app.clone());
-    let server = server::Server::start(server::ANY, router, CancellationToken::new()).await.unwrap();
+    let server = server::Server::start(server::ANY, router, CancellationToken::new())
+        .await
+        .unwrap();
     let url = format!("http://{}", server.addr);
     app.url.lock().unwrap().clone_from(&url);
     let document = format!(
@@ -102,7 +103,15 @@ pub async fn pair(options: Options) -> (FakeTwilio, Server) {
         server.addr
     );
     app.seen.lock().unwrap().documents.push_back(document);
-    (twilio, Server { url, seen: app.seen, say, _server: server })
+    (
+        twilio,
+        Server {
+            url,
+            seen: app.seen,
+            say,
+            _server: server,
+        },
+    )
 }
 
 async fn hook(
@@ -137,12 +146,17 @@ async fn hook(
 }
 
 async fn media(State(app): State<App>, headers: HeaderMap, upgrade: WebSocketUpgrade) -> Response {
-    let url = format!("{}/media/{EXECUTION}", app.url.lock().unwrap().replace("http", "ws"));
+    let url = format!(
+        "{}/media/{EXECUTION}",
+        app.url.lock().unwrap().replace("http", "ws")
+    );
     if headers["X-Twilio-Signature"] != signature::sign(&app.token, &url, &[]) {
         app.seen.lock().unwrap().bad_signatures += 1;
         return StatusCode::FORBIDDEN.into_response();
     }
-    upgrade.read_buffer_size(4096).on_upgrade(|socket| talk(socket, app))
+    upgrade
+        .read_buffer_size(4096)
+        .on_upgrade(|socket| talk(socket, app))
 }
 
 async fn talk(mut socket: WebSocket, app: App) {
@@ -164,9 +178,7 @@ async fn talk(mut socket: WebSocket, app: App) {
             }
             order = orders.recv(), if !sid.is_empty() => order,
         };
-        let audio = |audio: &[u8]| {
-            json!({"event": "media", "streamSid": sid, "media": {"payload": STANDARD.encode(audio)}})
-        };
+        let audio = |audio: &[u8]| json!({"event": "media", "streamSid": sid, "media": {"payload": STANDARD.encode(audio)}});
         let message = match order {
             None | Some(Say::Vanish) => return,
             Some(Say::Close) => {
@@ -211,7 +223,10 @@ impl Server {
     pub fn statuses(&self) -> Vec<(String, String)> {
         let seen = self.seen.lock().unwrap();
         let field = |form: &[(String, String)], name: &str| {
-            form.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone()).unwrap_or_default()
+            form.iter()
+                .find(|(key, _)| key == name)
+                .map(|(_, value)| value.clone())
+                .unwrap_or_default()
         };
         seen.hooks
             .iter()
@@ -221,7 +236,13 @@ impl Server {
     }
 
     pub fn hooks(&self) -> Vec<String> {
-        self.seen.lock().unwrap().hooks.iter().map(|(what, _)| what.clone()).collect()
+        self.seen
+            .lock()
+            .unwrap()
+            .hooks
+            .iter()
+            .map(|(what, _)| what.clone())
+            .collect()
     }
 
     /// Events of the media socket, `media` counted.
@@ -246,17 +267,23 @@ pub async fn request(
     form: &[(&str, &str)],
 ) -> (u16, Value) {
     let options = twilio.options();
-    let url = format!("{}/2010-04-01/Accounts/{}{path}", twilio.base_url(), options.account_sid);
+    let url = format!(
+        "{}/2010-04-01/Accounts/{}{path}",
+        twilio.base_url(),
+        options.account_sid
+    );
     let client = crate::http::client().unwrap();
     let request = client
         .request(method.parse().unwrap(), url)
         .basic_auth(&options.account_sid, Some(&options.auth_token));
-    let request = if form.is_empty() { request } else { request.form(form) };
+    let request = if form.is_empty() {
+        request
+    } else {
+        request.form(form)
+    };
     let response = request.send().await.unwrap();
-    (response.status().as_u16(), response.json().await.unwrap_or_default())
-}
-
-/// Frames of silence.
-pub fn silence(ms: u64) -> Vec<u8> {
-    vec![g711::SILENCE; g711::bytes(ms)]
+    (
+        response.status().as_u16(),
+        response.json().await.unwrap_or_default(),
+    )
 }

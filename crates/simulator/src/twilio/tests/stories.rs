@@ -8,12 +8,20 @@ use crate::{
 };
 
 fn pairs(words: &[&str]) -> Vec<(String, String)> {
-    words.iter().enumerate().map(|(n, word)| ((*word).to_owned(), n.to_string())).collect()
+    words
+        .iter()
+        .enumerate()
+        .map(|(n, word)| ((*word).to_owned(), n.to_string()))
+        .collect()
 }
 
 async fn told(twilio: &FakeTwilio, count: usize) {
     let enough = |ledger: &crate::twilio::Ledger| {
-        let statuses = ledger.webhooks().iter().filter(|hook| hook.what == "status").count();
+        let statuses = ledger
+            .webhooks()
+            .iter()
+            .filter(|hook| hook.what == "status")
+            .count();
         (statuses >= count).then_some(())
     };
     twilio.ledger_shows(enough).await.unwrap();
@@ -28,7 +36,11 @@ async fn an_outbound_call_from_dial_to_hang_up() {
     assert_eq!(dialled["sid"], call.sid());
     assert_eq!(call.execution().as_deref(), Some(EXECUTION));
 
-    server.say.send(Say::Line("Your order ships on Monday.")).await.unwrap();
+    server
+        .say
+        .send(Say::Line("Your order ships on Monday."))
+        .await
+        .unwrap();
     server.say.send(Say::Mark("1:1")).await.unwrap();
     call.hears("your order ships").await.unwrap();
     call.starts_saying("no wait").await.unwrap();
@@ -41,20 +53,43 @@ async fn an_outbound_call_from_dial_to_hang_up() {
     assert_eq!(call.hangs_up().await.unwrap(), "completed");
 
     told(&twilio, 4).await;
-    assert_eq!(server.statuses(), pairs(&["initiated", "ringing", "in-progress", "completed"]));
+    assert_eq!(
+        server.statuses(),
+        pairs(&["initiated", "ringing", "in-progress", "completed"])
+    );
     let heard = call.heard_text();
-    assert!(heard.starts_with("Your order ships") && heard.ends_with("All right."), "{heard}");
-    assert!(!heard.contains("Monday"), "what was cleared is not heard: {heard}");
+    assert!(
+        heard.starts_with("Your order ships") && heard.ends_with("All right."),
+        "{heard}"
+    );
+    assert!(
+        !heard.contains("Monday"),
+        "what was cleared is not heard: {heard}"
+    );
     let echoed = call.timeline().into_iter().any(|timed| {
-        timed.event == Event::MarkEchoed { name: "1:1".into(), cleared: true }
+        timed.event
+            == Event::MarkEchoed {
+                name: "1:1".into(),
+                cleared: true,
+            }
     });
     assert!(echoed, "{}", call.log());
     assert_eq!(twilio.ledger().duplicates(), 0);
     assert_eq!(call.warnings(), [""; 0]);
 
     let (_, fetched) = request(&twilio, "GET", &format!("/Calls/{}.json", call.sid()), &[]).await;
-    assert_eq!((&fetched["status"], &fetched["direction"]), (&"completed".into(), &"outbound-api".into()));
-    assert!(fetched["duration"].as_str().unwrap().parse::<u64>().unwrap() >= 1);
+    assert_eq!(
+        (&fetched["status"], &fetched["direction"]),
+        (&"completed".into(), &"outbound-api".into())
+    );
+    assert!(
+        fetched["duration"]
+            .as_str()
+            .unwrap()
+            .parse::<u64>()
+            .unwrap()
+            >= 1
+    );
 }
 
 #[tokio::test]
@@ -66,7 +101,10 @@ async fn the_media_socket_speaks_as_the_carrier_does() {
     call.says(Line::Tone("Hello there.".into())).await.unwrap();
     call.presses("1").await.unwrap();
     call.hangs_up().await.unwrap();
-    twilio.ledger_shows(|ledger| ledger.webhooks_of(call.sid(), "stream").get(1).cloned()).await.unwrap();
+    twilio
+        .ledger_shows(|ledger| ledger.webhooks_of(call.sid(), "stream").get(1).cloned())
+        .await
+        .unwrap();
 
     let messages = std::mem::take(&mut server.seen.lock().unwrap().messages);
     assert_eq!(messages[0]["event"], "connected");
@@ -75,7 +113,10 @@ async fn the_media_socket_speaks_as_the_carrier_does() {
     for (n, message) in messages.iter().enumerate().skip(1) {
         assert_eq!(message["sequenceNumber"], n.to_string());
     }
-    let media: Vec<_> = messages.iter().filter(|message| message["event"] == "media").collect();
+    let media: Vec<_> = messages
+        .iter()
+        .filter(|message| message["event"] == "media")
+        .collect();
     let mut decoder = tone::Decoder::default();
     let mut transcript = tone::Transcript::default();
     for (n, message) in media.iter().enumerate() {
@@ -107,7 +148,10 @@ async fn marks_are_echoed_when_reached_and_the_recording_holds_both_sides() {
     let at = |name: &'static str| {
         move |events: &[crate::caller::Timed]| {
             let is = |event: &Event| matches!(event, Event::MarkEchoed { name: own, cleared: false } if own == name);
-            events.iter().find(|timed| is(&timed.event)).map(|timed| timed.at_us)
+            events
+                .iter()
+                .find(|timed| is(&timed.event))
+                .map(|timed| timed.at_us)
         }
     };
     let now = call.waits_for("mark now", at("now")).await.unwrap();
@@ -117,10 +161,9 @@ async fn marks_are_echoed_when_reached_and_the_recording_holds_both_sides() {
     call.hangs_up().await.unwrap();
     let [caller, agent] = call.recording();
     assert_eq!(caller.len(), agent.len());
-    let start = agent.iter().position(|byte| *byte != g711::SILENCE).unwrap();
-    assert_eq!(agent[start..start + audio.len()], audio);
-    let start = caller.iter().position(|byte| *byte != g711::SILENCE).unwrap();
-    assert_eq!(caller[start..start + 520], tone::speak("Yes.")[..520]);
+    assert!(agent.windows(audio.len()).any(|heard| heard == audio));
+    let said = tone::speak("Yes.");
+    assert!(caller.windows(said.len()).any(|heard| heard == said));
     let file = tempfile::NamedTempFile::new().unwrap();
     call.write_recording(file.path()).unwrap();
     assert_eq!(crate::wav::read(file.path()).unwrap().len(), caller.len());
@@ -130,23 +173,38 @@ async fn marks_are_echoed_when_reached_and_the_recording_holds_both_sides() {
 async fn an_inbound_call_and_a_script_that_hangs_up() {
     let (twilio, server) = pair(Options::default()).await;
     let voice = format!("{}/inbound/{EXECUTION}?agent_id=1", server.url);
-    twilio.set_voice_url(OWN, &voice, Some(&format!("{}/status/{EXECUTION}", server.url)));
+    twilio.set_voice_url(
+        OWN,
+        &voice,
+        Some(&format!("{}/status/{EXECUTION}", server.url)),
+    );
     let script = CallerScript::new([
         Step::WaitForAgent { silence_ms: 200 },
         Step::Say("Thank you, goodbye.".into()),
     ]);
-    let call = twilio.call_in("+919876543210", OWN, script.then_hang_up()).unwrap();
+    let call = twilio
+        .call_in("+919876543210", OWN, script.then_hang_up())
+        .unwrap();
     server.say.send(Say::Line("Hello.")).await.unwrap();
     assert_eq!(call.ended().await.unwrap(), "completed");
     told(&twilio, 1).await;
-    assert_eq!(server.statuses(), [("completed".to_owned(), "0".to_owned())]);
+    assert_eq!(
+        server.statuses(),
+        [("completed".to_owned(), "0".to_owned())]
+    );
     let hooks = twilio.ledger().webhooks_of(call.sid(), "inbound");
     assert_eq!(hooks[0].field("CallStatus"), Some("ringing"));
     assert_eq!(hooks[0].field("Direction"), Some("inbound"));
     assert_eq!(hooks[0].url, voice);
     let events = call.timeline();
     let has = |event: Event| events.iter().any(|timed| timed.event == event);
-    assert!(has(Event::CallerStopped { line: "Thank you, goodbye.".into() }), "{}", call.log());
+    assert!(
+        has(Event::CallerStopped {
+            line: "Thank you, goodbye.".into()
+        }),
+        "{}",
+        call.log()
+    );
 }
 
 #[tokio::test]
@@ -181,7 +239,11 @@ async fn a_server_that_closes_is_asked_to_resume() {
         let call = twilio.dialled(NUMBER).await.unwrap();
         call.media_opened().await.unwrap();
         server.say.send(say).await.unwrap();
-        assert_eq!(call.ended().await.unwrap(), "completed", "resume answers Hangup");
+        assert_eq!(
+            call.ended().await.unwrap(),
+            "completed",
+            "resume answers Hangup"
+        );
         let resumes = twilio.ledger().webhooks_of(call.sid(), "redirect");
         assert!(resumes[0].url.ends_with("?n=1&k=2"));
         assert_eq!(resumes[0].status, Some(200));
@@ -193,7 +255,12 @@ async fn a_dropped_socket_is_attached_again() {
     for reset in [true, false] {
         let (twilio, server) = pair(Options::default()).await;
         let again = server.seen.lock().unwrap().documents[0].clone();
-        server.seen.lock().unwrap().documents.push_back(again.clone());
+        server
+            .seen
+            .lock()
+            .unwrap()
+            .documents
+            .push_back(again.clone());
         server.seen.lock().unwrap().documents.push_back(again);
         server.dial(&twilio, &[]).await;
         let call = twilio.dialled(NUMBER).await.unwrap();
@@ -210,7 +277,10 @@ async fn a_dropped_socket_is_attached_again() {
 #[tokio::test]
 async fn rest_ends_and_redirects_calls() {
     let (twilio, server) = pair(Options::default()).await;
-    let script = CallerScript { ring_ms: 60_000, ..CallerScript::default() };
+    let script = CallerScript {
+        ring_ms: 60_000,
+        ..CallerScript::default()
+    };
     twilio.script(NUMBER, script);
     server.dial(&twilio, &[]).await;
     let call = twilio.dialled(NUMBER).await.unwrap();
