@@ -41,3 +41,99 @@ pub struct Error {
     /// The vendor asked to wait this long.
     pub retry_after: Option<Duration>,
 }
+
+/// Whose failures these are: vendor, role and the variable that holds its key.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Origin {
+    pub(crate) vendor: &'static str,
+    pub(crate) role: &'static str,
+    pub(crate) variable: &'static str,
+}
+
+/// Longest part of a vendor's own words that goes into a cause, characters.
+const LONGEST_WORDS: usize = 200;
+
+impl Origin {
+    pub(crate) fn fault(self, kind: ErrorKind, cause: impl Into<String>) -> Error {
+        Error {
+            kind,
+            vendor: self.vendor,
+            role: self.role,
+            cause: cause.into(),
+            retry_after: None,
+        }
+    }
+
+    pub(crate) fn no_key(self) -> Error {
+        let variable = self.variable;
+        self.fault(
+            ErrorKind::Auth,
+            format!("no key (set {variable} or add it with POST /providers)"),
+        )
+    }
+
+    /// The vendor's own words stay out of it: some vendors repeat the key in them.
+    pub(crate) fn bad_key(self) -> Error {
+        let variable = self.variable;
+        self.fault(
+            ErrorKind::Auth,
+            format!("authentication failed (check {variable})"),
+        )
+    }
+
+    pub(crate) fn quota(self) -> Error {
+        self.fault(ErrorKind::Quota, "out of credit or quota")
+    }
+
+    pub(crate) fn rate_limited(self, retry_after: Option<Duration>) -> Error {
+        Error {
+            retry_after,
+            ..self.fault(ErrorKind::RateLimited, "rate limited")
+        }
+    }
+
+    pub(crate) fn rejected(self, words: &str) -> Error {
+        let words: String = words.trim().chars().take(LONGEST_WORDS).collect();
+        self.fault(
+            ErrorKind::BadRequest,
+            format!("rejected the request: {words}"),
+        )
+    }
+
+    pub(crate) fn unreachable(self) -> Error {
+        self.fault(ErrorKind::Connect, "could not connect")
+    }
+
+    pub(crate) fn no_answer(self, within: Duration) -> Error {
+        self.fault(
+            ErrorKind::Timeout,
+            format!("no answer within {} ms", within.as_millis()),
+        )
+    }
+
+    pub(crate) fn dropped(self) -> Error {
+        self.fault(ErrorKind::Dropped, "connection lost")
+    }
+
+    pub(crate) fn server(self, code: impl std::fmt::Display) -> Error {
+        self.fault(ErrorKind::Server, format!("server error {code}"))
+    }
+
+    /// What an HTTP status means where the vendor says no more (wire-providers.md §7.1).
+    pub(crate) fn status(self, status: u16, words: &str, retry_after: Option<Duration>) -> Error {
+        match status {
+            401 | 403 => self.bad_key(),
+            402 => self.quota(),
+            429 | 498 => self.rate_limited(retry_after),
+            408 | 409 | 500.. => Error {
+                retry_after,
+                ..self.server(status)
+            },
+            _ => self.rejected(if words.is_empty() {
+                "no reason given"
+            } else {
+                words
+            }),
+        }
+    }
+}

@@ -6,10 +6,14 @@
 
 pub mod embedder;
 mod error;
+pub mod http;
 pub mod llm;
 pub mod local;
 mod session;
+mod socket;
 pub mod synthesizer;
+#[cfg(test)]
+mod testing;
 pub mod transcriber;
 mod vendors;
 

@@ -1,5 +1,7 @@
 //! Language models: the trait, and a module a dialect.
 
+pub mod openai;
+
 use bolo_agent::LlmConfig;
 use futures_util::stream::BoxStream;
 

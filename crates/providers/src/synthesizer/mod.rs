@@ -1,5 +1,7 @@
 //! Text to speech: the trait, and a module a vendor.
 
+pub mod elevenlabs;
+
 use async_trait::async_trait;
 use bolo_audio::Format;
 use bytes::Bytes;

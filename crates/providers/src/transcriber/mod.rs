@@ -1,5 +1,7 @@
 //! Speech to text: the trait, and a module a vendor.
 
+pub mod deepgram;
+
 use async_trait::async_trait;
 use bolo_audio::Format;
 use bytes::Bytes;

@@ -1,0 +1,100 @@
+//! The HTTP client and the TLS configuration that all vendors share; made once by the binary.
+//! Source: wire-providers.md §10.2, §10.3.
+
+use std::{sync::Arc, time::Duration};
+
+use rustls::{ClientConfig, RootCertStore, crypto::ring};
+
+/// DNS, TCP and TLS together.
+pub const CONNECT_LIMIT: Duration = Duration::from_secs(2);
+
+/// TLS with ring and the roots of webpki, sessions resumed from memory.
+pub fn tls_config() -> Result<Arc<ClientConfig>, rustls::Error> {
+    let roots = RootCertStore::from_iter(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(Arc::new(config))
+}
+
+/// HTTP/1.1 only: to drop a stream must close it at the vendor at once, and HTTP/2 pins cancelled
+/// streams. Follows no redirect, so that no key is carried to another host.
+pub fn client(tls: &Arc<ClientConfig>) -> Result<reqwest::Client, reqwest::Error> {
+    reqwest::Client::builder()
+        .tls_backend_preconfigured(ClientConfig::clone(tls))
+        .http1_only()
+        .redirect(reqwest::redirect::Policy::none())
+        .connect_timeout(CONNECT_LIMIT)
+        .pool_max_idle_per_host(200)
+        .pool_idle_timeout(Duration::from_secs(30))
+        .tcp_nodelay(true)
+        .tcp_keepalive(Duration::from_secs(30))
+        .user_agent(concat!("bolo/", env!("CARGO_PKG_VERSION")))
+        .build()
+}
+
+/// Seconds, a fraction of them or an HTTP date; `retry-after-ms` goes first (wire-providers.md §3.3).
+pub(crate) fn retry_after(headers: &reqwest::header::HeaderMap) -> Option<Duration> {
+    let text = |name: &str| {
+        headers
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+            .map(str::trim)
+    };
+    if let Some(ms) = text("retry-after-ms").and_then(|ms| ms.parse::<f64>().ok()) {
+        return Duration::try_from_secs_f64(ms / 1000.0).ok();
+    }
+    let value = text("retry-after")?;
+    if let Ok(seconds) = value.parse::<f64>() {
+        return Duration::try_from_secs_f64(seconds).ok();
+    }
+    let at = chrono::DateTime::parse_from_rfc2822(value).ok()?;
+    let wait = at.signed_duration_since(chrono::Utc::now());
+    Some(wait.to_std().unwrap_or(Duration::ZERO))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+    use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+
+    use super::*;
+
+    fn wait(headers: &[(&'static str, &'static str)]) -> Option<Duration> {
+        let headers: HeaderMap = headers
+            .iter()
+            .map(|(name, value)| {
+                (
+                    HeaderName::from_static(name),
+                    HeaderValue::from_static(value),
+                )
+            })
+            .collect();
+        retry_after(&headers)
+    }
+
+    #[test]
+    fn every_way_to_say_when() {
+        assert_eq!(wait(&[("retry-after", "2")]), Some(Duration::from_secs(2)));
+        assert_eq!(
+            wait(&[("retry-after", " 0.5 ")]),
+            Some(Duration::from_millis(500))
+        );
+        let both = [("retry-after", "9"), ("retry-after-ms", "120")];
+        assert_eq!(wait(&both), Some(Duration::from_millis(120)));
+        assert_eq!(
+            wait(&[("retry-after", "Wed, 21 Oct 2015 07:28:00 GMT")]),
+            Some(Duration::ZERO)
+        );
+        assert!(
+            wait(&[("retry-after", "Wed, 21 Oct 2099 07:28:00 GMT")]).unwrap()
+                > Duration::from_secs(60)
+        );
+        for nonsense in ["soon", "-1", "", "NaN"] {
+            assert_eq!(wait(&[("retry-after", nonsense)]), None, "{nonsense}");
+        }
+        assert_eq!(wait(&[]), None);
+    }
+}

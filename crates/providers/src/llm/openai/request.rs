@@ -1,0 +1,221 @@
+//! The body of a request: what the agent says, in the form that the model takes.
+//! Sources: wire-providers.md §3.1, §3.4; runtime.md R86.
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::dialect::Dialect;
+use crate::{Ask, AskMessage, AskTool};
+
+/// Most stop sequences that OpenAI takes.
+const MOST_STOPS: usize = 4;
+
+#[derive(Serialize)]
+pub(super) struct Body<'a> {
+    model: &'a str,
+    messages: Vec<Message<'a>>,
+    stream: bool,
+    stream_options: StreamOptions,
+    #[serde(flatten)]
+    sampling: Sampling<'a>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tools: Vec<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tool_choice: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parallel_tool_calls: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    response_format: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    service_tier: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    prompt_cache_key: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct StreamOptions {
+    include_usage: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    include_obfuscation: Option<bool>,
+}
+
+/// Reasoning models take other parameters than the rest.
+#[derive(Default, Serialize)]
+struct Sampling<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_tokens: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_completion_tokens: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    temperature: Option<f32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    top_p: Option<f32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    presence_penalty: Option<f32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    frequency_penalty: Option<f32>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    stop: Vec<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reasoning_effort: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    verbosity: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct Message<'a> {
+    role: &'static str,
+    content: Option<&'a str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tool_calls: Vec<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tool_call_id: Option<&'a str>,
+}
+
+impl<'a> Body<'a> {
+    pub(super) fn new(ask: &'a Ask, dialect: &Dialect) -> Self {
+        let tools: Vec<Value> = match dialect.tools {
+            true => ask.tools.iter().map(tool).collect(),
+            false => Vec::new(),
+        };
+        let has_tools = !tools.is_empty();
+        let json = ask.json || ask.config.request_json;
+        Self {
+            model: &ask.config.model,
+            messages: ask.messages.iter().map(message).collect(),
+            stream: true,
+            stream_options: StreamOptions {
+                include_usage: true,
+                include_obfuscation: dialect.is_openai.then_some(false),
+            },
+            sampling: Sampling::new(ask, has_tools),
+            tools,
+            tool_choice: has_tools.then_some(if ask.forbid_tools { "none" } else { "auto" }),
+            parallel_tool_calls: has_tools.then_some(false),
+            response_format: json.then(|| json!({"type": "json_object"})),
+            service_tier: dialect.is_openai.then_some("default"),
+            prompt_cache_key: (dialect.is_openai && !ask.cache_key.is_empty())
+                .then_some(ask.cache_key.as_str()),
+        }
+    }
+}
+
+impl<'a> Sampling<'a> {
+    fn new(ask: &'a Ask, has_tools: bool) -> Self {
+        let config = &ask.config;
+        let model = Model::of(&config.model);
+        if let Model::Gpt5 { minor } = model {
+            // From 5.4 on, this endpoint refuses tools together with an effort.
+            let effort = config
+                .reasoning_effort
+                .as_deref()
+                .unwrap_or(lowest_effort(&config.model, minor));
+            return Self {
+                max_completion_tokens: Some(config.max_tokens),
+                reasoning_effort: (!(has_tools && minor >= 4)).then_some(effort),
+                verbosity: Some(config.verbosity.as_deref().unwrap_or("low")),
+                ..Self::default()
+            };
+        }
+        if model == Model::OSeries {
+            return Self {
+                max_completion_tokens: Some(config.max_tokens),
+                reasoning_effort: config.reasoning_effort.as_deref(),
+                ..Self::default()
+            };
+        }
+        let mut stop: Vec<&str> = config
+            .stop
+            .iter()
+            .map(String::as_str)
+            .filter(|stop| !stop.is_empty())
+            .collect();
+        if !stop.contains(&"User:") {
+            stop.truncate(MOST_STOPS - 1);
+            stop.push("User:");
+        }
+        stop.truncate(MOST_STOPS);
+        Self {
+            max_tokens: Some(config.max_tokens),
+            temperature: Some(ask.temperature),
+            top_p: config.top_p,
+            presence_penalty: config.presence_penalty,
+            frequency_penalty: config.frequency_penalty,
+            stop,
+            reasoning_effort: config.reasoning_effort.as_deref(),
+            ..Self::default()
+        }
+    }
+}
+
+/// Families whose parameters differ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Model {
+    /// `gpt-5.<minor>`; plain `gpt-5` is 0.
+    Gpt5 {
+        minor: u32,
+    },
+    OSeries,
+    Other,
+}
+
+impl Model {
+    /// A path before the name (`openai/gpt-5`) does not count.
+    fn of(name: &str) -> Self {
+        let name = name.rsplit('/').next().unwrap_or_default();
+        if let Some(rest) = name.strip_prefix("gpt-5") {
+            let minor = rest
+                .strip_prefix('.')
+                .map(|rest| rest.split('-').next().unwrap_or_default());
+            return Self::Gpt5 {
+                minor: minor
+                    .and_then(|minor| minor.parse().ok())
+                    .unwrap_or_default(),
+            };
+        }
+        let mut characters = name.chars();
+        match (characters.next(), characters.next(), characters.next()) {
+            (Some('o'), Some('1'..='9'), None | Some('-')) => Self::OSeries,
+            _ => Self::Other,
+        }
+    }
+}
+
+/// The least thinking that the model can be asked for: a caller waits.
+fn lowest_effort(name: &str, minor: u32) -> &'static str {
+    match minor {
+        0 if name.contains("pro") => "high",
+        0 => "minimal",
+        _ => "none",
+    }
+}
+
+fn message(message: &AskMessage) -> Message<'_> {
+    // Some servers refuse a null where no tool was called.
+    let content = message
+        .content
+        .as_deref()
+        .or(message.tool_calls.is_empty().then_some(""));
+    Message {
+        role: message.role,
+        content,
+        tool_calls: message
+            .tool_calls
+            .iter()
+            .map(|(id, name, arguments)| {
+                json!({"id": id, "type": "function", "function": {"name": name, "arguments": arguments}})
+            })
+            .collect(),
+        tool_call_id: message.tool_call_id.as_deref(),
+    }
+}
+
+fn tool(tool: &AskTool) -> Value {
+    json!({"type": "function", "function": {
+        "name": tool.name, "description": tool.description, "parameters": tool.parameters,
+    }})
+}
+
+#[cfg(test)]
+#[path = "request_tests.rs"]
+pub(super) mod tests;

@@ -1,0 +1,187 @@
+//! The body of a request, field by field.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use bolo_agent::LlmConfig;
+
+use super::{super::dialect::dialect, *};
+
+pub(in super::super) fn ask(model: &str) -> Ask {
+    Ask {
+        config: LlmConfig {
+            provider: "openai".into(),
+            model: model.into(),
+            max_tokens: 150,
+            temperature: 0.7,
+            top_p: None,
+            presence_penalty: None,
+            frequency_penalty: None,
+            stop: Vec::new(),
+            request_json: false,
+            base_url: None,
+            reasoning_effort: None,
+            verbosity: None,
+        },
+        temperature: 0.1,
+        messages: vec![said("system", "Be brief."), said("user", "Hi")],
+        tools: Vec::new(),
+        forbid_tools: false,
+        json: false,
+        cache_key: "agent-1".into(),
+    }
+}
+
+pub(in super::super) fn said(role: &'static str, text: &str) -> AskMessage {
+    AskMessage {
+        role,
+        content: Some(text.into()),
+        tool_calls: Vec::new(),
+        tool_call_id: None,
+    }
+}
+
+fn weather() -> AskTool {
+    AskTool {
+        name: "weather".into(),
+        description: "Tells it".into(),
+        parameters: json!({"type": "object", "properties": {}}),
+    }
+}
+
+fn body(ask: &Ask, name: &str) -> String {
+    serde_json::to_string(&Body::new(ask, dialect(name).unwrap())).unwrap()
+}
+
+fn value(ask: &Ask, name: &str) -> Value {
+    serde_json::from_str(&body(ask, name)).unwrap()
+}
+
+#[test]
+fn an_ordinary_request() {
+    assert_eq!(
+        body(&ask("gpt-4.1-mini"), "openai"),
+        concat!(
+            r#"{"model":"gpt-4.1-mini","messages":[{"role":"system","content":"Be brief."},"#,
+            r#"{"role":"user","content":"Hi"}],"stream":true,"#,
+            r#""stream_options":{"include_usage":true,"include_obfuscation":false},"#,
+            r#""max_tokens":150,"temperature":0.1,"stop":["User:"],"#,
+            r#""service_tier":"default","prompt_cache_key":"agent-1"}"#,
+        )
+    );
+}
+
+#[test]
+fn other_servers_get_no_fields_of_openai() {
+    for name in ["groq", "ollama", "custom", "demo"] {
+        let body = value(&ask("m"), name);
+        assert_eq!(
+            body["stream_options"],
+            json!({"include_usage": true}),
+            "{name}"
+        );
+        for field in [
+            "service_tier",
+            "prompt_cache_key",
+            "tools",
+            "tool_choice",
+            "parallel_tool_calls",
+        ] {
+            assert!(body.get(field).is_none(), "{name} {field}");
+        }
+    }
+}
+
+#[test]
+fn tools_bring_their_fields() {
+    let mut ask = ask("gpt-4.1-mini");
+    ask.tools.push(weather());
+    let body = value(&ask, "openai");
+    assert_eq!(
+        (&body["tool_choice"], &body["parallel_tool_calls"]),
+        (&json!("auto"), &json!(false))
+    );
+    assert_eq!(body["tools"][0]["function"]["name"], "weather");
+    ask.forbid_tools = true;
+    assert_eq!(value(&ask, "openai")["tool_choice"], "none");
+    assert!(value(&ask, "perplexity").get("tools").is_none());
+}
+
+#[test]
+fn a_conversation_with_tools_is_told_in_full() {
+    let mut ask = ask("gpt-4.1-mini");
+    ask.messages.push(AskMessage {
+        role: "assistant",
+        content: None,
+        tool_calls: vec![("call_1".into(), "weather".into(), "{}".into())],
+        tool_call_id: None,
+    });
+    ask.messages.push(AskMessage {
+        tool_call_id: Some("call_1".into()),
+        ..said("tool", "sunny")
+    });
+    ask.messages.push(AskMessage {
+        content: None,
+        ..said("assistant", "")
+    });
+    assert_eq!(
+        value(&ask, "openai")["messages"].as_array().unwrap()[2..],
+        [
+            json!({"role": "assistant", "content": null, "tool_calls": [
+                {"id": "call_1", "type": "function", "function": {"name": "weather", "arguments": "{}"}}]}),
+            json!({"role": "tool", "content": "sunny", "tool_call_id": "call_1"}),
+            json!({"role": "assistant", "content": ""}),
+        ]
+    );
+}
+
+#[test]
+fn gpt_5_thinks_as_little_as_it_can_and_takes_no_temperature() {
+    for (model, effort) in [
+        ("gpt-5-mini", json!("minimal")),
+        ("openai/gpt-5", json!("minimal")),
+        ("gpt-5-pro", json!("high")),
+        ("gpt-5.1", json!("none")),
+        ("gpt-5.2-2026-01-01", json!("none")),
+    ] {
+        let body = value(&ask(model), "openai");
+        assert_eq!(body["reasoning_effort"], effort, "{model}");
+        assert_eq!(
+            (&body["max_completion_tokens"], &body["verbosity"]),
+            (&json!(150), &json!("low"))
+        );
+        for field in ["max_tokens", "temperature", "stop", "top_p"] {
+            assert!(body.get(field).is_none(), "{model} {field}");
+        }
+    }
+}
+
+#[test]
+fn an_effort_is_left_out_where_tools_forbid_it() {
+    let mut ask = ask("gpt-5.4-mini");
+    assert_eq!(value(&ask, "openai")["reasoning_effort"], "none");
+    ask.tools.push(weather());
+    assert!(value(&ask, "openai").get("reasoning_effort").is_none());
+    ask.config.model = "gpt-5.1".into();
+    ask.config.reasoning_effort = Some("low".into());
+    assert_eq!(value(&ask, "openai")["reasoning_effort"], "low");
+}
+
+#[test]
+fn o_models_take_completion_tokens() {
+    let body = value(&ask("o4-mini"), "openai");
+    assert_eq!(body["max_completion_tokens"], 150);
+    assert!(body.get("temperature").is_none());
+    assert_eq!(value(&ask("o4x"), "openai")["max_tokens"], 150);
+}
+
+#[test]
+fn stops_and_sampling_are_sent_as_given() {
+    let mut ask = ask("gpt-4.1-mini");
+    ask.config.stop = ["a", "b", "c", "d", "e"].map(String::from).to_vec();
+    ask.config.top_p = Some(0.9);
+    ask.config.request_json = true;
+    let body = value(&ask, "groq");
+    assert_eq!(body["stop"], json!(["a", "b", "c", "User:"]));
+    assert_eq!(body["response_format"], json!({"type": "json_object"}));
+    assert!(body["top_p"].as_f64().unwrap() > 0.89);
+    assert!(body.get("presence_penalty").is_none());
+}

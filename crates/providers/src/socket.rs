@@ -1,0 +1,220 @@
+//! A client WebSocket to a vendor: connect under a limit, small buffers, no delay, and what a refused
+//! upgrade means. Source: wire-providers.md §7.1, §10.
+
+use std::{sync::Arc, time::Duration};
+
+use futures_util::{SinkExt, StreamExt};
+use tokio::{net::TcpStream, time::timeout};
+use tokio_tungstenite::{
+    Connector, MaybeTlsStream, WebSocketStream, connect_async_tls_with_config,
+    tungstenite::{
+        Error as WsError, Message,
+        client::IntoClientRequest,
+        http::{HeaderName, HeaderValue, Response},
+        protocol::{CloseFrame, WebSocketConfig},
+    },
+};
+use url::Url;
+
+use crate::{Error, ErrorKind, error::Origin, http::retry_after};
+
+/// Largest message of a vendor; a second of base64 audio is about 64 KB.
+const LARGEST_MESSAGE: usize = 4 << 20;
+
+/// How long a vendor that does not read any more may take to say why.
+const LAST_WORDS: Duration = Duration::from_millis(100);
+
+/// An open socket, and whose it is.
+pub(crate) struct Socket {
+    stream: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    origin: Origin,
+    write_limit: Duration,
+}
+
+/// What came from the vendor.
+#[derive(Debug)]
+pub(crate) enum Incoming {
+    Text(String),
+    /// The vendor closed; no more comes. `None`: without a close frame.
+    Closed(Option<(u16, String)>),
+}
+
+/// A refused upgrade.
+pub(crate) struct Refusal {
+    pub(crate) status: u16,
+    pub(crate) words: String,
+    retry_after: Option<Duration>,
+}
+
+impl Refusal {
+    /// What the status says by itself.
+    pub(crate) fn error(&self, origin: Origin) -> Error {
+        origin.status(self.status, &self.words, self.retry_after)
+    }
+}
+
+/// Connects within `limit`. `http` addresses are taken for `ws` ones. `refused` turns a refused upgrade
+/// into an error.
+pub(crate) async fn connect(
+    origin: Origin,
+    url: &Url,
+    header: (&'static str, &str),
+    tls: &Arc<rustls::ClientConfig>,
+    (limit, write_limit): (Duration, Duration),
+    refused: impl FnOnce(Refusal) -> Error,
+) -> Result<Socket, Error> {
+    let bad_address = || {
+        origin.fault(
+            ErrorKind::BadRequest,
+            "base_url is not an address for a socket",
+        )
+    };
+    let mut request = url
+        .as_str()
+        .into_client_request()
+        .map_err(|_| bad_address())?;
+    let mut value = HeaderValue::from_str(header.1).map_err(|_| origin.bad_key())?;
+    value.set_sensitive(true);
+    request
+        .headers_mut()
+        .insert(HeaderName::from_static(header.0), value);
+
+    let config = WebSocketConfig::default()
+        .read_buffer_size(8 << 10)
+        .write_buffer_size(0)
+        .max_write_buffer_size(1 << 20)
+        .max_message_size(Some(LARGEST_MESSAGE))
+        .max_frame_size(Some(LARGEST_MESSAGE));
+    let connector = Connector::Rustls(tls.clone());
+    let connecting = Box::pin(connect_async_tls_with_config(
+        request,
+        Some(config),
+        true,
+        Some(connector),
+    ));
+    match timeout(limit, connecting).await {
+        Ok(Ok((stream, response))) => {
+            let id = ["dg-request-id", "x-trace-id", "request-id"]
+                .iter()
+                .find_map(|name| response.headers().get(*name)?.to_str().ok());
+            tracing::info!(
+                vendor = origin.vendor,
+                role = origin.role,
+                request_id = id,
+                "vendor socket open"
+            );
+            Ok(Socket {
+                stream,
+                origin,
+                write_limit,
+            })
+        }
+        Ok(Err(WsError::Http(response))) => Err(refused(refusal(&response))),
+        Ok(Err(WsError::Url(_) | WsError::HttpFormat(_))) => Err(bad_address()),
+        Ok(Err(error)) => {
+            tracing::debug!(vendor = origin.vendor, role = origin.role, %error, "no vendor socket");
+            Err(origin.unreachable())
+        }
+        Err(_) => Err(origin.unreachable()),
+    }
+}
+
+fn refusal(response: &Response<Option<Vec<u8>>>) -> Refusal {
+    let body = response.body().as_deref().unwrap_or_default();
+    let words = serde_json::from_slice::<serde_json::Value>(body)
+        .ok()
+        .and_then(|body| {
+            let names = ["err_msg", "message", "error", "detail"];
+            names.iter().find_map(|name| Some(said(body.get(*name)?)))
+        });
+    let header = response
+        .headers()
+        .get("dg-error")
+        .and_then(|value| value.to_str().ok());
+    Refusal {
+        status: response.status().as_u16(),
+        words: words
+            .or_else(|| header.map(str::to_owned))
+            .unwrap_or_default(),
+        retry_after: retry_after(response.headers()),
+    }
+}
+
+/// A message that may be nested: `{"detail":{"status":…,"message":…}}`.
+fn said(value: &serde_json::Value) -> String {
+    match value {
+        serde_json::Value::String(text) => text.clone(),
+        other => {
+            let part = |name: &str| other.get(name).and_then(serde_json::Value::as_str);
+            match (part("status"), part("message")) {
+                (Some(status), Some(message)) => format!("{status}: {message}"),
+                (one, other) => one.or(other).unwrap_or_default().to_owned(),
+            }
+        }
+    }
+}
+
+impl Socket {
+    /// Sends at once; a vendor that does not take it in time counts as lost.
+    pub(crate) async fn send(&mut self, message: impl Into<Message>) -> Result<(), Error> {
+        match timeout(self.write_limit, self.stream.send(message.into())).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) | Err(_) => Err(self.origin.dropped()),
+        }
+    }
+
+    /// After a failure: the reason that the vendor may have given before it left.
+    pub(crate) async fn last_words(&mut self) -> Option<(u16, String)> {
+        let reason = async {
+            loop {
+                match self.next().await {
+                    Ok(Incoming::Closed(reason)) => return reason,
+                    Ok(Incoming::Text(_)) => {}
+                    Err(_) => return None,
+                }
+            }
+        };
+        timeout(LAST_WORDS, reason).await.ok().flatten()
+    }
+
+    /// The next text or the end; safe to drop and call again. Binary frames and pings are passed over.
+    pub(crate) async fn next(&mut self) -> Result<Incoming, Error> {
+        loop {
+            match self.stream.next().await {
+                Some(Ok(Message::Text(text))) => return Ok(Incoming::Text(text.to_string())),
+                Some(Ok(Message::Close(frame))) => {
+                    return Ok(Incoming::Closed(frame.map(close_reason)));
+                }
+                Some(Ok(_)) => {}
+                None => return Ok(Incoming::Closed(None)),
+                Some(Err(error)) => {
+                    let Origin { vendor, role, .. } = self.origin;
+                    tracing::debug!(vendor, role, %error, "vendor socket lost");
+                    return Err(self.origin.dropped());
+                }
+            }
+        }
+    }
+}
+
+fn close_reason(frame: CloseFrame) -> (u16, String) {
+    (frame.code.into(), frame.reason.to_string())
+}
+
+/// `base` with its scheme turned into that of a socket, and `path` after it.
+pub(crate) fn address(origin: Origin, base: &str, path: &[&str]) -> Result<Url, Error> {
+    let bad = || origin.fault(ErrorKind::BadRequest, "base_url is not an address");
+    let base = match base.strip_prefix("http") {
+        Some(rest) => format!("ws{rest}"),
+        None => base.to_owned(),
+    };
+    let mut url = Url::parse(&base).map_err(|_| bad())?;
+    if !matches!(url.scheme(), "ws" | "wss") {
+        return Err(bad());
+    }
+    url.path_segments_mut()
+        .map_err(|()| bad())?
+        .pop_if_empty()
+        .extend(path);
+    Ok(url)
+}

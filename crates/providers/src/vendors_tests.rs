@@ -1,0 +1,227 @@
+//! Which key goes where, and what is said when one is missing.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use bolo_agent::LlmConfig;
+use bolo_audio::Format;
+
+use super::*;
+use crate::testing::{SocketServer, tls};
+
+fn vendors(settings: &[(&str, Option<&str>, Option<&str>)]) -> Vendors {
+    let settings = settings
+        .iter()
+        .map(|(name, base_url, api_key)| {
+            let settings = VendorSettings {
+                base_url: base_url.map(str::to_owned),
+                api_key: api_key.map(SecretString::from),
+            };
+            ((*name).to_owned(), settings)
+        })
+        .collect();
+    let models = bolo_models::Store::new(None, std::env::temp_dir());
+    let tls = tls();
+    Vendors::new(settings, models, 1, crate::http::client(&tls).unwrap(), tls)
+}
+
+fn keys(entries: &[(&str, &str)]) -> Keys {
+    Keys(
+        entries
+            .iter()
+            .map(|(name, key)| ((*name).to_owned(), SecretString::from(*key)))
+            .collect(),
+    )
+}
+
+fn transcriber() -> bolo_agent::Transcriber {
+    bolo_agent::Transcriber {
+        vendor: TranscriberVendor::Deepgram,
+        model: "nova-3".into(),
+        language: "en".into(),
+        endpointing_ms: 250,
+        keywords: Vec::new(),
+    }
+}
+
+fn synthesizer() -> bolo_agent::Synthesizer {
+    bolo_agent::Synthesizer {
+        vendor: SynthesizerVendor::Elevenlabs,
+        voice: "Nila".into(),
+        voice_id: "V9".into(),
+        model: "eleven_turbo_v2_5".into(),
+        language: "en".into(),
+        speed: 1.0,
+        buffer_size: 250,
+        caching: true,
+        options: serde_json::Map::new(),
+    }
+}
+
+fn llm(provider: &str, base_url: Option<&str>) -> LlmConfig {
+    LlmConfig {
+        provider: provider.into(),
+        model: "m".into(),
+        max_tokens: 100,
+        temperature: 0.1,
+        top_p: None,
+        presence_penalty: None,
+        frequency_penalty: None,
+        stop: Vec::new(),
+        request_json: false,
+        base_url: base_url.map(|url| url.parse().unwrap()),
+        reasoning_effort: None,
+        verbosity: None,
+    }
+}
+
+#[test]
+fn a_missing_key_names_its_variable() {
+    let vendors = vendors(&[]);
+    let error = vendors
+        .transcriber(&transcriber(), &Keys::default(), Format::Mulaw8k)
+        .err()
+        .unwrap();
+    assert_eq!(error.kind, ErrorKind::Auth);
+    assert_eq!(
+        error.to_string(),
+        "deepgram transcriber: no key (set DEEPGRAM_API_KEY or add it with POST /providers)"
+    );
+    let error = vendors
+        .synthesizer(&synthesizer(), &Keys::default(), None, Format::Mulaw8k)
+        .err()
+        .unwrap();
+    assert!(error.to_string().contains("ELEVENLABS_API_KEY"), "{error}");
+    let error = vendors
+        .llm(&llm("groq", None), &keys(&[("OPENAI", "k")]))
+        .err()
+        .unwrap();
+    assert!(error.to_string().contains("GROQ_API_KEY"), "{error}");
+}
+
+#[test]
+fn keys_of_an_account_or_of_the_server() {
+    let bare = vendors(&[]);
+    for name in ["DEEPGRAM", "DEEPGRAM_API_KEY", "DEEPGRAM_AUTH_TOKEN"] {
+        assert!(
+            bare.transcriber(&transcriber(), &keys(&[(name, "k")]), Format::Mulaw8k)
+                .is_ok(),
+            "{name}"
+        );
+    }
+    assert!(
+        bare.transcriber(&transcriber(), &keys(&[("DEEPGRAM", "")]), Format::Mulaw8k)
+            .is_err()
+    );
+    let with_key = vendors(&[("elevenlabs", None, Some("k"))]);
+    let (_, spec) = with_key
+        .synthesizer(
+            &synthesizer(),
+            &Keys::default(),
+            Some("other"),
+            Format::Mulaw8k,
+        )
+        .unwrap();
+    assert_eq!(
+        (spec.voice_id.as_str(), spec.format),
+        ("other", Format::Mulaw8k)
+    );
+    let (_, spec) = with_key
+        .synthesizer(&synthesizer(), &Keys::default(), None, Format::Mulaw8k)
+        .unwrap();
+    assert_eq!(spec.voice_id, "V9");
+}
+
+#[tokio::test]
+async fn an_accounts_key_comes_before_the_servers() {
+    let mut server = SocketServer::start().await;
+    let vendors = vendors(&[("deepgram", Some(&server.base), Some("servers"))]);
+    let (deepgram, spec) = vendors
+        .transcriber(
+            &transcriber(),
+            &keys(&[("DEEPGRAM", "own")]),
+            Format::Mulaw8k,
+        )
+        .unwrap();
+    let _session = deepgram.open(&spec).await.unwrap();
+    assert_eq!(server.peer().await.headers["authorization"], "Token own");
+}
+
+#[test]
+fn the_servers_key_goes_to_no_address_of_an_agent() {
+    let vendors = vendors(&[("openai", None, Some("servers"))]);
+    let refused = |base: &str| {
+        vendors
+            .llm(&llm("openai", Some(base)), &Keys::default())
+            .is_err()
+    };
+    assert!(vendors.llm(&llm("openai", None), &Keys::default()).is_ok());
+    assert!(!refused("https://api.openai.com/v1/"));
+    assert!(refused("https://thief.example/v1"));
+    assert!(
+        vendors
+            .llm(
+                &llm("openai", Some("https://own.example/v1")),
+                &keys(&[("OPENAI", "own")])
+            )
+            .is_ok()
+    );
+}
+
+#[test]
+fn servers_of_ones_own_need_an_address_but_no_key() {
+    let bare = vendors(&[]);
+    assert!(bare.llm(&llm("ollama", None), &Keys::default()).is_ok());
+    assert!(
+        bare.llm(
+            &llm("custom", Some("http://10.0.0.5:8000/v1")),
+            &Keys::default()
+        )
+        .is_ok()
+    );
+    for name in ["custom", "demo"] {
+        let error = bare.llm(&llm(name, None), &Keys::default()).err().unwrap();
+        assert!(
+            error
+                .to_string()
+                .contains(&format!("providers.{name}.base_url")),
+            "{error}"
+        );
+    }
+    let demo = vendors(&[("demo", Some("http://127.0.0.1:1/v1"), None)]);
+    assert_eq!(
+        demo.llm(&llm("demo", None), &Keys::default())
+            .unwrap()
+            .name(),
+        "demo"
+    );
+}
+
+#[test]
+fn an_unknown_provider_is_told_what_there_is() {
+    let error = vendors(&[])
+        .llm(&llm("oracle", None), &Keys::default())
+        .err()
+        .unwrap();
+    assert!(
+        error.to_string().contains("oracle") && error.to_string().contains("openai, groq"),
+        "{error}"
+    );
+}
+
+#[test]
+fn addresses_that_are_none_are_refused() {
+    let error = |vendors: &Vendors| {
+        vendors
+            .llm(&llm("openai", None), &keys(&[("OPENAI", "k")]))
+            .err()
+            .unwrap()
+            .kind
+    };
+    assert_eq!(
+        error(&vendors(&[("openai", Some("api.openai.com"), None)])),
+        ErrorKind::BadRequest
+    );
+    assert_eq!(
+        error(&vendors(&[("openai", Some("ftp://x/v1"), None)])),
+        ErrorKind::BadRequest
+    );
+}
