@@ -17,10 +17,13 @@
 
 pub mod caller;
 pub mod clips;
+pub mod deepgram;
+pub mod elevenlabs;
 mod error;
 pub mod g711;
 mod http;
 mod lag;
+pub mod llm;
 mod server;
 mod ticker;
 pub mod tone;

@@ -1,0 +1,278 @@
+//! A fake Deepgram nova: `/v1/listen` of wire-providers.md §1.1. It recognises tone-coded audio
+//! ([`crate::tone`]) word by word and keeps time by the audio, as the vendor does.
+
+mod ear;
+mod session;
+
+use std::{
+    collections::VecDeque,
+    fmt,
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use axum::{
+    Router,
+    extract::{Query, State, WebSocketUpgrade},
+    http::{HeaderMap, StatusCode},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    Error,
+    server::{self, Server},
+};
+
+/// How a fake Deepgram is set up; the defaults suit tests.
+#[derive(Clone)]
+pub struct Options {
+    /// Where to listen; default `127.0.0.1:0`.
+    pub addr: SocketAddr,
+    /// The one key that is let in.
+    pub api_key: String,
+    /// How long a result takes after the audio that caused it. Default 0.
+    pub result_delay: Duration,
+    /// Speech between two interims, ms. Default 200.
+    pub interim_ms: u64,
+    /// Told of every text sent, the moment it is sent.
+    pub observer: Option<Observer>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            addr: server::ANY,
+            api_key: "deepgram-test-key".into(),
+            result_delay: Duration::ZERO,
+            interim_ms: 200,
+            observer: None,
+        }
+    }
+}
+
+/// Sees what the fake sends.
+pub type Observer = Arc<dyn Fn(&Sent) + Send + Sync>;
+
+/// A text that was sent to the client.
+#[derive(Debug, Clone)]
+pub struct Sent {
+    /// When.
+    pub at: Instant,
+    /// The transcript of the window.
+    pub text: String,
+    /// It ends the turn (`speech_final`).
+    pub ends_turn: bool,
+    /// It will not change (`is_final`).
+    pub is_final: bool,
+}
+
+/// What goes wrong with one connection.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Fault {
+    /// The upgrade is refused with this status.
+    Status(u16),
+    /// The connection is lost without a close frame after so much audio, ms.
+    LostAfter(u64),
+    /// Closed with this code and reason after so much audio, ms.
+    CloseAfter {
+        /// Audio heard, ms.
+        ms: u64,
+        /// Close code.
+        code: u16,
+        /// Close reason.
+        reason: String,
+    },
+    /// Says nothing any more after so much audio, ms, and keeps the socket open.
+    SilentAfter(u64),
+    /// Each result is preceded by text that is no JSON.
+    Garbage,
+    /// Each result is preceded by a message type nobody has heard of.
+    UnknownMessages,
+    /// No result ever ends a turn: neither `speech_final` nor `UtteranceEnd`.
+    NeverEnds,
+}
+
+struct Shared {
+    options: Options,
+    faults: Mutex<VecDeque<Fault>>,
+    sessions: AtomicU64,
+    open: AtomicU64,
+    billed_ms: AtomicU64,
+    stop: CancellationToken,
+}
+
+/// A running fake. Stops with its sessions when dropped.
+pub struct FakeDeepgram {
+    shared: Arc<Shared>,
+    server: Server,
+}
+
+impl fmt::Debug for FakeDeepgram {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "FakeDeepgram({})", self.server.addr)
+    }
+}
+
+impl FakeDeepgram {
+    /// Starts it. `Error::Listen` if the address is taken.
+    pub async fn start(options: Options) -> Result<Self, Error> {
+        let stop = CancellationToken::new();
+        let addr = options.addr;
+        let shared = Arc::new(Shared {
+            options,
+            faults: Mutex::default(),
+            sessions: AtomicU64::new(0),
+            open: AtomicU64::new(0),
+            billed_ms: AtomicU64::new(0),
+            stop: stop.clone(),
+        });
+        let routes = Router::new()
+            .route("/v1/listen", get(listen))
+            .with_state(shared.clone());
+        let server = Server::start(addr, routes, stop).await?;
+        Ok(Self { shared, server })
+    }
+
+    /// `ws://127.0.0.1:<port>`: stands in for `wss://api.deepgram.com`.
+    pub fn base_url(&self) -> String {
+        format!("ws://{}", self.server.addr)
+    }
+
+    /// The key that is let in.
+    pub fn api_key(&self) -> &str {
+        &self.shared.options.api_key
+    }
+
+    /// The next connections meet these faults, one each.
+    pub fn fail_next(&self, faults: impl IntoIterator<Item = Fault>) {
+        let mut queue = self
+            .shared
+            .faults
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        queue.extend(faults);
+    }
+
+    /// Connections let in so far.
+    pub fn sessions(&self) -> u64 {
+        self.shared.sessions.load(Ordering::Relaxed)
+    }
+
+    /// Connections open now.
+    pub fn open_sessions(&self) -> u64 {
+        self.shared.open.load(Ordering::Relaxed)
+    }
+
+    /// Audio heard in all sessions, ms: what the vendor would bill.
+    pub fn billed_ms(&self) -> u64 {
+        self.shared.billed_ms.load(Ordering::Relaxed)
+    }
+}
+
+/// The query, as far as it changes what the fake does.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Asked {
+    pub model: Option<String>,
+    #[serde(default)]
+    pub encoding: String,
+    #[serde(default)]
+    pub sample_rate: u32,
+    #[serde(default)]
+    pub interim_results: bool,
+    #[serde(default)]
+    pub endpointing: Option<String>,
+    #[serde(default)]
+    pub utterance_end_ms: Option<u64>,
+    #[serde(default)]
+    pub vad_events: bool,
+}
+
+async fn listen(
+    State(shared): State<Arc<Shared>>,
+    headers: HeaderMap,
+    Query(asked): Query<Asked>,
+    upgrade: WebSocketUpgrade,
+) -> Response {
+    let request_id = uuid::Uuid::new_v4().to_string();
+    let fault = shared
+        .faults
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .pop_front();
+    if let Some(Fault::Status(status)) = fault {
+        let (code, text) = match status {
+            402 => (
+                "ASR_PAYMENT_REQUIRED",
+                "Project does not have enough credits.",
+            ),
+            429 => ("TOO_MANY_REQUESTS", "Too many requests."),
+            _ => ("INTERNAL_SERVER_ERROR", "Something went wrong."),
+        };
+        return refuse(status, code, text, &request_id);
+    }
+    let expected = format!("Token {}", shared.options.api_key);
+    let given = headers
+        .get("authorization")
+        .and_then(|value| value.to_str().ok());
+    if given != Some(expected.as_str()) {
+        return refuse(401, "INVALID_AUTH", "Invalid credentials.", &request_id);
+    }
+    let known_model = asked
+        .model
+        .as_deref()
+        .is_some_and(|model| model.starts_with("nova-"));
+    let known_audio = matches!(
+        (asked.encoding.as_str(), asked.sample_rate),
+        ("mulaw" | "linear16", 8000)
+    );
+    if !known_model || !known_audio {
+        return refuse(
+            400,
+            "Bad Request",
+            "Bad Request: unsupported model or audio",
+            &request_id,
+        );
+    }
+    shared.sessions.fetch_add(1, Ordering::Relaxed);
+    let id = request_id.clone();
+    let mut response = upgrade
+        .read_buffer_size(8 << 10)
+        .write_buffer_size(0)
+        .on_upgrade(move |socket| async move {
+            let session = session::Session::new(shared.clone(), asked, fault, id);
+            shared.open.fetch_add(1, Ordering::Relaxed);
+            // None = the fake is gone.
+            let _ended = shared.stop.run_until_cancelled(session.run(socket)).await;
+            shared.open.fetch_sub(1, Ordering::Relaxed);
+        });
+    if let Ok(value) = request_id.parse() {
+        response.headers_mut().insert("dg-request-id", value);
+    }
+    response
+}
+
+fn refuse(status: u16, code: &str, message: &str, request_id: &str) -> Response {
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let body = json!({"err_code": code, "err_msg": message, "request_id": request_id});
+    (
+        status,
+        [
+            ("dg-error", message.to_owned()),
+            ("dg-request-id", request_id.to_owned()),
+        ],
+        axum::Json(body),
+    )
+        .into_response()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,204 @@
+//! A fake ElevenLabs: the multi-context socket of wire-providers.md §4.2. It speaks in tones
+//! ([`crate::tone`]), so that whoever listens can tell which words were heard.
+
+mod context;
+mod session;
+
+use std::{
+    collections::VecDeque,
+    fmt,
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use axum::{
+    Router,
+    extract::{Path, Query, State, WebSocketUpgrade},
+    http::{HeaderMap, StatusCode},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use serde::{Deserialize, Serialize};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    Error,
+    server::{self, Server},
+};
+
+/// How a fake ElevenLabs is set up; the defaults suit tests.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Where to listen; default `127.0.0.1:0`.
+    pub addr: SocketAddr,
+    /// The one key that is let in.
+    pub api_key: String,
+    /// From the text that triggers a generation to its first audio. Default 0.
+    pub first_byte: Duration,
+    /// How much faster than real time audio is sent. Default 20; the vendor's is about 3.
+    pub speed: f64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            addr: server::ANY,
+            api_key: "elevenlabs-test-key".into(),
+            first_byte: Duration::ZERO,
+            speed: 20.0,
+        }
+    }
+}
+
+/// What goes wrong with one connection.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Fault {
+    /// The upgrade is refused with this status.
+    Status(u16),
+    /// Let in, then told of a wrong key and closed with 1008, at the first text.
+    AuthMessage,
+    /// Let in, then told that the quota is used up and closed with 1008, at the first text.
+    QuotaMessage,
+    /// Sends no audio at all, and keeps the socket open.
+    Stall,
+    /// The connection is lost without a close frame after so many audio messages.
+    LostAfter(u32),
+    /// Never sends `isFinal`.
+    NeverFinal,
+    /// Each audio message is preceded by text that is no JSON.
+    Garbage,
+}
+
+struct Shared {
+    options: Options,
+    faults: Mutex<VecDeque<Fault>>,
+    sessions: AtomicU64,
+    open: AtomicU64,
+    characters: AtomicU64,
+    stop: CancellationToken,
+}
+
+/// A running fake. Stops with its sessions when dropped.
+pub struct FakeElevenlabs {
+    shared: Arc<Shared>,
+    server: Server,
+}
+
+impl fmt::Debug for FakeElevenlabs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "FakeElevenlabs({})", self.server.addr)
+    }
+}
+
+impl FakeElevenlabs {
+    /// Starts it. `Error::Listen` if the address is taken.
+    pub async fn start(options: Options) -> Result<Self, Error> {
+        let stop = CancellationToken::new();
+        let addr = options.addr;
+        let shared = Arc::new(Shared {
+            options,
+            faults: Mutex::default(),
+            sessions: AtomicU64::new(0),
+            open: AtomicU64::new(0),
+            characters: AtomicU64::new(0),
+            stop: stop.clone(),
+        });
+        let routes = Router::new()
+            .route("/v1/text-to-speech/{voice}/multi-stream-input", get(speak))
+            .with_state(shared.clone());
+        let server = Server::start(addr, routes, stop).await?;
+        Ok(Self { shared, server })
+    }
+
+    /// `ws://127.0.0.1:<port>`: stands in for `wss://api.elevenlabs.io`.
+    pub fn base_url(&self) -> String {
+        format!("ws://{}", self.server.addr)
+    }
+
+    /// The key that is let in.
+    pub fn api_key(&self) -> &str {
+        &self.shared.options.api_key
+    }
+
+    /// The next connections meet these faults, one each.
+    pub fn fail_next(&self, faults: impl IntoIterator<Item = Fault>) {
+        let mut queue = self
+            .shared
+            .faults
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        queue.extend(faults);
+    }
+
+    /// Connections let in so far.
+    pub fn sessions(&self) -> u64 {
+        self.shared.sessions.load(Ordering::Relaxed)
+    }
+
+    /// Connections open now.
+    pub fn open_sessions(&self) -> u64 {
+        self.shared.open.load(Ordering::Relaxed)
+    }
+
+    /// Characters spoken: what the vendor would bill.
+    pub fn characters(&self) -> u64 {
+        self.shared.characters.load(Ordering::Relaxed)
+    }
+}
+
+#[derive(Debug, Deserialize)]
+struct Asked {
+    #[serde(default)]
+    output_format: String,
+    #[serde(default)]
+    inactivity_timeout: Option<u64>,
+}
+
+async fn speak(
+    State(shared): State<Arc<Shared>>,
+    Path(voice): Path<String>,
+    headers: HeaderMap,
+    Query(asked): Query<Asked>,
+    upgrade: WebSocketUpgrade,
+) -> Response {
+    let fault = shared
+        .faults
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .pop_front();
+    let given = headers
+        .get("xi-api-key")
+        .and_then(|value| value.to_str().ok());
+    let refused = match &fault {
+        Some(Fault::Status(status)) => Some(*status),
+        _ if given.is_some_and(|key| key != shared.options.api_key) => Some(401),
+        // The fake speaks mu-law only.
+        _ if asked.output_format != "ulaw_8000" || voice.is_empty() => Some(403),
+        _ => None,
+    };
+    if let Some(status) = refused {
+        let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        return status.into_response();
+    }
+    shared.sessions.fetch_add(1, Ordering::Relaxed);
+    let key_given = given.is_some();
+    let inactivity = Duration::from_secs(asked.inactivity_timeout.unwrap_or(20).min(180));
+    upgrade
+        .read_buffer_size(8 << 10)
+        .write_buffer_size(0)
+        .on_upgrade(move |socket| async move {
+            let session = session::Session::new(shared.clone(), fault, key_given, inactivity);
+            shared.open.fetch_add(1, Ordering::Relaxed);
+            // None = the fake is gone.
+            let _ended = shared.stop.run_until_cancelled(session.run(socket)).await;
+            shared.open.fetch_sub(1, Ordering::Relaxed);
+        })
+}
+
+#[cfg(test)]
+mod tests;

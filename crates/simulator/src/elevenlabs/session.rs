@@ -1,0 +1,274 @@
+//! One connection with its contexts.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, atomic::Ordering},
+};
+
+use axum::extract::ws::{CloseFrame, Message, WebSocket};
+use base64::{Engine, prelude::BASE64_STANDARD};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::time::{Duration, Instant, sleep_until, timeout_at};
+
+use super::{Fault, Shared, context::Context};
+use crate::g711;
+
+/// Contexts that may be open at once.
+const MAX_CONTEXTS: usize = 5;
+
+pub(super) struct Session {
+    shared: Arc<Shared>,
+    fault: Option<Fault>,
+    authenticated: bool,
+    inactivity: Duration,
+    contexts: BTreeMap<String, Context>,
+    /// When the next audio message goes out.
+    next: Option<Instant>,
+    sent: u32,
+}
+
+/// A client's message; unknown fields are ignored.
+#[derive(Debug, Deserialize)]
+struct Said {
+    text: Option<String>,
+    context_id: Option<String>,
+    #[serde(default)]
+    flush: bool,
+    #[serde(default)]
+    close_context: bool,
+    #[serde(default)]
+    close_socket: bool,
+    xi_api_key: Option<String>,
+}
+
+enum Then {
+    Listen,
+    End,
+}
+
+impl Session {
+    pub fn new(
+        shared: Arc<Shared>,
+        fault: Option<Fault>,
+        authenticated: bool,
+        inactivity: Duration,
+    ) -> Self {
+        Self {
+            shared,
+            fault,
+            authenticated,
+            inactivity,
+            contexts: BTreeMap::new(),
+            next: None,
+            sent: 0,
+        }
+    }
+
+    pub async fn run(mut self, mut socket: WebSocket) {
+        let mut idle = Instant::now() + self.inactivity;
+        loop {
+            let due = self.next.unwrap_or(idle);
+            tokio::select! {
+                biased;
+                () = sleep_until(due), if self.next.is_some() => {
+                    if matches!(self.send_next(&mut socket).await, Then::End) {
+                        return;
+                    }
+                }
+                read = timeout_at(idle, socket.recv()) => {
+                    let Ok(read) = read else {
+                        let text = format!(
+                            "Have not received a new text input within the timeout of {} seconds. \
+                             Streaming input terminated.", self.inactivity.as_secs());
+                        fail(&mut socket, "input_timeout_exceeded", &text).await;
+                        return;
+                    };
+                    match read {
+                        Some(Ok(Message::Text(text))) => {
+                            idle = Instant::now() + self.inactivity;
+                            if matches!(self.take(&text, &mut socket).await, Then::End) {
+                                return;
+                            }
+                        }
+                        Some(Ok(Message::Close(_))) | None | Some(Err(_)) => return,
+                        Some(Ok(_)) => {}
+                    }
+                }
+            }
+        }
+    }
+
+    async fn take(&mut self, text: &str, socket: &mut WebSocket) -> Then {
+        let Ok(said) = serde_json::from_str::<Said>(text) else {
+            fail(
+                socket,
+                "invalid_input_message",
+                "Could not parse input message",
+            )
+            .await;
+            return Then::End;
+        };
+        let wrong = match &self.fault {
+            Some(Fault::AuthMessage) => Some(("invalid_api_key", "Invalid API key")),
+            Some(Fault::QuotaMessage) => {
+                Some(("quota_exceeded", "This request exceeds your quota."))
+            }
+            _ => None,
+        };
+        if let Some((error, message)) = wrong {
+            fail(socket, error, message).await;
+            return Then::End;
+        }
+        if !self.authenticated {
+            if said.xi_api_key.as_deref() != Some(self.shared.options.api_key.as_str()) {
+                fail(socket, "invalid_api_key", "Invalid API key").await;
+                return Then::End;
+            }
+            self.authenticated = true;
+        }
+        if said.close_socket {
+            close(socket, 1000, "").await;
+            return Then::End;
+        }
+        let Some(id) = said.context_id else {
+            return Then::Listen;
+        };
+        if !self.contexts.contains_key(&id) {
+            if said.text.is_none() {
+                // A flush or close of what is closed already.
+                return Then::Listen;
+            }
+            if self.contexts.len() >= MAX_CONTEXTS {
+                fail(
+                    socket,
+                    "max_active_contexts",
+                    "Maximum simultaneous contexts exceeded (5).",
+                )
+                .await;
+                return Then::End;
+            }
+        }
+        let context = self.contexts.entry(id).or_default();
+        if context.closed {
+            return Then::Listen;
+        }
+        let mut characters = said.text.as_deref().map_or(0, |text| context.add(text));
+        if said.flush {
+            characters += context.generate();
+        }
+        if said.close_context {
+            characters += context.close();
+        }
+        self.shared
+            .characters
+            .fetch_add(characters as u64, Ordering::Relaxed);
+        if self.next.is_none() {
+            self.plan(Duration::ZERO);
+        }
+        Then::Listen
+    }
+
+    /// Sets when the next message goes out: after the audio before it, and after the vendor's own time
+    /// where it begins a generation.
+    fn plan(&mut self, after: Duration) {
+        if self.fault == Some(Fault::Stall) {
+            return;
+        }
+        let waiting = self
+            .contexts
+            .values()
+            .find(|context| context.has_chunks() || context.closed);
+        self.next = waiting.map(|context| {
+            let own = if context.starts_generation() {
+                self.shared.options.first_byte
+            } else {
+                Duration::ZERO
+            };
+            Instant::now() + after.max(own)
+        });
+    }
+
+    async fn send_next(&mut self, socket: &mut WebSocket) -> Then {
+        let found = self
+            .contexts
+            .iter_mut()
+            .find(|(_, context)| context.has_chunks() || context.closed);
+        let Some((id, context)) = found else {
+            self.next = None;
+            return Then::Listen;
+        };
+        let id = id.clone();
+        let mut after = Duration::ZERO;
+        let message = match context.next() {
+            Some(chunk) => {
+                after = Duration::from_secs_f64(
+                    g711::ms(chunk.audio.len()) as f64 / 1000.0 / self.shared.options.speed,
+                );
+                let column = |pick: fn(&(char, u64, u64)) -> Value| -> Vec<Value> {
+                    chunk.characters.iter().map(pick).collect()
+                };
+                let alignment = json!({
+                    "chars": column(|(character, ..)| json!(character.to_string())),
+                    "charStartTimesMs": column(|(_, start, _)| json!(start)),
+                    "charDurationsMs": column(|(.., duration)| json!(duration)),
+                });
+                json!({"audio": BASE64_STANDARD.encode(&chunk.audio), "isFinal": null,
+                    "normalizedAlignment": alignment, "alignment": alignment, "contextId": id})
+            }
+            None => {
+                self.contexts.remove(&id);
+                self.plan(after);
+                if self.fault == Some(Fault::NeverFinal) {
+                    return Then::Listen;
+                }
+                return sent(
+                    socket
+                        .send(Message::text(
+                            json!({"isFinal": true, "contextId": id}).to_string(),
+                        ))
+                        .await,
+                );
+            }
+        };
+        if matches!(self.fault, Some(Fault::LostAfter(count)) if self.sent >= count) {
+            return Then::End;
+        }
+        if self.fault == Some(Fault::Garbage)
+            && let Then::End = sent(socket.send(Message::text("{\"audio\":\"")).await)
+        {
+            return Then::End;
+        }
+        self.sent += 1;
+        self.plan(after);
+        sent(socket.send(Message::text(message.to_string())).await)
+    }
+}
+
+fn sent(result: Result<(), axum::Error>) -> Then {
+    match result {
+        Ok(()) => Then::Listen,
+        Err(error) => {
+            tracing::debug!(%error, "the client left");
+            Then::End
+        }
+    }
+}
+
+/// Tells what is wrong, then closes with 1008.
+async fn fail(socket: &mut WebSocket, error: &str, message: &str) {
+    let told = json!({"message": message, "error": error, "code": 1008}).to_string();
+    if let Then::Listen = sent(socket.send(Message::text(told)).await) {
+        close(socket, 1008, message).await;
+    }
+}
+
+async fn close(socket: &mut WebSocket, code: u16, reason: &str) {
+    let frame = CloseFrame {
+        code,
+        reason: reason.to_owned().into(),
+    };
+    if let Then::End = sent(socket.send(Message::Close(Some(frame))).await) {
+        tracing::debug!("no close was needed");
+    }
+}
