@@ -168,6 +168,19 @@ impl RawServer {
     }
 }
 
+/// The address of a server that answers whatever comes first, a TLS greeting too, with plain text.
+pub(crate) async fn plain_server() -> (String, AbortOnDropHandle<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let task = tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let _ = stream.read(&mut [0; 4096]).await;
+            let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
+        }
+    });
+    (address, AbortOnDropHandle::new(task))
+}
+
 /// Head and body of a request.
 pub(crate) async fn read_request(stream: &mut TcpStream) -> String {
     let mut bytes = Vec::new();

@@ -102,8 +102,8 @@ fn body_sum(url: &str) -> Option<String> {
         .map(|(_, value)| value.into_owned())
 }
 
-/// How Twilio may have written an address: with and without port, `wss` or `https`, with a slash at the
-/// path's end or without, with our fetch rules or without.
+/// How Twilio may have written an address: with and without port, as a page's or a socket's, with a slash
+/// at the path's end or without, with our fetch rules or without.
 fn spellings(url: &str) -> Vec<String> {
     let url = url.split('#').next().unwrap_or_default();
     let Some((scheme, rest)) = url.split_once("://") else {
@@ -113,11 +113,10 @@ fn spellings(url: &str) -> Vec<String> {
     let (authority, path) = rest.split_at(split);
     let (host, port) = split_port(authority);
 
+    // An upgrade is signed as `wss`, or as `https`; who asks may know the address by either name.
     let (schemes, default_ports): (&[&str], &[&str]) = match scheme {
-        "https" => (&["https"], &["443"]),
-        "wss" => (&["wss", "https"], &["443", "80"]),
-        "ws" => (&["ws", "http"], &["80"]),
-        _ => (&["http"], &["80"]),
+        "https" | "wss" => (&["https", "wss"], &["443", "80"]),
+        _ => (&["http", "ws"], &["80"]),
     };
     let mut authorities = vec![host.to_owned()];
     authorities.extend(match port {

@@ -158,6 +158,8 @@ fn t4_an_upgrade_signs_its_address() {
     };
     let url = "wss://bolo.example.com/media/twilio/7f1c2b3a";
     assert!(upgrade(url, "X2FlyhSHmdr3k5dVHAlNojfZ+SU="));
+    let as_page = url.replace("wss://", "https://");
+    assert!(upgrade(&as_page, "X2FlyhSHmdr3k5dVHAlNojfZ+SU="));
     for signed in [
         "https://bolo.example.com/media/twilio/7f1c2b3a",
         "wss://bolo.example.com:443/media/twilio/7f1c2b3a",

@@ -9,7 +9,7 @@ use tokio::{
 use super::{request::tests::ask, *};
 use crate::{
     Called,
-    testing::{LONG, RawServer, read_request, response, tls},
+    testing::{LONG, RawServer, plain_server, read_request, response, tls},
 };
 
 const HEAD: &str =
@@ -417,6 +417,14 @@ async fn no_server_is_no_connection() {
     let all: Vec<_> = server(&base, limits()).answer(ask("m")).collect().await;
     assert_eq!(all[0].as_ref().unwrap_err().kind, ErrorKind::Connect);
     assert_eq!(all.len(), 1);
+}
+
+#[tokio::test]
+async fn tls_with_a_server_that_knows_none_is_no_connection() {
+    let (address, _plain) = plain_server().await;
+    let base = format!("https://{address}");
+    let all: Vec<_> = server(&base, limits()).answer(ask("m")).collect().await;
+    assert_eq!(all[0].as_ref().unwrap_err().kind, ErrorKind::Connect);
 }
 
 #[tokio::test]

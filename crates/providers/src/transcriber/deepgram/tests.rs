@@ -6,7 +6,7 @@ use tokio_tungstenite::tungstenite::Message;
 use super::*;
 use crate::{
     ErrorKind, HeardEnd,
-    testing::{LONG, Peer, RawServer, SocketServer, response, tls},
+    testing::{LONG, Peer, RawServer, SocketServer, plain_server, response, tls},
 };
 
 fn spec() -> TranscriberSpec {
@@ -258,6 +258,14 @@ async fn no_server_and_no_websocket_server() {
             .unwrap_err()
             .kind,
         ErrorKind::Connect
+    );
+    let (address, _plain) = plain_server().await;
+    let base = format!("wss://{address}");
+    let error = deepgram(&base, limits()).open(&spec()).await.unwrap_err();
+    assert_eq!(
+        error.kind,
+        ErrorKind::Connect,
+        "TLS with a server that knows none"
     );
     let server = RawServer::answering("nonsense\r\n\r\n").await;
     assert_eq!(
