@@ -1,0 +1,185 @@
+//! A carrier's media socket: messages in and out through a [`MediaWire`], without ever waiting for the
+//! peer. What can't be sent at once waits in a bounded queue; a peer that takes nothing for 2 s is dead
+//! (R198).
+
+use std::{
+    collections::VecDeque,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use axum::extract::ws::{CloseFrame, Message, close_code};
+use bolo_audio::Format;
+use bolo_telephony::{MediaCommand, MediaEvent, MediaWire};
+use bytes::Bytes;
+use futures_util::{Sink, Stream};
+use tokio::time::Instant;
+
+use crate::figures;
+
+/// A send blocked this long means that the socket is dead (R198).
+const BLOCKED: Duration = Duration::from_secs(2);
+/// Bytes that may wait for a slow peer: more than 2 s of any carrier's audio (wire-telephony.md §6.3).
+const QUEUE_BYTES: usize = 256 * 1024;
+/// A ping goes out this often.
+pub(crate) const PING: Duration = Duration::from_secs(10);
+
+/// A WebSocket, or what stands for one in a test.
+pub(crate) trait Duplex:
+    Stream<Item = Result<Message, axum::Error>> + Sink<Message, Error = axum::Error> + Send + Unpin
+{
+}
+impl<T> Duplex for T where
+    T: Stream<Item = Result<Message, axum::Error>> + Sink<Message, Error = axum::Error> + Send + Unpin
+{
+}
+
+/// What came from the socket.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Arrived {
+    /// A message of the carrier.
+    Event(MediaEvent),
+    /// The socket is gone, by the peer's close, by an error or because it was blocked too long.
+    Closed,
+}
+
+/// See the module.
+pub(crate) struct Socket {
+    peer: Box<dyn Duplex>,
+    wire: Box<dyn MediaWire>,
+    out: VecDeque<Message>,
+    out_bytes: usize,
+    unflushed: bool,
+    blocked_since: Option<Instant>,
+    ping_at: Instant,
+}
+
+impl Socket {
+    pub(crate) fn new(peer: Box<dyn Duplex>, wire: Box<dyn MediaWire>) -> Self {
+        Self {
+            peer,
+            wire,
+            out: VecDeque::new(),
+            out_bytes: 0,
+            unflushed: false,
+            blocked_since: None,
+            ping_at: Instant::now() + PING,
+        }
+    }
+
+    /// The carrier echoes marks.
+    pub(crate) fn marks(&self) -> bool {
+        self.wire.marks()
+    }
+
+    /// Queues a command; it leaves with the next poll. `false` when the queue is full: the socket is dead.
+    pub(crate) fn send(&mut self, command: &MediaCommand) -> bool {
+        let Some(text) = self.wire.encode(command) else { return true };
+        self.out_bytes += text.len();
+        self.out.push_back(Message::Text(text.into()));
+        if self.out_bytes > QUEUE_BYTES {
+            metrics::counter!(figures::MEDIA_BLOCKED).increment(1);
+            return false;
+        }
+        true
+    }
+
+    /// When [`Socket::poll`] must be called at the latest.
+    pub(crate) fn wake_at(&self) -> Instant {
+        self.blocked_since.map_or(self.ping_at, |since| (since + BLOCKED).min(self.ping_at))
+    }
+
+    /// Sends what waits, then reads. One flush for all that waits.
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<Arrived> {
+        if now >= self.ping_at {
+            self.ping_at = now + PING;
+            self.out.push_back(Message::Ping(Bytes::new()));
+        }
+        match self.poll_write(cx) {
+            Poll::Ready(Ok(())) => self.blocked_since = None,
+            Poll::Ready(Err(_)) => return Poll::Ready(Arrived::Closed),
+            Poll::Pending => {
+                let since = *self.blocked_since.get_or_insert(now);
+                if now >= since + BLOCKED {
+                    metrics::counter!(figures::MEDIA_BLOCKED).increment(1);
+                    return Poll::Ready(Arrived::Closed);
+                }
+            }
+        }
+        loop {
+            let message = match Pin::new(&mut self.peer).poll_next(cx) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Some(Ok(message))) => message,
+                Poll::Ready(Some(Err(_)) | None) => return Poll::Ready(Arrived::Closed),
+            };
+            match message {
+                Message::Text(text) => match self.wire.decode(&text) {
+                    Ok(Some(event)) => return Poll::Ready(Arrived::Event(event)),
+                    Ok(None) => {}
+                    Err(error) => {
+                        metrics::counter!(figures::MEDIA_UNREADABLE).increment(1);
+                        tracing::debug!(%error, "media message ignored");
+                    }
+                },
+                Message::Binary(_) => metrics::counter!(figures::MEDIA_UNREADABLE).increment(1),
+                Message::Ping(_) | Message::Pong(_) => {}
+                Message::Close(_) => return Poll::Ready(Arrived::Closed),
+            }
+        }
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), axum::Error>> {
+        while !self.out.is_empty() {
+            match Pin::new(&mut self.peer).poll_ready(cx)? {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(()) => {}
+            }
+            if let Some(message) = self.out.pop_front() {
+                if let Message::Text(text) = &message {
+                    self.out_bytes -= text.len();
+                }
+                self.unflushed = true;
+                Pin::new(&mut self.peer).start_send(message)?;
+            }
+        }
+        if self.unflushed {
+            match Pin::new(&mut self.peer).poll_flush(cx)? {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(()) => self.unflushed = false,
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Waits for the stream's start and returns its format.
+    pub(crate) async fn started(&mut self, limit: Duration) -> Option<Format> {
+        let wait = async {
+            loop {
+                match std::future::poll_fn(|cx| self.poll(cx, Instant::now())).await {
+                    Arrived::Event(MediaEvent::Start { format, .. }) => return Some(format),
+                    Arrived::Event(MediaEvent::Stop) | Arrived::Closed => return None,
+                    Arrived::Event(_) => {}
+                }
+            }
+        };
+        tokio::time::timeout(limit, wait).await.ok().flatten()
+    }
+
+    /// Says goodbye to the peer, within a second.
+    pub(crate) async fn close(mut self, reason: &'static str) {
+        self.close_with(close_code::NORMAL, reason).await;
+    }
+
+    /// Asks the peer to come back: the carrier then asks `resume` for what to do.
+    pub(crate) async fn turn_away(mut self, reason: &'static str) {
+        self.close_with(close_code::AGAIN, reason).await;
+    }
+
+    async fn close_with(&mut self, code: u16, reason: &'static str) {
+        self.out.push_back(Message::Close(Some(CloseFrame { code, reason: reason.into() })));
+        let sent = std::future::poll_fn(|cx| self.poll_write(cx));
+        // A peer that is gone already is as good as one that took our close.
+        let _ = tokio::time::timeout(Duration::from_secs(1), sent).await;
+    }
+}
