@@ -1,17 +1,60 @@
 //! Drives calls: one task tree a call, from the carrier's media socket to the vendors and back. Owns
 //! sockets, clocks, pacing and cancellation; decides nothing: that is `conversation`'s.
 //!
+//! Start with `call` (the loop), then `perform` (what decisions do), `attach` (how a socket becomes a
+//! call) and `finish` (how a call becomes a record).
+//!
 //! **Invariant:** a call has one inbox; dropping its tasks is the only way to cancel; no task, ticker or
 //! socket outlives its call.
 
-use std::sync::Arc;
+mod asking;
+mod attach;
+mod call;
+mod clips;
+mod cutter;
+mod desk;
+mod ending;
+mod faults;
+pub mod figures;
+mod finish;
+mod journal;
+mod keeper;
+mod latency;
+mod ledger;
+mod line;
+mod listening;
+mod media;
+mod perform;
+mod playout;
+mod prepare;
+mod prices;
+mod records;
+mod replay;
+mod routes;
+mod speaking;
+mod supervisor;
+mod tape;
+
+use std::{sync::Arc, time::Duration};
 
 use axum::extract::ws::WebSocket;
+use bolo_agent::Agent;
 use bolo_conversation::Rules;
-use bolo_execution::{ExecutionId, Record};
+use bolo_execution::{AgentId, ExecutionId, Record};
 use bolo_providers::Vendors;
 use bolo_store::Store;
-use bolo_telephony::MediaWire;
+use bolo_telephony::{Carriers, MediaWire};
+use dashmap::DashMap;
+use tokio::sync::Semaphore;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+pub use prices::{Prices, PricesError};
+pub use replay::{Difference, Replayed, replay};
+
+use crate::{attach::LiveCall, clips::Clips, keeper::Waiting, routes::RouteTables};
+
+/// Agent versions kept parsed.
+const AGENTS: u64 = 1000;
 
 /// Settings of calls.
 #[derive(Debug, Clone)]
@@ -26,48 +69,90 @@ pub struct Settings {
     pub max_calls: usize,
 }
 
-/// What vendors charge. A missing row costs nothing.
-#[derive(Debug, Clone, Default)]
-pub struct Prices {}
-
 /// All live calls of this node. Cheap to clone.
 #[derive(Clone)]
 pub struct Calls {
     inner: Arc<Inner>,
 }
 
-struct Inner {
+pub(crate) struct Inner {
     store: Store,
     vendors: Vendors,
+    carriers: Carriers,
     settings: Settings,
+    clips: Clips,
+    routes: RouteTables,
+    agents: moka::sync::Cache<(AgentId, i64), Arc<Agent>>,
+    /// Calls whose phone rings.
+    waiting: Waiting,
+    live: DashMap<ExecutionId, LiveCall>,
+    permits: Arc<Semaphore>,
+    /// No new calls.
+    draining: CancellationToken,
+    /// Live calls shall end.
+    stop: CancellationToken,
+    tasks: TaskTracker,
 }
 
 impl Calls {
     /// No call yet.
-    pub fn new(store: Store, vendors: Vendors, settings: Settings) -> Self {
-        Self { inner: Arc::new(Inner { store, vendors, settings }) }
+    pub fn new(store: Store, vendors: Vendors, carriers: Carriers, settings: Settings) -> Self {
+        let inner = Inner {
+            clips: Clips::new(settings.clip_cache_bytes),
+            routes: RouteTables::new(),
+            agents: moka::sync::Cache::new(AGENTS),
+            waiting: Waiting::new(settings.max_calls),
+            live: DashMap::new(),
+            permits: Arc::new(Semaphore::new(settings.max_calls)),
+            draining: CancellationToken::new(),
+            stop: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+            store,
+            vendors,
+            carriers,
+            settings,
+        };
+        Self { inner: Arc::new(inner) }
     }
 
     /// While it rings: loads the agent, opens vendor sockets, renders the welcome (R3, R16), so that
     /// their set-up never costs the caller. Idempotent; forgotten if no media comes within a minute.
     pub fn prepare(&self, record: &Record) {
-        let _ = (record, &self.inner.store, &self.inner.vendors, &self.inner.settings);
+        if !self.inner.draining.is_cancelled() && !self.inner.live.contains_key(&record.id) {
+            keeper::prepare(&self.inner, record);
+        }
     }
 
     /// Runs the call on this media socket until the socket or the call ends. A second socket for a live
     /// call takes it over (R199); a socket for an in-progress call that no node runs rebuilds it from its
     /// event log (R202).
     pub async fn attach(&self, execution: ExecutionId, socket: WebSocket, wire: Box<dyn MediaWire>) {
-        let _ = (execution, socket, wire);
+        attach::attach(&self.inner, execution, media::Socket::new(Box::new(socket), wire)).await;
     }
 
     /// Calls running now.
     pub fn live(&self) -> usize {
-        0
+        self.inner.live.len()
     }
 
     /// No new calls; waits until the running ones have ended or `limit` is over, then ends them (R201).
-    pub async fn drain(&self, limit: std::time::Duration) {
-        let _ = limit;
+    pub async fn drain(&self, limit: Duration) {
+        let inner = &self.inner;
+        inner.draining.cancel();
+        inner.waiting.clear();
+        inner.tasks.close();
+        if tokio::time::timeout(limit, inner.tasks.wait()).await.is_ok() {
+            return;
+        }
+        tracing::info!(calls = self.live(), "drain time is over: ending calls");
+        inner.stop.cancel();
+        if tokio::time::timeout(attach::LAST_GOODBYES, inner.tasks.wait()).await.is_err() {
+            tracing::error!(calls = self.live(), "calls did not end in time");
+        }
     }
+}
+
+/// Epoch milliseconds.
+pub(crate) fn now() -> i64 {
+    chrono::Utc::now().timestamp_millis()
 }

@@ -44,6 +44,15 @@ pub(crate) enum Arrived {
     Closed,
 }
 
+/// What the stream's start told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Started {
+    /// Of both directions.
+    pub(crate) format: Format,
+    /// The carrier's id of the call; empty where it has none.
+    pub(crate) call_id: String,
+}
+
 /// See the module.
 pub(crate) struct Socket {
     peer: Box<dyn Duplex>,
@@ -152,12 +161,14 @@ impl Socket {
         Poll::Ready(Ok(()))
     }
 
-    /// Waits for the stream's start and returns its format.
-    pub(crate) async fn started(&mut self, limit: Duration) -> Option<Format> {
+    /// Waits for the stream's start.
+    pub(crate) async fn started(&mut self, limit: Duration) -> Option<Started> {
         let wait = async {
             loop {
                 match std::future::poll_fn(|cx| self.poll(cx, Instant::now())).await {
-                    Arrived::Event(MediaEvent::Start { format, .. }) => return Some(format),
+                    Arrived::Event(MediaEvent::Start { format, call_id, .. }) => {
+                        return Some(Started { format, call_id });
+                    }
                     Arrived::Event(MediaEvent::Stop) | Arrived::Closed => return None,
                     Arrived::Event(_) => {}
                 }

@@ -1,0 +1,361 @@
+//! How a media socket becomes a call: admitted, owned, prepared or rebuilt, run, watched, finished.
+
+use std::{sync::Arc, time::Duration};
+
+use bolo_audio::{Format, Recorder};
+use bolo_conversation::{Conversation, Input};
+use bolo_execution::{ExecutionId, Record, Status};
+use bolo_store::CallLog;
+use dashmap::Entry;
+use tokio::{
+    sync::{OwnedSemaphorePermit, mpsc},
+    time::Instant,
+};
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
+use tracing::Instrument as _;
+
+use crate::{
+    Inner,
+    asking::Mind,
+    call::{Call, Names, State},
+    desk::Desk,
+    figures,
+    finish::Closing,
+    journal::{self, Head},
+    keeper,
+    ledger::Ledger,
+    listening::Ears,
+    media::{Socket, Started},
+    now,
+    playout::{Lead, Playout},
+    prepare::{PrepareError, Prepared},
+    records::StoreRecords,
+    replay::{self, Rebuilt},
+    speaking::{Mouth, Voice},
+    supervisor,
+    tape::Tape,
+};
+
+/// A stream must say `start` within this (R3).
+const START: Duration = Duration::from_secs(10);
+/// A lost socket may come back within this (R199).
+const REATTACH: Duration = Duration::from_secs(5);
+/// The record and the hang-up may take this long once the call's task has ended.
+const CLERK: Duration = Duration::from_secs(10);
+/// Calls that are told to end at a shutdown may take this long for it.
+pub(crate) const LAST_GOODBYES: Duration = Duration::from_secs(25);
+/// Facts that may wait for the call's loop.
+const INBOX: usize = 64;
+
+/// A call that runs here, or is about to.
+pub(crate) struct LiveCall {
+    /// Takes other sockets of the same call.
+    sockets: mpsc::Sender<Socket>,
+    /// Cancelled when the call is over and its record complete.
+    gone: CancellationToken,
+}
+
+/// Removes the call from the live ones, whatever happens.
+struct Place {
+    inner: Arc<Inner>,
+    id: ExecutionId,
+    gone: CancellationToken,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.inner.live.remove(&self.id);
+        self.gone.cancel();
+        metrics::gauge!(figures::CALLS_LIVE).set(self.inner.live.len() as f64);
+    }
+}
+
+/// Why a socket is turned away.
+#[derive(Debug, thiserror::Error)]
+enum Refused {
+    #[error("this node is shutting down")]
+    Draining,
+    #[error("this node runs as many calls as it may")]
+    Full,
+    #[error("the stream did not start")]
+    NoStart,
+    #[error("the call is {0}")]
+    Over(Status),
+    #[error("the store failed: {0}")]
+    Store(#[from] bolo_store::Error),
+    #[error(transparent)]
+    Prepare(#[from] PrepareError),
+    #[error("the call could not be rebuilt: {0}")]
+    Log(#[from] replay::Difference),
+}
+
+impl Refused {
+    fn label(&self) -> &'static str {
+        match self {
+            Self::Draining => "draining",
+            Self::Full => "full",
+            Self::NoStart => "no_start",
+            Self::Over(_) => "over",
+            Self::Store(_) | Self::Prepare(_) | Self::Log(_) => "fault",
+        }
+    }
+}
+
+/// See [`crate::Calls::attach`].
+pub(crate) async fn attach(inner: &Arc<Inner>, id: ExecutionId, mut socket: Socket) {
+    let span = tracing::info_span!("call", execution_id = %id);
+    let Some(started) = socket.started(START).instrument(span.clone()).await else {
+        refuse(socket, &Refused::NoStart).instrument(span).await;
+        return;
+    };
+    loop {
+        match enter(inner, id, socket).await {
+            Entered::New(place, sockets, socket) => {
+                // The call's tasks are tracked, so that a drain waits for the record too.
+                let run = inner.tasks.track_future(run(place, socket, sockets, started)).instrument(span);
+                Box::pin(run).await;
+                return;
+            }
+            Entered::HandedOver => return,
+            Entered::Again(back) => socket = back,
+            Entered::Refused(back, why) => {
+                refuse(back, &why).instrument(span).await;
+                return;
+            }
+        }
+    }
+}
+
+enum Entered {
+    New(Place, mpsc::Receiver<Socket>, Socket),
+    HandedOver,
+    Again(Socket),
+    Refused(Socket, Refused),
+}
+
+async fn enter(inner: &Arc<Inner>, id: ExecutionId, socket: Socket) -> Entered {
+    let (running, gone) = match inner.live.entry(id) {
+        Entry::Occupied(live) => (live.get().sockets.clone(), live.get().gone.clone()),
+        Entry::Vacant(vacant) => {
+            if inner.draining.is_cancelled() {
+                return Entered::Refused(socket, Refused::Draining);
+            }
+            let Ok(permit) = inner.permits.clone().try_acquire_owned() else {
+                return Entered::Refused(socket, Refused::Full);
+            };
+            let (sender, sockets) = mpsc::channel(2);
+            let gone = CancellationToken::new();
+            vacant.insert(LiveCall { sockets: sender, gone: gone.clone() });
+            let place = Place { inner: inner.clone(), id, gone, _permit: permit };
+            metrics::gauge!(figures::CALLS_LIVE).set(inner.live.len() as f64);
+            return Entered::New(place, sockets, socket);
+        }
+    };
+    match running.send(socket).await {
+        Ok(()) => Entered::HandedOver,
+        Err(mpsc::error::SendError(socket)) => {
+            // The call has ended; what this socket is for is clear once its record is complete.
+            gone.cancelled().await;
+            Entered::Again(socket)
+        }
+    }
+}
+
+async fn refuse(socket: Socket, why: &Refused) {
+    metrics::counter!(figures::SOCKETS_REFUSED, "why" => why.label()).increment(1);
+    match why {
+        Refused::Store(_) | Refused::Prepare(_) | Refused::Log(_) => {
+            tracing::error!(%why, "media socket turned away");
+        }
+        _ => tracing::info!(%why, "media socket turned away"),
+    }
+    match why {
+        Refused::Draining | Refused::Full | Refused::Store(_) => socket.turn_away("try again").await,
+        _ => socket.close("no call here").await,
+    }
+}
+
+async fn run(place: Place, socket: Socket, sockets: mpsc::Receiver<Socket>, started: Started) {
+    let inner = place.inner.clone();
+    let begun = Instant::now();
+    keeper::keep(&inner);
+    match parts(&inner, place.id, started.format).await {
+        Ok(parts) => build(&inner, parts, socket, sockets, started, begun).drive(&inner).await,
+        Err(why) => refuse(socket, &why).await,
+    }
+    drop(place);
+}
+
+/// What a call is built of.
+struct Parts {
+    record: Record,
+    prepared: Prepared,
+    epoch: i64,
+    log: CallLog,
+    rebuilt: Option<Rebuilt>,
+    recorder: Option<Recorder>,
+    ledger: Arc<Ledger>,
+}
+
+async fn parts(inner: &Arc<Inner>, id: ExecutionId, format: Format) -> Result<Parts, Refused> {
+    let record = inner.store.execution_unscoped(id).await?;
+    if record.status.is_terminal() || record.status == Status::CallDisconnected {
+        return Err(Refused::Over(record.status));
+    }
+    let epoch = inner.store.own_call(id, now()).await?;
+    let ready = inner.waiting.take(id).await.filter(|prepared| prepared.format == format);
+    let prepared = match ready {
+        Some(prepared) => prepared,
+        None => inner.prepare(&record, format).await?,
+    };
+    let ledger = Arc::new(Ledger::default());
+    let log = inner.store.call_log(record.account, id).await?;
+    let lines = match record.status {
+        Status::InProgress => inner.store.events(record.account, id).await?,
+        _ => Vec::new(),
+    };
+    let rebuilt = if lines.len() > 1 {
+        let model = &prepared.agent.conversation.llm.config.model;
+        Some(replay::rebuild(&lines, model, &mut ledger.books())?)
+    } else {
+        let head = Head { version: 1, started_at: now(), script: prepared.script.clone() };
+        if lines.is_empty() {
+            log.event(journal::text(&head))?;
+        }
+        None
+    };
+    let recorder = recorder(inner, id, rebuilt.as_ref().map(|rebuilt| rebuilt.last.0)).await;
+    Ok(Parts { record, prepared, epoch, log, rebuilt, recorder, ledger })
+}
+
+/// Begins the recording, or goes on with it. A call without a recording is better than no call.
+async fn recorder(inner: &Inner, id: ExecutionId, resume_at: Option<u64>) -> Option<Recorder> {
+    let path = inner.store.recordings().scratch_path(id);
+    let opened = tokio::task::spawn_blocking(move || match resume_at {
+        Some(at) => Recorder::resume(path, at),
+        None => Recorder::create(path),
+    });
+    match opened.await {
+        Ok(Ok(recorder)) => Some(recorder),
+        Ok(Err(error)) => {
+            tracing::error!(%error, "the call is not recorded");
+            None
+        }
+        Err(_) => None,
+    }
+}
+
+/// A call ready to run, and what its end needs.
+struct Ready {
+    call: Box<Call<Conversation>>,
+    first: Vec<Input>,
+    clerk: AbortOnDropHandle<()>,
+    closing: Closing,
+    limit: Instant,
+    ledger: Arc<Ledger>,
+    /// Works ahead as long as the call runs.
+    _ahead: AbortOnDropHandle<()>,
+}
+
+impl Ready {
+    async fn drive(self, inner: &Inner) {
+        let Self { call, first, clerk, closing, limit, ledger, _ahead } = self;
+        let task = tokio::spawn(Box::pin(call.run(first)).instrument(tracing::Span::current()));
+        supervisor::watch(task, limit, &ledger).await;
+        if tokio::time::timeout(CLERK, clerk).await.is_err() {
+            tracing::error!("the record's last changes took too long");
+        }
+        closing.finish(&inner.settings.prices).await;
+    }
+}
+
+fn build(
+    inner: &Arc<Inner>,
+    parts: Parts,
+    socket: Socket,
+    sockets: mpsc::Receiver<Socket>,
+    started: Started,
+    begun: Instant,
+) -> Ready {
+    let Parts { record, prepared, epoch, log, rebuilt, recorder, ledger } = parts;
+    let Prepared { agent, secrets, script, format, llm, routes, transcriber, voice, synthesizer, _ahead } = prepared;
+    let web = is_web(&record.provider);
+    let names = names(&record, &transcriber.0, &transcriber.1, &voice, &ledger);
+    let task = &agent.conversation;
+    // A call that is taken over goes on where its log ends: its clock stood still meanwhile.
+    let (machine, first, started_at) = match rebuilt {
+        Some(Rebuilt { machine, last, mut broken }) => {
+            broken.push(Input::MediaResumed);
+            let before = Duration::from_millis(last.0 + 1);
+            (machine, broken, begun.checked_sub(before).unwrap_or(begun))
+        }
+        None => {
+            let start = Input::MediaStart {
+                direction: record.direction,
+                marks: socket.marks(),
+                web,
+                seed: rand::random::<u64>() >> 12, // exact in every JSON reader
+            };
+            (Conversation::new(script), vec![start], begun)
+        }
+    };
+    let records = Arc::new(StoreRecords {
+        store: inner.store.clone(),
+        carriers: inner.carriers.clone(),
+        ledger: ledger.clone(),
+        id: record.id,
+        direction: record.direction,
+        provider: record.provider.clone(),
+        carrier_call_id: Some(started.call_id).filter(|id| !id.is_empty()).or(record.carrier_call_id.clone()),
+        secrets,
+    });
+    let (news_sender, news) = mpsc::channel(INBOX);
+    let (desk, clerk) = Desk::open(records.clone(), ledger.clone(), news_sender.clone());
+    let llm_name = llm.name();
+    let mind = Mind::new(llm, task.llm.config.clone(), routes, record.agent.to_string(), news_sender);
+    let call = Call {
+        machine,
+        started: started_at,
+        socket: Some(socket),
+        ears: Ears::new(transcriber.2, format),
+        mouth: Mouth::new(synthesizer, voice, inner.clips.clone(), begun),
+        mind,
+        playout: Playout::new(format, Lead::new(web), begun),
+        tape: Tape::new(recorder, format, started_at),
+        journal: Box::new(log.clone()),
+        desk,
+        ledger: ledger.clone(),
+        names: names.clone(),
+        news,
+        commands: inner.store.signals().register(record.id),
+        sockets,
+        stop: Box::pin(inner.stop.clone().cancelled_owned()),
+        reattach: REATTACH,
+        state: State::new(begun),
+    };
+    let limit = started_at + Duration::from_millis(task.config.call_terminate_ms) + supervisor::GRACE;
+    let closing = Closing { records, record, names, llm: llm_name, log, epoch };
+    Ready { call: Box::new(call), first, clerk, closing, limit, ledger, _ahead }
+}
+
+fn names(record: &Record, transcriber: &'static str, model: &str, voice: &Voice, ledger: &Ledger) -> Names {
+    let mut books = ledger.books();
+    let before = record.answered_at.map_or(0, |answered| (now() - answered).max(0) as u64);
+    books.latency.stream = Some(before);
+    Names {
+        transcriber,
+        transcriber_model: model.to_owned(),
+        synthesizer: voice.vendor,
+        synthesizer_model: voice.spec.model.clone(),
+        voice: voice.spec.voice_id.clone(),
+        answered_before: Some(before),
+        characters_before: books.usage.synthesizer_characters,
+        seconds_before: books.usage.transcriber_duration,
+    }
+}
+
+/// Whether the far end is a browser.
+fn is_web(provider: &str) -> bool {
+    matches!(provider, "websocket" | "web-call" | "default")
+}

@@ -1,0 +1,478 @@
+//! The driver of one call: waits for whatever happens next, tells the machine, carries out what it
+//! decides ([`crate::perform`]). One task, one loop; nothing in it waits for a vendor, a disk or a peer.
+//!
+//! Facts of tasks come through one bounded inbox. The vendors' sessions and the socket are channels
+//! already and are read where they are, without a task in between: a frame of the caller costs one
+//! wake-up.
+
+use std::{
+    collections::VecDeque,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bolo_conversation::{At, Conversation, Input, Output};
+use bolo_store::Command;
+use bolo_telephony::{MediaCommand, MediaEvent};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, Sleep},
+};
+use tokio_util::sync::WaitForCancellationFutureOwned;
+
+use crate::{
+    asking::{Mind, News},
+    desk::Desk,
+    ending::End,
+    journal::{self, Journal},
+    ledger::Ledger,
+    listening::{Ears, HeardNews},
+    media::{Arrived, Socket},
+    playout::{Playout, Sent},
+    speaking::Mouth,
+    tape::Tape,
+};
+
+/// No frame for this long is told (R200) …
+const FROZEN: Duration = Duration::from_secs(3);
+/// … and for this long the socket counts as lost.
+const FROZEN_LOST: Duration = Duration::from_secs(10);
+/// The machine ends a call whose socket is lost (R199); should it not, the driver does a second later.
+const DETACHED_GRACE: Duration = Duration::from_secs(1);
+/// A last final is waited for (R10).
+const LAST_WORDS: Duration = Duration::from_secs(2);
+/// A hang-up that is not confirmed by then counts as done; the supervisor repeats it at the carrier.
+const HANGING: Duration = Duration::from_secs(8);
+
+/// What decides. [`Conversation`], or a script in tests.
+pub(crate) trait Machine: Send + 'static {
+    fn handle(&mut self, at: At, input: Input) -> Vec<Output>;
+    fn deadline(&self) -> Option<At>;
+    fn is_over(&self) -> bool;
+    fn transcript(&self) -> String;
+}
+
+impl Machine for Conversation {
+    fn handle(&mut self, at: At, input: Input) -> Vec<Output> {
+        Conversation::handle(self, at, input)
+    }
+    fn deadline(&self) -> Option<At> {
+        Conversation::deadline(self)
+    }
+    fn is_over(&self) -> bool {
+        Conversation::is_over(self)
+    }
+    fn transcript(&self) -> String {
+        Conversation::transcript(self)
+    }
+}
+
+/// What a call is made of.
+pub(crate) struct Call<M> {
+    pub(crate) machine: M,
+    /// When `At(0)` was.
+    pub(crate) started: Instant,
+    pub(crate) socket: Option<Socket>,
+    pub(crate) ears: Ears,
+    pub(crate) mouth: Mouth,
+    pub(crate) mind: Mind,
+    pub(crate) playout: Playout,
+    pub(crate) tape: Tape,
+    pub(crate) journal: Box<dyn Journal>,
+    pub(crate) desk: Desk,
+    pub(crate) ledger: Arc<Ledger>,
+    pub(crate) names: Names,
+    pub(crate) news: mpsc::Receiver<News>,
+    pub(crate) commands: mpsc::Receiver<Command>,
+    /// Other sockets of this call.
+    pub(crate) sockets: mpsc::Receiver<Socket>,
+    pub(crate) stop: Pin<Box<WaitForCancellationFutureOwned>>,
+    /// How long a lost socket is waited for.
+    pub(crate) reattach: Duration,
+    pub(crate) state: State,
+}
+
+/// Vendors as logs and usage name them.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Names {
+    pub(crate) transcriber: &'static str,
+    pub(crate) transcriber_model: String,
+    pub(crate) synthesizer: &'static str,
+    pub(crate) synthesizer_model: String,
+    pub(crate) voice: String,
+    /// When the call was answered, before `At(0)`, ms.
+    pub(crate) answered_before: Option<u64>,
+    /// Used before this node took the call over (R202).
+    pub(crate) characters_before: u64,
+    /// Likewise.
+    pub(crate) seconds_before: f64,
+}
+
+/// What the driver itself keeps in mind.
+pub(crate) struct State {
+    timer: Pin<Box<Sleep>>,
+    /// What the timer is set to; `None` once it went off.
+    armed: Option<Instant>,
+    /// Facts that carrying out a decision made at once.
+    pub(crate) facts: VecDeque<Input>,
+    pub(crate) commands: Vec<MediaCommand>,
+    sent: Vec<Sent>,
+    /// Since when the socket is lost.
+    pub(crate) detached: Option<Instant>,
+    frame_at: Instant,
+    frozen_told: bool,
+    stopping: bool,
+    no_commands: bool,
+    /// Since when we are hanging up.
+    pub(crate) hanging: Option<Instant>,
+    /// The machine knows that the media ended.
+    stopped: bool,
+    /// Until when a last final is waited for.
+    last_words: Option<Instant>,
+    pub(crate) noted: String,
+    /// What the model thought aloud for the answer that is just done.
+    pub(crate) thought: Option<String>,
+    pub(crate) log_broken: bool,
+}
+
+impl State {
+    pub(crate) fn new(now: Instant) -> Self {
+        Self {
+            timer: Box::pin(tokio::time::sleep_until(now)),
+            armed: Some(now),
+            facts: VecDeque::new(),
+            commands: Vec::new(),
+            sent: Vec::new(),
+            detached: None,
+            frame_at: now,
+            frozen_told: false,
+            stopping: false,
+            no_commands: false,
+            hanging: None,
+            stopped: false,
+            last_words: None,
+            noted: String::new(),
+            thought: None,
+            log_broken: false,
+        }
+    }
+}
+
+/// What happened next.
+enum Event {
+    Stopping,
+    News(News),
+    Command(Option<Command>),
+    Heard(HeardNews),
+    Spoken,
+    Socket(Socket),
+    Arrived(Arrived),
+    Timer,
+}
+
+impl<M: Machine> Call<M> {
+    /// Runs the call to its end, from these facts on.
+    pub(crate) async fn run(mut self, first: Vec<Input>) {
+        let now = Instant::now();
+        for input in first {
+            self.give(now, input);
+        }
+        self.due(now);
+        while !self.is_done(Instant::now()) {
+            let event = std::future::poll_fn(|cx| self.poll(cx)).await;
+            let now = Instant::now();
+            self.take(event, now);
+            self.due(now);
+        }
+        self.close().await;
+    }
+
+    fn is_done(&self, now: Instant) -> bool {
+        self.state.stopped && self.state.last_words.is_none_or(|until| now >= until)
+    }
+
+    /// The next event. The order is that of urgency; all sources are bounded, so none starves another
+    /// for long.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
+        let now = Instant::now();
+        if !self.state.stopping && self.stop.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Event::Stopping);
+        }
+        if let Poll::Ready(Some(news)) = self.news.poll_recv(cx) {
+            return Poll::Ready(Event::News(news));
+        }
+        if !self.state.no_commands
+            && let Poll::Ready(command) = self.commands.poll_recv(cx)
+        {
+            return Poll::Ready(Event::Command(command));
+        }
+        if let Poll::Ready(heard) = self.ears.poll(cx, now) {
+            return Poll::Ready(Event::Heard(heard));
+        }
+        if self.mouth.poll(cx, now, &mut self.state.facts).is_ready() {
+            return Poll::Ready(Event::Spoken);
+        }
+        if let Poll::Ready(Some(socket)) = self.sockets.poll_recv(cx) {
+            return Poll::Ready(Event::Socket(socket));
+        }
+        if let Some(socket) = &mut self.socket
+            && let Poll::Ready(arrived) = socket.poll(cx, now)
+        {
+            return Poll::Ready(Event::Arrived(arrived));
+        }
+        self.poll_timer(cx)
+    }
+
+    /// The timer is set anew only to go off earlier; one that goes off too early costs a look around,
+    /// setting it at each frame costs more.
+    fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
+        let wake = self.wake_at();
+        if self.state.armed.is_none_or(|armed| wake < armed) {
+            self.state.timer.as_mut().reset(wake);
+            self.state.armed = Some(wake);
+        }
+        match self.state.timer.as_mut().poll(cx) {
+            Poll::Ready(()) => {
+                self.state.armed = None;
+                Poll::Ready(Event::Timer)
+            }
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    fn wake_at(&self) -> Instant {
+        let state = &self.state;
+        let machine = (!state.stopped)
+            .then(|| self.machine.deadline())
+            .flatten()
+            .map(|at| self.started + Duration::from_millis(at.0));
+        let socket = self.socket.as_ref().map(|socket| {
+            let frozen = if state.frozen_told { FROZEN_LOST } else { FROZEN };
+            socket.wake_at().min(state.frame_at + frozen)
+        });
+        let playout = self.socket.is_some().then(|| self.playout.wake_at()).flatten();
+        let detached = state.detached.map(|since| since + self.reattach + DETACHED_GRACE);
+        let hanging = state.hanging.map(|since| since + HANGING);
+        [machine, socket, playout, self.mouth.wake_at(), detached, hanging, state.last_words]
+            .into_iter()
+            .flatten()
+            .min()
+            // Always some time to look around, even if every source has nothing planned.
+            .unwrap_or_else(|| Instant::now() + Duration::from_secs(10))
+    }
+
+    fn take(&mut self, event: Event, now: Instant) {
+        match event {
+            Event::Stopping => {
+                self.state.stopping = true;
+                self.give(now, Input::NodeStopping);
+            }
+            Event::News(News::Input(input)) => self.give(now, input),
+            Event::News(News::Thought { answer, text }) => self.thought(answer, text),
+            Event::News(News::Used(tokens)) => {
+                let model = self.mind.model().to_owned();
+                self.ledger.books().used(&model, tokens);
+            }
+            Event::News(News::HungUp) => self.media_stopped(now),
+            Event::News(News::NotWanted) | Event::Command(Some(Command::Stop)) => {
+                self.give(now, Input::StopRequested);
+            }
+            Event::Command(Some(Command::CarrierEnded)) => {
+                self.ledger.books().hung_up = true;
+                self.remote_end(now);
+            }
+            Event::Command(None) => self.state.no_commands = true,
+            Event::Heard(HeardNews::Input(input)) => self.heard(input, now),
+            Event::Heard(HeardNews::Ended) => self.state.last_words = self.state.last_words.map(|_| now),
+            Event::Spoken => self.settle(now),
+            Event::Socket(socket) => self.attach(socket, now),
+            Event::Arrived(Arrived::Event(event)) => self.media(event, now),
+            Event::Arrived(Arrived::Closed) => self.lost(now),
+            Event::Timer => {}
+        }
+    }
+
+    /// Tells the machine a fact and carries out what it decides.
+    pub(crate) fn give(&mut self, now: Instant, input: Input) {
+        self.one(now, input);
+        self.settle(now);
+    }
+
+    /// Tells the facts that carrying out decisions made.
+    fn settle(&mut self, now: Instant) {
+        while let Some(fact) = self.state.facts.pop_front() {
+            self.one(now, fact);
+        }
+    }
+
+    fn one(&mut self, now: Instant, input: Input) {
+        self.before(&input, now);
+        let at = At(now.saturating_duration_since(self.started).as_millis() as u64);
+        let told = journal::input_text(&input);
+        let outputs = self.machine.handle(at, input);
+        // Before acting: what replays is what happened.
+        if let Err(error) = self.journal.event(journal::line(at, &told, &outputs)) {
+            self.log_failed(&error, now);
+        }
+        self.perform(outputs, now);
+    }
+
+    /// Does what time asks for.
+    fn due(&mut self, now: Instant) {
+        let at = At(now.saturating_duration_since(self.started).as_millis() as u64);
+        if !self.state.stopped && self.machine.deadline().is_some_and(|deadline| deadline <= at) {
+            self.give(now, Input::Tick);
+        }
+        self.mouth.due(now, &mut self.state.facts);
+        self.settle(now);
+        self.feed(now);
+        if self.socket.is_some() && !self.state.stopped {
+            let quiet = now.saturating_duration_since(self.state.frame_at);
+            if quiet >= FROZEN_LOST {
+                tracing::warn!("no caller audio for 10 s: the media socket counts as lost");
+                self.lost(now);
+            } else if quiet >= FROZEN && !std::mem::replace(&mut self.state.frozen_told, true) {
+                self.give(now, Input::MediaFrozen { ms: quiet.as_millis() as u64 });
+            }
+        }
+        if self.state.detached.is_some_and(|since| now >= since + self.reattach + DETACHED_GRACE) {
+            self.state.detached = None;
+            self.ledger.books().ended(End::Lost);
+            self.media_stopped(now);
+        }
+        if self.state.hanging.is_some_and(|since| now >= since + HANGING) {
+            self.state.hanging = None;
+            self.media_stopped(now);
+        }
+    }
+
+    /// Feeds the carrier what the clock allows.
+    fn feed(&mut self, now: Instant) {
+        if self.socket.is_none() {
+            return;
+        }
+        let mut commands = std::mem::take(&mut self.state.commands);
+        let mut sent = std::mem::take(&mut self.state.sent);
+        self.playout.feed(now, &mut commands, &mut sent);
+        for slice in sent.drain(..) {
+            self.tape.agent(&slice.audio, slice.plays_at);
+            let mut books = self.ledger.books();
+            if !std::mem::replace(&mut books.agent_heard, true) {
+                let since_start = now.saturating_duration_since(self.started).as_millis() as u64;
+                books.latency.first_audio = self.names.answered_before.map(|before| before + since_start);
+            }
+            books.latency.sent(slice.answer, now);
+        }
+        self.state.commands = commands;
+        self.state.sent = sent;
+        self.send(now);
+    }
+
+    /// Hands the gathered commands to the socket.
+    pub(crate) fn send(&mut self, now: Instant) {
+        let mut alive = true;
+        if let Some(socket) = &mut self.socket {
+            for command in &self.state.commands {
+                alive &= socket.send(command);
+            }
+        }
+        self.state.commands.clear();
+        if !alive {
+            self.lost(now);
+        }
+    }
+
+    fn media(&mut self, event: MediaEvent, now: Instant) {
+        match event {
+            MediaEvent::Audio { payload, timestamp_ms } => {
+                self.state.frame_at = now;
+                self.state.frozen_told = false;
+                let frame = self.ears.hear(&payload, timestamp_ms, now);
+                self.tape.caller(&payload, frame.gap_ms, now);
+                for speech in frame.edges {
+                    self.give(now, Input::Vad { speech });
+                }
+            }
+            MediaEvent::Dtmf(digit) => self.give(now, Input::Dtmf { digit }),
+            MediaEvent::Mark(name) => self.give(now, Input::Mark { name }),
+            MediaEvent::Stop => self.remote_end(now),
+            MediaEvent::Cleared | MediaEvent::Start { .. } => {}
+        }
+    }
+
+    fn heard(&mut self, input: Input, now: Instant) {
+        if let Input::Interim { text } | Input::Final { text } | Input::TurnEnd { text, .. } = &input {
+            // The vendor does not say which audio a text belongs to: the last voiced frame stands for it.
+            let voiced = self.ears.voiced_at.unwrap_or(now);
+            self.ledger.books().latency.heard(text, now.saturating_duration_since(voiced));
+        }
+        self.give(now, input);
+    }
+
+    fn remote_end(&mut self, now: Instant) {
+        let end = if self.state.detached.is_some() { End::Lost } else { End::Remote };
+        self.ledger.books().ended(end);
+        self.media_stopped(now);
+    }
+
+    /// The media is over for good: tells the machine once, then waits for the caller's last words.
+    fn media_stopped(&mut self, now: Instant) {
+        if std::mem::replace(&mut self.state.stopped, true) {
+            return;
+        }
+        self.tape.cleared(now);
+        self.give(now, Input::MediaStop);
+        let remote = self.ledger.books().end == Some(End::Remote);
+        if self.ears.finish() && remote {
+            self.state.last_words = Some(now + LAST_WORDS);
+        }
+    }
+
+    /// The socket is gone without a stop (R199).
+    fn lost(&mut self, now: Instant) {
+        if self.socket.take().is_none() || self.state.stopped {
+            return;
+        }
+        if self.state.hanging.is_some() {
+            // We are hanging up: its closing is the answer.
+            self.media_stopped(now);
+            return;
+        }
+        self.playout.lost(now);
+        self.tape.cleared(now);
+        self.state.detached = Some(now);
+        self.give(now, Input::MediaLost);
+    }
+
+    /// Another socket of this call: it takes over, the old one closes.
+    fn attach(&mut self, socket: Socket, now: Instant) {
+        if self.state.stopped {
+            return;
+        }
+        self.socket = Some(socket);
+        self.state.detached = None;
+        self.state.frame_at = now;
+        self.state.frozen_told = false;
+        self.ears.new_stream();
+        self.playout.lost(now);
+        self.tape.cleared(now);
+        self.give(now, Input::MediaResumed);
+    }
+
+    async fn close(mut self) {
+        if let Some(socket) = self.socket.take() {
+            socket.close("the call is over").await;
+        }
+        self.keep_figures();
+        let recorded = self.tape.finish();
+        let mut books = self.ledger.books();
+        books.transcript = self.machine.transcript();
+        books.recorded = recorded;
+        books.end.get_or_insert(End::Remote);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,106 @@
+//! What a running call writes to its record, in order and off the call's loop, and the hang-up at the
+//! carrier behind it.
+
+use std::{sync::Arc, time::Duration};
+
+use futures_util::future::BoxFuture;
+use tokio::sync::mpsc;
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::{asking::News, ledger::Ledger};
+
+/// The record must say that the call ends before the socket closes, or the carrier asks us to go on
+/// (wire-telephony.md §6.2); a database that takes longer than this is not waited for.
+const ENDING: Duration = Duration::from_secs(2);
+/// The carrier's REST interface gets this long for a hang-up.
+const HANG_UP: Duration = Duration::from_secs(5);
+
+/// The record of one call, and its carrier.
+pub(crate) trait Records: Send + Sync + 'static {
+    /// The call is in progress. `false`: the record says that it is over or was stopped.
+    fn answered(&self) -> BoxFuture<'_, bool>;
+    /// The transcript so far.
+    fn note(&self, transcript: String) -> BoxFuture<'_, ()>;
+    /// The call leg ends, with what the ledger knows. Idempotent.
+    fn ending(&self) -> BoxFuture<'_, ()>;
+    /// Ends the call at the carrier. `true`: it is over there, or there is no carrier.
+    fn hang_up(&self) -> BoxFuture<'_, bool>;
+}
+
+/// A piece of work.
+#[derive(Debug)]
+enum Job {
+    Answered,
+    Note(String),
+    HangUp,
+}
+
+/// Where a call leaves its work; done one after the other.
+#[derive(Debug, Clone)]
+pub(crate) struct Desk {
+    jobs: mpsc::Sender<Job>,
+}
+
+impl Desk {
+    /// A desk and its clerk, who ends when all desks are gone and the work is done.
+    pub(crate) fn open(
+        records: Arc<dyn Records>,
+        ledger: Arc<Ledger>,
+        news: mpsc::Sender<News>,
+    ) -> (Self, AbortOnDropHandle<()>) {
+        let (jobs, queue) = mpsc::channel(8);
+        let clerk = AbortOnDropHandle::new(tokio::spawn(clerk(queue, records, ledger, news)));
+        (Self { jobs }, clerk)
+    }
+
+    pub(crate) fn answered(&self) {
+        self.leave(Job::Answered);
+    }
+
+    /// Skipped while the desk is full: the next one says more.
+    pub(crate) fn note(&self, transcript: String) {
+        let _ = self.jobs.try_send(Job::Note(transcript));
+    }
+
+    pub(crate) fn hang_up(&self) {
+        self.leave(Job::HangUp);
+    }
+
+    fn leave(&self, job: Job) {
+        if self.jobs.try_send(job).is_err() {
+            // The supervisor finishes the record and hangs up in any case.
+            tracing::error!("the record can't be written fast enough");
+        }
+    }
+}
+
+async fn clerk(
+    mut queue: mpsc::Receiver<Job>,
+    records: Arc<dyn Records>,
+    ledger: Arc<Ledger>,
+    news: mpsc::Sender<News>,
+) {
+    while let Some(job) = queue.recv().await {
+        let told = match job {
+            Job::Answered => (!records.answered().await).then_some(News::NotWanted),
+            Job::Note(transcript) => {
+                records.note(transcript).await;
+                None
+            }
+            Job::HangUp => {
+                if tokio::time::timeout(ENDING, records.ending()).await.is_err() {
+                    tracing::warn!("the record is late; hanging up all the same");
+                }
+                let over = tokio::time::timeout(HANG_UP, records.hang_up()).await;
+                if over.unwrap_or(false) {
+                    ledger.books().hung_up = true;
+                }
+                Some(News::HungUp)
+            }
+        };
+        if let Some(told) = told {
+            // A closed inbox means that the call has ended already.
+            let _ = news.send(told).await;
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! A call's end, written to its record step by step (R181): leg ended, recording stored, usage and cost,
+//! completed. Runs outside the call's task, so that it comes whatever became of that.
+
+use std::{sync::Arc, time::Duration};
+
+use bolo_execution::{Change, Record};
+use bolo_store::{CallLog, Facts};
+
+use crate::{
+    call::Names,
+    desk::Records as _,
+    ending::End,
+    figures, now,
+    prices::{Prices, Used},
+    records::{Changed, StoreRecords},
+};
+
+/// Waits between hang-ups that the carrier did not take, ms.
+const HANG_UP_AGAIN: [u64; 4] = [0, 1_000, 3_000, 10_000];
+/// Limit of one hang-up.
+const HANG_UP: Duration = Duration::from_secs(10);
+
+/// What the end needs to know.
+pub(crate) struct Closing {
+    pub(crate) records: Arc<StoreRecords>,
+    pub(crate) record: Record,
+    pub(crate) names: Names,
+    pub(crate) llm: &'static str,
+    pub(crate) log: CallLog,
+    pub(crate) epoch: i64,
+}
+
+impl Closing {
+    /// Completes the record. What fails is logged and the rest goes on.
+    pub(crate) async fn finish(self, prices: &Prices) {
+        let (store, id) = (&self.records.store, self.records.id);
+        match store.owns_call(id, self.epoch).await {
+            Ok(false) => {
+                self.records.ledger.books().end = Some(End::Superseded);
+                self.count();
+                return;
+            }
+            Ok(true) => {}
+            Err(error) => tracing::warn!(%error, "ownership could not be checked"),
+        }
+        self.records.ending().await;
+        self.count();
+        tokio::join!(self.hang_up(), self.complete(prices));
+        if let Err(error) = store.disown_call(id, self.epoch).await {
+            tracing::warn!(%error, "ownership could not be given up");
+        }
+    }
+
+    fn count(&self) {
+        let end = self.records.ledger.books().end.as_ref().map_or("remote", End::label);
+        metrics::counter!(figures::CALLS_ENDED, "end" => end).increment(1);
+        tracing::info!(end, "call ended");
+    }
+
+    /// No call stays up at the carrier because one request failed.
+    async fn hang_up(&self) {
+        for wait in HANG_UP_AGAIN {
+            {
+                let books = self.records.ledger.books();
+                if books.hung_up || books.end == Some(End::Remote) {
+                    return;
+                }
+            }
+            tokio::time::sleep(Duration::from_millis(wait)).await;
+            if tokio::time::timeout(HANG_UP, self.records.hang_up()).await.unwrap_or(false) {
+                self.records.ledger.books().hung_up = true;
+            }
+        }
+    }
+
+    async fn complete(&self, prices: &Prices) {
+        let (store, id) = (&self.records.store, self.records.id);
+        if let Err(error) = self.log.flush().await {
+            tracing::error!(%error, "the call's log is not complete");
+        }
+        let recorded = match store.recordings().finish(id).await {
+            Ok(()) => true,
+            Err(bolo_store::Error::NotFound) => false,
+            Err(error) => {
+                tracing::error!(%error, "the recording could not be stored");
+                false
+            }
+        };
+        let record = store.execution_unscoped(id).await.ok();
+        let facts = self.facts(prices, recorded, record.as_ref());
+        match self.records.change(Change::Recorded, facts).await {
+            Changed::Yes => {}
+            // `stopped` and `error` stand as they are; the facts were noted.
+            Changed::Already(status) => tracing::debug!(%status, "record complete"),
+            Changed::No => tracing::error!("the record stays open until a node looks for it"),
+        }
+        store.signals().wake_worker();
+    }
+
+    fn facts(&self, prices: &Prices, recorded: bool, record: Option<&Record>) -> Facts {
+        let books = self.records.ledger.books();
+        let mut usage = books.usage.clone();
+        let names = &self.names;
+        usage.transcriber_model = format!("{}:{}", names.transcriber, names.transcriber_model);
+        usage.synthesizer_model = format!("{}:{}", names.synthesizer, names.synthesizer_model);
+        let seconds = record.and_then(|record| {
+            let (from, to) = (record.answered_at?, record.ended_at.unwrap_or_else(now));
+            Some((to - from).max(0) as f64 / 1000.0)
+        });
+        let used = Used {
+            carrier: &self.record.provider,
+            llm: self.llm,
+            transcriber: (names.transcriber, &names.transcriber_model),
+            synthesizer: (names.synthesizer, &names.synthesizer_model),
+            seconds: seconds.unwrap_or_default(),
+        };
+        Facts {
+            transcript: Some(books.transcript.clone()),
+            cost: Some(prices.cost(&usage, &used)),
+            usage: Some(usage),
+            latency: Some(books.latency.json()),
+            has_recording: recorded.then_some(true),
+            ..Facts::default()
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! What has to be looked after once a second while anything is live: heartbeats of the calls this node
+//! owns, and preparations whose media never came. Sleeps while there is nothing.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use bolo_audio::Format;
+use bolo_execution::{ExecutionId, Record};
+use dashmap::DashMap;
+use tokio::time::Instant;
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::{
+    Inner, now,
+    prepare::{PrepareError, Prepared},
+};
+
+/// A preparation is kept this long.
+const KEPT: Duration = Duration::from_secs(60);
+const BEAT: Duration = Duration::from_secs(1);
+/// What carriers send until their socket says otherwise.
+const USUAL: Format = Format::Mulaw8k;
+
+struct Preparing {
+    since: Instant,
+    task: AbortOnDropHandle<Result<Prepared, PrepareError>>,
+}
+
+/// Calls whose phone rings: bounded, and forgotten after a minute.
+pub(crate) struct Waiting {
+    calls: DashMap<ExecutionId, Preparing>,
+    most: usize,
+    kept: AtomicBool,
+}
+
+impl Waiting {
+    /// For a node of so many calls: twice as many may ring.
+    pub(crate) fn new(max_calls: usize) -> Self {
+        Self { calls: DashMap::new(), most: max_calls.saturating_mul(2).max(16), kept: AtomicBool::new(false) }
+    }
+
+    /// Forgets all.
+    pub(crate) fn clear(&self) {
+        self.calls.clear();
+    }
+
+    /// Takes what was prepared for a call, once it is ready.
+    pub(crate) async fn take(&self, id: ExecutionId) -> Option<Prepared> {
+        let (_, preparing) = self.calls.remove(&id)?;
+        match preparing.task.await {
+            Ok(Ok(prepared)) => Some(prepared),
+            Ok(Err(error)) => {
+                tracing::warn!(execution_id = %id, %error, "a call could not be prepared");
+                None
+            }
+            Err(_) => None,
+        }
+    }
+}
+
+/// Starts preparing a call, unless that was begun already.
+pub(crate) fn prepare(inner: &Arc<Inner>, record: &Record) {
+    let waiting = &inner.waiting;
+    if waiting.calls.len() >= waiting.most {
+        tracing::warn!("too many calls ring at once: this one is set up when it is answered");
+        return;
+    }
+    waiting.calls.entry(record.id).or_insert_with(|| {
+        let (owner, record) = (inner.clone(), record.clone());
+        let task = tokio::spawn(async move { owner.prepare(&record, USUAL).await });
+        Preparing { since: Instant::now(), task: AbortOnDropHandle::new(task) }
+    });
+    keep(inner);
+}
+
+/// Makes sure that somebody looks after this node.
+pub(crate) fn keep(inner: &Arc<Inner>) {
+    if inner.waiting.kept.swap(true, Ordering::AcqRel) {
+        return;
+    }
+    let weak = Arc::downgrade(inner);
+    inner.tasks.spawn(async move {
+        loop {
+            tokio::time::sleep(BEAT).await;
+            let Some(inner) = weak.upgrade() else { return };
+            inner.waiting.calls.retain(|_, preparing| preparing.since.elapsed() < KEPT);
+            if !inner.live.is_empty()
+                && let Err(error) = inner.store.heartbeat(now()).await
+            {
+                tracing::warn!(%error, "no heartbeat for this node's calls");
+            }
+            if inner.live.is_empty() && inner.waiting.calls.is_empty() {
+                inner.waiting.kept.store(false, Ordering::Release);
+                // Whoever came in between saw `kept` and relies on this task.
+                if inner.live.is_empty() && inner.waiting.calls.is_empty() {
+                    return;
+                }
+                if inner.waiting.kept.swap(true, Ordering::AcqRel) {
+                    return;
+                }
+            }
+        }
+    });
+}

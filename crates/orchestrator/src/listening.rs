@@ -1,0 +1,295 @@
+//! The caller's audio, beside the inbox: recorder aside, it goes frame by frame through voice activity
+//! to the transcriber and never waits. A ring of what came since the last final bridges a broken
+//! connection (R193).
+
+use std::{
+    collections::VecDeque,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bolo_audio::{Edge, Format, Vad, VadSettings};
+use bolo_conversation::{Fault, Input, TurnEndWhy};
+use bolo_providers::{Hear, Heard, HeardEnd};
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use crate::{
+    figures,
+    line::{Line, LineNews},
+};
+
+/// Waits before each try to reach the transcriber, ms (R193).
+pub(crate) const WAITS: &[u64] = &[0, 250, 500, 1000, 2000];
+/// Audio kept for replay (R193), and so the most that may wait for a slow transcriber.
+const RING: Duration = Duration::from_secs(5);
+const FRAME_MS: u64 = 20;
+/// A hole in the timestamps is filled with silence up to this (wire-telephony.md §1.9).
+const GAP_MS: u64 = 1000;
+/// More breaks than this within [`BREAKS_WITHIN`] and the vendor is given up (wire-providers.md §7.3).
+const BREAKS: usize = 3;
+const BREAKS_WITHIN: Duration = Duration::from_secs(60);
+
+/// See the module.
+pub(crate) struct Ears {
+    line: Line<Hear, Heard>,
+    format: Format,
+    vad: Option<Vad>,
+    /// Since the last final; what a new connection must hear.
+    ring: VecDeque<u8>,
+    /// Frames the transcriber did not take yet.
+    backlog: VecDeque<Bytes>,
+    silence: Bytes,
+    /// Where the next frame should begin, by the carrier's timestamps.
+    expected_ms: Option<u64>,
+    sent_ms: u64,
+    billed_s: f64,
+    breaks: VecDeque<Instant>,
+    down: bool,
+    /// When audio that counts as speech was last handed on.
+    pub(crate) voiced_at: Option<Instant>,
+}
+
+/// What one carrier frame amounts to.
+#[derive(Debug, Default)]
+pub(crate) struct Frame {
+    /// Silence to put before it, ms.
+    pub(crate) gap_ms: u64,
+    /// Edges of voice activity in it.
+    pub(crate) edges: Vec<bool>,
+}
+
+impl Ears {
+    pub(crate) fn new(line: Line<Hear, Heard>, format: Format) -> Self {
+        let vad = Vad::new(format, VadSettings::default())
+            .inspect_err(|error| tracing::warn!(%error, "no voice activity for this call"))
+            .ok();
+        Self {
+            line,
+            format,
+            vad,
+            ring: VecDeque::new(),
+            backlog: VecDeque::new(),
+            silence: Bytes::from(vec![format.silence(); bytes(format, FRAME_MS)]),
+            expected_ms: None,
+            sent_ms: 0,
+            billed_s: 0.0,
+            breaks: VecDeque::new(),
+            down: false,
+            voiced_at: None,
+        }
+    }
+
+    /// Takes a frame from the carrier.
+    pub(crate) fn hear(&mut self, payload: &Bytes, timestamp_ms: u64, now: Instant) -> Frame {
+        let mut frame = Frame::default();
+        let expected = self.expected_ms.unwrap_or(timestamp_ms);
+        if timestamp_ms > expected + FRAME_MS / 2 {
+            frame.gap_ms = (timestamp_ms - expected).min(GAP_MS);
+            metrics::counter!(figures::CALLER_AUDIO_GAPS_MS).increment(frame.gap_ms);
+            for _ in 0..frame.gap_ms / FRAME_MS {
+                let silence = self.silence.clone();
+                self.take(silence, now, &mut frame.edges);
+            }
+        }
+        self.expected_ms = Some(timestamp_ms.max(expected) + self.format.ms(payload.len()));
+        let whole = self.silence.len();
+        let mut rest = payload.clone();
+        while rest.len() > whole {
+            let first = rest.split_to(whole);
+            self.take(first, now, &mut frame.edges);
+        }
+        self.take(rest, now, &mut frame.edges);
+        frame
+    }
+
+    /// The carrier's clock begins anew: another socket.
+    pub(crate) fn new_stream(&mut self) {
+        self.expected_ms = None;
+    }
+
+    fn take(&mut self, frame: Bytes, now: Instant, edges: &mut Vec<bool>) {
+        if frame.is_empty() {
+            return;
+        }
+        if let Some(vad) = &mut self.vad {
+            edges.extend(vad.push(&frame).into_iter().map(|edge| matches!(edge, Edge::Speech { .. })));
+            if vad.speaking() {
+                self.voiced_at = Some(now);
+            }
+        }
+        let most = bytes(self.format, RING.as_millis() as u64);
+        self.ring.extend(&frame[..]);
+        if self.ring.len() > most {
+            self.ring.drain(..self.ring.len() - most);
+        }
+        if !self.line.is_open() {
+            return; // the ring has it
+        }
+        self.flush();
+        if self.backlog.is_empty() {
+            self.hand(frame);
+        } else {
+            self.wait(frame);
+        }
+    }
+
+    fn hand(&mut self, frame: Bytes) {
+        let ms = self.format.ms(frame.len());
+        match self.line.try_send(Hear::Audio(frame)) {
+            Ok(()) => self.sent_ms += ms,
+            Err(Hear::Audio(frame)) => self.wait(frame),
+            Err(Hear::Finish) => {}
+        }
+    }
+
+    fn wait(&mut self, frame: Bytes) {
+        if self.backlog.len() as u64 * FRAME_MS >= RING.as_millis() as u64 {
+            self.backlog.pop_front();
+            metrics::counter!(figures::CALLER_AUDIO_DROPPED).increment(1);
+        }
+        self.backlog.push_back(frame);
+    }
+
+    /// Hands over what waits, as far as the transcriber takes it.
+    fn flush(&mut self) {
+        while let Some(frame) = self.backlog.pop_front() {
+            let ms = self.format.ms(frame.len());
+            match self.line.try_send(Hear::Audio(frame)) {
+                Ok(()) => self.sent_ms += ms,
+                Err(Hear::Audio(frame)) => {
+                    self.backlog.push_front(frame);
+                    return;
+                }
+                Err(Hear::Finish) => return,
+            }
+        }
+    }
+
+    /// The transcriber's next fact.
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>, now: Instant, down: &mut bool) -> Poll<HeardNews> {
+        loop {
+            let news = match self.line.poll(cx) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(news) => news,
+            };
+            let input = match news {
+                LineNews::Out(heard) => match self.input(heard) {
+                    Some(input) => input,
+                    None => continue,
+                },
+                LineNews::Up => {
+                    self.replay();
+                    if !std::mem::replace(&mut self.down, false) {
+                        continue; // the first connection, as expected
+                    }
+                    Input::TranscriberUp
+                }
+                LineNews::Down(fault) => {
+                    if let Some(lost) = self.broke(&fault, now) {
+                        return Poll::Ready(HeardNews::Input(lost));
+                    }
+                    self.down = true;
+                    Input::TranscriberDown { fault }
+                }
+                LineNews::Lost(fault) => {
+                    self.down = true;
+                    Input::TranscriberLost { fault }
+                }
+                LineNews::Ended => return Poll::Ready(HeardNews::Ended),
+            };
+            return Poll::Ready(HeardNews::Input(input));
+        }
+    }
+
+    fn broke(&mut self, fault: &Fault, now: Instant) -> Option<Input> {
+        self.backlog.clear();
+        self.breaks.push_back(now);
+        while self.breaks.front().is_some_and(|at| *at + BREAKS_WITHIN < now) {
+            self.breaks.pop_front();
+        }
+        if self.breaks.len() <= BREAKS {
+            return None;
+        }
+        self.line.shut();
+        Some(Input::TranscriberLost { fault: fault.clone() })
+    }
+
+    /// Lets a new connection hear what came since the last final.
+    fn replay(&mut self) {
+        let (front, back) = self.ring.as_slices();
+        let all = Bytes::from([front, back].concat());
+        self.backlog.clear();
+        for start in (0..all.len()).step_by(self.silence.len()) {
+            self.backlog.push_back(all.slice(start..(start + self.silence.len()).min(all.len())));
+        }
+        self.flush();
+    }
+
+    fn input(&mut self, heard: Heard) -> Option<Input> {
+        Some(match heard {
+            Heard::SpeechStarted => Input::SpeechStarted,
+            Heard::Interim(text) => Input::Interim { text },
+            Heard::Final(text) => {
+                self.ring.clear();
+                Input::Final { text }
+            }
+            Heard::TurnEnd { text, why } => {
+                self.ring.clear();
+                Input::TurnEnd {
+                    text,
+                    why: match why {
+                        HeardEnd::SpeechFinal => TurnEndWhy::SpeechFinal,
+                        HeardEnd::UtteranceEnd => TurnEndWhy::UtteranceEnd,
+                        HeardEnd::EndOfTurn => TurnEndWhy::EndOfTurn,
+                    },
+                }
+            }
+            Heard::SpeechEnded => Input::SpeechEnded,
+            Heard::Billed(seconds) => {
+                self.billed_s += seconds;
+                return None;
+            }
+        })
+    }
+
+    /// The call is over: what is there shall come as final. `false` = nothing to wait for.
+    pub(crate) fn finish(&mut self) -> bool {
+        self.flush();
+        self.line.finish(Some(Hear::Finish))
+    }
+
+    /// Seconds heard: as the vendor bills them, else as sent (R186).
+    pub(crate) fn seconds(&self) -> f64 {
+        if self.billed_s > 0.0 { self.billed_s } else { self.sent_ms as f64 / 1000.0 }
+    }
+
+    /// How long the first connection took.
+    pub(crate) fn connect(&self) -> Option<Duration> {
+        self.line.connect
+    }
+
+    /// Whether speech goes on by our own ear.
+    pub(crate) fn speaking(&self) -> bool {
+        self.vad.as_ref().is_some_and(Vad::speaking)
+    }
+}
+
+/// What [`Ears::poll`] tells.
+#[derive(Debug)]
+pub(crate) enum HeardNews {
+    Input(Input),
+    /// Everything after [`Ears::finish`] has come.
+    Ended,
+}
+
+fn bytes(format: Format, ms: u64) -> usize {
+    let sample = match format {
+        Format::Mulaw8k => 1,
+        Format::Pcm16 { .. } => 2,
+    };
+    (u64::from(format.rate()) * ms / 1000) as usize * sample
+}
+
+#[cfg(test)]
+mod tests;

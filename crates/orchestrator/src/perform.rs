@@ -1,0 +1,214 @@
+//! Carries out what the machine decides: starts or drops work, never waits.
+
+use bolo_conversation::{AnswerId, Clip, Input, Kind, Metric, Output};
+use bolo_execution::{Component, EndReason, Entry, EntryKind};
+use bolo_telephony::MediaCommand;
+use tokio::time::Instant;
+
+use crate::{
+    call::{Call, Machine},
+    ending::End,
+    figures,
+};
+
+impl<M: Machine> Call<M> {
+    /// What the driver itself makes of a fact before the machine hears of it.
+    pub(crate) fn before(&mut self, input: &Input, now: Instant) {
+        match input {
+            Input::Token { answer, .. } | Input::ToolCalls { answer, .. } => {
+                self.ledger.books().latency.token(*answer, now);
+            }
+            Input::AnswerDone { answer, usage, .. } => {
+                self.mind.ended(*answer);
+                let model = self.mind.model();
+                let mut books = self.ledger.books();
+                books.used(model, *usage);
+                books.latency.done(*answer, false, now);
+            }
+            Input::AnswerFailed { answer, .. } => self.mind.ended(*answer),
+            Input::Audio { answer, .. } => self.ledger.books().latency.audio(*answer, now),
+            Input::PieceDone { answer, piece } => self.playout.piece_done(*answer, *piece),
+            Input::SpeechDone { answer } => self.ledger.books().latency.done(*answer, true, now),
+            Input::Routed { .. } => self.ledger.books().latency.routed(now),
+            Input::Mark { name } => {
+                if let Some(ms) = self.playout.marked(name, now) {
+                    tracing::info!(lead_ms = ms, "the link wavers: the lead of this call grew");
+                    event("lead_grew");
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Carries out decisions, in order.
+    pub(crate) fn perform(&mut self, outputs: Vec<Output>, now: Instant) {
+        let mut turn = None;
+        let mut note = false;
+        for output in outputs {
+            match output {
+                Output::Answered => self.desk.answered(),
+                Output::Ask { answer, messages, tools, tool_choice, temperature } => {
+                    self.ledger.books().latency.asked(answer, now);
+                    self.mind.ask(answer, messages, tools, tool_choice, temperature);
+                    note = true;
+                }
+                Output::CancelAsk { answer } => {
+                    if let Some(tokens) = self.mind.cancel(answer) {
+                        self.ledger.books().used(self.mind.model(), tokens);
+                    }
+                }
+                Output::AskRoute { turn, text } => {
+                    self.ledger.books().latency.asked_route(now);
+                    self.mind.ask_route(turn, text);
+                }
+                Output::AskJudge { id, kind, messages } => self.mind.ask_judge(id, kind, messages),
+                Output::Say { answer, piece, text, last, kind } => {
+                    self.ledger.books().latency.said(answer, kind == Kind::Route, now);
+                    let keep = kind != Kind::Answer;
+                    self.mouth.say(answer, piece, text, last, keep, now, &mut self.state.facts);
+                }
+                Output::SayClip { answer, clip, text } => {
+                    self.ledger.books().latency.said(answer, clip == Clip::Route, now);
+                    self.mouth.say(answer, 0, text, true, true, now, &mut self.state.facts);
+                }
+                Output::CancelSay { answer } => self.mouth.cancel(answer),
+                Output::Play { answer, chunk } => self.play(answer, chunk, turn, now),
+                Output::PlayEnd { answer } => {
+                    self.playout.end(answer);
+                    note = true;
+                }
+                Output::PausePlayback => self.playout.pause(),
+                Output::ResumePlayback { answer, chunk, from_ms } => self.playout.resume(answer, chunk, from_ms),
+                Output::ClearPlayback => self.clear(now),
+                Output::HangUp { reason } => self.hang_up(reason, now),
+                Output::Fault { message } => {
+                    self.ledger.books().fault.get_or_insert(message);
+                }
+                Output::Log(entry) => self.log(entry, now),
+                Output::Metric(Metric::Turn { turn: number, .. }) => {
+                    turn = Some(number.0);
+                    note = true;
+                }
+                Output::Metric(metric) => self.metric(&metric),
+            }
+        }
+        if note {
+            self.note();
+        }
+    }
+
+    fn play(&mut self, answer: AnswerId, chunk: u32, turn: Option<u32>, now: Instant) {
+        let Some(held) = self.mouth.take(answer, chunk) else {
+            tracing::error!(answer = answer.0, chunk, "a chunk to be played is not there");
+            return;
+        };
+        self.ledger.books().latency.played(answer, turn, now);
+        self.playout.play(answer, chunk, held.piece, held.last, held.audio);
+    }
+
+    fn clear(&mut self, now: Instant) {
+        self.playout.clear(now);
+        self.tape.cleared(now);
+        self.state.commands.clear();
+        self.state.commands.push(MediaCommand::Clear);
+        self.send(now);
+        metrics::histogram!(figures::CLEAR_MS).record(now.elapsed().as_secs_f64() * 1000.0);
+    }
+
+    /// The record first, then the carrier, then the socket (wire-telephony.md §6.2).
+    pub(crate) fn hang_up(&mut self, reason: EndReason, now: Instant) {
+        {
+            let mut books = self.ledger.books();
+            books.ended(if self.state.detached.is_some() { End::Lost } else { End::Ours(reason) });
+            books.transcript = self.machine.transcript();
+        }
+        self.state.detached = None;
+        self.state.hanging.get_or_insert(now);
+        self.desk.hang_up();
+    }
+
+    /// What was heard so far goes to the record, so that a crash keeps it.
+    fn note(&mut self) {
+        let transcript = self.machine.transcript();
+        if transcript != self.state.noted {
+            self.ledger.books().transcript.clone_from(&transcript);
+            self.state.noted.clone_from(&transcript);
+            self.desk.note(transcript);
+        }
+        self.keep_figures();
+    }
+
+    /// Figures that live in the call's parts go to the ledger.
+    pub(crate) fn keep_figures(&mut self) {
+        let mut books = self.ledger.books();
+        books.usage.synthesizer_characters = self.names.characters_before + self.mouth.characters();
+        books.usage.transcriber_duration = self.names.seconds_before + self.ears.seconds();
+        books.latency.transcriber_connect = self.ears.connect();
+        books.latency.synthesizer_connect = self.mouth.connect();
+    }
+
+    /// Adds what the machine doesn't know: who answered (R189, R190).
+    fn log(&mut self, mut entry: Entry, now: Instant) {
+        if entry.provider.is_empty() {
+            entry.provider = match entry.component {
+                Component::Llm | Component::Routing => self.mind.model().to_owned(),
+                Component::Transcriber => self.names.transcriber.to_owned(),
+                Component::Synthesizer => self.names.synthesizer.to_owned(),
+                Component::System | Component::Tool => String::new(),
+            };
+        }
+        let metadata = &mut entry.metadata;
+        match (entry.component, entry.kind) {
+            (Component::Transcriber, _) => {
+                metadata.entry("model").or_insert_with(|| self.names.transcriber_model.clone().into());
+            }
+            (Component::Synthesizer, EntryKind::Request | EntryKind::Response) => {
+                metadata.entry("model").or_insert_with(|| self.names.synthesizer_model.clone().into());
+                metadata.entry("voice").or_insert_with(|| self.names.voice.clone().into());
+                if entry.kind == EntryKind::Request {
+                    let cached = self.mouth.cached(&entry.data);
+                    metadata.entry("cached").or_insert(cached.into());
+                }
+            }
+            _ => {}
+        }
+        if entry.component == Component::Llm && entry.kind == EntryKind::Response {
+            entry.reasoning_content = entry.reasoning_content.or_else(|| self.state.thought.take());
+        }
+        if let Err(error) = self.journal.entry(entry) {
+            self.log_failed(&error, now);
+        }
+    }
+
+    /// What a reasoning model thought goes to the next answer's log entry.
+    pub(crate) fn thought(&mut self, _: AnswerId, text: String) {
+        self.state.thought = Some(text);
+    }
+
+    /// A call that can't be written down must end (R13): once.
+    pub(crate) fn log_failed(&mut self, error: &str, now: Instant) {
+        if !std::mem::replace(&mut self.state.log_broken, true) {
+            tracing::error!(error, "the call's log can't be written: hanging up");
+            self.hang_up(EndReason::InternalError, now);
+        }
+    }
+
+    fn metric(&mut self, metric: &Metric) {
+        event(match metric {
+            Metric::UserInterruptedAgent => "user_interrupted_agent",
+            Metric::AgentInterruptedUser => "agent_interrupted_user",
+            Metric::FalseInterruption => "false_interruption",
+            Metric::MarkMissing => "mark_missing",
+            Metric::TtsUnderrun => "tts_underrun",
+            Metric::UntranscribedSpeech => "untranscribed_speech",
+            Metric::Stale => "stale",
+            Metric::MediaFrozen => "media_frozen",
+            Metric::LeadGrew { .. } => "lead_grew",
+            Metric::Turn { .. } => "turn",
+        });
+    }
+}
+
+fn event(name: &'static str) {
+    metrics::counter!(figures::CALL_EVENTS, "event" => name).increment(1);
+}

@@ -1,0 +1,280 @@
+//! What a call needs before its media starts: agent, keys, vendors, their connections on the way, the
+//! first line rendered (R3, R14, R16). Made while the phone rings, so that it costs the caller nothing.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use bolo_agent::{Agent, Variables};
+use bolo_audio::Format;
+use bolo_conversation::{At, CallFacts, Conversation, Input, Output, Script};
+use bolo_execution::Record;
+use bolo_providers::{
+    Error, Hear, Heard, Keys, Llm, Speak, Spoken, Synthesizer, SynthesizerSpec, Transcriber, TranscriberSpec,
+};
+use chrono::{DateTime, Utc};
+use futures_util::FutureExt;
+use secrecy::SecretString;
+use serde_json::{Map, Value};
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::{
+    Inner,
+    clips::{ClipKey, Clips},
+    faults::NoLlm,
+    line::{Line, Opener, Opening, open_after},
+    listening,
+    routes::RouteSource,
+    speaking::{self, Voice},
+};
+
+/// Rendering of one line ahead may take this long.
+const RENDER: Duration = Duration::from_secs(20);
+
+/// A call that can't be set up.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PrepareError {
+    /// The store failed or does not know agent or account.
+    #[error(transparent)]
+    Store(#[from] bolo_store::Error),
+    /// The stored agent does not parse: it was written by another version of this server.
+    #[error("the agent can't be run: {0}")]
+    Agent(#[from] bolo_agent::Faults),
+}
+
+/// Everything but the socket.
+pub(crate) struct Prepared {
+    pub(crate) agent: Arc<Agent>,
+    pub(crate) secrets: HashMap<String, SecretString>,
+    pub(crate) script: Script,
+    pub(crate) format: Format,
+    pub(crate) llm: Arc<dyn Llm>,
+    pub(crate) routes: Option<RouteSource>,
+    pub(crate) transcriber: (&'static str, String, Line<Hear, Heard>),
+    pub(crate) voice: Voice,
+    pub(crate) synthesizer: Line<Speak, Spoken>,
+    /// Renders lines and embeds routes ahead; ends with the call.
+    pub(crate) _ahead: AbortOnDropHandle<()>,
+}
+
+/// What vendors of a call are, found or not.
+pub(crate) struct Team {
+    pub(crate) llm: Arc<dyn Llm>,
+    pub(crate) transcriber: Result<(Arc<dyn Transcriber>, TranscriberSpec), Error>,
+    pub(crate) synthesizer: Result<(Arc<dyn Synthesizer>, SynthesizerSpec), Error>,
+}
+
+impl Inner {
+    /// Loads the agent and sets vendors up for `record`.
+    pub(crate) async fn prepare(&self, record: &Record, format: Format) -> Result<Prepared, PrepareError> {
+        let agent = self.agent(record).await?;
+        let secrets = self.store.secrets(record.account).await?;
+        let keys = Keys(secrets.clone());
+        let task = &agent.conversation;
+        let team = Team {
+            llm: self.vendors.llm(&task.llm.config, &keys).unwrap_or_else(|error| Arc::new(NoLlm(error))),
+            transcriber: self.vendors.transcriber(&task.transcriber, &keys, format),
+            synthesizer: self.vendors.synthesizer(&task.synthesizer, &keys, record.voice_id.as_deref(), format),
+        };
+        let routes = task.llm.routes.as_ref().filter(|routes| !routes.routes.is_empty()).and_then(|routes| {
+            let embedder = self
+                .vendors
+                .embedder()
+                .inspect_err(|error| tracing::error!(%error, "this call's routes can't be decided"))
+                .ok()?;
+            let version = (record.agent, record.agent_version);
+            Some(RouteSource::new(self.routes.clone(), version, routes.routes.clone(), embedder))
+        });
+        Ok(assemble(agent, secrets, record, format, team, routes, &self.settings.rules, &self.clips))
+    }
+
+    async fn agent(&self, record: &Record) -> Result<Arc<Agent>, PrepareError> {
+        let version = (record.agent, record.agent_version);
+        if let Some(agent) = self.agents.get(&version) {
+            return Ok(agent);
+        }
+        let stored = self.store.agent_version(record.account, record.agent, record.agent_version).await?;
+        let agent = Arc::new(Agent::parse(&stored.body)?);
+        self.agents.insert(version, agent.clone());
+        Ok(agent)
+    }
+}
+
+/// Puts a call's parts together and starts connecting.
+#[allow(clippy::too_many_arguments, reason = "each is another source; a struct would only repeat them")]
+pub(crate) fn assemble(
+    agent: Arc<Agent>,
+    secrets: HashMap<String, SecretString>,
+    record: &Record,
+    format: Format,
+    team: Team,
+    routes: Option<RouteSource>,
+    rules: &bolo_conversation::Rules,
+    clips: &Clips,
+) -> Prepared {
+    let task = &agent.conversation;
+    let script = Script::new(&agent, facts(record, Utc::now()), rules);
+    let transcriber_vendor = task.transcriber.vendor.as_str();
+    let hear: Opener<Hear, Heard> = match team.transcriber {
+        Ok((vendor, spec)) => Arc::new(move || {
+            let (vendor, spec) = (vendor.clone(), spec.clone());
+            async move { vendor.open(&spec).await }.boxed()
+        }),
+        Err(error) => Arc::new(move || std::future::ready(Err(error.clone())).boxed()),
+    };
+    let (spec, speak): (SynthesizerSpec, Opener<Speak, Spoken>) = match team.synthesizer {
+        Ok((vendor, spec)) => {
+            let opens = spec.clone();
+            let opener: Opener<Speak, Spoken> = Arc::new(move || {
+                let (vendor, spec) = (vendor.clone(), opens.clone());
+                async move { vendor.open(&spec).await }.boxed()
+            });
+            (spec, opener)
+        }
+        Err(error) => {
+            let spec = SynthesizerSpec {
+                model: task.synthesizer.model.clone(),
+                voice_id: task.synthesizer.voice_id.clone(),
+                language: task.synthesizer.language.clone(),
+                speed: task.synthesizer.speed,
+                options: task.synthesizer.options.clone(),
+                format,
+            };
+            (spec, Arc::new(move || std::future::ready(Err(error.clone())).boxed()))
+        }
+    };
+    let voice = Voice {
+        vendor: task.synthesizer.vendor.as_str(),
+        spec: Arc::new(spec),
+        caching: task.synthesizer.caching,
+    };
+    let opening: Opening<Hear, Heard> = open_after(&hear, Duration::ZERO);
+    let transcriber = Line::new("transcriber", hear, listening::WAITS, opening);
+    let opening: Opening<Speak, Spoken> = open_after(&speak, Duration::ZERO);
+    let ahead = ahead(&script, &voice, &speak, clips, routes.clone());
+    Prepared {
+        llm: team.llm,
+        routes,
+        transcriber: (transcriber_vendor, task.transcriber.model.clone(), transcriber),
+        synthesizer: Line::new("synthesizer", speak, speaking::WAITS, opening),
+        voice,
+        _ahead: ahead,
+        script,
+        format,
+        secrets,
+        agent,
+    }
+}
+
+/// Starts what can be done ahead: the call's first line is rendered on a connection of its own, unless
+/// it is there already; the routes are embedded.
+fn ahead(
+    script: &Script,
+    voice: &Voice,
+    speak: &Opener<Speak, Spoken>,
+    clips: &Clips,
+    routes: Option<RouteSource>,
+) -> AbortOnDropHandle<()> {
+    let lines: Vec<(ClipKey, String)> = lines(script)
+        .into_iter()
+        .filter_map(|text| Some((voice.key(&text)?, text)))
+        .filter(|(key, _)| !clips.has(key))
+        .collect();
+    let (speak, clips) = (speak.clone(), clips.clone());
+    AbortOnDropHandle::new(tokio::spawn(async move {
+        if let Some(routes) = routes {
+            routes.warm().await;
+        }
+        for (key, text) in lines {
+            match tokio::time::timeout(RENDER, render(&speak, text)).await {
+                Ok(Ok(audio)) => clips.put(key, audio.into()),
+                Ok(Err(error)) => {
+                    tracing::warn!(%error, "a line could not be rendered ahead");
+                    return;
+                }
+                Err(_) => return,
+            }
+        }
+    }))
+}
+
+/// Renders one line.
+async fn render(speak: &Opener<Speak, Spoken>, text: String) -> Result<Vec<u8>, Error> {
+    let mut session = speak().await?;
+    let line = Speak::Text { context: 0, piece: 0, text, last: true };
+    let mut clip = Vec::new();
+    if session.input.send(line).await.is_ok() {
+        while let Some(spoken) = session.output.recv().await {
+            match spoken? {
+                Spoken::Audio { audio, .. } => clip.extend_from_slice(&audio),
+                Spoken::PieceDone { .. } => {}
+                Spoken::Done { .. } => return Ok(clip),
+            }
+        }
+    }
+    Err(Error {
+        kind: bolo_providers::ErrorKind::Dropped,
+        vendor: "vendor",
+        role: "synthesizer",
+        cause: "connection lost".into(),
+        retry_after: None,
+    })
+}
+
+/// The lines a call is sure or likely to speak, as the machine itself would have them spoken: the
+/// welcome is found by running a machine of the same script to it.
+fn lines(script: &Script) -> Vec<String> {
+    let mut machine = Conversation::new(script.clone());
+    let start = Input::MediaStart { direction: script.facts.direction, marks: true, web: false, seed: 0 };
+    let mut outputs = machine.handle(At(0), start);
+    for _ in 0..4 {
+        let said = outputs.into_iter().find_map(|output| match output {
+            Output::SayClip { text, .. } => Some(text),
+            _ => None,
+        });
+        if let Some(text) = said {
+            return vec![text];
+        }
+        let Some(at) = machine.deadline() else { break };
+        outputs = machine.handle(at, Input::Tick);
+    }
+    Vec::new()
+}
+
+/// What is known of a call before its media starts; system variables of R80, times fixed now (R82).
+pub(crate) fn facts(record: &Record, now: DateTime<Utc>) -> CallFacts {
+    let zone = record
+        .user_data
+        .get("timezone")
+        .and_then(Value::as_str)
+        .and_then(|name| name.parse().ok())
+        .unwrap_or(chrono_tz::UTC);
+    let local = now.with_timezone(&zone);
+    let mut recipient: Map<String, Value> = record.user_data.clone();
+    let system = [
+        ("agent_id", record.agent.to_string()),
+        ("execution_id", record.id.to_string()),
+        ("from_number", record.from.clone()),
+        ("to_number", record.to.clone()),
+        ("user_number", record.user_number().to_owned()),
+        ("agent_number", record.agent_number().to_owned()),
+        ("timezone", zone.name().to_owned()),
+        ("current_date", local.format("%A, %B %d, %Y").to_string()),
+        ("current_time", local.format("%I:%M:%S %p").to_string()),
+        ("current_hour", local.format("%-H").to_string()),
+        ("current_minute", local.format("%-M").to_string()),
+        ("current_weekday", local.format("%A").to_string().to_lowercase()),
+        ("current_day", local.format("%-d").to_string()),
+        ("current_month", local.format("%-m").to_string()),
+        ("current_year", local.format("%Y").to_string()),
+        ("call_sid", String::new()),
+        ("stream_sid", String::new()),
+    ];
+    recipient.extend(system.map(|(name, value)| (name.to_owned(), Value::String(value))));
+    CallFacts {
+        execution: record.id,
+        agent: record.agent,
+        direction: record.direction,
+        user_number: record.user_number().to_owned(),
+        agent_number: record.agent_number().to_owned(),
+        variables: Variables { context: Map::new(), recipient },
+    }
+}

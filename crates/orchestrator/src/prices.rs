@@ -1,0 +1,209 @@
+//! What vendors charge, and what a call cost (R187). Prices are data: `config/prices.toml`.
+
+use bolo_execution::{Cost, Usage};
+use serde::Deserialize;
+
+/// The price table that comes with the server.
+const SHIPPED: &str = include_str!("../../../config/prices.toml");
+
+/// What vendors charge. A missing row costs nothing.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Prices {
+    rows: Vec<Price>,
+}
+
+/// The table can't be read; the message names the place.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("price table: {0}")]
+pub struct PricesError(String);
+
+/// What a vendor does for us.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum PriceRole {
+    Llm,
+    Transcriber,
+    Synthesizer,
+    Network,
+    Platform,
+}
+
+/// What one price is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Unit {
+    /// A minute of audio or of the call, counted by the second.
+    Minute,
+    /// Each started minute of the call.
+    StartedMinute,
+    /// 1,000 characters.
+    ThousandCharacters,
+    /// 1,000,000 prompt tokens that were not cached.
+    MillionInputTokens,
+    /// 1,000,000 prompt tokens from the vendor's cache.
+    MillionCachedTokens,
+    /// 1,000,000 completion tokens.
+    MillionOutputTokens,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Price {
+    provider: String,
+    /// `*` stands for any text; only at the end.
+    model: String,
+    role: PriceRole,
+    unit: Unit,
+    /// USD.
+    price: f64,
+    #[allow(dead_code, reason = "kept for the reader of the table")]
+    valid_from: String,
+    #[allow(dead_code, reason = "kept for the reader of the table")]
+    source: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Table {
+    #[serde(default)]
+    price: Vec<Price>,
+}
+
+/// Who did what in a call, as far as prices differ by it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Used<'a> {
+    pub(crate) carrier: &'a str,
+    pub(crate) llm: &'a str,
+    /// (vendor, model).
+    pub(crate) transcriber: (&'a str, &'a str),
+    /// (vendor, model).
+    pub(crate) synthesizer: (&'a str, &'a str),
+    /// From answer to end.
+    pub(crate) seconds: f64,
+}
+
+impl Prices {
+    /// The table that comes with the server.
+    pub fn shipped() -> Result<Self, PricesError> {
+        Self::parse(SHIPPED)
+    }
+
+    /// Reads a table: `[[price]]` rows of provider, model (may end in `*`), role, unit, price (USD),
+    /// valid_from, source. The first row that fits counts.
+    pub fn parse(text: &str) -> Result<Self, PricesError> {
+        let table: Table = toml::from_str(text).map_err(|error| PricesError(error.to_string()))?;
+        if let Some(row) = table.price.iter().find(|row| !row.price.is_finite() || row.price < 0.0) {
+            return Err(PricesError(format!("{} {}: price must be 0 or more", row.provider, row.model)));
+        }
+        Ok(Self { rows: table.price })
+    }
+
+    /// USD for one unit.
+    fn of(&self, role: PriceRole, provider: &str, model: &str, unit: Unit) -> f64 {
+        let fits = |row: &&Price| {
+            row.role == role && row.unit == unit && row.provider == provider && glob(&row.model, model)
+        };
+        self.rows.iter().find(fits).map_or(0.0, |row| row.price)
+    }
+
+    /// What a call cost, in cents.
+    pub(crate) fn cost(&self, usage: &Usage, used: &Used<'_>) -> Cost {
+        let minutes = |role, provider, model, seconds: f64| {
+            self.of(role, provider, model, Unit::Minute) * seconds / 60.0
+                + self.of(role, provider, model, Unit::StartedMinute) * (seconds / 60.0).ceil()
+        };
+        let per_million = |model: &str, unit, tokens: u64| {
+            self.of(PriceRole::Llm, used.llm, model, unit) * tokens as f64 / 1_000_000.0
+        };
+        let llm: f64 = usage
+            .llm_model
+            .iter()
+            .map(|(model, tokens)| {
+                per_million(model, Unit::MillionInputTokens, tokens.input.saturating_sub(tokens.cached))
+                    + per_million(model, Unit::MillionCachedTokens, tokens.cached)
+                    + per_million(model, Unit::MillionOutputTokens, tokens.output)
+            })
+            .sum();
+        let (vendor, model) = used.synthesizer;
+        let thousands = usage.synthesizer_characters as f64 / 1000.0;
+        let synthesizer = self.of(PriceRole::Synthesizer, vendor, model, Unit::ThousandCharacters) * thousands;
+        let (vendor, model) = used.transcriber;
+        let transcriber = minutes(PriceRole::Transcriber, vendor, model, usage.transcriber_duration);
+        let cents = |usd: f64| (usd * 100.0 * 10_000.0).round() / 10_000.0;
+        Cost {
+            llm: cents(llm),
+            network: cents(minutes(PriceRole::Network, used.carrier, "", used.seconds)),
+            platform: cents(minutes(PriceRole::Platform, "bolo", "", used.seconds)),
+            synthesizer: cents(synthesizer),
+            transcriber: cents(transcriber),
+        }
+    }
+}
+
+fn glob(pattern: &str, text: &str) -> bool {
+    match pattern.strip_suffix('*') {
+        Some(start) => text.starts_with(start),
+        None => pattern == text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use bolo_execution::LlmUsage;
+
+    use super::*;
+
+    #[test]
+    fn the_shipped_table_prices_a_call_to_the_cent() {
+        let prices = Prices::shipped().unwrap();
+        let tokens = LlmUsage { input: 10_000, output: 1_000, cached: 4_000, estimated: false };
+        let usage = Usage {
+            synthesizer_characters: 2_000,
+            transcriber_duration: 90.0,
+            llm_model: [("gpt-4.1-mini".to_owned(), tokens)].into(),
+            ..Usage::default()
+        };
+        let used = Used {
+            carrier: "twilio",
+            llm: "openai",
+            transcriber: ("deepgram", "nova-3"),
+            synthesizer: ("elevenlabs", "eleven_flash_v2_5"),
+            seconds: 95.0,
+        };
+        let cost = prices.cost(&usage, &used);
+        // 6,000 × 0.40 + 4,000 × 0.10 + 1,000 × 1.60 per million = 0.0044 USD.
+        assert_eq!(cost.llm, 0.44);
+        assert_eq!(cost.transcriber, 0.72);
+        assert_eq!(cost.synthesizer, 8.0);
+        assert_eq!(cost.network, 0.0);
+        assert!((cost.total() - 9.16).abs() < 1e-9);
+    }
+
+    #[test]
+    fn what_is_in_no_row_costs_nothing() {
+        let usage = Usage { synthesizer_characters: 9_000, transcriber_duration: 60.0, ..Usage::default() };
+        let used = Used {
+            carrier: "websocket",
+            llm: "demo",
+            transcriber: ("local", "moonshine-tiny-en"),
+            synthesizer: ("local", ""),
+            seconds: 60.0,
+        };
+        assert_eq!(Prices::shipped().unwrap().cost(&usage, &used).total(), 0.0);
+    }
+
+    #[test]
+    fn a_bad_row_is_named() {
+        let row = "[[price]]\nprovider = \"x\"\nmodel = \"y\"\nrole = \"llm\"\nunit = \"minute\"\nprice = -1.0\nvalid_from = \"\"\nsource = \"\"\n";
+        assert!(Prices::parse(row).unwrap_err().to_string().contains("x y"));
+        assert!(Prices::parse("[[price]]\nprovider = \"x\"\nunit = \"mile\"\n").is_err());
+    }
+
+    #[test]
+    fn a_started_minute_counts_whole() {
+        let row = "[[price]]\nprovider = \"twilio\"\nmodel = \"\"\nrole = \"network\"\nunit = \"started_minute\"\nprice = 0.01\nvalid_from = \"2026-01-01\"\nsource = \"test\"\n";
+        let used = Used { carrier: "twilio", llm: "", transcriber: ("", ""), synthesizer: ("", ""), seconds: 61.0 };
+        assert_eq!(Prices::parse(row).unwrap().cost(&Usage::default(), &used).network, 2.0);
+    }
+}

@@ -1,0 +1,131 @@
+//! A call's row in the store, and the carrier's side of its end.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use bolo_execution::{Change, Direction, ExecutionId, Status};
+use bolo_store::{Error, Facts, Store};
+use bolo_telephony::Carriers;
+use futures_util::{FutureExt, future::BoxFuture};
+use secrecy::SecretString;
+
+use crate::{desk::Records, ledger::Ledger, now};
+
+/// Waits before the store is asked again, ms.
+const AGAIN: [u64; 3] = [50, 250, 1000];
+
+/// See the module.
+pub(crate) struct StoreRecords {
+    pub(crate) store: Store,
+    pub(crate) carriers: Carriers,
+    pub(crate) ledger: Arc<Ledger>,
+    pub(crate) id: ExecutionId,
+    pub(crate) direction: Direction,
+    pub(crate) provider: String,
+    /// The carrier's id of the call, as its media socket told it.
+    pub(crate) carrier_call_id: Option<String>,
+    pub(crate) secrets: HashMap<String, SecretString>,
+}
+
+/// What became of a change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Changed {
+    /// It is written.
+    Yes,
+    /// The call stands elsewhere already.
+    Already(Status),
+    /// The store could not be reached.
+    No,
+}
+
+impl StoreRecords {
+    /// Writes a change, again where the store is away for a moment. Where the change is not possible any
+    /// more the facts are noted all the same.
+    pub(crate) async fn change(&self, change: Change, facts: Facts) -> Changed {
+        for wait in AGAIN.into_iter().map(Some).chain([None]) {
+            match self.store.change(self.id, change, facts.clone(), now()).await {
+                Ok(_) => return Changed::Yes,
+                Err(Error::Illegal(illegal)) => {
+                    self.note_facts(facts).await;
+                    return Changed::Already(illegal.from);
+                }
+                Err(error) => {
+                    let Some(wait) = wait else {
+                        tracing::error!(%error, ?change, "the call's record could not be changed");
+                        break;
+                    };
+                    tokio::time::sleep(Duration::from_millis(wait)).await;
+                }
+            }
+        }
+        Changed::No
+    }
+
+    /// Writes facts alone.
+    pub(crate) async fn note_facts(&self, facts: Facts) {
+        if let Err(error) = self.store.note(self.id, facts, now()).await {
+            tracing::error!(%error, "the call's record could not be completed");
+        }
+    }
+
+    /// What is known of the end.
+    fn end_facts(&self) -> (Change, Facts) {
+        let books = self.ledger.books();
+        let end = books.end.clone();
+        let fault = end.as_ref().filter(|end| end.is_fault());
+        let message = fault.map(|end| books.fault.clone().unwrap_or_else(|| end.label().to_owned()));
+        // A fault before the caller heard anything of the agent: the call never was one (R181).
+        let change = if fault.is_some() && !books.agent_heard { Change::Faulted } else { Change::MediaEnded };
+        let facts = Facts {
+            hangup: end.map(|end| end.hangup(self.direction)),
+            error_message: message,
+            transcript: Some(books.transcript.clone()),
+            carrier_call_id: self.carrier_call_id.clone(),
+            ..Facts::default()
+        };
+        (change, facts)
+    }
+}
+
+impl Records for StoreRecords {
+    fn answered(&self) -> BoxFuture<'_, bool> {
+        async {
+            let facts = Facts { carrier_call_id: self.carrier_call_id.clone(), ..Facts::default() };
+            match self.change(Change::Answered, facts).await {
+                Changed::Already(status) => status == Status::InProgress,
+                Changed::Yes | Changed::No => true,
+            }
+        }
+        .boxed()
+    }
+
+    fn note(&self, transcript: String) -> BoxFuture<'_, ()> {
+        self.note_facts(Facts { transcript: Some(transcript), ..Facts::default() }).boxed()
+    }
+
+    fn ending(&self) -> BoxFuture<'_, ()> {
+        async {
+            let (change, facts) = self.end_facts();
+            self.change(change, facts).await;
+        }
+        .boxed()
+    }
+
+    fn hang_up(&self) -> BoxFuture<'_, bool> {
+        async {
+            // A web call has no carrier: closing its socket is the hang-up.
+            let Ok(account) = self.carriers.for_account(&self.provider, &self.secrets) else { return true };
+            let known = match &self.carrier_call_id {
+                Some(id) => Some(id.clone()),
+                None => self.store.execution_unscoped(self.id).await.ok().and_then(|record| record.carrier_call_id),
+            };
+            let Some(call) = known else { return true };
+            account
+                .carrier
+                .hang_up(&call)
+                .await
+                .inspect_err(|error| tracing::warn!(%error, "the carrier did not take the hang-up"))
+                .is_ok()
+        }
+        .boxed()
+    }
+}
