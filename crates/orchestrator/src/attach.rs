@@ -38,8 +38,6 @@ use crate::{
 
 /// A stream must say `start` within this (R3).
 const START: Duration = Duration::from_secs(10);
-/// A lost socket may come back within this (R199).
-const REATTACH: Duration = Duration::from_secs(5);
 /// The record and the hang-up may take this long once the call's task has ended.
 const CLERK: Duration = Duration::from_secs(10);
 /// Calls that are told to end at a shutdown may take this long for it.
@@ -321,7 +319,7 @@ fn build(
         ears: Ears::new(transcriber.2, format),
         mouth: Mouth::new(synthesizer, voice, inner.clips.clone(), begun),
         mind,
-        playout: Playout::new(format, Lead::new(web), begun),
+        playout: Playout::new(format, Lead::new(if web { 200 } else { 400 }), begun),
         tape: Tape::new(recorder, format, started_at),
         journal: Box::new(log.clone()),
         desk,
@@ -331,7 +329,6 @@ fn build(
         commands: inner.store.signals().register(record.id),
         sockets,
         stop: Box::pin(inner.stop.clone().cancelled_owned()),
-        reattach: REATTACH,
         state: State::new(begun),
     };
     let limit = started_at + Duration::from_millis(task.config.call_terminate_ms) + supervisor::GRACE;

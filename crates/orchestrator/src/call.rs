@@ -39,10 +39,8 @@ use crate::{
 const FROZEN: Duration = Duration::from_secs(3);
 /// … and for this long the socket counts as lost.
 const FROZEN_LOST: Duration = Duration::from_secs(10);
-/// The machine ends a call whose socket is lost (R199); should it not, the driver does a second later.
-const DETACHED_GRACE: Duration = Duration::from_secs(1);
-/// A last final is waited for (R10).
-const LAST_WORDS: Duration = Duration::from_secs(2);
+/// The machine waits 2 s for a last final (R10); the driver lets it.
+const LAST_WORDS: Duration = Duration::from_millis(2500);
 /// A hang-up that is not confirmed by then counts as done; the supervisor repeats it at the carrier.
 const HANGING: Duration = Duration::from_secs(8);
 
@@ -51,6 +49,7 @@ pub(crate) trait Machine: Send + 'static {
     fn handle(&mut self, at: At, input: Input) -> Vec<Output>;
     fn deadline(&self) -> Option<At>;
     fn is_over(&self) -> bool;
+    fn end(&self) -> Option<End>;
     fn transcript(&self) -> String;
 }
 
@@ -63,6 +62,9 @@ impl Machine for Conversation {
     }
     fn is_over(&self) -> bool {
         Conversation::is_over(self)
+    }
+    fn end(&self) -> Option<End> {
+        None
     }
     fn transcript(&self) -> String {
         Conversation::transcript(self)
@@ -89,8 +91,6 @@ pub(crate) struct Call<M> {
     /// Other sockets of this call.
     pub(crate) sockets: mpsc::Receiver<Socket>,
     pub(crate) stop: Pin<Box<WaitForCancellationFutureOwned>>,
-    /// How long a lost socket is waited for.
-    pub(crate) reattach: Duration,
     pub(crate) state: State,
 }
 
@@ -129,7 +129,7 @@ pub(crate) struct State {
     pub(crate) hanging: Option<Instant>,
     /// The machine knows that the media ended.
     stopped: bool,
-    /// Until when a last final is waited for.
+    /// Until when the machine may wait for a last final.
     last_words: Option<Instant>,
     pub(crate) noted: String,
     /// What the model thought aloud for the answer that is just done.
@@ -190,7 +190,7 @@ impl<M: Machine> Call<M> {
     }
 
     fn is_done(&self, now: Instant) -> bool {
-        self.state.stopped && self.state.last_words.is_none_or(|until| now >= until)
+        self.machine.is_over() || self.state.last_words.is_some_and(|until| now >= until)
     }
 
     /// The next event. The order is that of urgency; all sources are bounded, so none starves another
@@ -244,18 +244,14 @@ impl<M: Machine> Call<M> {
 
     fn wake_at(&self) -> Instant {
         let state = &self.state;
-        let machine = (!state.stopped)
-            .then(|| self.machine.deadline())
-            .flatten()
-            .map(|at| self.started + Duration::from_millis(at.0));
+        let machine = self.machine.deadline().map(|at| self.started + Duration::from_millis(at.0));
         let socket = self.socket.as_ref().map(|socket| {
             let frozen = if state.frozen_told { FROZEN_LOST } else { FROZEN };
             socket.wake_at().min(state.frame_at + frozen)
         });
         let playout = self.socket.is_some().then(|| self.playout.wake_at()).flatten();
-        let detached = state.detached.map(|since| since + self.reattach + DETACHED_GRACE);
         let hanging = state.hanging.map(|since| since + HANGING);
-        [machine, socket, playout, self.mouth.wake_at(), detached, hanging, state.last_words]
+        [machine, socket, playout, self.mouth.wake_at(), hanging, state.last_words]
             .into_iter()
             .flatten()
             .min()
@@ -285,7 +281,7 @@ impl<M: Machine> Call<M> {
             }
             Event::Command(None) => self.state.no_commands = true,
             Event::Heard(HeardNews::Input(input)) => self.heard(input, now),
-            Event::Heard(HeardNews::Ended) => self.state.last_words = self.state.last_words.map(|_| now),
+            Event::Heard(HeardNews::Ended) => {}
             Event::Spoken => self.settle(now),
             Event::Socket(socket) => self.attach(socket, now),
             Event::Arrived(Arrived::Event(event)) => self.media(event, now),
@@ -322,7 +318,7 @@ impl<M: Machine> Call<M> {
     /// Does what time asks for.
     fn due(&mut self, now: Instant) {
         let at = At(now.saturating_duration_since(self.started).as_millis() as u64);
-        if !self.state.stopped && self.machine.deadline().is_some_and(|deadline| deadline <= at) {
+        if self.machine.deadline().is_some_and(|deadline| deadline <= at) {
             self.give(now, Input::Tick);
         }
         self.mouth.due(now, &mut self.state.facts);
@@ -336,11 +332,6 @@ impl<M: Machine> Call<M> {
             } else if quiet >= FROZEN && !std::mem::replace(&mut self.state.frozen_told, true) {
                 self.give(now, Input::MediaFrozen { ms: quiet.as_millis() as u64 });
             }
-        }
-        if self.state.detached.is_some_and(|since| now >= since + self.reattach + DETACHED_GRACE) {
-            self.state.detached = None;
-            self.ledger.books().ended(End::Lost);
-            self.media_stopped(now);
         }
         if self.state.hanging.is_some_and(|since| now >= since + HANGING) {
             self.state.hanging = None;
@@ -412,8 +403,7 @@ impl<M: Machine> Call<M> {
     }
 
     fn remote_end(&mut self, now: Instant) {
-        let end = if self.state.detached.is_some() { End::Lost } else { End::Remote };
-        self.ledger.books().ended(end);
+        self.ledger.books().ended(self.machine.end().unwrap_or(End::Remote));
         self.media_stopped(now);
     }
 
@@ -423,11 +413,9 @@ impl<M: Machine> Call<M> {
             return;
         }
         self.tape.cleared(now);
+        self.state.last_words = Some(now + LAST_WORDS);
+        self.ears.finish();
         self.give(now, Input::MediaStop);
-        let remote = self.ledger.books().end == Some(End::Remote);
-        if self.ears.finish() && remote {
-            self.state.last_words = Some(now + LAST_WORDS);
-        }
     }
 
     /// The socket is gone without a stop (R199).
@@ -451,13 +439,12 @@ impl<M: Machine> Call<M> {
         if self.state.stopped {
             return;
         }
+        self.lost(now);
         self.socket = Some(socket);
         self.state.detached = None;
         self.state.frame_at = now;
         self.state.frozen_told = false;
         self.ears.new_stream();
-        self.playout.lost(now);
-        self.tape.cleared(now);
         self.give(now, Input::MediaResumed);
     }
 
@@ -470,7 +457,7 @@ impl<M: Machine> Call<M> {
         let mut books = self.ledger.books();
         books.transcript = self.machine.transcript();
         books.recorded = recorded;
-        books.end.get_or_insert(End::Remote);
+        books.ended(self.machine.end().unwrap_or(End::Lost));
     }
 }
 

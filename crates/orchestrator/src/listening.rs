@@ -167,7 +167,7 @@ impl Ears {
     }
 
     /// The transcriber's next fact.
-    pub(crate) fn poll(&mut self, cx: &mut Context<'_>, now: Instant, down: &mut bool) -> Poll<HeardNews> {
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<HeardNews> {
         loop {
             let news = match self.line.poll(cx) {
                 Poll::Pending => return Poll::Pending,

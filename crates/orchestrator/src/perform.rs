@@ -30,12 +30,6 @@ impl<M: Machine> Call<M> {
             Input::PieceDone { answer, piece } => self.playout.piece_done(*answer, *piece),
             Input::SpeechDone { answer } => self.ledger.books().latency.done(*answer, true, now),
             Input::Routed { .. } => self.ledger.books().latency.routed(now),
-            Input::Mark { name } => {
-                if let Some(ms) = self.playout.marked(name, now) {
-                    tracing::info!(lead_ms = ms, "the link wavers: the lead of this call grew");
-                    event("lead_grew");
-                }
-            }
             _ => {}
         }
     }
@@ -89,7 +83,13 @@ impl<M: Machine> Call<M> {
                     turn = Some(number.0);
                     note = true;
                 }
-                Output::Metric(metric) => self.metric(&metric),
+                Output::Metric(metric) => {
+                    if let Metric::LeadGrew { ms } = metric {
+                        tracing::info!(lead_ms = ms, "the link wavers: the lead of this call grew");
+                        self.playout.set_lead(ms);
+                    }
+                    event(name(&metric));
+                }
             }
         }
         if note {
@@ -117,13 +117,17 @@ impl<M: Machine> Call<M> {
 
     /// The record first, then the carrier, then the socket (wire-telephony.md §6.2).
     pub(crate) fn hang_up(&mut self, reason: EndReason, now: Instant) {
+        if self.state.hanging.is_some() {
+            return; // under way; the desk tells when it is done
+        }
+        self.state.hanging = Some(now);
+        self.state.detached = None;
         {
             let mut books = self.ledger.books();
-            books.ended(if self.state.detached.is_some() { End::Lost } else { End::Ours(reason) });
+            books.ended(self.machine.end().unwrap_or(End::Ours(reason)));
             books.transcript = self.machine.transcript();
         }
-        self.state.detached = None;
-        self.state.hanging.get_or_insert(now);
+        self.keep_figures();
         self.desk.hang_up();
     }
 
@@ -192,20 +196,20 @@ impl<M: Machine> Call<M> {
             self.hang_up(EndReason::InternalError, now);
         }
     }
+}
 
-    fn metric(&mut self, metric: &Metric) {
-        event(match metric {
-            Metric::UserInterruptedAgent => "user_interrupted_agent",
-            Metric::AgentInterruptedUser => "agent_interrupted_user",
-            Metric::FalseInterruption => "false_interruption",
-            Metric::MarkMissing => "mark_missing",
-            Metric::TtsUnderrun => "tts_underrun",
-            Metric::UntranscribedSpeech => "untranscribed_speech",
-            Metric::Stale => "stale",
-            Metric::MediaFrozen => "media_frozen",
-            Metric::LeadGrew { .. } => "lead_grew",
-            Metric::Turn { .. } => "turn",
-        });
+fn name(metric: &Metric) -> &'static str {
+    match metric {
+        Metric::UserInterruptedAgent => "user_interrupted_agent",
+        Metric::AgentInterruptedUser => "agent_interrupted_user",
+        Metric::FalseInterruption => "false_interruption",
+        Metric::MarkMissing => "mark_missing",
+        Metric::TtsUnderrun => "tts_underrun",
+        Metric::UntranscribedSpeech => "untranscribed_speech",
+        Metric::Stale => "stale",
+        Metric::MediaFrozen => "media_frozen",
+        Metric::LeadGrew { .. } => "lead_grew",
+        Metric::Turn { .. } => "turn",
     }
 }
 

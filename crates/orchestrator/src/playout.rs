@@ -21,8 +21,6 @@ const EARLY_MS: u64 = 20;
 const MARK_EVERY_MS: u64 = 1000;
 /// Sent audio is kept this long after it was played, in case it is resumed from within (R51).
 const KEEP: Duration = Duration::from_secs(2);
-/// Marks whose delay tells of the link's jitter.
-const LINK_SAMPLES: usize = 10;
 
 /// How far ahead of the clock audio may be, ms.
 #[derive(Debug, Clone, Copy)]
@@ -31,14 +29,13 @@ pub(crate) struct Lead {
     pub(crate) first: u64,
     /// After that.
     pub(crate) steady: u64,
-    /// What `steady` may grow to.
-    pub(crate) most: u64,
 }
 
 impl Lead {
-    /// Figures of R69.
-    pub(crate) fn new(web: bool) -> Self {
-        Self { first: 200, steady: if web { 200 } else { 400 }, most: 1000 }
+    /// `steady` as configured (R69); a burst begins with half of it.
+    pub(crate) fn new(steady: u64) -> Self {
+        let steady = steady.max(100);
+        Self { first: (steady / 2).max(100), steady }
     }
 }
 
@@ -86,8 +83,6 @@ pub(crate) struct Playout {
     unmarked: u64,
     /// The last chunk sent whole, while no mark follows it.
     markable: Option<(AnswerId, u32)>,
-    marks: VecDeque<(String, Instant)>,
-    links: VecDeque<u64>,
 }
 
 impl Playout {
@@ -103,9 +98,12 @@ impl Playout {
             paused: false,
             unmarked: 0,
             markable: None,
-            marks: VecDeque::new(),
-            links: VecDeque::new(),
         }
+    }
+
+    /// The machine found that the link wavers: this much may be ahead from now on (R69).
+    pub(crate) fn set_lead(&mut self, ms: u64) {
+        self.lead.steady = ms;
     }
 
     /// Queues a chunk behind what is there.
@@ -140,30 +138,30 @@ impl Playout {
         self.paused = true;
     }
 
-    /// Feeds again, from `from_ms` within a chunk on. An unknown chunk: from where it stopped.
+    /// Feeds again, from `from_ms` within a chunk on, which lies before the place where it stopped;
+    /// nothing that was never sent is skipped.
     pub(crate) fn resume(&mut self, answer: AnswerId, number: u32, from_ms: u64) {
         self.paused = false;
         let here = |item: &Item| matches!(item, Item::Chunk(chunk) if chunk.answer == answer && chunk.number == number);
+        let from = self.bytes(from_ms);
         if let Some(index) = self.past.iter().position(|(item, _)| here(item)) {
-            self.front_sent = 0;
             for (item, _) in self.past.drain(index..).rev() {
                 self.queue.push_front(item);
             }
-        } else if !self.queue.front().is_some_and(here) {
-            return;
+            self.front_sent = match self.queue.front() {
+                Some(Item::Chunk(chunk)) => from.min(chunk.audio.len()),
+                _ => 0,
+            };
+        } else if self.queue.front().is_some_and(here) {
+            self.front_sent = self.front_sent.min(from);
         }
         self.markable = None;
-        self.front_sent = match self.queue.front() {
-            Some(Item::Chunk(chunk)) => self.bytes(from_ms).min(chunk.audio.len()),
-            _ => 0,
-        };
     }
 
     /// Drops all that was not yet played. The caller sends the clear.
     pub(crate) fn clear(&mut self, now: Instant) {
         self.queue.clear();
         self.past.clear();
-        self.marks.clear();
         self.front_sent = 0;
         self.free_at = self.free_at.min(now);
         self.paused = false;
@@ -174,7 +172,6 @@ impl Playout {
     /// The carrier's buffer is another one, or gone, and empty: what it held is lost.
     pub(crate) fn lost(&mut self, now: Instant) {
         self.free_at = self.free_at.min(now);
-        self.marks.clear();
         self.markable = None;
     }
 
@@ -299,33 +296,7 @@ impl Playout {
     fn mark(&mut self, name: String, commands: &mut Vec<MediaCommand>) {
         self.unmarked = 0;
         self.markable = None;
-        if self.marks.len() == 64 {
-            self.marks.pop_front();
-        }
-        self.marks.push_back((name.clone(), self.free_at));
         commands.push(MediaCommand::Mark(name));
-    }
-
-    /// The carrier echoed a mark: learns how much the link's delay wavers; the lead grows where it
-    /// wavers by more than half of it (R69). Returns the new lead when it grew.
-    pub(crate) fn marked(&mut self, name: &str, now: Instant) -> Option<u64> {
-        let place = self.marks.iter().position(|(known, _)| known == name)?;
-        let due = self.marks.drain(..=place).next_back()?.1;
-        let link = now.saturating_duration_since(due).as_millis() as u64;
-        if link > 2000 {
-            return None;
-        }
-        if self.links.len() == LINK_SAMPLES {
-            self.links.pop_front();
-        }
-        self.links.push_back(link);
-        let (least, most) = (self.links.iter().min()?, self.links.iter().max()?);
-        if self.links.len() < 3 || most - least <= self.lead.steady / 2 || self.lead.steady >= self.lead.most {
-            return None;
-        }
-        self.lead.steady = (self.lead.steady + 200).min(self.lead.most);
-        self.links.clear();
-        Some(self.lead.steady)
     }
 }
 

@@ -70,7 +70,7 @@ struct Table {
 }
 
 /// Who did what in a call, as far as prices differ by it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Used<'a> {
     pub(crate) carrier: &'a str,
     pub(crate) llm: &'a str,
