@@ -281,12 +281,13 @@ fn build(
     let web = is_web(&record.provider);
     let names = names(&record, &transcriber.0, &transcriber.1, &voice, &ledger);
     let task = &agent.conversation;
-    // A call that is taken over goes on where its log ends: its clock stood still meanwhile.
+    let rules = script.rules.clone();
     let (machine, first, started_at) = match rebuilt {
-        Some(Rebuilt { machine, last, mut broken }) => {
-            broken.push(Input::MediaResumed);
-            let before = Duration::from_millis(last.0 + 1);
-            (machine, broken, begun.checked_sub(before).unwrap_or(begun))
+        // The call's clock ran on while no node had it: the machine itself skips what time it must.
+        Some(Rebuilt { machine, last, started_at }) => {
+            let before = (now() - started_at).max(last.0 as i64 + 1) as u64;
+            let started = begun.checked_sub(Duration::from_millis(before)).unwrap_or(begun);
+            (machine, vec![Input::MediaResumed], started)
         }
         None => {
             let start = Input::MediaStart {
@@ -319,7 +320,7 @@ fn build(
         ears: Ears::new(transcriber.2, format),
         mouth: Mouth::new(synthesizer, voice, inner.clips.clone(), begun),
         mind,
-        playout: Playout::new(format, Lead::new(if web { 200 } else { 400 }), begun),
+        playout: Playout::new(format, Lead::new(if web { rules.web_lead_ms } else { rules.lead_ms }), begun),
         tape: Tape::new(recorder, format, started_at),
         journal: Box::new(log.clone()),
         desk,
@@ -329,6 +330,7 @@ fn build(
         commands: inner.store.signals().register(record.id),
         sockets,
         stop: Box::pin(inner.stop.clone().cancelled_owned()),
+        frozen: Duration::from_secs(rules.media_frozen_s),
         state: State::new(begun),
     };
     let limit = started_at + Duration::from_millis(task.config.call_terminate_ms) + supervisor::GRACE;

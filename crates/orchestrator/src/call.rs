@@ -35,10 +35,8 @@ use crate::{
     tape::Tape,
 };
 
-/// No frame for this long is told (R200) …
+/// No frame for this long is told (R200).
 const FROZEN: Duration = Duration::from_secs(3);
-/// … and for this long the socket counts as lost.
-const FROZEN_LOST: Duration = Duration::from_secs(10);
 /// The machine waits 2 s for a last final (R10); the driver lets it.
 const LAST_WORDS: Duration = Duration::from_millis(2500);
 /// A hang-up that is not confirmed by then counts as done; the supervisor repeats it at the carrier.
@@ -64,7 +62,11 @@ impl Machine for Conversation {
         Conversation::is_over(self)
     }
     fn end(&self) -> Option<End> {
-        None
+        Conversation::end(self).map(|end| match end {
+            bolo_conversation::End::Remote => End::Remote,
+            bolo_conversation::End::Ours(reason) => End::Ours(reason),
+            bolo_conversation::End::Lost => End::Lost,
+        })
     }
     fn transcript(&self) -> String {
         Conversation::transcript(self)
@@ -91,6 +93,8 @@ pub(crate) struct Call<M> {
     /// Other sockets of this call.
     pub(crate) sockets: mpsc::Receiver<Socket>,
     pub(crate) stop: Pin<Box<WaitForCancellationFutureOwned>>,
+    /// No frame for this long and the socket counts as lost (R200).
+    pub(crate) frozen: Duration,
     pub(crate) state: State,
 }
 
@@ -119,8 +123,6 @@ pub(crate) struct State {
     pub(crate) facts: VecDeque<Input>,
     pub(crate) commands: Vec<MediaCommand>,
     sent: Vec<Sent>,
-    /// Since when the socket is lost.
-    pub(crate) detached: Option<Instant>,
     frame_at: Instant,
     frozen_told: bool,
     stopping: bool,
@@ -145,7 +147,6 @@ impl State {
             facts: VecDeque::new(),
             commands: Vec::new(),
             sent: Vec::new(),
-            detached: None,
             frame_at: now,
             frozen_told: false,
             stopping: false,
@@ -246,7 +247,7 @@ impl<M: Machine> Call<M> {
         let state = &self.state;
         let machine = self.machine.deadline().map(|at| self.started + Duration::from_millis(at.0));
         let socket = self.socket.as_ref().map(|socket| {
-            let frozen = if state.frozen_told { FROZEN_LOST } else { FROZEN };
+            let frozen = if state.frozen_told { self.frozen } else { FROZEN.min(self.frozen) };
             socket.wake_at().min(state.frame_at + frozen)
         });
         let playout = self.socket.is_some().then(|| self.playout.wake_at()).flatten();
@@ -326,8 +327,8 @@ impl<M: Machine> Call<M> {
         self.feed(now);
         if self.socket.is_some() && !self.state.stopped {
             let quiet = now.saturating_duration_since(self.state.frame_at);
-            if quiet >= FROZEN_LOST {
-                tracing::warn!("no caller audio for 10 s: the media socket counts as lost");
+            if quiet >= self.frozen {
+                tracing::warn!("no caller audio: the media socket counts as lost");
                 self.lost(now);
             } else if quiet >= FROZEN && !std::mem::replace(&mut self.state.frozen_told, true) {
                 self.give(now, Input::MediaFrozen { ms: quiet.as_millis() as u64 });
@@ -430,7 +431,6 @@ impl<M: Machine> Call<M> {
         }
         self.playout.lost(now);
         self.tape.cleared(now);
-        self.state.detached = Some(now);
         self.give(now, Input::MediaLost);
     }
 
@@ -441,7 +441,6 @@ impl<M: Machine> Call<M> {
         }
         self.lost(now);
         self.socket = Some(socket);
-        self.state.detached = None;
         self.state.frame_at = now;
         self.state.frozen_told = false;
         self.ears.new_stream();

@@ -59,11 +59,6 @@ impl Cutter {
         }
     }
 
-    /// Whether any chunk was made.
-    pub(crate) fn has_begun(&self) -> bool {
-        self.chunks > 0
-    }
-
     /// When the open piece begins anew on another connection: what is known of it is skipped.
     pub(crate) fn again(&mut self) {
         self.skip = self.piece_bytes;

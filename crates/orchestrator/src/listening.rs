@@ -268,11 +268,6 @@ impl Ears {
     pub(crate) fn connect(&self) -> Option<Duration> {
         self.line.connect
     }
-
-    /// Whether speech goes on by our own ear.
-    pub(crate) fn speaking(&self) -> bool {
-        self.vad.as_ref().is_some_and(Vad::speaking)
-    }
 }
 
 /// What [`Ears::poll`] tells.

@@ -121,7 +121,6 @@ impl<M: Machine> Call<M> {
             return; // under way; the desk tells when it is done
         }
         self.state.hanging = Some(now);
-        self.state.detached = None;
         {
             let mut books = self.ledger.books();
             books.ended(self.machine.end().unwrap_or(End::Ours(reason)));

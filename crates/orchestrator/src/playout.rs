@@ -175,11 +175,6 @@ impl Playout {
         self.markable = None;
     }
 
-    /// Whether nothing waits to be sent.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.queue.is_empty()
-    }
-
     /// When [`Playout::feed`] has something to do at the latest.
     pub(crate) fn wake_at(&self) -> Option<Instant> {
         if self.paused {

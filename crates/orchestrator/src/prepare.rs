@@ -219,24 +219,34 @@ async fn render(speak: &Opener<Speak, Spoken>, text: String) -> Result<Vec<u8>, 
     })
 }
 
-/// The lines a call is sure or likely to speak, as the machine itself would have them spoken: the
-/// welcome is found by running a machine of the same script to it.
+/// The lines a call is sure or likely to speak, the surest first. The welcome as the machine itself would
+/// have it spoken: found by running a machine of the same script up to it. Then those that must need no
+/// vendor when they are needed (R97, R192).
 fn lines(script: &Script) -> Vec<String> {
+    let mut texts: Vec<String> = welcome(script).into_iter().collect();
+    let lines = script.lines();
+    texts.extend([lines.recovery, lines.apology]);
+    texts.extend(lines.one_moment);
+    if script.use_fillers {
+        texts.extend(lines.fillers);
+    }
+    texts.extend(script.online_check.iter().map(|check| check.text.clone()));
+    texts.push(script.goodbye.clone());
+    texts
+}
+
+fn welcome(script: &Script) -> Option<String> {
+    if script.welcome.is_empty() {
+        return None;
+    }
     let mut machine = Conversation::new(script.clone());
     let start = Input::MediaStart { direction: script.facts.direction, marks: true, web: false, seed: 0 };
     let mut outputs = machine.handle(At(0), start);
-    for _ in 0..4 {
-        let said = outputs.into_iter().find_map(|output| match output {
-            Output::SayClip { text, .. } => Some(text),
-            _ => None,
-        });
-        if let Some(text) = said {
-            return vec![text];
-        }
-        let Some(at) = machine.deadline() else { break };
-        outputs = machine.handle(at, Input::Tick);
-    }
-    Vec::new()
+    outputs.extend(machine.handle(At(script.welcome_delay_ms), Input::Tick));
+    outputs.into_iter().find_map(|output| match output {
+        Output::SayClip { text, .. } => Some(text),
+        _ => None,
+    })
 }
 
 /// What is known of a call before its media starts; system variables of R80, times fixed now (R82).

@@ -1,9 +1,7 @@
 //! A call's event log, run through the machine again: to show that it decides the same
 //! (`bolo replay`), and to rebuild a call whose node died (R202).
 
-use std::collections::{BTreeMap, BTreeSet};
-
-use bolo_conversation::{AnswerId, At, Conversation, Fault, FaultKind, Input, Output};
+use bolo_conversation::{At, Conversation, Input, Output};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -120,74 +118,44 @@ fn first_difference(recorded: &[String], now: &[String]) -> Option<(String, Stri
     })
 }
 
-/// A machine brought back to where its log ends.
+/// A machine brought back to where its log ends. Told `MediaResumed` next, it asks and speaks again what
+/// was under way.
 pub(crate) struct Rebuilt {
     pub(crate) machine: Conversation,
     /// Time of the last input.
     pub(crate) last: At,
-    /// What was under way at the crash and now has failed: told to the machine first, so that it asks
-    /// and speaks again by its own rules.
-    pub(crate) broken: Vec<Input>,
+    /// Epoch ms of `At(0)`.
+    pub(crate) started_at: i64,
 }
 
-/// Rebuilds a call. Decisions are not carried out; what they cost is entered into the books. A machine
-/// that decides otherwise than the one that crashed (an upgrade) goes on with its own view.
+/// Rebuilds a call (R202). Decisions are not carried out; what they cost is entered into the books. A
+/// machine that decides otherwise than the one that crashed (an upgrade) goes on with its own view.
 pub(crate) fn rebuild(lines: &[String], model: &str, books: &mut Books) -> Result<Rebuilt, Difference> {
-    let (mut machine, _) = begin(lines)?;
+    let (mut machine, head) = begin(lines)?;
     let mut last = At(0);
-    let mut asking = BTreeSet::new();
-    let mut speaking = BTreeMap::new();
     for (index, text) in lines.iter().enumerate().skip(1) {
         let Ok((at, input, _)) = read(index + 1, text) else {
             tracing::warn!(line = index + 1, "a line of the event log was cut off");
             break;
         };
         last = at;
-        match &input {
-            Input::AnswerDone { answer, usage, .. } => {
-                books.used(model, *usage);
-                asking.remove(answer);
-            }
-            Input::AnswerFailed { answer, .. } => {
-                asking.remove(answer);
-            }
-            Input::SpeechDone { answer } | Input::SpeechFailed { answer, .. } => {
-                speaking.remove(answer);
-            }
-            _ => {}
+        if let Input::AnswerDone { usage, .. } = &input {
+            books.used(model, *usage);
         }
         for output in machine.handle(at, input) {
             match output {
-                Output::Ask { answer, .. } => {
-                    asking.insert(answer);
-                }
-                Output::CancelAsk { answer } => {
-                    asking.remove(&answer);
-                }
-                Output::Say { answer, text, .. } | Output::SayClip { answer, text, .. } => {
+                Output::Say { text, .. } | Output::SayClip { text, .. } => {
                     books.usage.synthesizer_characters += text.chars().count() as u64;
-                    speaking.insert(answer, ());
                 }
-                Output::CancelSay { answer } => {
-                    speaking.remove(&answer);
-                }
-                Output::Play { .. } => books.agent_heard = true,
                 Output::Fault { message } => books.fault = Some(message),
                 _ => {}
             }
         }
     }
+    books.agent_heard = machine.any_agent_audio();
     books.usage.transcriber_duration += last.0 as f64 / 1000.0;
     books.transcript = machine.transcript();
-    let fault = |role: &str| Fault {
-        kind: FaultKind::Dropped,
-        message: format!("{role}: this server was restarted"),
-        retry_after_ms: None,
-    };
-    let asked = asking.into_iter().map(|answer| Input::AnswerFailed { answer, fault: fault("llm") });
-    let said = |answer: AnswerId| Input::SpeechFailed { answer, fault: fault("synthesizer") };
-    let broken = asked.chain(speaking.into_keys().map(said)).collect();
-    Ok(Rebuilt { machine, last, broken })
+    Ok(Rebuilt { machine, last, started_at: head.started_at })
 }
 
 #[cfg(test)]

@@ -100,10 +100,6 @@ impl Mouth {
         }
     }
 
-    pub(crate) fn voice(&self) -> &Voice {
-        &self.voice
-    }
-
     /// Whether a line would come from the cache.
     pub(crate) fn cached(&self, text: &str) -> bool {
         self.voice.key(text).is_some_and(|key| self.clips.has(&key))
