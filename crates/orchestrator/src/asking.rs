@@ -11,7 +11,9 @@ use std::{
 };
 
 use bolo_agent::LlmConfig;
-use bolo_conversation::{AnswerId, Finish, Input, JudgeKind, Message, Role, Tool, ToolCall, ToolChoice, TokenUse, TurnId};
+use bolo_conversation::{
+    AnswerId, Finish, Input, JudgeKind, Message, Role, TokenUse, Tool, ToolCall, ToolChoice, TurnId,
+};
 use bolo_providers::{Ask, AskMessage, AskTool, Delta, Error, ErrorKind, Llm};
 use futures_util::StreamExt;
 use tokio::sync::mpsc;
@@ -66,7 +68,16 @@ impl Mind {
         cache_key: String,
         news: mpsc::Sender<News>,
     ) -> Self {
-        Self { llm, config, routes, cache_key, news, asks: BTreeMap::new(), route: None, judges: BTreeMap::new() }
+        Self {
+            llm,
+            config,
+            routes,
+            cache_key,
+            news,
+            asks: BTreeMap::new(),
+            route: None,
+            judges: BTreeMap::new(),
+        }
     }
 
     pub(crate) fn model(&self) -> &str {
@@ -93,9 +104,22 @@ impl Mind {
         };
         let sent = characters(&ask.messages);
         let came = Arc::new(AtomicU64::new(0));
-        let task = answer_task(self.llm.clone(), ask, answer, came.clone(), self.news.clone());
+        let task = answer_task(
+            self.llm.clone(),
+            ask,
+            answer,
+            came.clone(),
+            self.news.clone(),
+        );
         let task = AbortOnDropHandle::new(tokio::spawn(task));
-        self.asks.insert(answer.0, Running { _task: task, sent, came });
+        self.asks.insert(
+            answer.0,
+            Running {
+                _task: task,
+                sent,
+                came,
+            },
+        );
     }
 
     /// Drops a request; what it will have cost, when it still ran.
@@ -126,7 +150,8 @@ impl Mind {
                     .ok(),
                 None => None,
             };
-            let (hit, scores) = decision.map_or((None, None), |decision| (decision.hit, decision.scores));
+            let (hit, scores) =
+                decision.map_or((None, None), |decision| (decision.hit, decision.scores));
             tell(&news, News::Input(Input::Routed { turn, hit, scores })).await;
         })));
     }
@@ -134,7 +159,10 @@ impl Mind {
     /// Asks a judge in the background; a failure is a no.
     pub(crate) fn ask_judge(&mut self, id: u32, kind: JudgeKind, messages: Vec<Message>) {
         let ask = Ask {
-            config: LlmConfig { max_tokens: 20, ..self.config.clone() },
+            config: LlmConfig {
+                max_tokens: 20,
+                ..self.config.clone()
+            },
             temperature: 0.0,
             messages: messages.into_iter().map(message).collect(),
             tools: Vec::new(),
@@ -148,14 +176,22 @@ impl Mind {
         let (llm, news) = (self.llm.clone(), self.news.clone());
         self.judges.retain(|_, judge| !judge.is_finished());
         let task = tokio::spawn(async move {
-            let yes = tokio::time::timeout(JUDGE, judge(llm, ask, key, &news)).await.unwrap_or(false);
+            let yes = tokio::time::timeout(JUDGE, judge(llm, ask, key, &news))
+                .await
+                .unwrap_or(false);
             tell(&news, News::Input(Input::Judged { id, yes })).await;
         });
         self.judges.insert(id, AbortOnDropHandle::new(task));
     }
 }
 
-async fn answer_task(llm: Arc<dyn Llm>, ask: Ask, answer: AnswerId, came: Arc<AtomicU64>, news: mpsc::Sender<News>) {
+async fn answer_task(
+    llm: Arc<dyn Llm>,
+    ask: Ask,
+    answer: AnswerId,
+    came: Arc<AtomicU64>,
+    news: mpsc::Sender<News>,
+) {
     let mut thought = String::new();
     let (vendor, mut deltas) = (llm.name(), llm.answer(ask).ready_chunks(AT_ONCE));
     while let Some(chunk) = deltas.next().await {
@@ -186,9 +222,22 @@ async fn answer_task(llm: Arc<dyn Llm>, ask: Ask, answer: AnswerId, came: Arc<At
                     tell(&news, News::Input(Input::ToolCalls { answer, calls })).await;
                     continue;
                 }
-                Ok(Delta::Done { finish, input, output, cached, estimated }) => {
+                Ok(Delta::Done {
+                    finish,
+                    input,
+                    output,
+                    cached,
+                    estimated,
+                }) => {
                     if !thought.is_empty() {
-                        tell(&news, News::Thought { answer, text: std::mem::take(&mut thought) }).await;
+                        tell(
+                            &news,
+                            News::Thought {
+                                answer,
+                                text: std::mem::take(&mut thought),
+                            },
+                        )
+                        .await;
                     }
                     let finish = match finish {
                         "length" => Finish::Length,
@@ -196,9 +245,21 @@ async fn answer_task(llm: Arc<dyn Llm>, ask: Ask, answer: AnswerId, came: Arc<At
                         "content_filter" => Finish::ContentFilter,
                         _ => Finish::Stop,
                     };
-                    Input::AnswerDone { answer, finish, usage: TokenUse { input, output, cached, estimated } }
+                    Input::AnswerDone {
+                        answer,
+                        finish,
+                        usage: TokenUse {
+                            input,
+                            output,
+                            cached,
+                            estimated,
+                        },
+                    }
                 }
-                Err(error) => Input::AnswerFailed { answer, fault: fault(&error) },
+                Err(error) => Input::AnswerFailed {
+                    answer,
+                    fault: fault(&error),
+                },
             };
             tell(&news, News::Input(input)).await;
             return;
@@ -214,7 +275,14 @@ async fn answer_task(llm: Arc<dyn Llm>, ask: Ask, answer: AnswerId, came: Arc<At
         cause: "connection lost".into(),
         retry_after: None,
     };
-    tell(&news, News::Input(Input::AnswerFailed { answer, fault: fault(&error) })).await;
+    tell(
+        &news,
+        News::Input(Input::AnswerFailed {
+            answer,
+            fault: fault(&error),
+        }),
+    )
+    .await;
 }
 
 async fn judge(llm: Arc<dyn Llm>, ask: Ask, key: &str, news: &mpsc::Sender<News>) -> bool {
@@ -224,8 +292,23 @@ async fn judge(llm: Arc<dyn Llm>, ask: Ask, key: &str, news: &mpsc::Sender<News>
         match delta {
             Ok(Delta::Text(more)) => text.push_str(&more),
             Ok(Delta::Reasoning(_) | Delta::Calls(_)) => {}
-            Ok(Delta::Done { input, output, cached, estimated, .. }) => {
-                tell(news, News::Used(TokenUse { input, output, cached, estimated })).await;
+            Ok(Delta::Done {
+                input,
+                output,
+                cached,
+                estimated,
+                ..
+            }) => {
+                tell(
+                    news,
+                    News::Used(TokenUse {
+                        input,
+                        output,
+                        cached,
+                        estimated,
+                    }),
+                )
+                .await;
             }
             Err(error) => {
                 tracing::warn!(%error, "a judge failed");
@@ -238,7 +321,10 @@ async fn judge(llm: Arc<dyn Llm>, ask: Ask, key: &str, news: &mpsc::Sender<News>
 
 /// Reads `{"<key>": "Yes"}`, also within a code fence.
 fn verdict(text: &str, key: &str) -> bool {
-    let json = text.find('{').zip(text.rfind('}')).and_then(|(from, to)| text.get(from..=to));
+    let json = text
+        .find('{')
+        .zip(text.rfind('}'))
+        .and_then(|(from, to)| text.get(from..=to));
     let value: Option<serde_json::Value> = json.and_then(|json| serde_json::from_str(json).ok());
     match value.as_ref().and_then(|value| value.get(key)) {
         Some(serde_json::Value::String(word)) => word.trim().eq_ignore_ascii_case("yes"),
@@ -253,7 +339,11 @@ async fn tell(news: &mpsc::Sender<News>, what: News) {
 }
 
 fn characters(messages: &[AskMessage]) -> u64 {
-    messages.iter().filter_map(|message| message.content.as_ref()).map(|text| text.chars().count() as u64).sum()
+    messages
+        .iter()
+        .filter_map(|message| message.content.as_ref())
+        .map(|text| text.chars().count() as u64)
+        .sum()
 }
 
 fn message(message: Message) -> AskMessage {
@@ -265,13 +355,21 @@ fn message(message: Message) -> AskMessage {
             Role::Tool => "tool",
         },
         content: message.content,
-        tool_calls: message.tool_calls.into_iter().map(|call| (call.id, call.name, call.arguments)).collect(),
+        tool_calls: message
+            .tool_calls
+            .into_iter()
+            .map(|call| (call.id, call.name, call.arguments))
+            .collect(),
         tool_call_id: message.tool_call_id,
     }
 }
 
 fn tool(tool: Tool) -> AskTool {
-    AskTool { name: tool.name, description: tool.description, parameters: tool.parameters }
+    AskTool {
+        name: tool.name,
+        description: tool.description,
+        parameters: tool.parameters,
+    }
 }
 
 #[cfg(test)]

@@ -110,9 +110,14 @@ pub(crate) async fn attach(inner: &Arc<Inner>, id: ExecutionId, mut socket: Sock
     loop {
         match enter(inner, id, socket).await {
             Entered::New(place, sockets, socket) => {
-                // The call's tasks are tracked, so that a drain waits for the record too.
-                let run = inner.tasks.track_future(run(place, socket, sockets, started)).instrument(span);
-                Box::pin(run).await;
+                // A task of its own, so that nothing that happens to the caller of this ends a call
+                // without its record; tracked, so that a drain waits for it.
+                let running = inner
+                    .tasks
+                    .spawn(run(place, socket, sockets, started).instrument(span));
+                if running.await.is_err() {
+                    tracing::error!(execution_id = %id, "setting the call up failed");
+                }
                 return;
             }
             Entered::HandedOver => return,
@@ -144,8 +149,16 @@ async fn enter(inner: &Arc<Inner>, id: ExecutionId, socket: Socket) -> Entered {
             };
             let (sender, sockets) = mpsc::channel(2);
             let gone = CancellationToken::new();
-            vacant.insert(LiveCall { sockets: sender, gone: gone.clone() });
-            let place = Place { inner: inner.clone(), id, gone, _permit: permit };
+            vacant.insert(LiveCall {
+                sockets: sender,
+                gone: gone.clone(),
+            });
+            let place = Place {
+                inner: inner.clone(),
+                id,
+                gone,
+                _permit: permit,
+            };
             metrics::gauge!(figures::CALLS_LIVE).set(inner.live.len() as f64);
             return Entered::New(place, sockets, socket);
         }
@@ -169,7 +182,9 @@ async fn refuse(socket: Socket, why: &Refused) {
         _ => tracing::info!(%why, "media socket turned away"),
     }
     match why {
-        Refused::Draining | Refused::Full | Refused::Store(_) => socket.turn_away("try again").await,
+        Refused::Draining | Refused::Full | Refused::Store(_) => {
+            socket.turn_away("try again").await
+        }
         _ => socket.close("no call here").await,
     }
 }
@@ -179,7 +194,11 @@ async fn run(place: Place, socket: Socket, sockets: mpsc::Receiver<Socket>, star
     let begun = Instant::now();
     keeper::keep(&inner);
     match parts(&inner, place.id, started.format).await {
-        Ok(parts) => build(&inner, parts, socket, sockets, started, begun).drive(&inner).await,
+        Ok(parts) => {
+            build(&inner, parts, socket, sockets, started, begun)
+                .drive(&inner)
+                .await
+        }
         Err(why) => refuse(socket, &why).await,
     }
     drop(place);
@@ -202,7 +221,11 @@ async fn parts(inner: &Arc<Inner>, id: ExecutionId, format: Format) -> Result<Pa
         return Err(Refused::Over(record.status));
     }
     let epoch = inner.store.own_call(id, now()).await?;
-    let ready = inner.waiting.take(id).await.filter(|prepared| prepared.format == format);
+    let ready = inner
+        .waiting
+        .take(id)
+        .await
+        .filter(|prepared| prepared.format == format);
     let prepared = match ready {
         Some(prepared) => prepared,
         None => inner.prepare(&record, format).await?,
@@ -217,14 +240,26 @@ async fn parts(inner: &Arc<Inner>, id: ExecutionId, format: Format) -> Result<Pa
         let model = &prepared.agent.conversation.llm.config.model;
         Some(replay::rebuild(&lines, model, &mut ledger.books())?)
     } else {
-        let head = Head { version: 1, started_at: now(), script: prepared.script.clone() };
+        let head = Head {
+            version: 1,
+            started_at: now(),
+            script: prepared.script.clone(),
+        };
         if lines.is_empty() {
             log.event(journal::text(&head))?;
         }
         None
     };
     let recorder = recorder(inner, id, rebuilt.as_ref().map(|rebuilt| rebuilt.last.0)).await;
-    Ok(Parts { record, prepared, epoch, log, rebuilt, recorder, ledger })
+    Ok(Parts {
+        record,
+        prepared,
+        epoch,
+        log,
+        rebuilt,
+        recorder,
+        ledger,
+    })
 }
 
 /// Begins the recording, or goes on with it. A call without a recording is better than no call.
@@ -258,9 +293,22 @@ struct Ready {
 
 impl Ready {
     async fn drive(self, inner: &Inner) {
-        let Self { call, first, clerk, closing, limit, ledger, _ahead } = self;
-        let task = tokio::spawn(Box::pin(call.run(first)).instrument(tracing::Span::current()));
-        supervisor::watch(task, limit, &ledger).await;
+        let Self {
+            call,
+            first,
+            clerk,
+            closing,
+            limit,
+            ledger,
+            _ahead,
+        } = self;
+        let running = Box::pin(call.run(first)).instrument(tracing::Span::current());
+        supervisor::watch(
+            AbortOnDropHandle::new(tokio::spawn(running)),
+            limit,
+            &ledger,
+        )
+        .await;
         if tokio::time::timeout(CLERK, clerk).await.is_err() {
             tracing::error!("the record's last changes took too long");
         }
@@ -276,17 +324,42 @@ fn build(
     started: Started,
     begun: Instant,
 ) -> Ready {
-    let Parts { record, prepared, epoch, log, rebuilt, recorder, ledger } = parts;
-    let Prepared { agent, secrets, script, format, llm, routes, transcriber, voice, synthesizer, _ahead } = prepared;
+    let Parts {
+        record,
+        prepared,
+        epoch,
+        log,
+        rebuilt,
+        recorder,
+        ledger,
+    } = parts;
+    let Prepared {
+        agent,
+        secrets,
+        script,
+        format,
+        llm,
+        routes,
+        transcriber,
+        voice,
+        synthesizer,
+        _ahead,
+    } = prepared;
     let web = is_web(&record.provider);
-    let names = names(&record, &transcriber.0, &transcriber.1, &voice, &ledger);
+    let names = names(&record, transcriber.0, &transcriber.1, &voice, &ledger);
     let task = &agent.conversation;
     let rules = script.rules.clone();
     let (machine, first, started_at) = match rebuilt {
         // The call's clock ran on while no node had it: the machine itself skips what time it must.
-        Some(Rebuilt { machine, last, started_at }) => {
+        Some(Rebuilt {
+            machine,
+            last,
+            started_at,
+        }) => {
             let before = (now() - started_at).max(last.0 as i64 + 1) as u64;
-            let started = begun.checked_sub(Duration::from_millis(before)).unwrap_or(begun);
+            let started = begun
+                .checked_sub(Duration::from_millis(before))
+                .unwrap_or(begun);
             (machine, vec![Input::MediaResumed], started)
         }
         None => {
@@ -306,13 +379,21 @@ fn build(
         id: record.id,
         direction: record.direction,
         provider: record.provider.clone(),
-        carrier_call_id: Some(started.call_id).filter(|id| !id.is_empty()).or(record.carrier_call_id.clone()),
+        carrier_call_id: Some(started.call_id)
+            .filter(|id| !id.is_empty())
+            .or(record.carrier_call_id.clone()),
         secrets,
     });
     let (news_sender, news) = mpsc::channel(INBOX);
     let (desk, clerk) = Desk::open(records.clone(), ledger.clone(), news_sender.clone());
     let llm_name = llm.name();
-    let mind = Mind::new(llm, task.llm.config.clone(), routes, record.agent.to_string(), news_sender);
+    let mind = Mind::new(
+        llm,
+        task.llm.config.clone(),
+        routes,
+        record.agent.to_string(),
+        news_sender,
+    );
     let call = Call {
         machine,
         started: started_at,
@@ -320,7 +401,15 @@ fn build(
         ears: Ears::new(transcriber.2, format),
         mouth: Mouth::new(synthesizer, voice, inner.clips.clone(), begun),
         mind,
-        playout: Playout::new(format, Lead::new(if web { rules.web_lead_ms } else { rules.lead_ms }), begun),
+        playout: Playout::new(
+            format,
+            Lead::new(if web {
+                rules.web_lead_ms
+            } else {
+                rules.lead_ms
+            }),
+            begun,
+        ),
         tape: Tape::new(recorder, format, started_at),
         journal: Box::new(log.clone()),
         desk,
@@ -333,14 +422,38 @@ fn build(
         frozen: Duration::from_secs(rules.media_frozen_s),
         state: State::new(begun),
     };
-    let limit = started_at + Duration::from_millis(task.config.call_terminate_ms) + supervisor::GRACE;
-    let closing = Closing { records, record, names, llm: llm_name, log, epoch };
-    Ready { call: Box::new(call), first, clerk, closing, limit, ledger, _ahead }
+    let limit =
+        started_at + Duration::from_millis(task.config.call_terminate_ms) + supervisor::GRACE;
+    let closing = Closing {
+        records,
+        record,
+        names,
+        llm: llm_name,
+        log,
+        epoch,
+    };
+    Ready {
+        call: Box::new(call),
+        first,
+        clerk,
+        closing,
+        limit,
+        ledger,
+        _ahead,
+    }
 }
 
-fn names(record: &Record, transcriber: &'static str, model: &str, voice: &Voice, ledger: &Ledger) -> Names {
+fn names(
+    record: &Record,
+    transcriber: &'static str,
+    model: &str,
+    voice: &Voice,
+    ledger: &Ledger,
+) -> Names {
     let mut books = ledger.books();
-    let before = record.answered_at.map_or(0, |answered| (now() - answered).max(0) as u64);
+    let before = record
+        .answered_at
+        .map_or(0, |answered| (now() - answered).max(0) as u64);
     books.latency.stream = Some(before);
     Names {
         transcriber,

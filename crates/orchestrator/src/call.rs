@@ -5,8 +5,11 @@
 //! already and are read where they are, without a task in between: a frame of the caller costs one
 //! wake-up.
 
+mod state;
+
+pub(crate) use state::{Names, State};
+
 use std::{
-    collections::VecDeque,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -15,11 +18,8 @@ use std::{
 
 use bolo_conversation::{At, Conversation, Input, Output};
 use bolo_store::Command;
-use bolo_telephony::{MediaCommand, MediaEvent};
-use tokio::{
-    sync::mpsc,
-    time::{Instant, Sleep},
-};
+use bolo_telephony::MediaEvent;
+use tokio::{sync::mpsc, time::Instant};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use crate::{
@@ -30,7 +30,7 @@ use crate::{
     ledger::Ledger,
     listening::{Ears, HeardNews},
     media::{Arrived, Socket},
-    playout::{Playout, Sent},
+    playout::Playout,
     speaking::Mouth,
     tape::Tape,
 };
@@ -96,69 +96,6 @@ pub(crate) struct Call<M> {
     /// No frame for this long and the socket counts as lost (R200).
     pub(crate) frozen: Duration,
     pub(crate) state: State,
-}
-
-/// Vendors as logs and usage name them.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Names {
-    pub(crate) transcriber: &'static str,
-    pub(crate) transcriber_model: String,
-    pub(crate) synthesizer: &'static str,
-    pub(crate) synthesizer_model: String,
-    pub(crate) voice: String,
-    /// When the call was answered, before `At(0)`, ms.
-    pub(crate) answered_before: Option<u64>,
-    /// Used before this node took the call over (R202).
-    pub(crate) characters_before: u64,
-    /// Likewise.
-    pub(crate) seconds_before: f64,
-}
-
-/// What the driver itself keeps in mind.
-pub(crate) struct State {
-    timer: Pin<Box<Sleep>>,
-    /// What the timer is set to; `None` once it went off.
-    armed: Option<Instant>,
-    /// Facts that carrying out a decision made at once.
-    pub(crate) facts: VecDeque<Input>,
-    pub(crate) commands: Vec<MediaCommand>,
-    sent: Vec<Sent>,
-    frame_at: Instant,
-    frozen_told: bool,
-    stopping: bool,
-    no_commands: bool,
-    /// Since when we are hanging up.
-    pub(crate) hanging: Option<Instant>,
-    /// The machine knows that the media ended.
-    stopped: bool,
-    /// Until when the machine may wait for a last final.
-    last_words: Option<Instant>,
-    pub(crate) noted: String,
-    /// What the model thought aloud for the answer that is just done.
-    pub(crate) thought: Option<String>,
-    pub(crate) log_broken: bool,
-}
-
-impl State {
-    pub(crate) fn new(now: Instant) -> Self {
-        Self {
-            timer: Box::pin(tokio::time::sleep_until(now)),
-            armed: Some(now),
-            facts: VecDeque::new(),
-            commands: Vec::new(),
-            sent: Vec::new(),
-            frame_at: now,
-            frozen_told: false,
-            stopping: false,
-            no_commands: false,
-            hanging: None,
-            stopped: false,
-            last_words: None,
-            noted: String::new(),
-            thought: None,
-            log_broken: false,
-        }
-    }
 }
 
 /// What happened next.
@@ -245,19 +182,37 @@ impl<M: Machine> Call<M> {
 
     fn wake_at(&self) -> Instant {
         let state = &self.state;
-        let machine = self.machine.deadline().map(|at| self.started + Duration::from_millis(at.0));
+        let machine = self
+            .machine
+            .deadline()
+            .map(|at| self.started + Duration::from_millis(at.0));
         let socket = self.socket.as_ref().map(|socket| {
-            let frozen = if state.frozen_told { self.frozen } else { FROZEN.min(self.frozen) };
+            let frozen = if state.frozen_told {
+                self.frozen
+            } else {
+                FROZEN.min(self.frozen)
+            };
             socket.wake_at().min(state.frame_at + frozen)
         });
-        let playout = self.socket.is_some().then(|| self.playout.wake_at()).flatten();
+        let playout = self
+            .socket
+            .is_some()
+            .then(|| self.playout.wake_at())
+            .flatten();
         let hanging = state.hanging.map(|since| since + HANGING);
-        [machine, socket, playout, self.mouth.wake_at(), hanging, state.last_words]
-            .into_iter()
-            .flatten()
-            .min()
-            // Always some time to look around, even if every source has nothing planned.
-            .unwrap_or_else(|| Instant::now() + Duration::from_secs(10))
+        [
+            machine,
+            socket,
+            playout,
+            self.mouth.wake_at(),
+            hanging,
+            state.last_words,
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+        // Always some time to look around, even if every source has nothing planned.
+        .unwrap_or_else(|| Instant::now() + Duration::from_secs(10))
     }
 
     fn take(&mut self, event: Event, now: Instant) {
@@ -307,19 +262,27 @@ impl<M: Machine> Call<M> {
     fn one(&mut self, now: Instant, input: Input) {
         self.before(&input, now);
         let at = At(now.saturating_duration_since(self.started).as_millis() as u64);
-        let told = journal::input_text(&input);
+        let told = journal::text(&input);
+        let was_heard = matches!(&input, Input::Mark { name } if name.ends_with(":end"));
         let outputs = self.machine.handle(at, input);
         // Before acting: what replays is what happened.
         if let Err(error) = self.journal.event(journal::line(at, &told, &outputs)) {
             self.log_failed(&error, now);
         }
         self.perform(outputs, now);
+        if was_heard {
+            self.note();
+        }
     }
 
     /// Does what time asks for.
     fn due(&mut self, now: Instant) {
         let at = At(now.saturating_duration_since(self.started).as_millis() as u64);
-        if self.machine.deadline().is_some_and(|deadline| deadline <= at) {
+        if self
+            .machine
+            .deadline()
+            .is_some_and(|deadline| deadline <= at)
+        {
             self.give(now, Input::Tick);
         }
         self.mouth.due(now, &mut self.state.facts);
@@ -331,10 +294,19 @@ impl<M: Machine> Call<M> {
                 tracing::warn!("no caller audio: the media socket counts as lost");
                 self.lost(now);
             } else if quiet >= FROZEN && !std::mem::replace(&mut self.state.frozen_told, true) {
-                self.give(now, Input::MediaFrozen { ms: quiet.as_millis() as u64 });
+                self.give(
+                    now,
+                    Input::MediaFrozen {
+                        ms: quiet.as_millis() as u64,
+                    },
+                );
             }
         }
-        if self.state.hanging.is_some_and(|since| now >= since + HANGING) {
+        if self
+            .state
+            .hanging
+            .is_some_and(|since| now >= since + HANGING)
+        {
             self.state.hanging = None;
             self.media_stopped(now);
         }
@@ -353,7 +325,10 @@ impl<M: Machine> Call<M> {
             let mut books = self.ledger.books();
             if !std::mem::replace(&mut books.agent_heard, true) {
                 let since_start = now.saturating_duration_since(self.started).as_millis() as u64;
-                books.latency.first_audio = self.names.answered_before.map(|before| before + since_start);
+                books.latency.first_audio = self
+                    .names
+                    .answered_before
+                    .map(|before| before + since_start);
             }
             books.latency.sent(slice.answer, now);
         }
@@ -378,7 +353,10 @@ impl<M: Machine> Call<M> {
 
     fn media(&mut self, event: MediaEvent, now: Instant) {
         match event {
-            MediaEvent::Audio { payload, timestamp_ms } => {
+            MediaEvent::Audio {
+                payload,
+                timestamp_ms,
+            } => {
                 self.state.frame_at = now;
                 self.state.frozen_told = false;
                 let frame = self.ears.hear(&payload, timestamp_ms, now);
@@ -395,16 +373,23 @@ impl<M: Machine> Call<M> {
     }
 
     fn heard(&mut self, input: Input, now: Instant) {
-        if let Input::Interim { text } | Input::Final { text } | Input::TurnEnd { text, .. } = &input {
+        if let Input::Interim { text } | Input::Final { text } | Input::TurnEnd { text, .. } =
+            &input
+        {
             // The vendor does not say which audio a text belongs to: the last voiced frame stands for it.
             let voiced = self.ears.voiced_at.unwrap_or(now);
-            self.ledger.books().latency.heard(text, now.saturating_duration_since(voiced));
+            self.ledger
+                .books()
+                .latency
+                .heard(text, now.saturating_duration_since(voiced));
         }
         self.give(now, input);
     }
 
     fn remote_end(&mut self, now: Instant) {
-        self.ledger.books().ended(self.machine.end().unwrap_or(End::Remote));
+        self.ledger
+            .books()
+            .ended(self.machine.end().unwrap_or(End::Remote));
         self.media_stopped(now);
     }
 

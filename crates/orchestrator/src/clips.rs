@@ -53,14 +53,24 @@ pub(crate) struct Clips {
 impl Clips {
     /// Holds at most `bytes` of audio.
     pub(crate) fn new(bytes: u64) -> Self {
-        let weigh = |key: &ClipKey, clip: &Bytes| (clip.len() + key.text.len() + 256).try_into().unwrap_or(u32::MAX);
-        Self { clips: moka::sync::Cache::builder().max_capacity(bytes).weigher(weigh).build() }
+        let weigh = |key: &ClipKey, clip: &Bytes| {
+            (clip.len() + key.text.len() + 256)
+                .try_into()
+                .unwrap_or(u32::MAX)
+        };
+        Self {
+            clips: moka::sync::Cache::builder()
+                .max_capacity(bytes)
+                .weigher(weigh)
+                .build(),
+        }
     }
 
     /// A clip, if it is there.
     pub(crate) fn get(&self, key: &ClipKey) -> Option<Bytes> {
         let clip = self.clips.get(key);
-        metrics::counter!(figures::CLIPS, "hit" => if clip.is_some() { "true" } else { "false" }).increment(1);
+        metrics::counter!(figures::CLIPS, "hit" => if clip.is_some() { "true" } else { "false" })
+            .increment(1);
         clip
     }
 

@@ -87,8 +87,15 @@ impl Cutter {
             audio = audio.slice(skipped..);
         }
         let (skipped_ms, base) = (self.format.ms(skipped), self.format.ms(self.pending.len()));
-        for (text, start, end) in words.into_iter().filter(|(_, start, _)| *start >= skipped_ms) {
-            self.words.push(Word { text, start_ms: base + start - skipped_ms, end_ms: base + end - skipped_ms });
+        for (text, start, end) in words
+            .into_iter()
+            .filter(|(_, start, _)| *start >= skipped_ms)
+        {
+            self.words.push(Word {
+                text,
+                start_ms: base + start - skipped_ms,
+                end_ms: base + end - skipped_ms,
+            });
         }
         if audio.is_empty() {
             return;
@@ -126,7 +133,7 @@ impl Cutter {
         if self.pending.len() < self.least() {
             return None;
         }
-        Some((self.first_at? + Duration::from_millis(self.emitted_ms)).checked_sub(LOW)?)
+        (self.first_at? + Duration::from_millis(self.emitted_ms)).checked_sub(LOW)
     }
 
     /// Hands out what was held back when the audio before it runs out: the vendor stalls.
@@ -144,8 +151,12 @@ impl Cutter {
 
     /// How much must be there for the next chunk, ms.
     fn target(&self, now: Instant) -> u64 {
-        let Some(first) = self.first_at else { return LEAST_MS };
-        let ahead = self.emitted_ms.saturating_sub(now.saturating_duration_since(first).as_millis() as u64);
+        let Some(first) = self.first_at else {
+            return LEAST_MS;
+        };
+        let ahead = self
+            .emitted_ms
+            .saturating_sub(now.saturating_duration_since(first).as_millis() as u64);
         (ahead / 2).clamp(LEAST_MS, HOLD_MS)
     }
 
@@ -165,15 +176,26 @@ impl Cutter {
             };
             let part = audio.split_to(take);
             let ms = self.format.ms(part.len());
-            let (words, later): (Vec<_>, Vec<_>) =
-                std::mem::take(&mut self.words).into_iter().partition(|word| word.start_ms < ms || audio.is_empty());
+            let (words, later): (Vec<_>, Vec<_>) = std::mem::take(&mut self.words)
+                .into_iter()
+                .partition(|word| word.start_ms < ms || audio.is_empty());
             self.words = later
                 .into_iter()
-                .map(|word| Word { start_ms: word.start_ms - ms, end_ms: word.end_ms.saturating_sub(ms), ..word })
+                .map(|word| Word {
+                    start_ms: word.start_ms - ms,
+                    end_ms: word.end_ms.saturating_sub(ms),
+                    ..word
+                })
                 .collect();
             self.chunks += 1;
             self.emitted_ms += ms;
-            out.push(Cut { chunk: self.chunks, piece: self.piece, ms, audio: part, words });
+            out.push(Cut {
+                chunk: self.chunks,
+                piece: self.piece,
+                ms,
+                audio: part,
+                words,
+            });
         }
     }
 }

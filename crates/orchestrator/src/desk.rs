@@ -88,7 +88,10 @@ async fn clerk(
                 None
             }
             Job::HangUp => {
-                if tokio::time::timeout(ENDING, records.ending()).await.is_err() {
+                if tokio::time::timeout(ENDING, records.ending())
+                    .await
+                    .is_err()
+                {
                     tracing::warn!("the record is late; hanging up all the same");
                 }
                 let over = tokio::time::timeout(HANG_UP, records.hang_up()).await;

@@ -50,12 +50,26 @@ impl End {
                 Direction::Outbound => (HangupBy::Callee, "Call recipient hung up", NORMAL),
                 Direction::Inbound => (HangupBy::Caller, "Normal Hangup", NORMAL),
             },
-            Self::Ours(reason) if reason.is_fault() => (HangupBy::Error, reason.as_str(), OUR_FAULT),
+            Self::Ours(reason) if reason.is_fault() => {
+                (HangupBy::Error, reason.as_str(), OUR_FAULT)
+            }
             Self::Ours(reason) => (HangupBy::ApiRequest, reason.as_str(), NORMAL),
-            Self::Lost => (HangupBy::Carrier, "Carrier unable to reach bolna", UNREACHABLE),
-            Self::Aborted(_) => (HangupBy::Error, EndReason::InternalError.as_str(), OUR_FAULT),
+            Self::Lost => (
+                HangupBy::Carrier,
+                "Carrier unable to reach bolna",
+                UNREACHABLE,
+            ),
+            Self::Aborted(_) => (
+                HangupBy::Error,
+                EndReason::InternalError.as_str(),
+                OUR_FAULT,
+            ),
         };
-        Hangup { by, reason: reason.to_owned(), code }
+        Hangup {
+            by,
+            reason: reason.to_owned(),
+            code,
+        }
     }
 }
 
@@ -70,13 +84,32 @@ mod tests {
             (by, reason, code)
         };
         use Direction::{Inbound, Outbound};
-        assert_eq!(told(End::Remote, Outbound), (HangupBy::Callee, "Call recipient hung up".into(), 4000));
-        assert_eq!(told(End::Remote, Inbound), (HangupBy::Caller, "Normal Hangup".into(), 4000));
+        assert_eq!(
+            told(End::Remote, Outbound),
+            (HangupBy::Callee, "Call recipient hung up".into(), 4000)
+        );
+        assert_eq!(
+            told(End::Remote, Inbound),
+            (HangupBy::Caller, "Normal Hangup".into(), 4000)
+        );
         let silent = End::Ours(EndReason::InactivityTimeout);
-        assert_eq!(told(silent, Inbound), (HangupBy::ApiRequest, "inactivity_timeout".into(), 4000));
+        assert_eq!(
+            told(silent, Inbound),
+            (HangupBy::ApiRequest, "inactivity_timeout".into(), 4000)
+        );
         let fault = End::Ours(EndReason::LlmError);
         assert!(fault.is_fault());
-        assert_eq!(told(fault, Outbound), (HangupBy::Error, "llm_error".into(), 8011));
-        assert_eq!(told(End::Lost, Outbound), (HangupBy::Carrier, "Carrier unable to reach bolna".into(), 7011));
+        assert_eq!(
+            told(fault, Outbound),
+            (HangupBy::Error, "llm_error".into(), 8011)
+        );
+        assert_eq!(
+            told(End::Lost, Outbound),
+            (
+                HangupBy::Carrier,
+                "Carrier unable to reach bolna".into(),
+                7011
+            )
+        );
     }
 }

@@ -52,7 +52,13 @@ impl Closing {
     }
 
     fn count(&self) {
-        let end = self.records.ledger.books().end.as_ref().map_or("remote", End::label);
+        let end = self
+            .records
+            .ledger
+            .books()
+            .end
+            .as_ref()
+            .map_or("remote", End::label);
         metrics::counter!(figures::CALLS_ENDED, "end" => end).increment(1);
         tracing::info!(end, "call ended");
     }
@@ -67,7 +73,10 @@ impl Closing {
                 }
             }
             tokio::time::sleep(Duration::from_millis(wait)).await;
-            if tokio::time::timeout(HANG_UP, self.records.hang_up()).await.unwrap_or(false) {
+            if tokio::time::timeout(HANG_UP, self.records.hang_up())
+                .await
+                .unwrap_or(false)
+            {
                 self.records.ledger.books().hung_up = true;
             }
         }

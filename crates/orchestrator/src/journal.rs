@@ -53,7 +53,13 @@ pub(crate) fn decisions(outputs: &[Output], line: &mut String) {
             line.push(',');
         }
         match output {
-            Output::Ask { answer, messages, tools, tool_choice, temperature } => {
+            Output::Ask {
+                answer,
+                messages,
+                tools,
+                tool_choice,
+                temperature,
+            } => {
                 let digest = digest(&text(messages));
                 let tools = digest_or_none(tools);
                 let _ = write!(
@@ -81,7 +87,11 @@ pub(crate) fn decisions(outputs: &[Output], line: &mut String) {
 }
 
 fn digest_or_none(tools: &[bolo_conversation::Tool]) -> String {
-    if tools.is_empty() { "null".into() } else { format!("\"{} {:016x}\"", tools.len(), digest(&text(&tools))) }
+    if tools.is_empty() {
+        "null".into()
+    } else {
+        format!("\"{} {:016x}\"", tools.len(), digest(&text(&tools)))
+    }
 }
 
 /// JSON text. These types hold no map with keys other than text, so it can't fail.
@@ -91,10 +101,7 @@ pub(crate) fn text(value: &impl Serialize) -> String {
 
 /// FNV-1a: the same on every machine and in every build.
 fn digest(text: &str) -> u64 {
-    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
-}
-
-/// The text of an input for the log.
-pub(crate) fn input_text(input: &Input) -> String {
-    text(input)
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
+    })
 }

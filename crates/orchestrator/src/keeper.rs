@@ -41,7 +41,11 @@ pub(crate) struct Waiting {
 impl Waiting {
     /// For a node of so many calls: twice as many may ring.
     pub(crate) fn new(max_calls: usize) -> Self {
-        Self { calls: DashMap::new(), most: max_calls.saturating_mul(2).max(16), kept: AtomicBool::new(false) }
+        Self {
+            calls: DashMap::new(),
+            most: max_calls.saturating_mul(2).max(16),
+            kept: AtomicBool::new(false),
+        }
     }
 
     /// Forgets all.
@@ -73,7 +77,10 @@ pub(crate) fn prepare(inner: &Arc<Inner>, record: &Record) {
     waiting.calls.entry(record.id).or_insert_with(|| {
         let (owner, record) = (inner.clone(), record.clone());
         let task = tokio::spawn(async move { owner.prepare(&record, USUAL).await });
-        Preparing { since: Instant::now(), task: AbortOnDropHandle::new(task) }
+        Preparing {
+            since: Instant::now(),
+            task: AbortOnDropHandle::new(task),
+        }
     });
     keep(inner);
 }
@@ -88,7 +95,10 @@ pub(crate) fn keep(inner: &Arc<Inner>) {
         loop {
             tokio::time::sleep(BEAT).await;
             let Some(inner) = weak.upgrade() else { return };
-            inner.waiting.calls.retain(|_, preparing| preparing.since.elapsed() < KEPT);
+            inner
+                .waiting
+                .calls
+                .retain(|_, preparing| preparing.since.elapsed() < KEPT);
             if !inner.live.is_empty()
                 && let Err(error) = inner.store.heartbeat(now()).await
             {

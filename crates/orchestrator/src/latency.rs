@@ -73,7 +73,15 @@ pub(crate) struct Latency {
 impl Latency {
     /// The model was asked.
     pub(crate) fn asked(&mut self, answer: AnswerId, now: Instant) {
-        let steps = Steps { asked: now, routed: None, token: None, said: None, audio: None, played: None, turn: None };
+        let steps = Steps {
+            asked: now,
+            routed: None,
+            token: None,
+            said: None,
+            audio: None,
+            played: None,
+            turn: None,
+        };
         self.open.insert(answer.0, steps);
         while self.open.len() > 8 {
             self.open.pop_first();
@@ -117,9 +125,16 @@ impl Latency {
 
     /// The model or the synthesizer has nothing more to say: completes turns that are listed already.
     pub(crate) fn done(&mut self, answer: AnswerId, speech: bool, now: Instant) {
-        let Some(steps) = self.open.get(&answer.0) else { return };
+        let Some(steps) = self.open.get(&answer.0) else {
+            return;
+        };
         let (asked, said) = (steps.asked, steps.said);
-        if let Some(turn) = self.turns.iter_mut().rev().find(|turn| turn.answer == answer.0) {
+        if let Some(turn) = self
+            .turns
+            .iter_mut()
+            .rev()
+            .find(|turn| turn.answer == answer.0)
+        {
             if speech {
                 turn.tts_last = said.map(|said| ms(said, now));
             } else {
@@ -155,15 +170,28 @@ impl Latency {
 
     /// A slice of an answer went to the socket; the first one closes its turn.
     pub(crate) fn sent(&mut self, answer: AnswerId, now: Instant) {
-        let Some(steps) = self.open.get(&answer.0).copied() else { return };
-        if self.turns.last().is_some_and(|turn| turn.answer == answer.0) {
+        let Some(steps) = self.open.get(&answer.0).copied() else {
+            return;
+        };
+        if self
+            .turns
+            .last()
+            .is_some_and(|turn| turn.answer == answer.0)
+        {
             return;
         }
         let Some(played) = steps.played else { return };
         let first = steps.routed.or(steps.token).unwrap_or(steps.asked);
         let said = steps.said.unwrap_or(first);
         let audio = steps.audio.unwrap_or(said);
-        let (total, llm) = (ms(steps.asked, now), if steps.routed.is_some() { 0.0 } else { ms(steps.asked, first) });
+        let (total, llm) = (
+            ms(steps.asked, now),
+            if steps.routed.is_some() {
+                0.0
+            } else {
+                ms(steps.asked, first)
+            },
+        );
         let (tts, hold) = (ms(said, audio), ms(audio, played));
         let added = (total - llm - tts - hold).max(0.0);
         metrics::histogram!(figures::TURN_TOTAL_MS).record(total);
@@ -191,9 +219,18 @@ impl Latency {
     /// The transcriber told something, this long after the audio it tells of.
     pub(crate) fn heard(&mut self, text: &str, late: Duration) {
         let turn = self.last_turn + 1;
-        let of_turn = self.results.iter().rev().take_while(|result| result.turn == turn).count();
+        let of_turn = self
+            .results
+            .iter()
+            .rev()
+            .take_while(|result| result.turn == turn)
+            .count();
         if !text.is_empty() && of_turn < RESULTS && turn as usize <= TURNS {
-            self.results.push(Result { turn, late: tenth(late.as_secs_f64() * 1000.0), text: text.to_owned() });
+            self.results.push(Result {
+                turn,
+                late: tenth(late.as_secs_f64() * 1000.0),
+                text: text.to_owned(),
+            });
         }
     }
 
@@ -208,7 +245,9 @@ impl Latency {
                     json!({"sequence_id": index + 1, "audio_to_text_latency": result.late, "text": result.text})
                 })
                 .collect();
-            hearing.push(json!({"turn": results.first().map(|result| result.turn), "turn_latency": entries}));
+            hearing.push(
+                json!({"turn": results.first().map(|result| result.turn), "turn_latency": entries}),
+            );
         }
         let connect = |took: Option<Duration>| took.map(|took| tenth(took.as_secs_f64() * 1000.0));
         let asked = self.turns.iter().filter(|turn| !turn.routed);

@@ -9,6 +9,8 @@
 
 mod asking;
 mod attach;
+#[cfg(test)]
+mod bench;
 mod call;
 mod clips;
 mod cutter;
@@ -112,7 +114,9 @@ impl Calls {
             carriers,
             settings,
         };
-        Self { inner: Arc::new(inner) }
+        Self {
+            inner: Arc::new(inner),
+        }
     }
 
     /// While it rings: loads the agent, opens vendor sockets, renders the welcome (R3, R16), so that
@@ -126,8 +130,18 @@ impl Calls {
     /// Runs the call on this media socket until the socket or the call ends. A second socket for a live
     /// call takes it over (R199); a socket for an in-progress call that no node runs rebuilds it from its
     /// event log (R202).
-    pub async fn attach(&self, execution: ExecutionId, socket: WebSocket, wire: Box<dyn MediaWire>) {
-        attach::attach(&self.inner, execution, media::Socket::new(Box::new(socket), wire)).await;
+    pub async fn attach(
+        &self,
+        execution: ExecutionId,
+        socket: WebSocket,
+        wire: Box<dyn MediaWire>,
+    ) {
+        attach::attach(
+            &self.inner,
+            execution,
+            media::Socket::new(Box::new(socket), wire),
+        )
+        .await;
     }
 
     /// Calls running now.
@@ -141,12 +155,18 @@ impl Calls {
         inner.draining.cancel();
         inner.waiting.clear();
         inner.tasks.close();
-        if tokio::time::timeout(limit, inner.tasks.wait()).await.is_ok() {
+        if tokio::time::timeout(limit, inner.tasks.wait())
+            .await
+            .is_ok()
+        {
             return;
         }
         tracing::info!(calls = self.live(), "drain time is over: ending calls");
         inner.stop.cancel();
-        if tokio::time::timeout(attach::LAST_GOODBYES, inner.tasks.wait()).await.is_err() {
+        if tokio::time::timeout(attach::LAST_GOODBYES, inner.tasks.wait())
+            .await
+            .is_err()
+        {
             tracing::error!(calls = self.live(), "calls did not end in time");
         }
     }

@@ -19,7 +19,8 @@ use crate::faults::fault;
 const CONNECT: Duration = Duration::from_secs(3);
 
 /// Makes one connection.
-pub(crate) type Opener<I, O> = Arc<dyn Fn() -> BoxFuture<'static, Result<Session<I, O>, Error>> + Send + Sync>;
+pub(crate) type Opener<I, O> =
+    Arc<dyn Fn() -> BoxFuture<'static, Result<Session<I, O>, Error>> + Send + Sync>;
 
 /// A connection on its way.
 pub(crate) type Opening<I, O> = AbortOnDropHandle<Result<(Session<I, O>, Duration), Error>>;
@@ -59,7 +60,10 @@ pub(crate) struct Line<I, O> {
 }
 
 /// Starts connecting after `wait`.
-pub(crate) fn open_after<I: Send + 'static, O: Send + 'static>(open: &Opener<I, O>, wait: Duration) -> Opening<I, O> {
+pub(crate) fn open_after<I: Send + 'static, O: Send + 'static>(
+    open: &Opener<I, O>,
+    wait: Duration,
+) -> Opening<I, O> {
     let open = open.clone();
     AbortOnDropHandle::new(tokio::spawn(async move {
         if !wait.is_zero() {
@@ -81,8 +85,21 @@ pub(crate) fn open_after<I: Send + 'static, O: Send + 'static>(open: &Opener<I, 
 
 impl<I: Send + 'static, O: Send + 'static> Line<I, O> {
     /// A line that goes on with a connection already on its way. `waits` in ms before each try.
-    pub(crate) fn new(role: &'static str, open: Opener<I, O>, waits: &'static [u64], first: Opening<I, O>) -> Self {
-        Self { role, open, waits, state: State::Opening(first), tries: 0, told_down: false, connect: None }
+    pub(crate) fn new(
+        role: &'static str,
+        open: Opener<I, O>,
+        waits: &'static [u64],
+        first: Opening<I, O>,
+    ) -> Self {
+        Self {
+            role,
+            open,
+            waits,
+            state: State::Opening(first),
+            tries: 0,
+            told_down: false,
+            connect: None,
+        }
     }
 
     pub(crate) fn is_open(&self) -> bool {
@@ -96,9 +113,14 @@ impl<I: Send + 'static, O: Send + 'static> Line<I, O> {
     /// Hands a message over, or gives it back: not connected, or the vendor is slow.
     pub(crate) fn try_send(&mut self, message: I) -> Result<(), I> {
         match &self.state {
-            State::Open(session) => session.input.try_send(message).map_err(|refused| match refused {
-                TrySendError::Full(message) | TrySendError::Closed(message) => message,
-            }),
+            State::Open(session) => {
+                session
+                    .input
+                    .try_send(message)
+                    .map_err(|refused| match refused {
+                        TrySendError::Full(message) | TrySendError::Closed(message) => message,
+                    })
+            }
             _ => Err(message),
         }
     }
@@ -173,11 +195,13 @@ impl<I: Send + 'static, O: Send + 'static> Line<I, O> {
                         Err(_) => dropped(self.role),
                     };
                     self.tries += 1;
-                    let Some(&wait) = self.waits.get(self.tries).filter(|_| !hopeless(error.kind)) else {
+                    let Some(&wait) = self.waits.get(self.tries).filter(|_| !hopeless(error.kind))
+                    else {
                         self.state = State::Shut;
                         return Poll::Ready(LineNews::Lost(fault(&error)));
                     };
-                    self.state = State::Opening(open_after(&self.open, Duration::from_millis(wait)));
+                    self.state =
+                        State::Opening(open_after(&self.open, Duration::from_millis(wait)));
                     if !std::mem::replace(&mut self.told_down, true) {
                         return Poll::Ready(LineNews::Down(fault(&error)));
                     }
@@ -203,9 +227,18 @@ impl<I: Send + 'static, O: Send + 'static> Line<I, O> {
 
 /// Asking again is of no use.
 fn hopeless(kind: ErrorKind) -> bool {
-    matches!(kind, ErrorKind::Auth | ErrorKind::Quota | ErrorKind::BadRequest)
+    matches!(
+        kind,
+        ErrorKind::Auth | ErrorKind::Quota | ErrorKind::BadRequest
+    )
 }
 
 fn dropped(role: &'static str) -> Error {
-    Error { kind: ErrorKind::Dropped, vendor: "vendor", role, cause: "connection lost".into(), retry_after: None }
+    Error {
+        kind: ErrorKind::Dropped,
+        vendor: "vendor",
+        role,
+        cause: "connection lost".into(),
+        retry_after: None,
+    }
 }

@@ -113,7 +113,11 @@ impl Ears {
             return;
         }
         if let Some(vad) = &mut self.vad {
-            edges.extend(vad.push(&frame).into_iter().map(|edge| matches!(edge, Edge::Speech { .. })));
+            edges.extend(
+                vad.push(&frame)
+                    .into_iter()
+                    .map(|edge| matches!(edge, Edge::Speech { .. })),
+            );
             if vad.speaking() {
                 self.voiced_at = Some(now);
             }
@@ -205,14 +209,20 @@ impl Ears {
     fn broke(&mut self, fault: &Fault, now: Instant) -> Option<Input> {
         self.backlog.clear();
         self.breaks.push_back(now);
-        while self.breaks.front().is_some_and(|at| *at + BREAKS_WITHIN < now) {
+        while self
+            .breaks
+            .front()
+            .is_some_and(|at| *at + BREAKS_WITHIN < now)
+        {
             self.breaks.pop_front();
         }
         if self.breaks.len() <= BREAKS {
             return None;
         }
         self.line.shut();
-        Some(Input::TranscriberLost { fault: fault.clone() })
+        Some(Input::TranscriberLost {
+            fault: fault.clone(),
+        })
     }
 
     /// Lets a new connection hear what came since the last final.
@@ -221,7 +231,8 @@ impl Ears {
         let all = Bytes::from([front, back].concat());
         self.backlog.clear();
         for start in (0..all.len()).step_by(self.silence.len()) {
-            self.backlog.push_back(all.slice(start..(start + self.silence.len()).min(all.len())));
+            self.backlog
+                .push_back(all.slice(start..(start + self.silence.len()).min(all.len())));
         }
         self.flush();
     }
@@ -261,7 +272,11 @@ impl Ears {
 
     /// Seconds heard: as the vendor bills them, else as sent (R186).
     pub(crate) fn seconds(&self) -> f64 {
-        if self.billed_s > 0.0 { self.billed_s } else { self.sent_ms as f64 / 1000.0 }
+        if self.billed_s > 0.0 {
+            self.billed_s
+        } else {
+            self.sent_ms as f64 / 1000.0
+        }
     }
 
     /// How long the first connection took.

@@ -31,7 +31,10 @@ pub(crate) trait Duplex:
 {
 }
 impl<T> Duplex for T where
-    T: Stream<Item = Result<Message, axum::Error>> + Sink<Message, Error = axum::Error> + Send + Unpin
+    T: Stream<Item = Result<Message, axum::Error>>
+        + Sink<Message, Error = axum::Error>
+        + Send
+        + Unpin
 {
 }
 
@@ -84,7 +87,9 @@ impl Socket {
 
     /// Queues a command; it leaves with the next poll. `false` when the queue is full: the socket is dead.
     pub(crate) fn send(&mut self, command: &MediaCommand) -> bool {
-        let Some(text) = self.wire.encode(command) else { return true };
+        let Some(text) = self.wire.encode(command) else {
+            return true;
+        };
         self.out_bytes += text.len();
         self.out.push_back(Message::Text(text.into()));
         if self.out_bytes > QUEUE_BYTES {
@@ -96,7 +101,8 @@ impl Socket {
 
     /// When [`Socket::poll`] must be called at the latest.
     pub(crate) fn wake_at(&self) -> Instant {
-        self.blocked_since.map_or(self.ping_at, |since| (since + BLOCKED).min(self.ping_at))
+        self.blocked_since
+            .map_or(self.ping_at, |since| (since + BLOCKED).min(self.ping_at))
     }
 
     /// Sends what waits, then reads. One flush for all that waits.
@@ -166,7 +172,9 @@ impl Socket {
         let wait = async {
             loop {
                 match std::future::poll_fn(|cx| self.poll(cx, Instant::now())).await {
-                    Arrived::Event(MediaEvent::Start { format, call_id, .. }) => {
+                    Arrived::Event(MediaEvent::Start {
+                        format, call_id, ..
+                    }) => {
                         return Some(Started { format, call_id });
                     }
                     Arrived::Event(MediaEvent::Stop) | Arrived::Closed => return None,
@@ -188,7 +196,10 @@ impl Socket {
     }
 
     async fn close_with(&mut self, code: u16, reason: &'static str) {
-        self.out.push_back(Message::Close(Some(CloseFrame { code, reason: reason.into() })));
+        self.out.push_back(Message::Close(Some(CloseFrame {
+            code,
+            reason: reason.into(),
+        })));
         let sent = std::future::poll_fn(|cx| self.poll_write(cx));
         // A peer that is gone already is as good as one that took our close.
         let _ = tokio::time::timeout(Duration::from_secs(1), sent).await;

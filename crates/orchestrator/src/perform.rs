@@ -9,6 +9,7 @@ use crate::{
     call::{Call, Machine},
     ending::End,
     figures,
+    speaking::Say,
 };
 
 impl<M: Machine> Call<M> {
@@ -41,9 +42,16 @@ impl<M: Machine> Call<M> {
         for output in outputs {
             match output {
                 Output::Answered => self.desk.answered(),
-                Output::Ask { answer, messages, tools, tool_choice, temperature } => {
+                Output::Ask {
+                    answer,
+                    messages,
+                    tools,
+                    tool_choice,
+                    temperature,
+                } => {
                     self.ledger.books().latency.asked(answer, now);
-                    self.mind.ask(answer, messages, tools, tool_choice, temperature);
+                    self.mind
+                        .ask(answer, messages, tools, tool_choice, temperature);
                     note = true;
                 }
                 Output::CancelAsk { answer } => {
@@ -56,14 +64,32 @@ impl<M: Machine> Call<M> {
                     self.mind.ask_route(turn, text);
                 }
                 Output::AskJudge { id, kind, messages } => self.mind.ask_judge(id, kind, messages),
-                Output::Say { answer, piece, text, last, kind } => {
-                    self.ledger.books().latency.said(answer, kind == Kind::Route, now);
+                Output::Say {
+                    answer,
+                    piece,
+                    text,
+                    last,
+                    kind,
+                } => {
                     let keep = kind != Kind::Answer;
-                    self.mouth.say(answer, piece, text, last, keep, now, &mut self.state.facts);
+                    let line = Say {
+                        answer,
+                        piece,
+                        text,
+                        last,
+                        keep,
+                    };
+                    self.say(line, kind == Kind::Route, now);
                 }
                 Output::SayClip { answer, clip, text } => {
-                    self.ledger.books().latency.said(answer, clip == Clip::Route, now);
-                    self.mouth.say(answer, 0, text, true, true, now, &mut self.state.facts);
+                    let line = Say {
+                        answer,
+                        piece: 0,
+                        text,
+                        last: true,
+                        keep: true,
+                    };
+                    self.say(line, clip == Clip::Route, now);
                 }
                 Output::CancelSay { answer } => self.mouth.cancel(answer),
                 Output::Play { answer, chunk } => self.play(answer, chunk, turn, now),
@@ -72,7 +98,11 @@ impl<M: Machine> Call<M> {
                     note = true;
                 }
                 Output::PausePlayback => self.playout.pause(),
-                Output::ResumePlayback { answer, chunk, from_ms } => self.playout.resume(answer, chunk, from_ms),
+                Output::ResumePlayback {
+                    answer,
+                    chunk,
+                    from_ms,
+                } => self.playout.resume(answer, chunk, from_ms),
                 Output::ClearPlayback => self.clear(now),
                 Output::HangUp { reason } => self.hang_up(reason, now),
                 Output::Fault { message } => {
@@ -97,13 +127,23 @@ impl<M: Machine> Call<M> {
         }
     }
 
+    fn say(&mut self, line: Say, route: bool, now: Instant) {
+        self.ledger.books().latency.said(line.answer, route, now);
+        self.mouth.say(line, now, &mut self.state.facts);
+    }
+
     fn play(&mut self, answer: AnswerId, chunk: u32, turn: Option<u32>, now: Instant) {
         let Some(held) = self.mouth.take(answer, chunk) else {
-            tracing::error!(answer = answer.0, chunk, "a chunk to be played is not there");
+            tracing::error!(
+                answer = answer.0,
+                chunk,
+                "a chunk to be played is not there"
+            );
             return;
         };
         self.ledger.books().latency.played(answer, turn, now);
-        self.playout.play(answer, chunk, held.piece, held.last, held.audio);
+        self.playout
+            .play(answer, chunk, held.piece, held.last, held.audio);
     }
 
     fn clear(&mut self, now: Instant) {
@@ -131,7 +171,7 @@ impl<M: Machine> Call<M> {
     }
 
     /// What was heard so far goes to the record, so that a crash keeps it.
-    fn note(&mut self) {
+    pub(crate) fn note(&mut self) {
         let transcript = self.machine.transcript();
         if transcript != self.state.noted {
             self.ledger.books().transcript.clone_from(&transcript);
@@ -163,11 +203,17 @@ impl<M: Machine> Call<M> {
         let metadata = &mut entry.metadata;
         match (entry.component, entry.kind) {
             (Component::Transcriber, _) => {
-                metadata.entry("model").or_insert_with(|| self.names.transcriber_model.clone().into());
+                metadata
+                    .entry("model")
+                    .or_insert_with(|| self.names.transcriber_model.clone().into());
             }
             (Component::Synthesizer, EntryKind::Request | EntryKind::Response) => {
-                metadata.entry("model").or_insert_with(|| self.names.synthesizer_model.clone().into());
-                metadata.entry("voice").or_insert_with(|| self.names.voice.clone().into());
+                metadata
+                    .entry("model")
+                    .or_insert_with(|| self.names.synthesizer_model.clone().into());
+                metadata
+                    .entry("voice")
+                    .or_insert_with(|| self.names.voice.clone().into());
                 if entry.kind == EntryKind::Request {
                     let cached = self.mouth.cached(&entry.data);
                     metadata.entry("cached").or_insert(cached.into());
@@ -176,7 +222,9 @@ impl<M: Machine> Call<M> {
             _ => {}
         }
         if entry.component == Component::Llm && entry.kind == EntryKind::Response {
-            entry.reasoning_content = entry.reasoning_content.or_else(|| self.state.thought.take());
+            entry.reasoning_content = entry
+                .reasoning_content
+                .or_else(|| self.state.thought.take());
         }
         if let Err(error) = self.journal.entry(entry) {
             self.log_failed(&error, now);

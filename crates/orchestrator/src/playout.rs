@@ -35,7 +35,10 @@ impl Lead {
     /// `steady` as configured (R69); a burst begins with half of it.
     pub(crate) fn new(steady: u64) -> Self {
         let steady = steady.max(100);
-        Self { first: (steady / 2).max(100), steady }
+        Self {
+            first: (steady / 2).max(100),
+            steady,
+        }
     }
 }
 
@@ -107,9 +110,22 @@ impl Playout {
     }
 
     /// Queues a chunk behind what is there.
-    pub(crate) fn play(&mut self, answer: AnswerId, number: u32, piece: u32, last: bool, audio: Bytes) {
+    pub(crate) fn play(
+        &mut self,
+        answer: AnswerId,
+        number: u32,
+        piece: u32,
+        last: bool,
+        audio: Bytes,
+    ) {
         if !audio.is_empty() {
-            self.queue.push_back(Item::Chunk(Chunk { answer, number, audio, piece, last }));
+            self.queue.push_back(Item::Chunk(Chunk {
+                answer,
+                number,
+                audio,
+                piece,
+                last,
+            }));
         }
     }
 
@@ -184,7 +200,8 @@ impl Playout {
             Item::End(_) => Some(self.burst_at),
             Item::Chunk(chunk) => {
                 let want = self.want(chunk, false);
-                let by_lead = |lead: u64| self.free_at - Duration::from_millis(lead.saturating_sub(want));
+                let by_lead =
+                    |lead: u64| self.free_at - Duration::from_millis(lead.saturating_sub(want));
                 let steady = by_lead(self.lead.steady - EARLY_MS);
                 Some(by_lead(self.lead.first).min((self.burst_at + BURST).max(steady)))
             }
@@ -192,7 +209,12 @@ impl Playout {
     }
 
     /// Sends what may be sent: commands for the socket, and what they are for recording and figures.
-    pub(crate) fn feed(&mut self, now: Instant, commands: &mut Vec<MediaCommand>, sent: &mut Vec<Sent>) {
+    pub(crate) fn feed(
+        &mut self,
+        now: Instant,
+        commands: &mut Vec<MediaCommand>,
+        sent: &mut Vec<Sent>,
+    ) {
         while self.past.front().is_some_and(|(_, end)| *end + KEEP < now) && !self.paused {
             self.past.pop_front();
         }
@@ -212,14 +234,18 @@ impl Playout {
                         self.burst_at = now;
                         self.free_at = now;
                     }
-                    let lead = if now < self.burst_at + BURST { self.lead.first } else { self.lead.steady };
+                    let lead = if now < self.burst_at + BURST {
+                        self.lead.first
+                    } else {
+                        self.lead.steady
+                    };
                     let ahead = (self.free_at - now).as_millis() as u64;
                     let want = self.want(chunk, fresh);
                     let room = lead.saturating_sub(ahead);
-                    // Within the burst fill the rest of its lead; later wait for room for a whole slice.
+                    // A burst's first feed fills its lead; later ones wait for room for a whole slice.
                     let take = if room >= want {
                         want
-                    } else if now < self.burst_at + BURST && room >= EARLY_MS {
+                    } else if now == self.burst_at && room >= EARLY_MS {
                         room
                     } else {
                         break;
@@ -231,21 +257,35 @@ impl Playout {
     }
 
     /// Sends `ms` of the front chunk.
-    fn send(&mut self, now: Instant, ms: u64, commands: &mut Vec<MediaCommand>, sent: &mut Vec<Sent>) {
+    fn send(
+        &mut self,
+        now: Instant,
+        ms: u64,
+        commands: &mut Vec<MediaCommand>,
+        sent: &mut Vec<Sent>,
+    ) {
         let bytes = self.bytes(ms).max(1);
-        let Some(Item::Chunk(chunk)) = self.queue.front() else { return };
+        let Some(Item::Chunk(chunk)) = self.queue.front() else {
+            return;
+        };
         let whole = self.format.ms(chunk.audio.len());
         if self.front_sent == 0 && self.unmarked > 0 && self.unmarked + whole > MARK_EVERY_MS {
             self.mark_last(commands);
         }
-        let Some(Item::Chunk(chunk)) = self.queue.front() else { return };
+        let Some(Item::Chunk(chunk)) = self.queue.front() else {
+            return;
+        };
         let end = (self.front_sent + bytes).min(chunk.audio.len());
         let audio = chunk.audio.slice(self.front_sent..end);
         let plays_at = self.free_at.max(now);
         let micros = audio.len() as u64 * 1_000_000 / self.format.bytes_per_second() as u64;
         self.free_at = plays_at + Duration::from_micros(micros);
         self.unmarked += self.format.ms(audio.len());
-        sent.push(Sent { answer: chunk.answer, plays_at, audio: audio.clone() });
+        sent.push(Sent {
+            answer: chunk.answer,
+            plays_at,
+            audio: audio.clone(),
+        });
         commands.push(MediaCommand::Audio(audio));
         let done = end == chunk.audio.len();
         self.front_sent = end;
@@ -261,10 +301,17 @@ impl Playout {
 
     /// Length of the next slice of this chunk, ms.
     fn want(&self, chunk: &Chunk, fresh: bool) -> u64 {
-        let rest = self.format.ms(chunk.audio.len() - self.front_sent.min(chunk.audio.len())).max(1);
+        let rest = self
+            .format
+            .ms(chunk.audio.len() - self.front_sent.min(chunk.audio.len()))
+            .max(1);
         let slice = if fresh { FIRST_SLICE_MS } else { SLICE_MS };
         // A rest of less than half a slice goes along.
-        if rest < slice + slice / 2 { rest } else { slice }
+        if rest < slice + slice / 2 {
+            rest
+        } else {
+            slice
+        }
     }
 
     fn bytes(&self, ms: u64) -> usize {
@@ -276,7 +323,9 @@ impl Playout {
     }
 
     fn mark_if_last(&mut self, commands: &mut Vec<MediaCommand>) {
-        if self.markable.is_some() && matches!(self.past.back(), Some((Item::Chunk(chunk), _)) if chunk.last) {
+        if self.markable.is_some()
+            && matches!(self.past.back(), Some((Item::Chunk(chunk), _)) if chunk.last)
+        {
             self.mark_last(commands);
         }
     }

@@ -8,7 +8,8 @@ use bolo_audio::Format;
 use bolo_conversation::{At, CallFacts, Conversation, Input, Output, Script};
 use bolo_execution::Record;
 use bolo_providers::{
-    Error, Hear, Heard, Keys, Llm, Speak, Spoken, Synthesizer, SynthesizerSpec, Transcriber, TranscriberSpec,
+    Error, Hear, Heard, Keys, Llm, Speak, Spoken, Synthesizer, SynthesizerSpec, Transcriber,
+    TranscriberSpec,
 };
 use chrono::{DateTime, Utc};
 use futures_util::FutureExt;
@@ -64,26 +65,59 @@ pub(crate) struct Team {
 
 impl Inner {
     /// Loads the agent and sets vendors up for `record`.
-    pub(crate) async fn prepare(&self, record: &Record, format: Format) -> Result<Prepared, PrepareError> {
+    pub(crate) async fn prepare(
+        &self,
+        record: &Record,
+        format: Format,
+    ) -> Result<Prepared, PrepareError> {
         let agent = self.agent(record).await?;
         let secrets = self.store.secrets(record.account).await?;
         let keys = Keys(secrets.clone());
         let task = &agent.conversation;
         let team = Team {
-            llm: self.vendors.llm(&task.llm.config, &keys).unwrap_or_else(|error| Arc::new(NoLlm(error))),
-            transcriber: self.vendors.transcriber(&task.transcriber, &keys, format),
-            synthesizer: self.vendors.synthesizer(&task.synthesizer, &keys, record.voice_id.as_deref(), format),
-        };
-        let routes = task.llm.routes.as_ref().filter(|routes| !routes.routes.is_empty()).and_then(|routes| {
-            let embedder = self
+            llm: self
                 .vendors
-                .embedder()
-                .inspect_err(|error| tracing::error!(%error, "this call's routes can't be decided"))
-                .ok()?;
-            let version = (record.agent, record.agent_version);
-            Some(RouteSource::new(self.routes.clone(), version, routes.routes.clone(), embedder))
-        });
-        Ok(assemble(agent, secrets, record, format, team, routes, &self.settings.rules, &self.clips))
+                .llm(&task.llm.config, &keys)
+                .unwrap_or_else(|error| Arc::new(NoLlm(error))),
+            transcriber: self.vendors.transcriber(&task.transcriber, &keys, format),
+            synthesizer: self.vendors.synthesizer(
+                &task.synthesizer,
+                &keys,
+                record.voice_id.as_deref(),
+                format,
+            ),
+        };
+        let routes = task
+            .llm
+            .routes
+            .as_ref()
+            .filter(|routes| !routes.routes.is_empty())
+            .and_then(|routes| {
+                let embedder = self
+                    .vendors
+                    .embedder()
+                    .inspect_err(
+                        |error| tracing::error!(%error, "this call's routes can't be decided"),
+                    )
+                    .ok()?;
+                let version = (record.agent, record.agent_version);
+                Some(RouteSource::new(
+                    self.routes.clone(),
+                    version,
+                    routes.routes.clone(),
+                    embedder,
+                ))
+            });
+        Ok(assemble(
+            agent,
+            secrets,
+            record,
+            format,
+            team,
+            routes,
+            &self.settings.rules,
+            &self.clips,
+        ))
     }
 
     async fn agent(&self, record: &Record) -> Result<Arc<Agent>, PrepareError> {
@@ -91,7 +125,10 @@ impl Inner {
         if let Some(agent) = self.agents.get(&version) {
             return Ok(agent);
         }
-        let stored = self.store.agent_version(record.account, record.agent, record.agent_version).await?;
+        let stored = self
+            .store
+            .agent_version(record.account, record.agent, record.agent_version)
+            .await?;
         let agent = Arc::new(Agent::parse(&stored.body)?);
         self.agents.insert(version, agent.clone());
         Ok(agent)
@@ -99,7 +136,10 @@ impl Inner {
 }
 
 /// Puts a call's parts together and starts connecting.
-#[allow(clippy::too_many_arguments, reason = "each is another source; a struct would only repeat them")]
+#[allow(
+    clippy::too_many_arguments,
+    reason = "each is another source; a struct would only repeat them"
+)]
 pub(crate) fn assemble(
     agent: Arc<Agent>,
     secrets: HashMap<String, SecretString>,
@@ -138,7 +178,10 @@ pub(crate) fn assemble(
                 options: task.synthesizer.options.clone(),
                 format,
             };
-            (spec, Arc::new(move || std::future::ready(Err(error.clone())).boxed()))
+            (
+                spec,
+                Arc::new(move || std::future::ready(Err(error.clone())).boxed()),
+            )
         }
     };
     let voice = Voice {
@@ -153,7 +196,11 @@ pub(crate) fn assemble(
     Prepared {
         llm: team.llm,
         routes,
-        transcriber: (transcriber_vendor, task.transcriber.model.clone(), transcriber),
+        transcriber: (
+            transcriber_vendor,
+            task.transcriber.model.clone(),
+            transcriber,
+        ),
         synthesizer: Line::new("synthesizer", speak, speaking::WAITS, opening),
         voice,
         _ahead: ahead,
@@ -199,7 +246,12 @@ fn ahead(
 /// Renders one line.
 async fn render(speak: &Opener<Speak, Spoken>, text: String) -> Result<Vec<u8>, Error> {
     let mut session = speak().await?;
-    let line = Speak::Text { context: 0, piece: 0, text, last: true };
+    let line = Speak::Text {
+        context: 0,
+        piece: 0,
+        text,
+        last: true,
+    };
     let mut clip = Vec::new();
     if session.input.send(line).await.is_ok() {
         while let Some(spoken) = session.output.recv().await {
@@ -240,7 +292,12 @@ fn welcome(script: &Script) -> Option<String> {
         return None;
     }
     let mut machine = Conversation::new(script.clone());
-    let start = Input::MediaStart { direction: script.facts.direction, marks: true, web: false, seed: 0 };
+    let start = Input::MediaStart {
+        direction: script.facts.direction,
+        marks: true,
+        web: false,
+        seed: 0,
+    };
     let mut outputs = machine.handle(At(0), start);
     outputs.extend(machine.handle(At(script.welcome_delay_ms), Input::Tick));
     outputs.into_iter().find_map(|output| match output {
@@ -271,7 +328,10 @@ pub(crate) fn facts(record: &Record, now: DateTime<Utc>) -> CallFacts {
         ("current_time", local.format("%I:%M:%S %p").to_string()),
         ("current_hour", local.format("%-H").to_string()),
         ("current_minute", local.format("%-M").to_string()),
-        ("current_weekday", local.format("%A").to_string().to_lowercase()),
+        (
+            "current_weekday",
+            local.format("%A").to_string().to_lowercase(),
+        ),
         ("current_day", local.format("%-d").to_string()),
         ("current_month", local.format("%-m").to_string()),
         ("current_year", local.format("%Y").to_string()),
@@ -285,6 +345,9 @@ pub(crate) fn facts(record: &Record, now: DateTime<Utc>) -> CallFacts {
         direction: record.direction,
         user_number: record.user_number().to_owned(),
         agent_number: record.agent_number().to_owned(),
-        variables: Variables { context: Map::new(), recipient },
+        variables: Variables {
+            context: Map::new(),
+            recipient,
+        },
     }
 }

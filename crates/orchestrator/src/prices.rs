@@ -92,8 +92,15 @@ impl Prices {
     /// valid_from, source. The first row that fits counts.
     pub fn parse(text: &str) -> Result<Self, PricesError> {
         let table: Table = toml::from_str(text).map_err(|error| PricesError(error.to_string()))?;
-        if let Some(row) = table.price.iter().find(|row| !row.price.is_finite() || row.price < 0.0) {
-            return Err(PricesError(format!("{} {}: price must be 0 or more", row.provider, row.model)));
+        if let Some(row) = table
+            .price
+            .iter()
+            .find(|row| !row.price.is_finite() || row.price < 0.0)
+        {
+            return Err(PricesError(format!(
+                "{} {}: price must be 0 or more",
+                row.provider, row.model
+            )));
         }
         Ok(Self { rows: table.price })
     }
@@ -101,7 +108,10 @@ impl Prices {
     /// USD for one unit.
     fn of(&self, role: PriceRole, provider: &str, model: &str, unit: Unit) -> f64 {
         let fits = |row: &&Price| {
-            row.role == role && row.unit == unit && row.provider == provider && glob(&row.model, model)
+            row.role == role
+                && row.unit == unit
+                && row.provider == provider
+                && glob(&row.model, model)
         };
         self.rows.iter().find(fits).map_or(0.0, |row| row.price)
     }
@@ -119,16 +129,29 @@ impl Prices {
             .llm_model
             .iter()
             .map(|(model, tokens)| {
-                per_million(model, Unit::MillionInputTokens, tokens.input.saturating_sub(tokens.cached))
-                    + per_million(model, Unit::MillionCachedTokens, tokens.cached)
+                per_million(
+                    model,
+                    Unit::MillionInputTokens,
+                    tokens.input.saturating_sub(tokens.cached),
+                ) + per_million(model, Unit::MillionCachedTokens, tokens.cached)
                     + per_million(model, Unit::MillionOutputTokens, tokens.output)
             })
             .sum();
         let (vendor, model) = used.synthesizer;
         let thousands = usage.synthesizer_characters as f64 / 1000.0;
-        let synthesizer = self.of(PriceRole::Synthesizer, vendor, model, Unit::ThousandCharacters) * thousands;
+        let synthesizer = self.of(
+            PriceRole::Synthesizer,
+            vendor,
+            model,
+            Unit::ThousandCharacters,
+        ) * thousands;
         let (vendor, model) = used.transcriber;
-        let transcriber = minutes(PriceRole::Transcriber, vendor, model, usage.transcriber_duration);
+        let transcriber = minutes(
+            PriceRole::Transcriber,
+            vendor,
+            model,
+            usage.transcriber_duration,
+        );
         let cents = |usd: f64| (usd * 100.0 * 10_000.0).round() / 10_000.0;
         Cost {
             llm: cents(llm),
@@ -157,7 +180,12 @@ mod tests {
     #[test]
     fn the_shipped_table_prices_a_call_to_the_cent() {
         let prices = Prices::shipped().unwrap();
-        let tokens = LlmUsage { input: 10_000, output: 1_000, cached: 4_000, estimated: false };
+        let tokens = LlmUsage {
+            input: 10_000,
+            output: 1_000,
+            cached: 4_000,
+            estimated: false,
+        };
         let usage = Usage {
             synthesizer_characters: 2_000,
             transcriber_duration: 90.0,
@@ -182,7 +210,11 @@ mod tests {
 
     #[test]
     fn what_is_in_no_row_costs_nothing() {
-        let usage = Usage { synthesizer_characters: 9_000, transcriber_duration: 60.0, ..Usage::default() };
+        let usage = Usage {
+            synthesizer_characters: 9_000,
+            transcriber_duration: 60.0,
+            ..Usage::default()
+        };
         let used = Used {
             carrier: "websocket",
             llm: "demo",
@@ -203,7 +235,19 @@ mod tests {
     #[test]
     fn a_started_minute_counts_whole() {
         let row = "[[price]]\nprovider = \"twilio\"\nmodel = \"\"\nrole = \"network\"\nunit = \"started_minute\"\nprice = 0.01\nvalid_from = \"2026-01-01\"\nsource = \"test\"\n";
-        let used = Used { carrier: "twilio", llm: "", transcriber: ("", ""), synthesizer: ("", ""), seconds: 61.0 };
-        assert_eq!(Prices::parse(row).unwrap().cost(&Usage::default(), &used).network, 2.0);
+        let used = Used {
+            carrier: "twilio",
+            llm: "",
+            transcriber: ("", ""),
+            synthesizer: ("", ""),
+            seconds: 61.0,
+        };
+        assert_eq!(
+            Prices::parse(row)
+                .unwrap()
+                .cost(&Usage::default(), &used)
+                .network,
+            2.0
+        );
     }
 }

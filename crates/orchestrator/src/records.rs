@@ -42,7 +42,11 @@ impl StoreRecords {
     /// more the facts are noted all the same.
     pub(crate) async fn change(&self, change: Change, facts: Facts) -> Changed {
         for wait in AGAIN.into_iter().map(Some).chain([None]) {
-            match self.store.change(self.id, change, facts.clone(), now()).await {
+            match self
+                .store
+                .change(self.id, change, facts.clone(), now())
+                .await
+            {
                 Ok(_) => return Changed::Yes,
                 Err(Error::Illegal(illegal)) => {
                     self.note_facts(facts).await;
@@ -72,9 +76,18 @@ impl StoreRecords {
         let books = self.ledger.books();
         let end = books.end.clone();
         let fault = end.as_ref().filter(|end| end.is_fault());
-        let message = fault.map(|end| books.fault.clone().unwrap_or_else(|| end.label().to_owned()));
+        let message = fault.map(|end| {
+            books
+                .fault
+                .clone()
+                .unwrap_or_else(|| end.label().to_owned())
+        });
         // A fault before the caller heard anything of the agent: the call never was one (R181).
-        let change = if fault.is_some() && !books.agent_heard { Change::Faulted } else { Change::MediaEnded };
+        let change = if fault.is_some() && !books.agent_heard {
+            Change::Faulted
+        } else {
+            Change::MediaEnded
+        };
         let facts = Facts {
             hangup: end.map(|end| end.hangup(self.direction)),
             error_message: message,
@@ -89,7 +102,10 @@ impl StoreRecords {
 impl Records for StoreRecords {
     fn answered(&self) -> BoxFuture<'_, bool> {
         async {
-            let facts = Facts { carrier_call_id: self.carrier_call_id.clone(), ..Facts::default() };
+            let facts = Facts {
+                carrier_call_id: self.carrier_call_id.clone(),
+                ..Facts::default()
+            };
             match self.change(Change::Answered, facts).await {
                 Changed::Already(status) => status == Status::InProgress,
                 Changed::Yes | Changed::No => true,
@@ -99,7 +115,11 @@ impl Records for StoreRecords {
     }
 
     fn note(&self, transcript: String) -> BoxFuture<'_, ()> {
-        self.note_facts(Facts { transcript: Some(transcript), ..Facts::default() }).boxed()
+        self.note_facts(Facts {
+            transcript: Some(transcript),
+            ..Facts::default()
+        })
+        .boxed()
     }
 
     fn ending(&self) -> BoxFuture<'_, ()> {
@@ -113,10 +133,17 @@ impl Records for StoreRecords {
     fn hang_up(&self) -> BoxFuture<'_, bool> {
         async {
             // A web call has no carrier: closing its socket is the hang-up.
-            let Ok(account) = self.carriers.for_account(&self.provider, &self.secrets) else { return true };
+            let Ok(account) = self.carriers.for_account(&self.provider, &self.secrets) else {
+                return true;
+            };
             let known = match &self.carrier_call_id {
                 Some(id) => Some(id.clone()),
-                None => self.store.execution_unscoped(self.id).await.ok().and_then(|record| record.carrier_call_id),
+                None => self
+                    .store
+                    .execution_unscoped(self.id)
+                    .await
+                    .ok()
+                    .and_then(|record| record.carrier_call_id),
             };
             let Some(call) = known else { return true };
             account

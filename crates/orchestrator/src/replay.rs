@@ -70,11 +70,17 @@ pub fn replay(lines: &[String]) -> Result<Replayed, Difference> {
     let (mut last, mut decisions) = (At(0), 0);
     for (index, text) in lines.iter().enumerate().skip(1) {
         let (at, input, recorded) = read(index + 1, text)?;
-        let shown = journal::input_text(&input);
+        let shown = journal::text(&input);
         let outputs = machine.handle(at, input);
         let now = each(&outputs);
         if let Some((recorded, now)) = first_difference(&recorded, &now) {
-            return Err(Difference::Decision { line: index + 1, at, input: shown, recorded, now });
+            return Err(Difference::Decision {
+                line: index + 1,
+                at,
+                input: shown,
+                recorded,
+                now,
+            });
         }
         decisions += now.len();
         last = at;
@@ -89,16 +95,29 @@ pub fn replay(lines: &[String]) -> Result<Replayed, Difference> {
 }
 
 fn begin(lines: &[String]) -> Result<(Conversation, Head), Difference> {
-    let first = lines.first().ok_or_else(|| Difference::NoLog("it is empty".into()))?;
-    let head: Head = serde_json::from_str(first).map_err(|error| Difference::NoLog(error.to_string()))?;
+    let first = lines
+        .first()
+        .ok_or_else(|| Difference::NoLog("it is empty".into()))?;
+    let head: Head =
+        serde_json::from_str(first).map_err(|error| Difference::NoLog(error.to_string()))?;
     Ok((Conversation::new(head.script.clone()), head))
 }
 
 fn read(line: usize, text: &str) -> Result<(At, Input, Vec<String>), Difference> {
-    let unreadable = |error: serde_json::Error| Difference::Unreadable { line, message: error.to_string() };
+    let unreadable = |error: serde_json::Error| Difference::Unreadable {
+        line,
+        message: error.to_string(),
+    };
     let read: Line<'_> = serde_json::from_str(text).map_err(unreadable)?;
     let input = serde_json::from_str(read.input.get()).map_err(unreadable)?;
-    Ok((read.at, input, read.outputs.iter().map(|output| output.get().to_owned()).collect()))
+    Ok((
+        read.at,
+        input,
+        read.outputs
+            .iter()
+            .map(|output| output.get().to_owned())
+            .collect(),
+    ))
 }
 
 fn each(outputs: &[Output]) -> Vec<String> {
@@ -114,7 +133,12 @@ fn first_difference(recorded: &[String], now: &[String]) -> Option<(String, Stri
     let longest = recorded.len().max(now.len());
     (0..longest).find_map(|index| {
         let (recorded, now) = (recorded.get(index), now.get(index));
-        (recorded != now).then(|| (recorded.cloned().unwrap_or_default(), now.cloned().unwrap_or_default()))
+        (recorded != now).then(|| {
+            (
+                recorded.cloned().unwrap_or_default(),
+                now.cloned().unwrap_or_default(),
+            )
+        })
     })
 }
 
@@ -130,7 +154,11 @@ pub(crate) struct Rebuilt {
 
 /// Rebuilds a call (R202). Decisions are not carried out; what they cost is entered into the books. A
 /// machine that decides otherwise than the one that crashed (an upgrade) goes on with its own view.
-pub(crate) fn rebuild(lines: &[String], model: &str, books: &mut Books) -> Result<Rebuilt, Difference> {
+pub(crate) fn rebuild(
+    lines: &[String],
+    model: &str,
+    books: &mut Books,
+) -> Result<Rebuilt, Difference> {
     let (mut machine, head) = begin(lines)?;
     let mut last = At(0);
     for (index, text) in lines.iter().enumerate().skip(1) {
@@ -155,7 +183,11 @@ pub(crate) fn rebuild(lines: &[String], model: &str, books: &mut Books) -> Resul
     books.agent_heard = machine.any_agent_audio();
     books.usage.transcriber_duration += last.0 as f64 / 1000.0;
     books.transcript = machine.transcript();
-    Ok(Rebuilt { machine, last, started_at: head.started_at })
+    Ok(Rebuilt {
+        machine,
+        last,
+        started_at: head.started_at,
+    })
 }
 
 #[cfg(test)]

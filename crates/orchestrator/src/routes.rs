@@ -27,16 +27,26 @@ pub(crate) struct Decision {
 
 impl RouteTable {
     /// Embeds every utterance.
-    pub(crate) async fn build(routes: &[Route], embedder: Arc<dyn Embedder>) -> Result<Self, RouteError> {
+    pub(crate) async fn build(
+        routes: &[Route],
+        embedder: Arc<dyn Embedder>,
+    ) -> Result<Self, RouteError> {
         let vectors = embedder.embed(&RouteIndex::texts(routes)).await?;
-        let index = RouteIndex::new(routes, &vectors, |reference| embedder.raw_threshold(reference))?;
+        let index = RouteIndex::new(routes, &vectors, |reference| {
+            embedder.raw_threshold(reference)
+        })?;
         Ok(Self { index, embedder })
     }
 
     /// Which route answers this text.
     pub(crate) async fn decide(&self, text: String) -> Result<Decision, RouteError> {
         let vectors = self.embedder.embed(&[text]).await?;
-        let Some(vector) = vectors.first() else { return Ok(Decision { hit: None, scores: None }) };
+        let Some(vector) = vectors.first() else {
+            return Ok(Decision {
+                hit: None,
+                scores: None,
+            });
+        };
         let hit = self.index.best(vector);
         let shown = hit.or_else(|| self.index.nearest(vector));
         Ok(Decision {
@@ -71,11 +81,18 @@ impl RouteSource {
         routes: Vec<Route>,
         embedder: Arc<dyn Embedder>,
     ) -> Self {
-        Self { tables, version, routes: Arc::new(routes), embedder }
+        Self {
+            tables,
+            version,
+            routes: Arc::new(routes),
+            embedder,
+        }
     }
 
     async fn table(&self) -> Result<Arc<RouteTable>, Arc<RouteError>> {
-        self.tables.get(self.version, &self.routes, self.embedder.clone()).await
+        self.tables
+            .get(self.version, &self.routes, self.embedder.clone())
+            .await
     }
 
     /// Builds the table now, if it is not there.
@@ -99,7 +116,9 @@ pub(crate) struct RouteTables {
 
 impl RouteTables {
     pub(crate) fn new() -> Self {
-        Self { tables: moka::future::Cache::new(KEPT) }
+        Self {
+            tables: moka::future::Cache::new(KEPT),
+        }
     }
 
     /// The table of this version; calls that ask at once build it once.

@@ -51,8 +51,23 @@ pub(crate) struct Voice {
 impl Voice {
     /// The key under which this line is kept, if it is.
     pub(crate) fn key(&self, text: &str) -> Option<ClipKey> {
-        self.caching.then(|| ClipKey::new(self.vendor, &self.spec, text)).flatten()
+        self.caching
+            .then(|| ClipKey::new(self.vendor, &self.spec, text))
+            .flatten()
     }
+}
+
+/// A piece to be spoken.
+#[derive(Debug)]
+pub(crate) struct Say {
+    pub(crate) answer: AnswerId,
+    /// From 0 within the answer.
+    pub(crate) piece: u32,
+    pub(crate) text: String,
+    /// No piece follows.
+    pub(crate) last: bool,
+    /// Worth keeping as a clip.
+    pub(crate) keep: bool,
 }
 
 struct Piece {
@@ -105,23 +120,21 @@ impl Mouth {
         self.voice.key(text).is_some_and(|key| self.clips.has(&key))
     }
 
-    /// Speaks a piece. A line that is complete in one piece may come from the cache; `keep` puts it there.
-    pub(crate) fn say(
-        &mut self,
-        answer: AnswerId,
-        piece: u32,
-        text: String,
-        last: bool,
-        keep: bool,
-        now: Instant,
-        facts: &mut VecDeque<Input>,
-    ) {
+    /// Speaks a piece. A line that is complete in one piece may come from the cache.
+    pub(crate) fn say(&mut self, line: Say, now: Instant, facts: &mut VecDeque<Input>) {
+        let Say {
+            answer,
+            piece,
+            text,
+            last,
+            keep,
+        } = line;
         self.forget_before(answer.0.saturating_sub(OLD));
         let mut key = None;
         if piece == 0 && last {
             key = self.voice.key(&text);
             if let Some(clip) = key.as_ref().and_then(|key| self.clips.get(key)) {
-                self.from_cache(answer, clip, now, facts);
+                self.play_clip(answer, clip, now, facts);
                 return;
             }
         }
@@ -132,18 +145,38 @@ impl Mouth {
             self.progress_at = now;
         }
         let format = self.voice.spec.format;
-        let utterance = self.utterances.entry(answer.0).or_insert_with(|| Utterance {
-            cutter: Cutter::new(format),
-            pieces: BTreeMap::new(),
-            keep: key.filter(|_| keep).map(|key| (key, Vec::new())),
+        let utterance = self
+            .utterances
+            .entry(answer.0)
+            .or_insert_with(|| Utterance {
+                cutter: Cutter::new(format),
+                pieces: BTreeMap::new(),
+                keep: key.filter(|_| keep).map(|key| (key, Vec::new())),
+            });
+        utterance.pieces.insert(
+            piece,
+            Piece {
+                text: text.clone(),
+                last,
+                done: false,
+            },
+        );
+        self.waiting.push_back(Speak::Text {
+            context: answer.0,
+            piece,
+            text,
+            last,
         });
-        utterance.pieces.insert(piece, Piece { text: text.clone(), last, done: false });
-        self.characters += text.chars().count() as u64;
-        self.waiting.push_back(Speak::Text { context: answer.0, piece, text, last });
         self.flush();
     }
 
-    fn from_cache(&mut self, answer: AnswerId, clip: Bytes, now: Instant, facts: &mut VecDeque<Input>) {
+    fn play_clip(
+        &mut self,
+        answer: AnswerId,
+        clip: Bytes,
+        now: Instant,
+        facts: &mut VecDeque<Input>,
+    ) {
         let mut cutter = Cutter::new(self.voice.spec.format);
         let mut cuts = Vec::new();
         cutter.push(0, clip, Vec::new(), now, &mut cuts);
@@ -159,13 +192,19 @@ impl Mouth {
     /// Drops what was not yet played of an answer, and what the synthesizer still makes of it.
     pub(crate) fn cancel(&mut self, answer: AnswerId) {
         if self.utterances.remove(&answer.0).is_some() {
-            self.waiting.retain(|message| !matches!(message, Speak::Text { context, .. } if *context == answer.0));
+            self.waiting.retain(
+                |message| !matches!(message, Speak::Text { context, .. } if *context == answer.0),
+            );
             if self.line.is_open() {
                 self.waiting.push_back(Speak::Cancel { context: answer.0 });
                 self.flush();
             }
         }
-        let of_answer: Vec<_> = self.held.range((answer.0, 0)..=(answer.0, u32::MAX)).map(|(key, _)| *key).collect();
+        let of_answer: Vec<_> = self
+            .held
+            .range((answer.0, 0)..=(answer.0, u32::MAX))
+            .map(|(key, _)| *key)
+            .collect();
         for key in of_answer {
             self.take_held(key);
         }
@@ -183,16 +222,42 @@ impl Mouth {
     }
 
     fn forget_before(&mut self, answer: u32) {
-        while let Some(key) = self.held.keys().next().copied().filter(|(of, _)| *of < answer) {
+        while let Some(key) = self
+            .held
+            .keys()
+            .next()
+            .copied()
+            .filter(|(of, _)| *of < answer)
+        {
             self.take_held(key);
         }
     }
 
     fn hold(&mut self, answer: AnswerId, cut: Cut, last: bool, facts: &mut VecDeque<Input>) {
-        let Cut { chunk, piece, ms, audio, words } = cut;
+        let Cut {
+            chunk,
+            piece,
+            ms,
+            audio,
+            words,
+        } = cut;
         self.held_ms += ms;
-        self.held.insert((answer.0, chunk), Held { piece, last, audio, ms });
-        facts.push_back(Input::Audio { answer, piece, chunk, ms, words });
+        self.held.insert(
+            (answer.0, chunk),
+            Held {
+                piece,
+                last,
+                audio,
+                ms,
+            },
+        );
+        facts.push_back(Input::Audio {
+            answer,
+            piece,
+            chunk,
+            ms,
+            words,
+        });
     }
 
     /// Whether the connection has work that it has not answered.
@@ -205,17 +270,28 @@ impl Mouth {
 
     fn flush(&mut self) {
         while let Some(message) = self.waiting.pop_front() {
+            // Text is billed when it is sent, whatever becomes of it.
+            let billed = match &message {
+                Speak::Text { text, .. } => text.chars().count() as u64,
+                Speak::Cancel { .. } => 0,
+            };
             if let Err(message) = self.line.try_send(message) {
                 self.waiting.push_front(message);
                 return;
             }
+            self.characters += billed;
         }
     }
 
     /// When [`Mouth::due`] has something to do at the latest.
     pub(crate) fn wake_at(&self) -> Option<Instant> {
-        let cutters = self.utterances.values().filter_map(|utterance| utterance.cutter.wake_at()).min();
-        let silent = (self.line.is_open() && !self.is_full() && self.owes()).then(|| self.progress_at + SILENT);
+        let cutters = self
+            .utterances
+            .values()
+            .filter_map(|utterance| utterance.cutter.wake_at())
+            .min();
+        let silent = (self.line.is_open() && !self.is_full() && self.owes())
+            .then(|| self.progress_at + SILENT);
         // The synthesizer's channel was full: try again soon.
         let flush = (self.line.is_open() && !self.waiting.is_empty())
             .then(|| Instant::now() + Duration::from_millis(20));
@@ -238,10 +314,15 @@ impl Mouth {
         for (answer, cut) in cuts {
             self.hold(AnswerId(answer), cut, false, facts);
         }
-        if self.line.is_open() && !self.is_full() && self.owes() && now >= self.progress_at + SILENT {
+        if self.line.is_open() && !self.is_full() && self.owes() && now >= self.progress_at + SILENT
+        {
             let fault = Fault {
                 kind: FaultKind::Timeout,
-                message: format!("{} synthesizer: no answer within {} ms", self.voice.vendor, SILENT.as_millis()),
+                message: format!(
+                    "{} synthesizer: no answer within {} ms",
+                    self.voice.vendor,
+                    SILENT.as_millis()
+                ),
                 retry_after_ms: None,
             };
             self.line.reopen();
@@ -250,7 +331,12 @@ impl Mouth {
     }
 
     /// The synthesizer's next facts; not asked while too much audio waits to be played.
-    pub(crate) fn poll(&mut self, cx: &mut Context<'_>, now: Instant, facts: &mut VecDeque<Input>) -> Poll<()> {
+    pub(crate) fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Instant,
+        facts: &mut VecDeque<Input>,
+    ) -> Poll<()> {
         if self.is_full() {
             return Poll::Pending;
         }
@@ -272,8 +358,15 @@ impl Mouth {
         self.progress_at = now;
         let mut cuts = Vec::new();
         match spoken {
-            Spoken::Audio { context, piece, audio, words } => {
-                let Some(utterance) = self.utterances.get_mut(&context) else { return };
+            Spoken::Audio {
+                context,
+                piece,
+                audio,
+                words,
+            } => {
+                let Some(utterance) = self.utterances.get_mut(&context) else {
+                    return;
+                };
                 self.failures = 0;
                 if let Some((_, clip)) = &mut utterance.keep {
                     clip.extend_from_slice(&audio);
@@ -285,23 +378,39 @@ impl Mouth {
             }
             Spoken::PieceDone { context, piece } => self.piece_done(context, piece, now, facts),
             Spoken::Done { context } => {
-                let Some(utterance) = self.utterances.get(&context) else { return };
-                let open: Vec<u32> =
-                    utterance.pieces.iter().filter(|(_, piece)| !piece.done).map(|(number, _)| *number).collect();
+                let Some(utterance) = self.utterances.get(&context) else {
+                    return;
+                };
+                let open: Vec<u32> = utterance
+                    .pieces
+                    .iter()
+                    .filter(|(_, piece)| !piece.done)
+                    .map(|(number, _)| *number)
+                    .collect();
                 for piece in open {
                     self.piece_done(context, piece, now, facts);
                 }
-                if let Some((key, clip)) = self.utterances.remove(&context).and_then(|utterance| utterance.keep) {
+                if let Some((key, clip)) = self
+                    .utterances
+                    .remove(&context)
+                    .and_then(|utterance| utterance.keep)
+                {
                     self.clips.put(key, clip.into());
                 }
-                facts.push_back(Input::SpeechDone { answer: AnswerId(context) });
+                facts.push_back(Input::SpeechDone {
+                    answer: AnswerId(context),
+                });
             }
         }
     }
 
     fn piece_done(&mut self, context: u32, piece: u32, now: Instant, facts: &mut VecDeque<Input>) {
-        let Some(utterance) = self.utterances.get_mut(&context) else { return };
-        let Some(state) = utterance.pieces.get_mut(&piece) else { return };
+        let Some(utterance) = self.utterances.get_mut(&context) else {
+            return;
+        };
+        let Some(state) = utterance.pieces.get_mut(&piece) else {
+            return;
+        };
         state.done = true;
         // The text is needed no more: nothing of this piece is ever told again.
         state.text = String::new();
@@ -311,11 +420,17 @@ impl Mouth {
         for (index, cut) in cuts.into_iter().enumerate() {
             self.hold(AnswerId(context), cut, index + 1 == count, facts);
         }
-        let waiting = self.held.range_mut((context, 0)..=(context, u32::MAX)).next_back();
+        let waiting = self
+            .held
+            .range_mut((context, 0)..=(context, u32::MAX))
+            .next_back();
         if let Some((_, held)) = waiting.filter(|(_, held)| held.piece == piece) {
             held.last = true;
         }
-        facts.push_back(Input::PieceDone { answer: AnswerId(context), piece });
+        facts.push_back(Input::PieceDone {
+            answer: AnswerId(context),
+            piece,
+        });
     }
 
     /// The connection is gone; another is on its way.
@@ -335,7 +450,10 @@ impl Mouth {
         self.failures = 0;
         self.waiting.clear();
         for (answer, _) in std::mem::take(&mut self.utterances) {
-            facts.push_back(Input::SpeechFailed { answer: AnswerId(answer), fault: fault.clone() });
+            facts.push_back(Input::SpeechFailed {
+                answer: AnswerId(answer),
+                fault: fault.clone(),
+            });
         }
     }
 
@@ -350,7 +468,6 @@ impl Mouth {
             }
             for (number, piece) in &utterance.pieces {
                 if !piece.done || (piece.last && piece.text.is_empty()) {
-                    self.characters += piece.text.chars().count() as u64;
                     self.waiting.push_back(Speak::Text {
                         context: *context,
                         piece: *number,

@@ -3,7 +3,8 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::{task::JoinHandle, time::Instant};
+use tokio::time::Instant;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::{ending::End, figures, ledger::Ledger};
 
@@ -14,7 +15,7 @@ pub(crate) const GRACE: Duration = Duration::from_secs(17);
 const ABORT: Duration = Duration::from_secs(1);
 
 /// Waits for the call's task until `limit` at the latest; enters into the ledger how it ended.
-pub(crate) async fn watch(mut task: JoinHandle<()>, limit: Instant, ledger: &Arc<Ledger>) {
+pub(crate) async fn watch(mut task: AbortOnDropHandle<()>, limit: Instant, ledger: &Arc<Ledger>) {
     let joined = tokio::select! {
         joined = &mut task => joined,
         () = tokio::time::sleep_until(limit) => {
@@ -33,7 +34,9 @@ pub(crate) async fn watch(mut task: JoinHandle<()>, limit: Instant, ledger: &Arc
     {
         metrics::counter!(figures::CALLS_ABORTED, "why" => "panic").increment(1);
         tracing::error!("the call's task died");
-        ledger.books().ended(End::Aborted("the call's task died".into()));
+        ledger
+            .books()
+            .ended(End::Aborted("the call's task died".into()));
     }
 }
 
@@ -45,7 +48,7 @@ mod tests {
     async fn a_task_that_never_ends_is_ended_at_the_limit() {
         let ledger = Arc::new(Ledger::default());
         let begun = Instant::now();
-        let task = tokio::spawn(std::future::pending::<()>());
+        let task = AbortOnDropHandle::new(tokio::spawn(std::future::pending::<()>()));
         watch(task, begun + Duration::from_secs(317), &ledger).await;
         assert_eq!(begun.elapsed().as_secs(), 317);
         assert!(matches!(ledger.books().end, Some(End::Aborted(_))));
@@ -54,7 +57,8 @@ mod tests {
     #[tokio::test]
     async fn a_panic_is_an_end_too() {
         let ledger = Arc::new(Ledger::default());
-        let task = tokio::spawn(async { std::panic::resume_unwind(Box::new("on purpose")) });
+        let dies = async { std::panic::resume_unwind(Box::new("on purpose")) };
+        let task = AbortOnDropHandle::new(tokio::spawn(dies));
         watch(task, Instant::now() + Duration::from_secs(60), &ledger).await;
         assert!(matches!(ledger.books().end, Some(End::Aborted(_))));
     }
@@ -63,7 +67,8 @@ mod tests {
     async fn the_first_cause_stays() {
         let ledger = Arc::new(Ledger::default());
         ledger.books().ended(End::Remote);
-        let task = tokio::spawn(async { std::panic::resume_unwind(Box::new("on purpose")) });
+        let dies = async { std::panic::resume_unwind(Box::new("on purpose")) };
+        let task = AbortOnDropHandle::new(tokio::spawn(dies));
         watch(task, Instant::now() + Duration::from_secs(60), &ledger).await;
         assert_eq!(ledger.books().end, Some(End::Remote));
     }

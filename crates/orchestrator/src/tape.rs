@@ -21,7 +21,14 @@ pub(crate) struct Tape {
 impl Tape {
     /// Records onto `recorder`, whose time 0 is `started`.
     pub(crate) fn new(recorder: Option<Recorder>, format: Format, started: Instant) -> Self {
-        Self { recorder, format, started, block: Vec::new(), block_at: 0, caller_end: 0 }
+        Self {
+            recorder,
+            format,
+            started,
+            block: Vec::new(),
+            block_at: 0,
+            caller_end: 0,
+        }
     }
 
     fn at(&self, when: Instant) -> u64 {
@@ -34,7 +41,11 @@ impl Tape {
         let length = self.format.ms(frame.len());
         let begins = self.at(now).saturating_sub(length);
         let follows = self.caller_end + gap_ms;
-        let place = if begins > follows + 1000 { begins } else { follows };
+        let place = if begins > follows + 1000 {
+            begins
+        } else {
+            follows
+        };
         if place != self.caller_end || self.block.is_empty() {
             self.flush();
             self.block_at = place;

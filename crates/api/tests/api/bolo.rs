@@ -258,14 +258,16 @@ fn calls(store: &Store, http: reqwest::Client) -> Calls {
         .with_root_certificates(roots)
         .with_no_client_auth();
     let models = bolo_models::Store::new(None, std::env::temp_dir().join("bolo-no-models"));
-    let vendors = bolo_providers::Vendors::new(HashMap::new(), models, 1, http, Arc::new(tls));
+    let vendors =
+        bolo_providers::Vendors::new(HashMap::new(), models, 1, http.clone(), Arc::new(tls));
     let settings = bolo_orchestrator::Settings {
         rules: bolo_conversation::Rules::default(),
         prices: bolo_orchestrator::Prices::default(),
         clip_cache_bytes: 1 << 20,
         max_calls: 10,
     };
-    Calls::new(store.clone(), vendors, settings)
+    let carriers = bolo_telephony::Carriers::new(HashMap::new(), http);
+    Calls::new(store.clone(), vendors, carriers, settings)
 }
 
 async fn new_account(store: &Store, name: &str) -> (AccountId, String) {

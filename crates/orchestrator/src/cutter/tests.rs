@@ -4,7 +4,10 @@
 use super::*;
 
 fn bytes(ms: u64, from: u8) -> Bytes {
-    (0..ms * 8).map(|i| from.wrapping_add((i / 8) as u8)).collect::<Vec<_>>().into()
+    (0..ms * 8)
+        .map(|i| from.wrapping_add((i / 8) as u8))
+        .collect::<Vec<_>>()
+        .into()
 }
 
 fn lengths(cuts: &[Cut]) -> Vec<u64> {
@@ -35,7 +38,11 @@ fn no_chunk_is_longer_than_a_second_or_shorter_than_a_frame() {
     cutter.push(0, bytes(3210, 0), Vec::new(), now, &mut cuts);
     cutter.push(0, bytes(7, 0), Vec::new(), now, &mut cuts);
     cutter.flush(now, &mut cuts);
-    assert!(cuts.iter().all(|cut| (20..=1000).contains(&cut.ms)), "{:?}", lengths(&cuts));
+    assert!(
+        cuts.iter().all(|cut| (20..=1000).contains(&cut.ms)),
+        "{:?}",
+        lengths(&cuts)
+    );
     let numbers: Vec<u32> = cuts.iter().map(|cut| cut.chunk).collect();
     assert_eq!(numbers, (1..=cuts.len() as u32).collect::<Vec<_>>());
     let all: Vec<u8> = cuts.iter().flat_map(|cut| cut.audio.to_vec()).collect();
@@ -96,6 +103,20 @@ fn words_go_with_the_chunk_they_begin_in() {
     let words = vec![("one".to_owned(), 100, 400), ("two".to_owned(), 1100, 1400)];
     cutter.push(0, bytes(1600, 0), words, now, &mut cuts);
     assert_eq!(lengths(&cuts), [800, 800]);
-    assert_eq!(cuts[0].words, [Word { text: "one".into(), start_ms: 100, end_ms: 400 }]);
-    assert_eq!(cuts[1].words, [Word { text: "two".into(), start_ms: 300, end_ms: 600 }]);
+    assert_eq!(
+        cuts[0].words,
+        [Word {
+            text: "one".into(),
+            start_ms: 100,
+            end_ms: 400
+        }]
+    );
+    assert_eq!(
+        cuts[1].words,
+        [Word {
+            text: "two".into(),
+            start_ms: 300,
+            end_ms: 600
+        }]
+    );
 }

@@ -1,1 +1,245 @@
-//! Tests.
+//! The caller's audio on its way to a transcriber that the test plays.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::{future::poll_fn, sync::atomic::Ordering};
+
+use bolo_conversation::FaultKind;
+use bolo_providers::{ErrorKind, Transcriber};
+use futures_util::FutureExt;
+use tokio::sync::mpsc;
+
+use super::*;
+use crate::{
+    bench::{Far, Vendor, error},
+    line::{Opener, open_after},
+};
+
+type Sessions = mpsc::UnboundedReceiver<Far<Hear, Heard>>;
+
+fn ears() -> (Ears, Sessions, std::sync::Arc<Vendor<Hear, Heard>>) {
+    let (vendor, sessions) = Vendor::new();
+    let spec = bolo_providers::TranscriberSpec {
+        model: String::new(),
+        language: "en".into(),
+        endpointing_ms: 250,
+        keywords: Vec::new(),
+        format: Format::Mulaw8k,
+    };
+    let opens = vendor.clone();
+    let open: Opener<Hear, Heard> = std::sync::Arc::new(move || {
+        let (vendor, spec) = (opens.clone(), spec.clone());
+        async move { vendor.open(&spec).await }.boxed()
+    });
+    let first = open_after(&open, Duration::ZERO);
+    (
+        Ears::new(
+            Line::new("transcriber", open, WAITS, first),
+            Format::Mulaw8k,
+        ),
+        sessions,
+        vendor,
+    )
+}
+
+/// Lets the ears work until they have something to tell.
+async fn tells(ears: &mut Ears) -> Input {
+    match poll_fn(|cx| ears.poll(cx, Instant::now())).await {
+        HeardNews::Input(input) => input,
+        HeardNews::Ended => panic!("ended"),
+    }
+}
+
+/// Lets the ears work as long as they have nothing to tell, until the vendor has a session.
+async fn connects(ears: &mut Ears, sessions: &mut Sessions) -> Far<Hear, Heard> {
+    let far = tokio::select! {
+        input = tells(ears) => panic!("{input:?}"),
+        far = sessions.recv() => far.unwrap(),
+    };
+    // The session is made; now the line takes it.
+    while !ears.line.is_open() {
+        if let Some(HeardNews::Input(input)) =
+            poll_fn(|cx| ears.poll(cx, Instant::now())).now_or_never()
+        {
+            panic!("{input:?}");
+        }
+        tokio::task::yield_now().await;
+    }
+    far
+}
+
+fn frame(byte: u8) -> Bytes {
+    vec![byte; 160].into()
+}
+
+/// All audio a session got so far.
+fn got(far: &mut Far<Hear, Heard>) -> Vec<u8> {
+    let mut all = Vec::new();
+    while let Ok(Hear::Audio(audio)) = far.input.try_recv() {
+        all.extend_from_slice(&audio);
+    }
+    all
+}
+
+#[tokio::test(start_paused = true)]
+async fn audio_from_before_the_connection_is_heard_too() {
+    let (mut ears, mut sessions, _) = ears();
+    let now = Instant::now();
+    ears.hear(&frame(1), 0, now);
+    ears.hear(&frame(2), 20, now);
+    let mut far = connects(&mut ears, &mut sessions).await;
+    ears.hear(&frame(3), 40, now);
+    assert_eq!(got(&mut far), [[1; 160], [2; 160], [3; 160]].concat());
+    assert_eq!(ears.seconds(), 0.06);
+}
+
+#[tokio::test(start_paused = true)]
+async fn holes_in_the_stream_are_filled_with_silence_and_long_frames_are_cut() {
+    let (mut ears, mut sessions, _) = ears();
+    let mut far = connects(&mut ears, &mut sessions).await;
+    let now = Instant::now();
+    ears.hear(&frame(1), 0, now);
+    assert_eq!(ears.hear(&frame(2), 80, now).gap_ms, 60);
+    assert_eq!(
+        got(&mut far),
+        [[1; 160], [0xFF; 160], [0xFF; 160], [0xFF; 160], [2; 160]].concat()
+    );
+    // A long hole is filled up to a second; a shift within half a frame is none.
+    assert_eq!(ears.hear(&frame(3), 10_000, now).gap_ms, 1000);
+    assert_eq!(ears.hear(&frame(4), 10_028, now).gap_ms, 0);
+    ears.hear(&vec![5; 400].into(), 10_048, now);
+    let mut lengths = Vec::new();
+    while let Ok(Hear::Audio(audio)) = far.input.try_recv() {
+        lengths.push(audio.len());
+    }
+    // The channel of 32 was full of silence before.
+    assert_eq!(lengths.len(), 32);
+    ears.flush();
+    while let Ok(Hear::Audio(audio)) = far.input.try_recv() {
+        lengths.push(audio.len());
+    }
+    assert_eq!(lengths[lengths.len() - 3..], [160, 160, 80]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_broken_connection_is_replaced_and_hears_what_came_since_the_last_final() {
+    let (mut ears, mut sessions, vendor) = ears();
+    let far = connects(&mut ears, &mut sessions).await;
+    let now = Instant::now();
+    ears.hear(&frame(1), 0, now);
+    far.output
+        .send(Ok(Heard::Final("one".into())))
+        .await
+        .unwrap();
+    assert_eq!(tells(&mut ears).await, Input::Final { text: "one".into() });
+    ears.hear(&frame(2), 20, now);
+    vendor.refuse.store(2, Ordering::Relaxed);
+    far.output
+        .send(Err(error(ErrorKind::Dropped, "connection lost")))
+        .await
+        .unwrap();
+    let Input::TranscriberDown { fault } = tells(&mut ears).await else {
+        panic!()
+    };
+    assert_eq!(fault.kind, FaultKind::Dropped);
+    ears.hear(&frame(3), 40, now);
+    let broke = Instant::now();
+    assert_eq!(tells(&mut ears).await, Input::TranscriberUp);
+    assert_eq!(
+        broke.elapsed(),
+        Duration::from_millis(750),
+        "at once, then after 250 and 500"
+    );
+    ears.hear(&frame(4), 60, now);
+    let mut far = sessions.recv().await.unwrap();
+    assert_eq!(got(&mut far), [[2; 160], [3; 160], [4; 160]].concat());
+}
+
+#[tokio::test(start_paused = true)]
+async fn five_failed_tries_are_the_last() {
+    let (mut ears, mut sessions, vendor) = ears();
+    let far = connects(&mut ears, &mut sessions).await;
+    vendor.refuse.store(usize::MAX, Ordering::Relaxed);
+    drop(far);
+    assert!(matches!(
+        tells(&mut ears).await,
+        Input::TranscriberDown { .. }
+    ));
+    let broke = Instant::now();
+    assert!(matches!(
+        tells(&mut ears).await,
+        Input::TranscriberLost { .. }
+    ));
+    assert_eq!(broke.elapsed(), Duration::from_millis(3750));
+    assert_eq!(vendor.asked.load(Ordering::Relaxed), 1 + 5);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wrong_key_is_not_tried_again() {
+    let (mut ears, mut sessions, vendor) = ears();
+    let far = connects(&mut ears, &mut sessions).await;
+    far.output
+        .send(Err(error(ErrorKind::Auth, "authentication failed")))
+        .await
+        .unwrap();
+    let Input::TranscriberLost { fault } = tells(&mut ears).await else {
+        panic!()
+    };
+    assert_eq!(fault.kind, FaultKind::Auth);
+    assert_eq!(vendor.asked.load(Ordering::Relaxed), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn more_than_three_breaks_in_a_minute_are_given_up() {
+    let (mut ears, mut sessions, _) = ears();
+    let mut far = connects(&mut ears, &mut sessions).await;
+    for _ in 0..3 {
+        drop(far);
+        assert!(matches!(
+            tells(&mut ears).await,
+            Input::TranscriberDown { .. }
+        ));
+        assert_eq!(tells(&mut ears).await, Input::TranscriberUp);
+        far = sessions.recv().await.unwrap();
+    }
+    drop(far);
+    assert!(matches!(
+        tells(&mut ears).await,
+        Input::TranscriberLost { .. }
+    ));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_transcriber_costs_the_oldest_audio_not_the_call() {
+    let (mut ears, mut sessions, _) = ears();
+    let mut far = connects(&mut ears, &mut sessions).await;
+    let now = Instant::now();
+    // 32 fit the channel, 250 wait here, the rest of the oldest is dropped.
+    for n in 0..300_u64 {
+        ears.hear(&frame((n % 250) as u8), n * 20, now);
+    }
+    assert_eq!(ears.backlog.len(), 250);
+    assert_eq!(got(&mut far).len(), 32 * 160);
+    ears.flush();
+    let next = got(&mut far);
+    assert_eq!(next[0], 50, "frames 32 to 49 were dropped");
+}
+
+#[tokio::test(start_paused = true)]
+async fn at_the_end_what_is_there_comes_as_final() {
+    let (mut ears, mut sessions, _) = ears();
+    let mut far = connects(&mut ears, &mut sessions).await;
+    assert!(ears.finish());
+    assert_eq!(far.input.recv().await, Some(Hear::Finish));
+    far.output
+        .send(Ok(Heard::Final("bye".into())))
+        .await
+        .unwrap();
+    far.output.send(Ok(Heard::Billed(3.5))).await.unwrap();
+    drop(far);
+    assert_eq!(tells(&mut ears).await, Input::Final { text: "bye".into() });
+    assert!(matches!(
+        poll_fn(|cx| ears.poll(cx, Instant::now())).await,
+        HeardNews::Ended
+    ));
+    assert_eq!(ears.seconds(), 3.5);
+}

@@ -1,0 +1,11 @@
+//! What the tests of this crate run calls with: a media socket without a network, vendors that the test
+//! plays itself, logs and records in memory.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod papers;
+mod socket;
+mod vendors;
+
+pub(crate) use papers::{Notebook, Paper, agent, record};
+pub(crate) use socket::{Peer, socket};
+pub(crate) use vendors::{Cast, Far, Vendor, cast, error, voice_spec};
