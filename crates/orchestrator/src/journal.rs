@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use bolo_conversation::{At, Input, Output, Script};
+use bolo_conversation::{At, Output, Script};
 use bolo_execution::Entry;
 use serde::Serialize;
 
