@@ -17,6 +17,8 @@ mod testing;
 pub mod transcriber;
 mod vendors;
 
+/// Named by every spec of speech.
+pub use bolo_audio::Format;
 pub use embedder::Embedder;
 pub use error::{Error, ErrorKind};
 pub use llm::{Ask, AskMessage, AskTool, Called, Delta, Llm};

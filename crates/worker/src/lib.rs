@@ -4,23 +4,34 @@
 //! **Invariant:** at most one dial an attempt, whatever crashes; a webhook at least once and in order;
 //! knows nothing of `orchestrator`: they meet in the execution row.
 
+mod clock;
+mod dial;
+mod hours;
+mod ledger;
+mod outcome;
+mod pace;
+mod plan;
+pub mod public_net;
+mod reconcile;
+mod settings;
+mod signature;
+mod sweep;
+mod webhooks;
+mod zones;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
 use bolo_providers::Vendors;
 use bolo_store::Store;
 use bolo_telephony::{Callbacks, Carriers};
+use tokio::{sync::Notify, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
-/// Settings of the worker.
-#[derive(Debug, Clone)]
-pub struct Settings {
-    /// How long a call may ring, s.
-    pub ring_s: u64,
-    /// Webhooks and the like may go to private addresses.
-    pub allow_private_addresses: bool,
-    /// Calls placed per second at most, by this node.
-    pub dials_per_second: u32,
-    /// An open call without an owner for this long is looked into, ms (R203).
-    pub orphan_ms: i64,
-}
+pub use public_net::PublicClient;
+pub use settings::{Settings, Timings};
 
 /// The worker of a node.
 pub struct Worker {
@@ -32,15 +43,40 @@ pub struct Worker {
     pub callbacks: Callbacks,
     /// To check keys before a dial (R196).
     pub vendors: Vendors,
-    /// One HTTP client for webhooks.
-    pub http: reqwest::Client,
+    /// Delivers webhooks.
+    pub webhooks: PublicClient,
     /// Settings.
     pub settings: Settings,
 }
 
 impl Worker {
-    /// Works until stopped; returns when all its tasks have ended.
+    /// Works until stopped; returns when all its tasks have ended. A dial that is on its way is waited
+    /// for; a webhook that is on its way is dropped and delivered again by the next worker.
     pub async fn run(self, stop: CancellationToken) {
-        stop.cancelled().await;
+        let worker = Arc::new(self);
+        // One wake-up of the store wakes one waiter, so it is handed on to each loop here.
+        let (dials, webhooks) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let mut loops = JoinSet::new();
+        loops.spawn(worker.clone().dial_loop(dials.clone(), stop.clone()));
+        loops.spawn(worker.clone().webhook_loop(webhooks.clone(), stop.clone()));
+        loops.spawn(worker.clone().reconcile_loop(stop.clone()));
+        loops.spawn(worker.clone().sweep_loop(stop.clone()));
+        loop {
+            tokio::select! {
+                biased;
+                ended = loops.join_next() => match ended {
+                    None => return,
+                    Some(Ok(())) => {}
+                    Some(Err(error)) => {
+                        tracing::error!(%error, "a loop of the worker ended; stopping the worker");
+                        stop.cancel();
+                    }
+                },
+                () = worker.store.signals().worker_woken() => {
+                    dials.notify_one();
+                    webhooks.notify_one();
+                }
+            }
+        }
     }
 }

@@ -1,0 +1,235 @@
+//! The dial queue: claims what is due, at the pace that is set, and places each call once.
+//! Source: wire-telephony.md §6.1.
+
+use std::{sync::Arc, time::Duration};
+
+use bolo_execution::{Change, Record};
+use bolo_store::{Error, Facts};
+use bolo_telephony::{CallbackKind, Dial, Dialled, NotPlaced};
+use tokio::{
+    sync::Notify,
+    task::{JoinError, JoinSet},
+    time::Instant,
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    Worker,
+    clock::{ms, now_ms},
+    pace::Pace,
+    plan::NoPlan,
+};
+
+/// Dial requests on their way at once, of this node.
+const DIALS_AT_ONCE: usize = 64;
+/// A call that nothing is wrong with but that can't be dialled this moment.
+const SOON: Duration = Duration::from_secs(5);
+/// A carrier that asks to come back later is asked this often, with waits that double up to five minutes.
+const POSTPONED_AT_MOST: i64 = 12;
+const LONGEST_WAIT: Duration = Duration::from_secs(300);
+
+impl Worker {
+    pub(crate) async fn dial_loop(self: Arc<Self>, woken: Arc<Notify>, stop: CancellationToken) {
+        let mut pace = Pace::new(self.settings.dials_per_second, Instant::now());
+        let mut dials = JoinSet::new();
+        loop {
+            let wait = self.dial_due(&mut pace, &mut dials).await;
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => break,
+                Some(ended) = dials.join_next(), if !dials.is_empty() => report(ended),
+                () = woken.notified() => {}
+                () = tokio::time::sleep(wait) => {}
+            }
+        }
+        // Whoever drops a request that has left doesn't know whether it rings.
+        while let Some(ended) = dials.join_next().await {
+            report(ended);
+        }
+    }
+
+    /// Starts what may be started; tells how long to wait for more.
+    async fn dial_due(self: &Arc<Self>, pace: &mut Pace, dials: &mut JoinSet<()>) -> Duration {
+        let poll = self.settings.timings.poll;
+        let limit = pace.ready(Instant::now()).min(DIALS_AT_ONCE - dials.len());
+        if limit == 0 {
+            return if dials.len() < DIALS_AT_ONCE {
+                pace.wait()
+            } else {
+                poll
+            };
+        }
+        let claimed = match self
+            .store
+            .claim_due(now_ms(), ms(self.settings.timings.claim), limit as i64)
+            .await
+        {
+            Ok(claimed) => claimed,
+            Err(error) => {
+                tracing::error!(%error, "can't claim due calls");
+                return poll;
+            }
+        };
+        let count = claimed.len();
+        pace.take(count);
+        for claimed in claimed {
+            let worker = self.clone();
+            dials.spawn(async move {
+                let id = claimed.record.id;
+                if let Err(error) = worker.dial(claimed.record).await {
+                    // The row tells what is left to do: its claim runs out, or its dial is looked up.
+                    tracing::error!(execution = %id, %error, "a dial could not be carried through");
+                }
+            });
+        }
+        if count == limit {
+            return pace.wait();
+        }
+        match self.store.next_due().await {
+            Ok(Some(due)) if due > now_ms() => {
+                poll.min(Duration::from_millis((due - now_ms()).max(1) as u64))
+            }
+            Ok(_) => poll,
+            Err(error) => {
+                tracing::error!(%error, "can't tell when the next call is due");
+                poll
+            }
+        }
+    }
+
+    /// One attempt: the intent is committed, then one request leaves.
+    async fn dial(&self, record: Record) -> Result<(), Error> {
+        let id = record.id;
+        let plan = match self.plan(&record).await {
+            Ok(plan) => plan,
+            Err(NoPlan::Faulty(message)) => return self.fault(&record, message).await,
+            Err(NoPlan::OutsideHours(opens)) => {
+                let facts = Facts {
+                    due_at: Some(opens),
+                    ..Facts::default()
+                };
+                return unless_late(
+                    self.change(id, Change::OutsideHours, &facts)
+                        .await
+                        .map(drop),
+                );
+            }
+            Err(NoPlan::Store(error)) => {
+                self.put_back(&record, SOON).await?;
+                return Err(error);
+            }
+        };
+        let attempt = match self
+            .store
+            .intend_dial(id, plan.from.as_str(), now_ms())
+            .await
+        {
+            Ok(attempt) => attempt,
+            // Stopped meanwhile, or another dial of these numbers is of unknown outcome.
+            Err(Error::Conflict(why)) => {
+                tracing::debug!(execution = %id, why, "not dialled now");
+                return self.put_back(&record, SOON).await;
+            }
+            Err(error) => {
+                self.put_back(&record, SOON).await?;
+                return Err(error);
+            }
+        };
+        let carrier = plan.carrier.name();
+        let url = |kind| self.callbacks.url(kind, carrier, id, attempt);
+        let dial = Dial {
+            to: plan.to,
+            from: plan.from,
+            answer_url: url(CallbackKind::Answer),
+            fallback_url: url(CallbackKind::Answer),
+            status_url: url(CallbackKind::Status),
+            ring: Duration::from_secs(self.settings.ring_s),
+            limit: plan.limit,
+        };
+        let outcome = plan.carrier.dial(&dial).await;
+        metrics::counter!("bolo_dials_total", "carrier" => carrier, "outcome" => name_of(&outcome))
+            .increment(1);
+        match outcome {
+            Dialled::Accepted(call_id) => {
+                tracing::info!(execution = %id, account = %record.account, attempt, carrier, call_id, "dialled");
+                self.accepted(&record, plan.carrier.as_ref(), &call_id)
+                    .await
+            }
+            Dialled::Refused(NotPlaced::Later(wait)) => self.postpone(&record, attempt, wait).await,
+            Dialled::Refused(NotPlaced::Number(hangup)) => {
+                let facts = Facts {
+                    error_message: Some(hangup.reason.clone()),
+                    hangup: Some(hangup),
+                    ..Facts::default()
+                };
+                unless_late(
+                    self.change(id, Change::CarrierFailed, &facts)
+                        .await
+                        .map(drop),
+                )?;
+                self.settle(id).await
+            }
+            Dialled::Refused(NotPlaced::Account(message)) => {
+                self.fault(&record, message).await?;
+                self.settle(id).await
+            }
+            Dialled::Unknown(why) => {
+                // A callback or `reconcile_loop` finds out. Never dialled again.
+                tracing::warn!(execution = %id, account = %record.account, attempt, why, "outcome of the dial unknown");
+                Ok(())
+            }
+        }
+    }
+
+    /// The carrier asks to come back: nothing was placed.
+    async fn postpone(&self, record: &Record, attempt: i64, wait: Duration) -> Result<(), Error> {
+        if attempt >= POSTPONED_AT_MOST {
+            let message = format!(
+                "{}: the call was not taken in {attempt} attempts",
+                record.provider
+            );
+            self.fault(record, message).await?;
+            return self.settle(record.id).await;
+        }
+        let doubled = self.settings.timings.postponed * (1 << attempt.clamp(1, 16) >> 1);
+        self.settle(record.id).await?;
+        self.put_back(record, wait.max(doubled.min(LONGEST_WAIT)))
+            .await
+    }
+
+    /// Back into the queue, if it is still ours to put there.
+    async fn put_back(&self, record: &Record, wait: Duration) -> Result<(), Error> {
+        let now = now_ms();
+        match self.store.release(record.id, now + ms(wait), now).await {
+            Err(Error::Conflict(_)) => Ok(()),
+            other => other,
+        }
+    }
+}
+
+/// A change that came too late is no error: the first cause of an end stays.
+pub(crate) fn unless_late(result: Result<(), Error>) -> Result<(), Error> {
+    match result {
+        Err(Error::Illegal(late)) => {
+            tracing::debug!(%late, "came too late");
+            Ok(())
+        }
+        other => other,
+    }
+}
+
+fn name_of(outcome: &Dialled) -> &'static str {
+    match outcome {
+        Dialled::Accepted(_) => "accepted",
+        Dialled::Refused(NotPlaced::Later(_)) => "later",
+        Dialled::Refused(NotPlaced::Number(_)) => "number",
+        Dialled::Refused(NotPlaced::Account(_)) => "account",
+        Dialled::Unknown(_) => "unknown",
+    }
+}
+
+fn report(ended: Result<(), JoinError>) {
+    if let Err(error) = ended {
+        tracing::error!(%error, "a dial task failed");
+    }
+}

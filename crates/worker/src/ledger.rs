@@ -1,0 +1,69 @@
+//! Writing down what became of a call, through a database that may be away for a moment.
+
+use std::time::Duration;
+
+use backon::{ExponentialBuilder, Retryable};
+use bolo_execution::{Change, Component, Entry, EntryKind, ExecutionId, Record};
+use bolo_store::{Error, Facts};
+
+use crate::{Worker, clock::now_ms};
+
+impl Worker {
+    /// Changes the status; an unreachable database is tried again for some seconds.
+    pub(crate) async fn change(
+        &self,
+        id: ExecutionId,
+        change: Change,
+        facts: &Facts,
+    ) -> Result<Record, Error> {
+        let write = || self.store.change(id, change, facts.clone(), now_ms());
+        write.retry(patience()).when(is_passing).await
+    }
+
+    /// Writes facts without a change, likewise.
+    pub(crate) async fn note(&self, id: ExecutionId, facts: &Facts) -> Result<Record, Error> {
+        let write = || self.store.note(id, facts.clone(), now_ms());
+        write.retry(patience()).when(is_passing).await
+    }
+
+    /// The dial's outcome is written; nothing is left to look up.
+    pub(crate) async fn settle(&self, id: ExecutionId) -> Result<(), Error> {
+        let write = || self.store.settle_dial(id, now_ms());
+        write.retry(patience()).when(is_passing).await
+    }
+
+    /// The call is impossible: `error`, with the reason in the record and in its log.
+    pub(crate) async fn fault(&self, record: &Record, message: String) -> Result<(), Error> {
+        let facts = Facts {
+            error_message: Some(message.clone()),
+            ..Facts::default()
+        };
+        match self.change(record.id, Change::Faulted, &facts).await {
+            Ok(_) => {
+                tracing::warn!(execution = %record.id, account = %record.account, reason = message, "call failed");
+                let entry = Entry::new(Component::System, EntryKind::Error, "", message);
+                self.store
+                    .append_log(record.account, record.id, entry, now_ms())
+                    .await
+            }
+            // It ended otherwise meanwhile; the first cause stays.
+            Err(Error::Illegal(late)) => {
+                tracing::debug!(execution = %record.id, %late, "a fault came too late");
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// Two seconds in all.
+fn patience() -> ExponentialBuilder {
+    ExponentialBuilder::default()
+        .with_min_delay(Duration::from_millis(100))
+        .with_max_times(4)
+        .with_jitter()
+}
+
+fn is_passing(error: &Error) -> bool {
+    matches!(error, Error::Unavailable(_))
+}

@@ -1,0 +1,108 @@
+//! Before a dial: can this call be held at all? What is found wrong here costs nobody a ringing phone.
+
+use std::{sync::Arc, time::Duration};
+
+use bolo_agent::Agent;
+use bolo_execution::{E164, Record};
+use bolo_providers::{Format, Keys};
+use bolo_store::Error;
+use bolo_telephony::Carrier;
+
+use crate::{Worker, clock::now_ms, hours};
+
+/// Added to `call_terminate` for the carrier's own cap (wire-telephony.md §1.2).
+const LIMIT_SLACK: Duration = Duration::from_secs(60);
+
+/// How to place a call.
+pub(crate) struct Plan {
+    pub carrier: Arc<dyn Carrier>,
+    pub to: E164,
+    pub from: E164,
+    /// The carrier's cap of the call.
+    pub limit: Duration,
+}
+
+/// Why a call isn't placed now.
+pub(crate) enum NoPlan {
+    /// It can't be held; text names what to mend.
+    Faulty(String),
+    /// Outside the recipient's calling hours; they begin at this time, epoch ms.
+    OutsideHours(i64),
+    /// The database is away.
+    Store(Error),
+}
+
+impl From<Error> for NoPlan {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::NotFound => Self::Faulty("the agent is no longer there".to_owned()),
+            error => Self::Store(error),
+        }
+    }
+}
+
+impl Worker {
+    /// Checks the agent, the hours, the carrier and the vendors of a call (R196).
+    pub(crate) async fn plan(&self, record: &Record) -> Result<Plan, NoPlan> {
+        let stored = self
+            .store
+            .agent_version(record.account, record.agent, record.agent_version)
+            .await?;
+        let agent = Agent::parse(&stored.body).map_err(faulty("the agent does not run: "))?;
+        if !record.bypass_guardrails
+            && let Some(guardrails) = agent.guardrails
+            && let Some(opens) =
+                hours::next_opening(guardrails, record, now_ms()).map_err(NoPlan::Faulty)?
+        {
+            return Err(NoPlan::OutsideHours(opens));
+        }
+        let secrets = self.store.secrets(record.account).await?;
+        let account = self
+            .carriers
+            .for_account(&record.provider, &secrets)
+            .map_err(faulty(""))?;
+        let from = match record.from.as_str() {
+            "" => account.phone_number.ok_or_else(|| {
+                let name = record.provider.to_uppercase();
+                NoPlan::Faulty(format!(
+                    "no number to call from: give from_phone_number, or set {name}_PHONE_NUMBER with POST /providers"
+                ))
+            })?,
+            given => given.parse().map_err(faulty("from_phone_number "))?,
+        };
+        self.check_vendors(&agent, record, &Keys(secrets))
+            .map_err(faulty(""))?;
+        Ok(Plan {
+            carrier: account.carrier,
+            to: record
+                .to
+                .parse()
+                .map_err(faulty("recipient_phone_number "))?,
+            from,
+            limit: Duration::from_millis(agent.conversation.config.call_terminate_ms) + LIMIT_SLACK,
+        })
+    }
+
+    /// Keys are there, models too, and the languages can be done. Opens no connection.
+    fn check_vendors(
+        &self,
+        agent: &Agent,
+        record: &Record,
+        keys: &Keys,
+    ) -> Result<(), bolo_providers::Error> {
+        // Which format the call has is known when it is answered, and every vendor makes every format.
+        let (task, format) = (&agent.conversation, Format::Mulaw8k);
+        self.vendors.transcriber(&task.transcriber, keys, format)?;
+        self.vendors
+            .synthesizer(&task.synthesizer, keys, record.voice_id.as_deref(), format)?;
+        self.vendors.llm(&task.llm.config, keys)?;
+        if task.llm.routes.is_some() {
+            self.vendors.embedder()?;
+        }
+        Ok(())
+    }
+}
+
+fn faulty<E: std::fmt::Display>(before: &'static str) -> impl FnOnce(E) -> NoPlan {
+    move |error| NoPlan::Faulty(format!("{before}{error}"))
+}

@@ -1,0 +1,87 @@
+//! Settings of the worker.
+
+use std::time::Duration;
+
+/// What an operator sets.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// How long a call may ring, s.
+    pub ring_s: u64,
+    /// Calls placed per second at most, by this node.
+    pub dials_per_second: u32,
+    /// An open call without an owner for this long is looked into, ms (R203).
+    pub orphan_ms: i64,
+    /// The rest of its clocks.
+    pub timings: Timings,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            ring_s: 45,
+            dials_per_second: 1,
+            orphan_ms: 60_000,
+            timings: Timings::default(),
+        }
+    }
+}
+
+/// Clocks that only tests set otherwise.
+#[derive(Debug, Clone)]
+pub struct Timings {
+    /// How often the queues are looked at without being woken.
+    pub poll: Duration,
+    /// How long a claimed call may wait to be dialled.
+    pub claim: Duration,
+    /// The first wait before a call is dialled again that the carrier asked to come back with; it doubles.
+    pub postponed: Duration,
+    /// How long a callback may take to tell what became of a dial of unknown outcome (wire-telephony.md §6.1).
+    pub callback_wait: Duration,
+    /// How often such a dial is looked up at the carrier.
+    pub lookup_every: Duration,
+    /// How long it is looked up before it counts as an error.
+    pub lookup_for: Duration,
+    /// How often open calls are looked at.
+    pub sweep_every: Duration,
+    /// A dialled call without news for this long is asked for at the carrier.
+    pub no_news: Duration,
+    /// How soon a call that was asked for may be asked for again.
+    pub ask_again: Duration,
+    /// How long an ended call's record may take, R181; then it is finished without what is missing.
+    pub post_call: Duration,
+    /// How long a webhook's receiver may take (api.md §21).
+    pub webhook_limit: Duration,
+    /// Waits before the second and each further try of a webhook.
+    pub webhook_retries: Vec<Duration>,
+}
+
+impl Default for Timings {
+    fn default() -> Self {
+        const MINUTE: u64 = 60;
+        const HOUR: u64 = 3600;
+        Self {
+            poll: Duration::from_secs(1),
+            claim: Duration::from_secs(60),
+            postponed: Duration::from_secs(2),
+            callback_wait: Duration::from_secs(10),
+            lookup_every: Duration::from_secs(10),
+            lookup_for: Duration::from_secs(60),
+            sweep_every: Duration::from_secs(5),
+            no_news: Duration::from_secs(120),
+            ask_again: Duration::from_secs(30),
+            post_call: Duration::from_secs(300),
+            webhook_limit: Duration::from_secs(15),
+            webhook_retries: [
+                5,
+                5 * MINUTE,
+                30 * MINUTE,
+                2 * HOUR,
+                5 * HOUR,
+                10 * HOUR,
+                10 * HOUR,
+            ]
+            .map(Duration::from_secs)
+            .into(),
+        }
+    }
+}

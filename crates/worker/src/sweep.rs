@@ -1,0 +1,226 @@
+//! Calls that nobody drives any more are brought to their end: no row is stuck, whatever crashed.
+//! Source: runtime.md R202, R203; wire-telephony.md §5.2.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use bolo_execution::{Change, EndReason, ExecutionId, Hangup, HangupBy, Record, Status};
+use bolo_store::{Error, Facts, Live};
+use tokio::time::{Instant, MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    Worker,
+    clock::{ms, now_ms},
+    dial::unless_late,
+};
+
+/// `Bolna Error` in the code space that clients know (wire-telephony.md §5.1).
+const OUR_FAULT: u16 = 8011;
+/// A carrier that can't be asked for this long is not waited for.
+const CARRIER_AWAY: Duration = Duration::from_secs(600);
+
+/// When a call that was asked for may be asked for again.
+type AskedAgain = HashMap<ExecutionId, Instant>;
+
+impl Worker {
+    pub(crate) async fn sweep_loop(self: Arc<Self>, stop: CancellationToken) {
+        let mut ticks = tokio::time::interval(self.settings.timings.sweep_every);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut asked = AskedAgain::new();
+        let work = async {
+            loop {
+                ticks.tick().await;
+                if let Err(error) = self.sweep(&mut asked).await {
+                    tracing::error!(%error, "can't look after open calls");
+                }
+            }
+        };
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = work => {}
+        }
+    }
+
+    async fn sweep(&self, asked: &mut AskedAgain) -> Result<(), Error> {
+        let freed = self.store.free_expired_claims(now_ms()).await?;
+        if freed > 0 {
+            tracing::warn!(freed, "claims ran out before their calls were dialled");
+        }
+        let open = self.store.open_calls().await?;
+        asked.retain(|id, _| open.iter().any(|live| live.record.id == *id));
+        for live in open {
+            let id = live.record.id;
+            if asked.get(&id).is_some_and(|again| *again > Instant::now())
+                || !self.is_orphan(&live).await
+            {
+                continue;
+            }
+            asked.insert(id, Instant::now() + self.settings.timings.ask_again);
+            if let Err(error) = self.look_after(&live.record).await {
+                tracing::error!(execution = %id, %error, "can't look after an open call");
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether nobody drives the call, and nothing has happened to it for a while.
+    async fn is_orphan(&self, live: &Live) -> bool {
+        let record = &live.record;
+        let quiet_ms = now_ms() - record.updated_at;
+        match record.status {
+            Status::Initiated | Status::Ringing => {
+                return quiet_ms > ms(self.settings.timings.no_news);
+            }
+            // Its owner may hang in a step of R181, which has an end.
+            Status::CallDisconnected if quiet_ms > ms(self.settings.timings.post_call) => {
+                return true;
+            }
+            _ => {}
+        }
+        let here = self.store.signals().is_live(record.id).await;
+        // Were it run by this node, it would be live here: the owner is a former life of the node.
+        let elsewhere = live
+            .node
+            .as_deref()
+            .is_some_and(|node| node != self.store.node())
+            && live
+                .seen_at
+                .is_some_and(|seen| now_ms() - seen < self.settings.orphan_ms);
+        !here && !elsewhere && quiet_ms > self.settings.orphan_ms
+    }
+
+    async fn look_after(&self, record: &Record) -> Result<(), Error> {
+        match record.status {
+            Status::CallDisconnected => self.finish(record).await,
+            Status::InProgress => self.end_orphan(record).await,
+            _ => self.ask(record).await,
+        }
+    }
+
+    /// A dialled call without news: what does the carrier say?
+    async fn ask(&self, record: &Record) -> Result<(), Error> {
+        let state = match (
+            self.carrier_of(record).await?,
+            record.carrier_call_id.as_deref(),
+        ) {
+            (Ok(account), Some(call_id)) => account.carrier.fetch(call_id).await,
+            (Ok(_), None) => Err(bolo_telephony::Error::NotFound),
+            (Err(why), _) => Err(bolo_telephony::Error::Account(why)),
+        };
+        match state {
+            Ok(state) => self.apply(record, &state).await,
+            Err(bolo_telephony::Error::NotFound) => {
+                let message = "telephony provider didn't respond".to_owned();
+                let facts = Facts {
+                    error_message: Some(message),
+                    ..Facts::default()
+                };
+                tracing::warn!(execution = %record.id, "the carrier does not know a call that it took");
+                unless_late(
+                    self.change(record.id, Change::StopAsked, &facts)
+                        .await
+                        .map(drop),
+                )
+            }
+            Err(error) if is_given_up(record) => self.fault(record, error.to_string()).await,
+            Err(error) => {
+                tracing::warn!(execution = %record.id, %error, "can't ask the carrier for a call without news");
+                Ok(())
+            }
+        }
+    }
+
+    /// A call in progress that nobody drives: hung up if it is still up, then finished with what there is.
+    async fn end_orphan(&self, record: &Record) -> Result<(), Error> {
+        if let (Ok(account), Some(call_id)) = (
+            self.carrier_of(record).await?,
+            record.carrier_call_id.as_deref(),
+        ) {
+            match account.carrier.fetch(call_id).await {
+                Ok(state) if state.hangup.is_some() => {
+                    self.apply(record, &state).await?;
+                    return self.finish_if_ended(record.id).await;
+                }
+                Ok(_) => {
+                    // It may have found an owner while the carrier was asked.
+                    if self.store.signals().is_live(record.id).await {
+                        return Ok(());
+                    }
+                    tracing::warn!(execution = %record.id, call_id, "hanging up a call that nobody drives");
+                    self.hang_up(record, account.carrier.as_ref(), call_id)
+                        .await?;
+                }
+                Err(bolo_telephony::Error::NotFound) => {}
+                Err(error) if !is_given_up(record) => {
+                    tracing::warn!(execution = %record.id, %error, "can't ask the carrier for a call without an owner");
+                    return Ok(());
+                }
+                Err(error) => {
+                    tracing::warn!(execution = %record.id, %error, "ending a call without asking its carrier")
+                }
+            }
+        }
+        let reason = EndReason::InternalError.as_str().to_owned();
+        let facts = Facts {
+            hangup: Some(Hangup {
+                by: HangupBy::Error,
+                reason,
+                code: OUR_FAULT,
+            }),
+            error_message: Some("the server that held the call stopped".to_owned()),
+            ..Facts::default()
+        };
+        unless_late(
+            self.change(record.id, Change::MediaEnded, &facts)
+                .await
+                .map(drop),
+        )?;
+        self.finish_if_ended(record.id).await
+    }
+
+    async fn finish_if_ended(&self, id: ExecutionId) -> Result<(), Error> {
+        let record = self.store.execution_unscoped(id).await?;
+        match record.status {
+            Status::CallDisconnected => self.finish(&record).await,
+            _ => Ok(()),
+        }
+    }
+
+    /// The record of an ended call: recording stored, transcript as far as it was written, `completed`.
+    /// A call of which nothing was heard is an error instead (wire-telephony.md §5.2).
+    async fn finish(&self, record: &Record) -> Result<(), Error> {
+        let has_recording = match self.store.recordings().finish(record.id).await {
+            Ok(()) => true,
+            Err(Error::NotFound) => record.has_recording,
+            Err(error) if now_ms() - record.updated_at < ms(self.settings.timings.post_call) => {
+                return Err(error);
+            }
+            Err(error) => {
+                tracing::error!(execution = %record.id, %error, "a recording is not stored");
+                record.has_recording
+            }
+        };
+        if !has_recording && record.transcript.is_none() {
+            return self
+                .fault(
+                    record,
+                    "the call ended before its media reached the server".to_owned(),
+                )
+                .await;
+        }
+        tracing::info!(execution = %record.id, has_recording, "finishing a call that nobody drives");
+        let facts = Facts {
+            has_recording: Some(has_recording),
+            ..Facts::default()
+        };
+        unless_late(
+            self.change(record.id, Change::Recorded, &facts)
+                .await
+                .map(drop),
+        )
+    }
+}
+
+fn is_given_up(record: &Record) -> bool {
+    now_ms() - record.updated_at > ms(CARRIER_AWAY)
+}

@@ -1,0 +1,154 @@
+//! Calls that nobody drives come to their end.
+
+use bolo_execution::{Change, Record, Status};
+use bolo_store::Facts;
+
+use super::{carrier::Asked, lab::Lab};
+use crate::clock::now_ms;
+
+/// A call that has come this far, ten minutes ago, and of which the carrier says `status`.
+async fn left_behind(lab: &Lab, changes: &[Change], status: &str) -> Record {
+    let call = lab.create(lab.call()).await;
+    let id = lab.carrier.has("+14155550100", "+14155550199", status);
+    let then = now_ms() - 600_000;
+    let mut facts = Facts {
+        carrier_call_id: Some(id),
+        ..Facts::default()
+    };
+    let mut record = call;
+    for change in changes {
+        record = lab
+            .store
+            .change(record.id, *change, std::mem::take(&mut facts), then)
+            .await
+            .unwrap();
+    }
+    // Rows never go back in time, and this one was made just now.
+    record
+}
+
+/// Makes rows that were touched just now count as old.
+fn at_once(lab: &mut Lab) {
+    lab.settings.orphan_ms = -1;
+    lab.settings.timings.no_news = std::time::Duration::ZERO;
+}
+
+const TALKING: [Change; 2] = [Change::CarrierAccepted, Change::Answered];
+
+#[tokio::test]
+async fn an_ended_call_without_owner_is_finished_with_what_there_is() {
+    let mut lab = Lab::start().await;
+    at_once(&mut lab);
+    let call = left_behind(&lab, &TALKING, "completed").await;
+    let transcript = Some("assistant: Hello".to_owned());
+    lab.store
+        .note(
+            call.id,
+            Facts {
+                transcript,
+                ..Facts::default()
+            },
+            now_ms(),
+        )
+        .await
+        .unwrap();
+    let scratch = lab.store.recordings().scratch_path(call.id);
+    std::fs::create_dir_all(scratch.parent().unwrap()).unwrap();
+    std::fs::write(&scratch, b"RIFF").unwrap();
+    lab.work();
+    let told = lab.receiver.told(&call, "call-disconnected").await;
+    assert_eq!(told["telephony_data"]["hangup_by"], "Callee");
+    let told = lab.receiver.told(&call, "completed").await;
+    assert_eq!(told["transcript"], "assistant: Hello");
+    assert_eq!(
+        told["recording_url"],
+        format!("https://bolo.example/recordings/call/{}", call.id)
+    );
+    assert_eq!(told["conversation_duration"], 42.0);
+}
+
+#[tokio::test]
+async fn a_call_that_is_up_and_without_owner_is_hung_up() {
+    let mut lab = Lab::start().await;
+    at_once(&mut lab);
+    let call = left_behind(&lab, &TALKING, "in-progress").await;
+    let transcript = Some("assistant: Hello".to_owned());
+    lab.store
+        .note(
+            call.id,
+            Facts {
+                transcript,
+                ..Facts::default()
+            },
+            now_ms(),
+        )
+        .await
+        .unwrap();
+    lab.work();
+    assert_eq!(Some(lab.carrier.hung_up().await), call.carrier_call_id);
+    let told = lab.receiver.told(&call, "completed").await;
+    assert_eq!(told["telephony_data"]["hangup_by"], "Error");
+    assert_eq!(
+        told["error_message"],
+        "the server that held the call stopped"
+    );
+}
+
+#[tokio::test]
+async fn a_call_that_nobody_heard_is_an_error() {
+    let mut lab = Lab::start().await;
+    at_once(&mut lab);
+    let call = left_behind(&lab, &TALKING, "completed").await;
+    lab.work();
+    let told = lab.receiver.told(&call, "error").await;
+    assert_eq!(
+        told["error_message"],
+        "the call ended before its media reached the server"
+    );
+}
+
+#[tokio::test]
+async fn a_live_call_is_left_alone() {
+    let mut lab = Lab::start().await;
+    lab.settings.orphan_ms = -1;
+    let live = left_behind(&lab, &TALKING, "in-progress").await;
+    let _driven = lab.store.signals().register(live.id);
+    let orphan = left_behind(&lab, &TALKING, "completed").await;
+    lab.work();
+    lab.receiver.told(&orphan, "error").await;
+    lab.rest().await;
+    assert_eq!(lab.read(&live).await.status, Status::InProgress);
+}
+
+#[tokio::test]
+async fn a_call_without_news_is_asked_for_at_the_carrier() {
+    let mut lab = Lab::start().await;
+    at_once(&mut lab);
+    let ringing = [Change::CarrierAccepted, Change::Ringing];
+    let busy = left_behind(&lab, &ringing, "busy").await;
+    let waiting = left_behind(&lab, &[Change::CarrierAccepted], "queued").await;
+    lab.work();
+    let told = lab.receiver.told(&busy, "busy").await;
+    assert_eq!(told["telephony_data"]["hangup_code"], 3010);
+    while lab.carrier.next().await != Asked::Fetch(waiting.carrier_call_id.clone().unwrap()) {}
+    lab.rest().await;
+    assert_eq!(lab.read(&waiting).await.status, Status::Initiated);
+}
+
+#[tokio::test]
+async fn a_call_that_the_carrier_does_not_know_is_stopped() {
+    let mut lab = Lab::start().await;
+    at_once(&mut lab);
+    let call = lab.create(lab.call()).await;
+    let facts = Facts {
+        carrier_call_id: Some(format!("CA{:032x}", 99)),
+        ..Facts::default()
+    };
+    lab.store
+        .change(call.id, Change::CarrierAccepted, facts, now_ms())
+        .await
+        .unwrap();
+    lab.work();
+    let told = lab.receiver.told(&call, "stopped").await;
+    assert_eq!(told["error_message"], "telephony provider didn't respond");
+}
