@@ -68,7 +68,8 @@ impl Store {
             if change == Change::RetryPlanned && !forget_attempt(tx, id, from).await? {
                 continue;
             }
-            let update = Update::new(from, to, change, facts, now);
+            let mut update = Update::new(from, to, change, facts, now);
+            update.tells = standing.webhook_for(to)?.is_some();
             if let Some(row) = update.run(tx, id, facts, now).await? {
                 return self.tell_in(tx, row, now).await;
             }
@@ -76,31 +77,21 @@ impl Store {
         Err(Error::Conflict("the call changes too fast"))
     }
 
-    /// Writes the webhook of the status that the row has just taken, if one is wanted.
+    /// Writes the webhook of the status that the row has just taken, if one is wanted. The row counts it
+    /// already.
     pub(crate) async fn tell_in(
         &self,
         tx: &mut Tx,
-        mut row: ExecutionRow,
+        row: ExecutionRow,
         now: i64,
     ) -> Result<Record, Error> {
         let status = row.status()?;
         let Some(url) = row.webhook_for(status)?.map(str::to_owned) else {
             return row.try_into();
         };
-        let id = Uuid::now_v7();
-        row.sequence += 1;
-        let sequence = row.sequence;
+        let (id, sequence) = (Uuid::now_v7(), row.sequence);
         let record: Record = row.try_into()?;
         let body = self.webhook_body(&record, id, sequence)?;
-        let counted = on!(&mut *tx, |tx| {
-            sqlx::query("UPDATE executions SET sequence = $2 WHERE id = $1")
-                .bind(record.id.to_string())
-                .bind(sequence)
-                .execute(&mut **tx)
-                .await
-                .map(|_| ())
-        });
-        counted?;
         on!(tx, |tx| {
             sqlx::query(
                 "INSERT INTO webhooks (id, execution_id, account_id, sequence, status, url, body, state, created_at, due_at)
@@ -179,6 +170,8 @@ struct Update {
     ended_at: Option<i64>,
     /// The carrier's call was found or refused: no dial of unknown outcome any more.
     dial_known: bool,
+    /// A webhook is written next.
+    tells: bool,
 }
 
 impl Update {
@@ -201,6 +194,7 @@ impl Update {
             answered_at: only(change == C::Answered),
             ended_at: only(told_over || cut_off),
             dial_known: reached || told_over || facts.carrier_call_id.is_some(),
+            tells: false,
         }
     }
 
@@ -239,7 +233,8 @@ impl Update {
                     ended_at = COALESCE(ended_at, $19),
                     dialing_since = CASE WHEN $20 THEN NULL ELSE dialing_since END,
                     claimed_by = CASE WHEN $21 THEN NULL ELSE claimed_by END,
-                    lease_until = CASE WHEN $21 THEN NULL ELSE lease_until END
+                    lease_until = CASE WHEN $21 THEN NULL ELSE lease_until END,
+                    sequence = sequence + $22
                  WHERE id = $1 AND ($2 IS NULL OR status = $2) RETURNING ",
                 execution_columns!()
             ))
@@ -264,6 +259,7 @@ impl Update {
             .bind(self.ended_at)
             .bind(self.dial_known)
             .bind(unclaim)
+            .bind(i64::from(self.tells))
             .fetch_optional(&mut **tx)
             .await
         })

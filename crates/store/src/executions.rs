@@ -296,14 +296,18 @@ async fn insert(tx: &mut Tx, new: &NewExecution, now: i64) -> Result<Option<Exec
         "webhook_statuses",
         webhook.and_then(|hook| hook.statuses.as_ref()),
     )?;
+    let tells = webhook.is_some_and(|hook| match &hook.statuses {
+        Some(wanted) => wanted.contains(&new.status),
+        None => true,
+    });
     on!(tx, |tx| {
         sqlx::query_as(concat!(
             "INSERT INTO executions (id, account_id, agent_id, agent_version, status, direction, provider,
                 to_number, from_number, user_data, voice_id, retry_config, bypass_guardrails, created_at,
                 updated_at, due_at, carrier_call_id, initiated_at, ended_at, error_message, webhook_url,
-                webhook_statuses)
+                webhook_statuses, sequence)
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $14, $15, $16, $17, $18, $19,
-                $20, $21)
+                $20, $21, $22)
              ON CONFLICT (provider, carrier_call_id) DO NOTHING RETURNING ",
             execution_columns!()
         ))
@@ -328,6 +332,7 @@ async fn insert(tx: &mut Tx, new: &NewExecution, now: i64) -> Result<Option<Exec
         .bind(new.error_message.as_deref().map(clean))
         .bind(webhook.map(|hook| clean(&hook.url)))
         .bind(statuses)
+        .bind(i64::from(tells))
         .fetch_optional(&mut **tx)
         .await
     })

@@ -59,12 +59,8 @@ impl Recordings {
                 let bucket = url.host_str().ok_or_else(|| bad("names no bucket"))?;
                 let prefix =
                     Path::from_url_path(url.path()).map_err(|_| bad("has an unusable prefix"))?;
-                let bucket = AmazonS3Builder::from_env()
-                    .with_bucket_name(bucket)
-                    .with_http_connector(Connector)
-                    .build()
-                    .map_err(failed)?;
-                (Arc::new(bucket), prefix)
+                let bucket = AmazonS3Builder::from_env().with_bucket_name(bucket);
+                (connected(bucket)?, prefix)
             }
             other => return Err(bad(&format!("scheme {other:?} is not file or s3"))),
         };
@@ -173,6 +169,15 @@ fn failed(error: object_store::Error) -> Error {
     }
 }
 
+fn connected(bucket: AmazonS3Builder) -> Result<Arc<dyn ObjectStore>, Error> {
+    Ok(Arc::new(
+        bucket
+            .with_http_connector(Connector)
+            .build()
+            .map_err(failed)?,
+    ))
+}
+
 /// S3 over our one TLS stack with the roots in the binary: a bare machine has no certificates.
 #[derive(Debug)]
 struct Connector;
@@ -201,3 +206,6 @@ impl HttpConnector for Connector {
         Ok(HttpClient::new(client))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,6 +5,7 @@
 mod accounts;
 mod agents;
 mod call_log;
+mod change;
 mod crash;
 mod executions;
 mod migrations;

@@ -1,0 +1,323 @@
+//! Executions: changed, and what is told of it.
+
+use bolo_execution::{Change, Cost, Hangup, HangupBy, Status, Usage};
+use rstest::rstest;
+use serde_json::{Value, json};
+
+use super::{Lab, NOW, On, every_status};
+use crate::{Error, Facts, WebhookTarget};
+
+#[rstest]
+#[tokio::test]
+async fn a_whole_call_leaves_its_times_and_facts(#[values(On::Sqlite, On::Postgres)] on: On) {
+    let Some(lab) = Lab::on(on).await else { return };
+    let id = lab.create(lab.call()).await.id;
+    let change = async |change, facts, now| lab.store.change(id, change, facts, now).await.unwrap();
+    let accepted = Facts {
+        carrier_call_id: Some("CA1".into()),
+        ..Facts::default()
+    };
+    change(Change::CarrierAccepted, accepted, NOW + 10).await;
+    change(
+        Change::Ringing,
+        Facts {
+            happened_at: Some(NOW + 15),
+            ..Facts::default()
+        },
+        NOW + 20,
+    )
+    .await;
+    change(Change::Answered, Facts::default(), NOW + 30).await;
+    let hangup = Hangup {
+        by: HangupBy::Caller,
+        reason: "Normal Hangup".into(),
+        code: 4000,
+    };
+    let ended = Facts {
+        hangup: Some(hangup.clone()),
+        transcript: Some("assistant: hi\nuser: \0bye".into()),
+        ..Facts::default()
+    };
+    change(Change::MediaEnded, ended, NOW + 40).await;
+    let usage = Usage {
+        synthesizer_characters: 7,
+        ..Usage::default()
+    };
+    let cost = Cost {
+        llm: 0.5,
+        ..Cost::default()
+    };
+    let recorded = Facts {
+        usage: Some(usage.clone()),
+        cost: Some(cost),
+        latency: Some(json!({"stream_id": 3})),
+        has_recording: Some(true),
+        ..Facts::default()
+    };
+    let record = change(Change::Recorded, recorded, NOW + 50).await;
+    assert_eq!(record.status, Status::Completed);
+    assert_eq!(record.carrier_call_id.as_deref(), Some("CA1"));
+    assert_eq!(
+        [
+            record.initiated_at,
+            record.ringing_at,
+            record.answered_at,
+            record.ended_at
+        ],
+        [
+            Some(NOW + 10),
+            Some(NOW + 15),
+            Some(NOW + 30),
+            Some(NOW + 40)
+        ]
+    );
+    assert_eq!((record.updated_at, record.hangup), (NOW + 50, Some(hangup)));
+    assert_eq!(
+        record.transcript.as_deref(),
+        Some("assistant: hi\nuser: \u{fffd}bye")
+    );
+    assert_eq!((record.usage, record.cost), (Some(usage), Some(cost)));
+    assert_eq!(
+        (record.latency, record.has_recording),
+        (Some(json!({"stream_id": 3})), true)
+    );
+    let late = lab
+        .store
+        .change(id, Change::Ringing, Facts::default(), NOW + 60)
+        .await;
+    assert!(matches!(late, Err(Error::Illegal(_))), "{late:?}");
+}
+
+#[rstest]
+#[tokio::test]
+async fn first_and_last_values_win_as_documented(#[values(On::Sqlite, On::Postgres)] on: On) {
+    let Some(lab) = Lab::on(on).await else { return };
+    let id = lab.create(lab.call()).await.id;
+    let facts = |word: &str, code| Facts {
+        hangup: Some(Hangup {
+            by: HangupBy::Unknown,
+            reason: word.into(),
+            code,
+        }),
+        error_message: Some(word.into()),
+        carrier_call_id: Some(word.into()),
+        transcript: Some(word.into()),
+        from: Some(word.into()),
+        due_at: Some(code.into()),
+        has_recording: Some(code == 1),
+        ..Facts::default()
+    };
+    lab.store
+        .note(id, facts("first", 1), NOW + 9)
+        .await
+        .unwrap();
+    let record = lab.store.note(id, facts("last", 2), NOW + 5).await.unwrap();
+    assert_eq!(record.hangup.unwrap().code, 1);
+    assert_eq!(record.error_message.as_deref(), Some("first"));
+    assert_eq!(record.carrier_call_id.as_deref(), Some("first"));
+    assert_eq!(record.transcript.as_deref(), Some("last"));
+    assert_eq!(
+        (record.from.as_str(), record.due_at, record.has_recording),
+        ("last", 2, false)
+    );
+    assert_eq!(record.updated_at, NOW + 9, "time never goes back");
+    assert_eq!(
+        lab.store
+            .note(id, Facts::default(), NOW + 20)
+            .await
+            .unwrap()
+            .transcript
+            .as_deref(),
+        Some("last")
+    );
+    assert!(matches!(
+        lab.store
+            .note(Default::default(), Facts::default(), NOW)
+            .await,
+        Err(Error::NotFound)
+    ));
+}
+
+#[rstest]
+#[tokio::test]
+async fn a_carriers_call_belongs_to_one_execution(#[values(On::Sqlite, On::Postgres)] on: On) {
+    let Some(lab) = Lab::on(on).await else { return };
+    let bound = Facts {
+        carrier_call_id: Some("CA1".into()),
+        ..Facts::default()
+    };
+    let first = lab.create(lab.call()).await.id;
+    lab.store.note(first, bound.clone(), NOW).await.unwrap();
+    let second = lab.create(lab.call()).await.id;
+    let twice = lab
+        .store
+        .change(second, Change::CarrierAccepted, bound, NOW)
+        .await;
+    assert!(matches!(twice, Err(Error::Conflict(_))), "{twice:?}");
+    assert_eq!(
+        lab.store.execution_unscoped(second).await.unwrap().status,
+        Status::Queued
+    );
+    assert_eq!(
+        lab.store
+            .execution_by_call("twilio", "CA1")
+            .await
+            .unwrap()
+            .id,
+        first
+    );
+}
+
+#[rstest]
+#[tokio::test]
+async fn a_planned_retry_forgets_the_attempt_but_not_what_it_cost(
+    #[values(On::Sqlite, On::Postgres)] on: On,
+) {
+    let Some(lab) = Lab::on(on).await else { return };
+    let id = lab.create(lab.call()).await.id;
+    let failed = Facts {
+        carrier_call_id: Some("CA1".into()),
+        error_message: Some("busy".into()),
+        hangup: Some(Hangup {
+            by: HangupBy::Carrier,
+            reason: "busy".into(),
+            code: 3010,
+        }),
+        cost: Some(Cost {
+            network: 1.0,
+            ..Cost::default()
+        }),
+        ..Facts::default()
+    };
+    lab.store
+        .change(id, Change::Busy, failed, NOW + 1)
+        .await
+        .unwrap();
+    let again = Facts {
+        due_at: Some(NOW + 100),
+        ..Facts::default()
+    };
+    let record = lab
+        .store
+        .change(id, Change::RetryPlanned, again, NOW + 2)
+        .await
+        .unwrap();
+    assert_eq!(
+        (record.status, record.due_at),
+        (Status::Scheduled, NOW + 100)
+    );
+    assert_eq!(
+        (record.carrier_call_id, record.error_message, record.hangup),
+        (None, None, None)
+    );
+    assert_eq!((record.initiated_at, record.ended_at), (None, None));
+    assert_eq!(record.cost.unwrap().network, 1.0);
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn of_changes_at_once_each_status_is_taken_once(#[values(On::Sqlite, On::Postgres)] on: On) {
+    let Some(lab) = Lab::on(on).await else { return };
+    let mut new = lab.call();
+    new.webhook = every_status();
+    let id = lab.create(new).await.id;
+    let changes = [
+        Change::CarrierAccepted,
+        Change::Ringing,
+        Change::Answered,
+        Change::StopAsked,
+    ];
+    let tasks = (0..32).map(|n| {
+        let (store, change) = (lab.store.clone(), changes[n % 4]);
+        tokio::spawn(async move { store.change(id, change, Facts::default(), NOW).await })
+    });
+    let mut taken = vec!["queued".to_owned()];
+    for task in tasks.collect::<Vec<_>>() {
+        match task.await.unwrap() {
+            Ok(record) => taken.push(record.status.to_string()),
+            Err(error) => assert!(matches!(error, Error::Illegal(_)), "{error:?}"),
+        }
+    }
+    assert_eq!(
+        lab.store.execution_unscoped(id).await.unwrap().status,
+        Status::Stopped
+    );
+    // The webhooks are the history: each status once, in the order of a call's life.
+    let told: Vec<String> = crate::db::on!(lab.store.db().read(), |pool| {
+        sqlx::query_scalar("SELECT status FROM webhooks ORDER BY sequence")
+            .fetch_all(pool)
+            .await
+    })
+    .unwrap();
+    let order: Vec<Status> = told.iter().map(|status| status.parse().unwrap()).collect();
+    assert!(order.windows(2).all(|pair| pair[0] < pair[1]), "{told:?}");
+    taken.sort();
+    let mut told = told;
+    told.sort();
+    assert_eq!(taken, told);
+}
+
+#[rstest]
+#[tokio::test]
+async fn webhooks_are_frozen_at_the_change_and_only_where_wanted(
+    #[values(On::Sqlite, On::Postgres)] on: On,
+) {
+    let Some(lab) = Lab::on(on).await else { return };
+    let mut new = lab.call();
+    let statuses = Some(vec![Status::Queued, Status::InProgress]);
+    new.webhook = Some(WebhookTarget {
+        url: "https://customer.example/hook".into(),
+        statuses,
+    });
+    let id = lab.create(new).await.id;
+    for change in [
+        Change::CarrierAccepted,
+        Change::Ringing,
+        Change::Answered,
+        Change::MediaEnded,
+    ] {
+        lab.store
+            .change(id, change, Facts::default(), NOW + 1)
+            .await
+            .unwrap();
+    }
+    lab.store
+        .note(
+            id,
+            Facts {
+                transcript: Some("later".into()),
+                ..Facts::default()
+            },
+            NOW + 2,
+        )
+        .await
+        .unwrap();
+    let told = lab
+        .store
+        .claim_deliveries(NOW + 70_000, 1000, 10)
+        .await
+        .unwrap();
+    let bodies: Vec<Value> = told
+        .iter()
+        .map(|one| serde_json::from_str(&one.body).unwrap())
+        .collect();
+    assert_eq!(
+        bodies.iter().map(|body| &body["event"]).collect::<Vec<_>>(),
+        ["queued", "in-progress"]
+    );
+    assert_eq!(
+        bodies
+            .iter()
+            .map(|body| &body["sequence"])
+            .collect::<Vec<_>>(),
+        [1, 2]
+    );
+    assert_eq!(bodies[1]["event_id"], told[1].id.to_string());
+    assert_eq!(bodies[1]["status"], "in-progress");
+    assert_eq!(bodies[1]["id"], id.to_string());
+    assert!(bodies[1]["transcript"].is_null());
+    assert_eq!(
+        (told[0].url.as_str(), told[0].account),
+        ("https://customer.example/hook", lab.account)
+    );
+}
