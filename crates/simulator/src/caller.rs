@@ -14,6 +14,6 @@ pub use script::{CallerScript, Line, Outcome, Step, Then};
 pub use timeline::{Event, Timed};
 
 pub(crate) use actor::{Act, Actor, LiveStep};
-pub(crate) use hearing::{Hearing, plain};
+pub(crate) use hearing::{Hearing, find, plain};
 pub(crate) use lines::{Lines, ReadyStep};
 pub(crate) use timeline::Timeline;

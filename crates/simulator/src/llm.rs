@@ -1,51 +1,57 @@
-//! A fake of OpenAI's chat completions (wire-providers.md §3): answers by rules a test sets, or by the
-//! scripted model of the demo ([`demo`]); exact chunks, settable delays, faults on demand.
+//! A fake of OpenAI's chat completions (wire-providers.md §3): replies from rules or from the demo
+//! model, with settable delays and faults, and a log of every request.
+//!
+//! ```no_run
+//! use bolo_simulator::llm::{FakeLlm, Fault, Options, Reply};
+//!
+//! # async fn story() -> Result<(), bolo_simulator::Error> {
+//! let llm = FakeLlm::start(Options::default()).await?;
+//! llm.on("my order", Reply::text("Your order ships on Monday."));
+//! llm.fail_next([Fault::too_many(1)]);
+//! // the server under test is told `llm.base_url()`; what no rule fits is echoed
+//! llm.requests_reach(2).await;
+//! # Ok(())
+//! # }
+//! ```
 
+mod chunks;
 pub mod demo;
 mod faults;
-mod reply;
+mod http;
+mod rules;
 mod stream;
 
 use std::{
-    collections::VecDeque,
+    collections::{HashMap, VecDeque},
     fmt,
     net::SocketAddr,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use axum::{
-    Json, Router,
-    body::Bytes,
-    extract::{DefaultBodyLimit, State},
-    http::{HeaderMap, StatusCode},
-    response::{IntoResponse, Response},
-    routing::{get, post},
-};
-use serde_json::{Value, json};
+use serde_json::Value;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 pub use faults::Fault;
-pub use reply::{Reply, ToolCall};
+pub use rules::{Reply, ToolCall};
 
 use crate::{
     Error,
-    caller::plain,
     server::{self, Server},
 };
+use rules::Rules;
 
-/// Requests kept for assertions; a load run beyond it keeps the newest.
-const ROOM: usize = 2000;
+/// Requests kept for assertions; a load run beyond it keeps the count.
+const ROOM: usize = 20_000;
 
 /// How a fake model is set up; the defaults suit tests.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// Where to listen; default `127.0.0.1:0`.
     pub addr: SocketAddr,
-    /// The one key that is let in; `None` = any, or none.
+    /// The one key that is let in; `None` = any, or none. The keys `bad-key`, `no-credit` and `busy`
+    /// always meet the refusal they are named for.
     pub api_key: Option<String>,
     /// From the request to the first token. Default 0.
     pub first_token: Duration,
@@ -53,6 +59,8 @@ pub struct Options {
     pub per_token: Duration,
     /// Answers by the demo's script instead of by rules.
     pub demo: bool,
+    /// How long [`FakeLlm::shows`] and [`FakeLlm::requests_reach`] wait.
+    pub deadline: Duration,
 }
 
 impl Default for Options {
@@ -63,28 +71,122 @@ impl Default for Options {
             first_token: Duration::ZERO,
             per_token: Duration::ZERO,
             demo: false,
+            deadline: Duration::from_secs(20),
         }
     }
 }
 
-struct Shared {
+/// How an answer went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// Still being sent.
+    Running,
+    /// Sent to its end.
+    Finished,
+    /// The client went away first.
+    Aborted,
+    /// Refused or broken off by a fault or a bad request, with the HTTP status.
+    Failed(u16),
+}
+
+/// One request.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Logged {
+    /// Milliseconds since the fake's start.
+    pub at_ms: u64,
+    /// The body.
+    pub body: Value,
+    /// Text of the last user message.
+    pub user: String,
+    /// Tokens sent so far.
+    pub tokens: usize,
+    /// How it ended.
+    pub outcome: Outcome,
+}
+
+impl Logged {
+    /// Role and text of each message, for assertions on history.
+    pub fn messages(&self) -> Vec<(String, String)> {
+        let messages = self.body["messages"]
+            .as_array()
+            .cloned()
+            .unwrap_or_default();
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        messages
+            .iter()
+            .map(|message| (text(&message["role"]), rules::content(message)))
+            .collect()
+    }
+
+    /// Names of the offered tools.
+    pub fn tools(&self) -> Vec<String> {
+        http::tools(&self.body)
+    }
+}
+
+#[derive(Debug, Default)]
+struct State {
+    rules: Rules,
+    faults: VecDeque<Fault>,
+    requests: Vec<Logged>,
+    outcomes: HashMap<Outcome, u64>,
+    delays: (Duration, Duration),
+}
+
+/// What the routes share.
+#[derive(Debug)]
+pub(crate) struct Shared {
     options: Options,
-    state: Mutex<Current>,
-    answered: AtomicU64,
-    aborted: AtomicU64,
+    started: tokio::time::Instant,
+    state: Mutex<State>,
+    news: watch::Sender<u64>,
     stop: CancellationToken,
 }
 
-#[derive(Default)]
-struct Current {
-    rules: Vec<(Vec<String>, Reply)>,
-    faults: VecDeque<Fault>,
-    requests: VecDeque<Value>,
-}
-
 impl Shared {
-    fn lock(&self) -> MutexGuard<'_, Current> {
+    fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Enters a request; its number is for [`Self::note`].
+    fn enter(&self, body: Value) -> usize {
+        let mut state = self.lock();
+        let number = state.requests.len();
+        if number < ROOM {
+            let user = rules::last_user(&body);
+            let at_ms = self.started.elapsed().as_millis() as u64;
+            state.requests.push(Logged {
+                at_ms,
+                body,
+                user,
+                tokens: 0,
+                outcome: Outcome::Running,
+            });
+        }
+        drop(state);
+        self.tell();
+        number
+    }
+
+    fn note_tokens(&self, number: usize, tokens: usize) {
+        if let Some(logged) = self.lock().requests.get_mut(number) {
+            logged.tokens = tokens;
+        }
+        self.tell();
+    }
+
+    fn note_outcome(&self, number: usize, outcome: Outcome) {
+        let mut state = self.lock();
+        *state.outcomes.entry(outcome).or_default() += 1;
+        if let Some(logged) = state.requests.get_mut(number) {
+            logged.outcome = outcome;
+        }
+        drop(state);
+        self.tell();
+    }
+
+    fn tell(&self) {
+        self.news.send_modify(|news| *news += 1);
     }
 }
 
@@ -104,33 +206,38 @@ impl FakeLlm {
     /// Starts it. `Error::Listen` if the address is taken.
     pub async fn start(options: Options) -> Result<Self, Error> {
         let stop = CancellationToken::new();
-        let addr = options.addr;
+        let state = State {
+            delays: (options.first_token, options.per_token),
+            ..State::default()
+        };
         let shared = Arc::new(Shared {
-            options,
-            state: Mutex::default(),
-            answered: AtomicU64::new(0),
-            aborted: AtomicU64::new(0),
+            started: tokio::time::Instant::now(),
+            state: Mutex::new(state),
+            news: watch::channel(0).0,
             stop: stop.clone(),
+            options,
         });
-        let routes = Router::new()
-            .route("/v1/chat/completions", post(complete))
-            .route("/v1/models", get(models))
-            .layer(DefaultBodyLimit::max(4 << 20))
-            .with_state(shared.clone());
-        let server = Server::start(addr, routes, stop).await?;
+        let server = Server::start(shared.options.addr, http::routes(shared.clone()), stop).await?;
         Ok(Self { shared, server })
     }
 
-    /// The demo's scripted model on a free port, with human pauses and without a key.
+    /// The demo model on any free port, with a human pace (first token 150 ms, then 12 ms each), for
+    /// agents whose provider is `demo`. Takes requests without a key.
     pub async fn demo() -> Result<Self, Error> {
-        let options = Options {
+        Self::demo_at(server::ANY).await
+    }
+
+    /// [`Self::demo`] at a given address.
+    pub async fn demo_at(addr: SocketAddr) -> Result<Self, Error> {
+        Self::start(Options {
+            addr,
             api_key: None,
-            first_token: Duration::from_millis(120),
-            per_token: Duration::from_millis(8),
             demo: true,
+            first_token: Duration::from_millis(150),
+            per_token: Duration::from_millis(12),
             ..Options::default()
-        };
-        Self::start(options).await
+        })
+        .await
     }
 
     /// `http://127.0.0.1:<port>/v1`: stands in for `https://api.openai.com/v1`.
@@ -146,7 +253,17 @@ impl FakeLlm {
     /// When the last user text holds these words (case and punctuation don't matter), answer so. The
     /// newest rule that fits wins; without one the model repeats what it was told.
     pub fn on(&self, words: &str, reply: Reply) {
-        self.shared.lock().rules.push((plain([words]), reply));
+        self.shared.lock().rules.add(words, reply);
+    }
+
+    /// [`Self::on`] with a regular expression, case ignored. `Error::Script` if it is none.
+    pub fn on_pattern(&self, pattern: &str, reply: Reply) -> Result<(), Error> {
+        self.shared.lock().rules.add_pattern(pattern, reply)
+    }
+
+    /// Sets the delays from the next request on.
+    pub fn delays(&self, first_token: Duration, per_token: Duration) {
+        self.shared.lock().delays = (first_token, per_token);
     }
 
     /// The next requests meet these faults, one each.
@@ -156,119 +273,57 @@ impl FakeLlm {
 
     /// Bodies of the requests, oldest first.
     pub fn requests(&self) -> Vec<Value> {
-        self.shared.lock().requests.iter().cloned().collect()
+        self.shared
+            .lock()
+            .requests
+            .iter()
+            .map(|logged| logged.body.clone())
+            .collect()
     }
 
-    /// Answers streamed to their end.
+    /// The requests and how their answers went, oldest first.
+    pub fn log(&self) -> Vec<Logged> {
+        self.shared.lock().requests.clone()
+    }
+
+    /// Answers sent to their end.
     pub fn answered(&self) -> u64 {
-        self.shared.answered.load(Ordering::Relaxed)
+        self.count(&Outcome::Finished)
     }
 
     /// Answers that the client dropped on the way.
     pub fn aborted(&self) -> u64 {
-        self.shared.aborted.load(Ordering::Relaxed)
+        self.count(&Outcome::Aborted)
     }
-}
 
-async fn models() -> Json<Value> {
-    Json(
-        json!({"object": "list", "data": [{"id": "demo", "object": "model", "created": 0, "owned_by": "bolo"}]}),
-    )
-}
+    fn count(&self, outcome: &Outcome) -> u64 {
+        let state = self.shared.lock();
+        state.outcomes.get(outcome).copied().unwrap_or_default()
+    }
 
-async fn complete(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Bytes) -> Response {
-    let given = headers
-        .get("authorization")
-        .and_then(|value| value.to_str().ok());
-    if let Some(key) = &shared.options.api_key
-        && given != Some(format!("Bearer {key}").as_str())
-    {
-        return refuse(401, "invalid_api_key", "Incorrect API key provided.", None);
+    /// Waits until so many requests have come; gives them. `None` after the options' deadline.
+    pub async fn requests_reach(&self, count: usize) -> Option<Vec<Logged>> {
+        self.shows(|requests| (requests.len() >= count).then(|| requests.to_vec()))
+            .await
     }
-    let Ok(request) = serde_json::from_slice::<Value>(&body) else {
-        return refuse(
-            400,
-            "invalid_json",
-            "We could not parse the JSON body of your request.",
-            None,
-        );
-    };
-    if !request["model"].is_string() || request["messages"].as_array().is_none_or(Vec::is_empty) {
-        return refuse(
-            400,
-            "invalid_request_error",
-            "you must provide a model and messages",
-            None,
-        );
-    }
-    let (fault, reply) = {
-        let mut state = shared.lock();
-        if state.requests.len() >= ROOM {
-            state.requests.pop_front();
-        }
-        state.requests.push_back(request.clone());
-        let reply = if shared.options.demo {
-            demo::reply(&request)
-        } else {
-            by_rule(&state.rules, &request)
+
+    /// Waits until `look` finds what it looks for among the requests. `None` after the deadline.
+    pub async fn shows<T>(&self, mut look: impl FnMut(&[Logged]) -> Option<T>) -> Option<T> {
+        let mut news = self.shared.news.subscribe();
+        let watching = async {
+            loop {
+                news.borrow_and_update();
+                if let Some(found) = look(&self.shared.lock().requests) {
+                    return found;
+                }
+                // The sender is in `shared`, which `self` holds.
+                let _changed = news.changed().await;
+            }
         };
-        (state.faults.pop_front(), reply)
-    };
-    if let Some(Fault::Status {
-        status,
-        retry_after_s,
-    }) = fault
-    {
-        let (code, message) = match status {
-            401 => ("invalid_api_key", "Incorrect API key provided."),
-            429 => ("rate_limit_exceeded", "Rate limit reached."),
-            404 => ("model_not_found", "The model does not exist."),
-            _ => ("server_error", "The server had an error."),
-        };
-        return refuse(status, code, message, retry_after_s);
+        tokio::time::timeout(self.shared.options.deadline, watching)
+            .await
+            .ok()
     }
-    if request["stream"] == true {
-        stream::streamed(shared, &request, reply, fault)
-    } else {
-        Json(stream::whole(&request, &reply)).into_response()
-    }
-}
-
-fn by_rule(rules: &[(Vec<String>, Reply)], request: &Value) -> Reply {
-    let text = last_user_text(request);
-    let words = plain([text]);
-    let fits = |sought: &[String]| {
-        words
-            .windows(sought.len().max(1))
-            .any(|window| window == sought)
-    };
-    match rules.iter().rev().find(|(sought, _)| fits(sought)) {
-        Some((_, reply)) => reply.clone(),
-        None => Reply::text(text),
-    }
-}
-
-fn last_user_text(request: &Value) -> &str {
-    let messages = request["messages"]
-        .as_array()
-        .map(Vec::as_slice)
-        .unwrap_or_default();
-    let last = messages
-        .iter()
-        .rev()
-        .find(|message| message["role"] == "user");
-    last.and_then(|message| message["content"].as_str())
-        .unwrap_or_default()
-}
-
-fn refuse(status: u16, code: &str, message: &str, retry_after_s: Option<u64>) -> Response {
-    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let body = json!({"error": {"message": message, "type": "invalid_request_error", "param": null, "code": code}});
-    let mut response = (status, Json(body)).into_response();
-    if let Some(seconds) = retry_after_s {
-        response.headers_mut().insert("retry-after", seconds.into());
-    }
-    response
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
-//! What goes wrong with one request.
+//! What a model's server does wrong, per request (wire-providers.md §3.3, §8).
 
 use serde::{Deserialize, Serialize};
 
-/// A fault of a model's answer.
+/// The fault of one request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Fault {
@@ -13,10 +13,17 @@ pub enum Fault {
         /// `Retry-After` header, seconds.
         retry_after_s: Option<u64>,
     },
+    /// Nothing comes, not even headers, until the client gives up.
+    NoHeaders {},
     /// The headers come, then nothing for ever.
     Silence {},
     /// The connection breaks before the first token.
     ResetBeforeFirst {},
+    /// The first token comes so much later.
+    DelayFirst {
+        /// Milliseconds.
+        ms: u64,
+    },
     /// Nothing comes after so many tokens; the connection stays open.
     StallAfter {
         /// Tokens that are sent.
@@ -32,7 +39,7 @@ pub enum Fault {
         /// Tokens that are sent.
         tokens: usize,
     },
-    /// A chunk that is no JSON stands between the others.
+    /// A chunk that is no JSON stands before the first token.
     Garbage {},
     /// The stream ends without `[DONE]` (but with a finish reason).
     NoDone {},
@@ -43,4 +50,38 @@ pub enum Fault {
         /// Tokens that are sent.
         tokens: usize,
     },
+    /// All text in one chunk.
+    OneChunk {},
+    /// CRLF line ends, comments, a `keepalive` event, and network pieces that cut every event.
+    Crumbs {},
+    /// Tool calls in one delta, without `index` and with an empty id, as some dialects do.
+    WholeToolCall {},
+    /// `finish_reason` `error`, extra and missing fields, as some dialects do.
+    OddChunks {},
+}
+
+impl Fault {
+    /// 401 `invalid_api_key`.
+    pub fn unauthorized() -> Self {
+        Self::Status {
+            status: 401,
+            retry_after_s: None,
+        }
+    }
+
+    /// 429 `rate_limit_exceeded` with `retry-after`.
+    pub fn too_many(retry_after_s: u64) -> Self {
+        Self::Status {
+            status: 429,
+            retry_after_s: Some(retry_after_s),
+        }
+    }
+
+    /// 500 `server_error`.
+    pub fn server_error() -> Self {
+        Self::Status {
+            status: 500,
+            retry_after_s: None,
+        }
+    }
 }

@@ -1,200 +1,245 @@
-//! The answer on the wire: server-sent events, or one object.
+//! The event stream of one answer: paced, broken as asked, and aware of a client that goes away.
 
-use std::{
-    collections::VecDeque,
-    io,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::{collections::VecDeque, io, sync::Arc, time::Duration};
 
 use axum::{
     body::{Body, Bytes},
+    http::header,
     response::{IntoResponse, Response},
 };
-use futures_util::stream;
 use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
 
-use super::{Fault, Reply, Shared};
+use super::{
+    Fault, Outcome, Reply, Shared,
+    chunks::{Chunks, tokens, usage},
+    http::{model, prompt_chars},
+};
 
-static COUNT: AtomicU64 = AtomicU64::new(1);
+/// What is to be sent, and how.
+pub(super) struct Plan {
+    pub reply: Reply,
+    pub finish: &'static str,
+    pub fault: Option<Fault>,
+    pub first: Duration,
+    pub each: Duration,
+    pub usage_asked: bool,
+}
 
-/// One step of a streamed answer.
-enum Step {
+enum Piece {
     Wait(Duration),
-    Send(String),
-    /// Nothing more, for ever.
+    Event(Value),
+    /// As it is, without framing.
+    Raw(String),
+    /// So many tokens are out.
+    Token,
     Stall,
-    /// The connection breaks.
-    Break,
+    Reset,
 }
 
-/// Streams `reply` as `request` asks for it.
-pub(super) fn streamed(
+/// Marks a request aborted unless it is finished first: a client that goes away drops it.
+pub(super) struct Aborting {
     shared: Arc<Shared>,
-    request: &Value,
-    reply: Reply,
-    fault: Option<Fault>,
-) -> Response {
-    let steps = plan(&shared, request, &reply, fault.as_ref());
-    let state = Playing {
-        shared,
-        steps,
-        done: false,
-    };
-    let body = stream::unfold(state, |mut playing| async move {
-        loop {
-            match playing.steps.pop_front() {
-                None => return None,
-                Some(Step::Wait(time)) if time.is_zero() => {}
-                Some(Step::Wait(time)) => tokio::time::sleep(time).await,
-                Some(Step::Send(text)) => return Some((Ok(Bytes::from(text)), playing)),
-                Some(Step::Stall) => {
-                    playing.shared.stop.cancelled().await;
-                    return None;
-                }
-                Some(Step::Break) => {
-                    playing.done = true;
-                    return Some((
-                        Err(io::Error::from(io::ErrorKind::ConnectionReset)),
-                        playing,
-                    ));
-                }
-            }
-        }
-    });
-    (
-        [("content-type", "text/event-stream")],
-        Body::from_stream(body),
-    )
-        .into_response()
-}
-
-/// Counts how the answer ended: dropped before its end = the client left.
-struct Playing {
-    shared: Arc<Shared>,
-    steps: VecDeque<Step>,
+    number: usize,
     done: bool,
 }
 
-impl Drop for Playing {
-    fn drop(&mut self) {
-        let counter = if self.done || self.steps.is_empty() {
-            &self.shared.answered
-        } else {
-            &self.shared.aborted
-        };
-        counter.fetch_add(1, Ordering::Relaxed);
+impl Aborting {
+    pub fn new(shared: Arc<Shared>, number: usize) -> Self {
+        Self {
+            shared,
+            number,
+            done: false,
+        }
+    }
+
+    pub fn finished(mut self, tokens: usize) {
+        self.end(Outcome::Finished, Some(tokens));
+    }
+
+    fn end(&mut self, outcome: Outcome, tokens: Option<usize>) {
+        self.done = true;
+        if let Some(tokens) = tokens {
+            self.shared.note_tokens(self.number, tokens);
+        }
+        self.shared.note_outcome(self.number, outcome);
     }
 }
 
-fn plan(shared: &Shared, request: &Value, reply: &Reply, fault: Option<&Fault>) -> VecDeque<Step> {
-    let id = format!("chatcmpl-{}", COUNT.fetch_add(1, Ordering::Relaxed));
-    let with_usage = request["stream_options"]["include_usage"] == true;
-    let chunk = |delta: Value, finish: Option<&str>| {
-        let mut chunk = json!({"id": id, "object": "chat.completion.chunk", "created": 1_700_000_000,
-            "model": request["model"], "service_tier": "default", "system_fingerprint": "fp_1",
-            "choices": [{"index": 0, "delta": delta, "logprobs": null, "finish_reason": finish}]});
-        if with_usage {
-            chunk["usage"] = Value::Null;
+impl Drop for Aborting {
+    fn drop(&mut self) {
+        if !self.done {
+            self.end(Outcome::Aborted, None);
         }
-        event(&chunk)
+    }
+}
+
+fn pieces(body: &Value, plan: &Plan) -> VecDeque<Piece> {
+    let chunks = Chunks::new(&model(body), plan.usage_asked);
+    let fault = plan.fault.as_ref();
+    let odd = fault == Some(&Fault::OddChunks {});
+    let mut out = VecDeque::new();
+    let late = match fault {
+        Some(Fault::DelayFirst { ms }) => Duration::from_millis(*ms),
+        _ => Duration::ZERO,
     };
-    let options = &shared.options;
-    let mut steps = VecDeque::new();
-    match fault {
-        Some(Fault::Silence {}) => return VecDeque::from([Step::Stall]),
-        Some(Fault::ResetBeforeFirst {}) => return VecDeque::from([Step::Break]),
-        _ => {}
+    if let Some(Fault::Silence {}) = fault {
+        // A comment, so that the headers leave at once.
+        out.push_back(Piece::Raw(": processing\n\n".into()));
+        out.push_back(Piece::Stall);
+        return out;
     }
-    steps.push_back(Step::Wait(options.first_token));
-    steps.push_back(Step::Send(chunk(
-        json!({"role": "assistant", "content": "", "refusal": null}),
-        None,
-    )));
-    for (n, token) in reply.tokens().into_iter().enumerate() {
-        match fault {
-            Some(Fault::StallAfter { tokens }) if n >= *tokens => {
-                steps.push_back(Step::Stall);
-                return steps;
-            }
-            Some(Fault::ResetAfter { tokens }) if n >= *tokens => {
-                // What was sent must have left before the connection breaks.
-                steps.push_back(Step::Wait(Duration::from_millis(5)));
-                steps.push_back(Step::Break);
-                return steps;
-            }
-            Some(Fault::CutShort { tokens }) if n >= *tokens => return steps,
-            Some(Fault::ErrorChunkAfter { tokens }) if n >= *tokens => {
-                let error = json!({"error": {"message": "The server had an error.", "type": "server_error", "code": 500}});
-                steps.push_back(Step::Send(event(&error)));
-                return steps;
-            }
-            Some(Fault::Garbage {}) => {
-                steps.push_back(Step::Send("data: {\"choices\":\n\n".to_owned()))
-            }
-            _ => {}
-        }
-        if n > 0 {
-            steps.push_back(Step::Wait(options.per_token));
-        }
-        steps.push_back(Step::Send(chunk(json!({"content": token}), None)));
+    out.push_back(Piece::Wait(plan.first + late));
+    if let Some(Fault::ResetBeforeFirst {}) = fault {
+        out.push_back(Piece::Reset);
+        return out;
     }
-    for (index, call) in reply.calls.iter().enumerate() {
-        let first = json!({"tool_calls": [{"index": index, "id": call.id, "type": "function",
-            "function": {"name": call.name, "arguments": ""}}]});
-        steps.push_back(Step::Send(chunk(first, None)));
-        // Arguments come in pieces.
-        let characters: Vec<char> = call.arguments.chars().collect();
-        for piece in characters.chunks(5) {
-            let piece: String = piece.iter().collect();
-            let delta = json!({"tool_calls": [{"index": index, "function": {"arguments": piece}}]});
-            steps.push_back(Step::Send(chunk(delta, None)));
+    out.push_back(Piece::Event(chunks.role()));
+    let text = match fault {
+        Some(Fault::OneChunk {}) => vec![plan.reply.text.clone()],
+        _ => tokens(&plan.reply.text),
+    };
+    let count = text.len();
+    for (n, token) in text.into_iter().enumerate() {
+        if broken_at(fault, n, &mut out) {
+            return out;
+        }
+        if n > 0 && !plan.each.is_zero() {
+            out.push_back(Piece::Wait(plan.each));
+        }
+        let mut chunk = chunks.delta(json!({"content": token}), None);
+        if odd {
+            chunk["service_tier"] = "on_demand".into();
+            chunk["x_extra"] = json!({"nested": [1, null]});
+            if let Some(fields) = chunk.as_object_mut() {
+                fields.remove("created");
+                fields.remove("object");
+            }
+        }
+        out.push_back(Piece::Event(chunk));
+        out.push_back(Piece::Token);
+    }
+    if broken_at(fault, count, &mut out) {
+        return out;
+    }
+    for (n, call) in plan.reply.calls.iter().enumerate() {
+        if fault == Some(&Fault::WholeToolCall {}) {
+            out.push_back(Piece::Event(chunks.whole_call(call)));
+        } else {
+            out.extend(chunks.call(n, call).into_iter().map(Piece::Event));
         }
     }
-    steps.push_back(Step::Send(chunk(json!({}), Some(reply.finish_reason()))));
-    if with_usage && fault != Some(&Fault::NoUsage {}) {
-        let usage = json!({"id": id, "object": "chat.completion.chunk", "created": 1_700_000_000,
-            "model": request["model"], "choices": [], "usage": usage(request, reply)});
-        steps.push_back(Step::Send(event(&usage)));
+    let finish = if odd { "error" } else { plan.finish };
+    out.push_back(Piece::Event(chunks.delta(json!({}), Some(finish))));
+    if plan.usage_asked && fault != Some(&Fault::NoUsage {}) {
+        out.push_back(Piece::Event(chunks.usage(usage(prompt_chars(body), count))));
     }
     if fault != Some(&Fault::NoDone {}) {
-        steps.push_back(Step::Send("data: [DONE]\n\n".to_owned()));
+        out.push_back(Piece::Raw("data: [DONE]\n\n".into()));
     }
-    steps
+    out
 }
 
-/// The answer to a request that does not stream.
-pub(super) fn whole(request: &Value, reply: &Reply) -> Value {
-    let id = format!("chatcmpl-{}", COUNT.fetch_add(1, Ordering::Relaxed));
-    let mut message = json!({"role": "assistant", "content": reply.text, "refusal": null});
-    if !reply.calls.is_empty() {
-        message["tool_calls"] = reply.calls_json().into();
+/// Adds what a fault does before token `n`; true if the stream ends there.
+fn broken_at(fault: Option<&Fault>, n: usize, out: &mut VecDeque<Piece>) -> bool {
+    match fault {
+        Some(Fault::StallAfter { tokens }) if *tokens == n => out.push_back(Piece::Stall),
+        Some(Fault::ResetAfter { tokens }) if *tokens == n => {
+            // Time for what went before to leave the process.
+            out.push_back(Piece::Wait(Duration::from_millis(5)));
+            out.push_back(Piece::Reset);
+        }
+        Some(Fault::CutShort { tokens }) if *tokens == n => {}
+        Some(Fault::ErrorChunkAfter { tokens }) if *tokens == n => {
+            let error = json!({"message": "The server had an error.", "type": "server_error", "param": null, "code": 500});
+            out.push_back(Piece::Event(json!({"error": error})));
+        }
+        Some(Fault::Garbage {}) if n == 0 => {
+            out.push_back(Piece::Raw("data: {\"id\":\"chatcmpl-\n\n".into()));
+            return false;
+        }
+        _ => return false,
     }
-    json!({"id": id, "object": "chat.completion", "created": 1_700_000_000, "model": request["model"],
-        "choices": [{"index": 0, "message": message, "logprobs": null, "finish_reason": reply.finish_reason()}],
-        "usage": usage(request, reply)})
+    true
 }
 
-fn usage(request: &Value, reply: &Reply) -> Value {
-    let messages = request["messages"]
-        .as_array()
-        .map(Vec::as_slice)
-        .unwrap_or_default();
-    let words = |message: &Value| {
-        message["content"]
-            .as_str()
-            .map_or(0, |text| text.split_whitespace().count())
+struct Sending {
+    pieces: VecDeque<Piece>,
+    crumbs: bool,
+    /// Bytes cut into crumbs, to be sent one after the other.
+    waiting: VecDeque<Bytes>,
+    tokens: usize,
+    aborting: Aborting,
+    stop: CancellationToken,
+}
+
+impl Sending {
+    async fn next(&mut self) -> Option<Result<Bytes, io::Error>> {
+        if let Some(crumb) = self.waiting.pop_front() {
+            return Some(Ok(crumb));
+        }
+        loop {
+            let text = match self.pieces.pop_front() {
+                None => {
+                    let tokens = self.tokens;
+                    self.aborting.end(Outcome::Finished, Some(tokens));
+                    return None;
+                }
+                Some(Piece::Wait(time)) => {
+                    tokio::time::sleep(time).await;
+                    continue;
+                }
+                Some(Piece::Token) => {
+                    self.tokens += 1;
+                    let tokens = self.tokens;
+                    let Aborting { shared, number, .. } = &self.aborting;
+                    shared.note_tokens(*number, tokens);
+                    continue;
+                }
+                Some(Piece::Stall) => std::future::pending().await,
+                Some(Piece::Reset) => {
+                    self.pieces.clear();
+                    self.aborting.end(Outcome::Failed(200), None);
+                    return Some(Err(io::Error::other("reset as the test asked")));
+                }
+                Some(Piece::Event(event)) => format!("data: {event}\n\n"),
+                Some(Piece::Raw(text)) => text,
+            };
+            if !self.crumbs {
+                return Some(Ok(text.into()));
+            }
+            let text = format!(
+                ": ping\r\n\r\nevent: keepalive\r\ndata: {{}}\r\n\r\n{}",
+                text.replace('\n', "\r\n")
+            );
+            self.waiting = text
+                .as_bytes()
+                .chunks(7)
+                .map(Bytes::copy_from_slice)
+                .collect();
+            return self.waiting.pop_front().map(Ok);
+        }
+    }
+}
+
+/// The response of a streamed answer.
+pub(super) fn respond(shared: Arc<Shared>, number: usize, body: &Value, plan: Plan) -> Response {
+    let sending = Sending {
+        pieces: pieces(body, &plan),
+        crumbs: plan.fault == Some(Fault::Crumbs {}),
+        waiting: VecDeque::new(),
+        tokens: 0,
+        stop: shared.stop.clone(),
+        aborting: Aborting::new(shared, number),
     };
-    let input: usize = messages.iter().map(words).sum();
-    let output = reply.tokens().len() + reply.calls.len();
-    json!({"prompt_tokens": input, "completion_tokens": output, "total_tokens": input + output,
-        "prompt_tokens_details": {"cached_tokens": 0, "audio_tokens": 0},
-        "completion_tokens_details": {"reasoning_tokens": 0}})
-}
-
-fn event(value: &Value) -> String {
-    format!("data: {value}\n\n")
+    let events = futures_util::stream::unfold(sending, |mut sending| async move {
+        let stop = sending.stop.clone();
+        let piece = stop.run_until_cancelled(sending.next()).await.flatten()?;
+        Some((piece, sending))
+    });
+    let headers = [
+        (header::CONTENT_TYPE, "text/event-stream; charset=utf-8"),
+        (header::CACHE_CONTROL, "no-cache"),
+    ];
+    (headers, Body::from_stream(events)).into_response()
 }
