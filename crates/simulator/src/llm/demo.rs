@@ -1,53 +1,122 @@
-//! The demo model: no language model at all, but rules that hold an appointment-booking conversation
-//! over the phone. Served behind the same wire as a real one, so that a fresh clone can talk without
-//! any key. It says of itself that it is scripted.
+//! The demo's scripted model: a receptionist who books an appointment by rules, without any key.
 //!
-//! It keeps no state: each request carries the whole conversation, and the rules are run over all of
-//! the caller's turns again.
+//! Stateless: each request carries the whole call, and the booking is worked out anew from all that the
+//! caller said. The same request always gets the same answer.
 
 mod booking;
-mod hear;
+mod clock;
+mod days;
+mod judge;
+mod names;
+mod speech;
 mod topics;
+mod words;
 
 use serde_json::Value;
 
-use super::rules::{self, Reply};
-use booking::Booking;
+use self::{
+    booking::{Booking, Heard},
+    words::Line,
+};
+use super::Reply;
 
-/// What the demo model answers to a request's messages. Calls `end_call`, if that tool is offered, when
-/// the conversation is over.
-pub fn reply(body: &Value) -> Reply {
-    let messages = body["messages"]
+/// What the call was so far.
+#[derive(Debug, Default)]
+struct Call {
+    booking: Booking,
+    /// What the caller's lines since the model last spoke brought.
+    heard: Heard,
+    /// Lines of the caller, with words in them.
+    lines: usize,
+    /// Answers of the model before this one.
+    answers: usize,
+    /// The newest of them.
+    last_answer: String,
+}
+
+impl Call {
+    fn user(&mut self, text: &str) {
+        for text in text.lines() {
+            let line = Line::new(text);
+            if !line.is_empty() {
+                self.lines += 1;
+                self.heard = self.heard.then(self.booking.hear(&line));
+            }
+        }
+    }
+
+    fn assistant(&mut self, text: String) {
+        if !text.trim().is_empty() {
+            self.answers += 1;
+            self.last_answer = text;
+            self.heard = Heard::default();
+        }
+    }
+}
+
+/// What the model answers to the body of a chat completion request (wire-providers.md §3). With
+/// `response_format` JSON, or a system prompt that asks for one, it answers as the judge of a call's end:
+/// `{"hangup": "Yes"}` or `"No"`. When the caller says goodbye and the tool `end_call` is offered, the
+/// answer calls it.
+pub fn reply(request: &Value) -> Reply {
+    let messages = request["messages"]
         .as_array()
         .map(Vec::as_slice)
         .unwrap_or_default();
-    let told: Vec<String> = messages
-        .iter()
-        .filter(|message| message["role"] == "system" || message["role"] == "developer")
-        .flat_map(|message| topics::sentences(&rules::content(message)))
-        .collect();
-    let mut booking = Booking::new(told);
-    let mut said = String::new();
-    let mut last_is_user = false;
+    if judge::is_asked(request, messages) {
+        return Reply::text(judge::answer(messages));
+    }
+    let can_end = offers_end_call(request);
+    if let Some(last) = messages.last()
+        && (last["role"] == "tool" || (!can_end && wants_goodbye(last)))
+    {
+        return Reply::text(speech::GOODBYE);
+    }
+    let mut call = Call::default();
     for message in messages {
-        last_is_user = message["role"] == "user";
-        if last_is_user {
-            said = booking.hear(&rules::content(message));
+        match message["role"].as_str() {
+            Some("user") => call.user(&text_of(message)),
+            Some("assistant") => call.assistant(text_of(message)),
+            _ => {}
         }
     }
-    if !last_is_user {
-        said = booking.prompted();
-    }
-    let ends = booking.is_over()
-        && super::http::tools(body)
-            .iter()
-            .any(|tool| tool == "end_call");
-    let reply = Reply::text(&said);
-    if ends {
-        reply.then_call("end_call", r#"{"reason":"the caller said goodbye"}"#)
+    let reply = Reply::text(speech::answer(&call));
+    if call.heard.ends && can_end {
+        reply.then_call("end_call", "{}")
     } else {
         reply
     }
+}
+
+/// The text of a message, given whole or in parts.
+fn text_of(message: &Value) -> String {
+    match &message["content"] {
+        Value::String(text) => text.clone(),
+        Value::Array(parts) => {
+            let texts: Vec<&str> = parts
+                .iter()
+                .filter_map(|part| part["text"].as_str())
+                .collect();
+            texts.join(" ")
+        }
+        _ => String::new(),
+    }
+}
+
+fn offers_end_call(request: &Value) -> bool {
+    let tools = request["tools"]
+        .as_array()
+        .map(Vec::as_slice)
+        .unwrap_or_default();
+    request["tool_choice"] != "none"
+        && tools
+            .iter()
+            .any(|tool| tool["function"]["name"] == "end_call")
+}
+
+/// "Say one short goodbye."
+fn wants_goodbye(message: &Value) -> bool {
+    Line::new(&text_of(message)).has(&["short|brief * goodbye", "say * goodbye $"])
 }
 
 #[cfg(test)]

@@ -1,331 +1,256 @@
-//! The booking itself: what is known, what is asked next.
+//! What is known of the booking, line by line.
 
 use super::{
-    hear::{self, Time, words},
-    topics::{self, Answer, TOPICS},
+    clock::Clock,
+    days::{Day, Part},
+    names,
+    topics::{self, Kind, Topic},
+    words::Line,
 };
 
-/// What the caller was asked last.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Asked {
-    Need,
-    WhichDay(Vec<String>),
+/// What the model asks for next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Open {
     Day,
     Time,
     Name,
+    /// All is known; the caller has to agree.
     Confirm,
-    WhatIsWrong,
-    AnythingElse,
-    Nothing,
+    /// The caller did not agree: what is to change?
+    Change,
+    /// Booked, or not wanted: anything else?
+    Else,
 }
 
-/// A conversation so far.
-#[derive(Debug)]
+/// The appointment as far as it is known.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Booking {
-    told: Vec<String>,
-    day: Option<String>,
-    time: Time,
-    name: Option<String>,
-    people: Option<String>,
-    booked: bool,
-    over: bool,
-    asked: Asked,
-    said: String,
-    misses: u32,
+    pub day: Option<Day>,
+    pub part: Option<Part>,
+    /// Minutes since midnight.
+    pub time: Option<u16>,
+    pub name: Option<String>,
+    pub booked: bool,
+    declined: bool,
+    dropped: bool,
 }
+
+/// What one line brought (or all lines since the model last spoke).
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Heard {
+    pub topic: Option<&'static Topic>,
+    pub day: Option<Day>,
+    /// Another day was named beside it.
+    pub offers: bool,
+    pub part: bool,
+    pub time: bool,
+    pub name: bool,
+    /// The clinic is closed then: the day, or the time of it.
+    pub closed: Option<Closed>,
+    /// The caller agreed, and it is booked now.
+    pub booked: bool,
+    pub yes: bool,
+    pub no: bool,
+    /// The call is over.
+    pub ends: bool,
+}
+
+/// Why a wish cannot be met.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Closed {
+    Day(Day),
+    Time,
+}
+
+impl Heard {
+    /// Whether something was filled in.
+    pub fn fills(&self) -> bool {
+        self.day.is_some() || self.part || self.time || self.name || self.closed.is_some()
+    }
+
+    /// Both, the newer before the older.
+    pub fn then(self, newer: Self) -> Self {
+        let is_over = self.ends && !(newer.fills() || newer.topic.is_some());
+        let topic = self.topic.filter(|_| is_over || !self.ends);
+        Self {
+            topic: newer.topic.or(topic),
+            day: newer.day.or(self.day),
+            offers: newer.offers || self.offers,
+            part: newer.part || self.part,
+            time: newer.time || self.time,
+            name: newer.name || self.name,
+            closed: newer.closed.or(self.closed),
+            booked: newer.booked || self.booked,
+            yes: newer.yes,
+            no: newer.no,
+            ends: newer.ends || is_over,
+        }
+    }
+}
+
+const STRONG_YES: [&str; 6] = [
+    "yes|yeah|yep|yup|yea|sure|correct|absolutely|definitely",
+    "of course",
+    "please do",
+    "go ahead",
+    "book it",
+    "that is right",
+];
+const WEAK_YES: [&str; 4] = [
+    "okay|right|good|fine|great|perfect|alright|please|mm|mhm|hmm",
+    "uh huh",
+    "i see",
+    "got it",
+];
+const NOT_YES: [&str; 1] = ["not|no|nope|wrong|but|wait"];
+const NO: [&str; 2] = ["^ no|nope|nah", "no thank|thanks"];
+const JUST_NO: [&str; 3] = ["^ no|nope|nah $", "^ no no $", "no thank|thanks"];
 
 impl Booking {
-    /// `told`: the sentences of the agent's instructions.
-    pub fn new(told: Vec<String>) -> Self {
-        Self {
-            told,
-            day: None,
-            time: Time::default(),
-            name: None,
-            people: None,
-            booked: false,
-            over: false,
-            asked: Asked::Need,
-            said: String::new(),
-            misses: 0,
+    /// What to ask for.
+    pub fn open(&self) -> Open {
+        match () {
+            () if self.booked || self.dropped => Open::Else,
+            () if self.day.is_none() => Open::Day,
+            () if self.time.is_none() => Open::Time,
+            () if self.name.is_none() => Open::Name,
+            () if self.declined => Open::Change,
+            () => Open::Confirm,
         }
     }
 
-    /// Whether the conversation has been brought to its end.
-    pub fn is_over(&self) -> bool {
-        self.over
-    }
-
-    /// The answer to a turn of the caller.
-    pub fn hear(&mut self, text: &str) -> String {
-        let answer = self.answer(&words(text));
-        self.said.clone_from(&answer);
-        answer
-    }
-
-    /// What to say when asked to speak without a turn of the caller, as at the call's start.
-    pub fn prompted(&mut self) -> String {
-        if self.said.is_empty() {
-            return "Hello! I can book an appointment for you. What can I do?".into();
-        }
-        self.question()
-    }
-
-    fn answer(&mut self, heard: &[String]) -> String {
-        self.over = false;
-        if let Some(topic) = TOPICS.iter().find(|topic| hear::has(heard, topic.phrases))
-            && let Some(answer) = self.topic(topic.answer, heard)
-        {
-            self.misses = 0;
-            return answer;
-        }
-        if self.learn(heard) {
-            self.misses = 0;
-            self.booked = false;
-            return self.proceed("");
-        }
-        if let Some(answer) = self.yes_or_no(heard) {
-            self.misses = 0;
-            return answer;
-        }
-        if hear::has(
-            heard,
-            &[
-                "appointment",
-                "book",
-                "booking",
-                "visit",
-                "see a doctor",
-                "make an",
-            ],
-        ) {
-            return self.proceed("Gladly.");
-        }
-        if hear::has(heard, &["hello", "hi", "good morning", "good afternoon"]) {
-            return self.proceed("Hello!");
-        }
-        if hear::has(heard, &["thanks", "thank you"]) {
-            return self.proceed("You are welcome.");
-        }
-        if hear::has(
-            heard,
-            &[
-                "earlier",
-                "later",
-                "another time",
-                "anything else available",
-                "sooner",
-            ],
-        ) && !self.booked
-        {
-            return self.proceed("All times are free in this demo.");
-        }
-        self.misses += 1;
-        let sorry = if self.misses > 1 {
-            "I am a simple demo and did not understand that."
-        } else {
-            "Sorry, I did not get that."
+    /// Takes in one line of the caller.
+    pub fn hear(&mut self, line: &Line) -> Heard {
+        let before = self.clone();
+        let open = self.open();
+        let mut heard = Heard {
+            no: line.has(&NO),
+            ..Heard::default()
         };
-        self.proceed(sorry)
-    }
+        let found = topics::find(line);
+        let strong = line.has(&STRONG_YES) && !line.has(&NOT_YES);
+        heard.yes = strong || (line.has(&WEAK_YES) && !line.has(&NOT_YES));
+        let is_polite = |topic: &Topic| topic.kind == Kind::Thanks && (heard.yes || heard.no);
+        heard.topic = found.filter(|topic| !is_polite(topic));
+        let agrees = strong || (heard.yes && heard.topic.is_none());
 
-    /// The answer to a side topic; `None` if the turn is rather about the booking.
-    fn topic(&mut self, answer: Answer, heard: &[String]) -> Option<String> {
-        match answer {
-            Answer::End(text) => {
-                self.over = true;
-                self.asked = Asked::Nothing;
-                Some(text.to_owned())
+        if heard.topic.is_none_or(|topic| topic.fills) {
+            self.fill(line, open, &mut heard);
+        }
+        let kind = heard.topic.map(|topic| topic.kind);
+        let changed = (self.day, self.part, self.time, &self.name)
+            != (before.day, before.part, before.time, &before.name);
+        if changed {
+            (self.booked, self.declined, self.dropped) = (false, false, false);
+        }
+        match open {
+            Open::Confirm | Open::Change if !changed => {
+                if agrees && open == Open::Confirm {
+                    (self.booked, heard.booked) = (true, true);
+                } else if agrees {
+                    self.declined = false;
+                } else if (heard.no || kind == Some(Kind::Wrong) || open == Open::Change)
+                    && heard.closed.is_none()
+                {
+                    self.declined = true;
+                    heard.yes |= self.clear_named(line);
+                }
             }
-            Answer::Say(text) => Some(self.proceed(text)),
-            Answer::Told { signs, else_say } => {
-                let text = topics::told(&self.told, signs)
-                    .unwrap_or(else_say)
-                    .to_owned();
-                Some(self.proceed(&text))
+            Open::Day | Open::Time | Open::Name if !heard.fills() && kind.is_none() => {
+                self.dropped = line.has(&JUST_NO);
             }
-            Answer::Repeat => {
-                let again = if self.said.is_empty() {
-                    self.question()
-                } else {
-                    self.said.clone()
+            _ => {}
+        }
+        match kind {
+            Some(Kind::Farewell | Kind::Leave) => heard.ends = true,
+            Some(Kind::Cancel) => {
+                *self = Self {
+                    dropped: true,
+                    name: self.name.take(),
+                    ..Self::default()
                 };
-                Some(again)
             }
-            // "Wait, make it Friday" is a booking.
-            Answer::Wait(_) if !hear::days(heard).is_empty() => None,
-            Answer::Wait(text) => Some(text.to_owned()),
+            Some(Kind::Move | Kind::Book) if !heard.fills() && open == Open::Else => {
+                *self = Self {
+                    name: self.name.take(),
+                    ..Self::default()
+                };
+            }
+            None if open == Open::Else && heard.no && !heard.fills() => heard.ends = true,
+            _ => {}
         }
+        heard
     }
 
-    /// Takes what a turn tells of day, time, name and number of people; false if it tells nothing.
-    fn learn(&mut self, heard: &[String]) -> bool {
-        let mut learnt = false;
-        let days = hear::days(heard);
-        match days.as_slice() {
-            [] => {}
-            [first, .., last] if hear::has(heard, &["or"]) && first != last => {
-                self.asked = Asked::WhichDay(days);
-                self.day = None;
-                learnt = true;
-            }
-            [.., last] => {
-                self.day = Some(last.clone());
-                learnt = true;
-            }
-        }
-        if let Asked::WhichDay(days) = &self.asked
-            && !learnt
-        {
-            let pick = if hear::has(heard, &["first", "former", "earlier"]) {
-                days.first()
-            } else if hear::has(heard, &["second", "latter", "last", "later"]) {
-                days.last()
-            } else {
-                None
-            };
-            if let Some(day) = pick.cloned() {
+    fn fill(&mut self, line: &Line, open: Open, heard: &mut Heard) {
+        if let Some((day, other)) = line.choose(&Day::mentions(line)) {
+            // "Tuesday" … "or maybe Wednesday", cut in two by a pause, is still an offer of both.
+            let continues = line.word(0) == "or" && self.day.is_some();
+            heard.offers = other.is_some() || continues;
+            if !continues {
                 self.day = Some(day);
-                learnt = true;
+            }
+            heard.day = self.day;
+        }
+        let part = line.choose(&Part::mentions(line)).map(|(part, _)| part);
+        let loose =
+            heard.day.is_some() || part.is_some() || matches!(open, Open::Time | Open::Change);
+        if let Some((clock, _)) = line.choose(&Clock::mentions(line, loose)) {
+            let in_part = part.or(self.part);
+            self.time = Some(clock.resolve(in_part, part.is_some()));
+            heard.time = true;
+        }
+        if part.is_some() {
+            heard.part = true;
+            self.part = part;
+        }
+        if let (Some(part), Some(time)) = (self.part, self.time)
+            && !part.holds(time)
+        {
+            // The newer of the two holds.
+            if heard.time {
+                self.part = None;
+            } else {
+                self.time = None;
             }
         }
-        if let Some(time) = hear::time(heard, self.asked == Asked::Time) {
-            self.time = match (time.hour, self.time.hour) {
-                (Some(_), _) => Time {
-                    part: time.part.or(self.time.part),
-                    ..time
-                },
-                // A new part of the day alone: the old hour no longer holds.
-                (None, Some(_)) if time.part != self.time.part => time,
-                (None, _) => Time {
-                    part: time.part,
-                    ..self.time.clone()
-                },
-            };
-            learnt = true;
-        }
-        if let Some(name) = hear::name(heard, self.asked == Asked::Name) {
+        self.refuse_when_closed(heard);
+        let is_other = heard.fills() || heard.topic.is_some() || heard.yes || heard.no;
+        let alone = open == Open::Name && !is_other;
+        if let Some(name) = names::said(line, matches!(open, Open::Name | Open::Change), alone) {
+            heard.name = true;
             self.name = Some(name);
-            learnt = true;
-        }
-        for (n, word) in heard.iter().enumerate().skip(1) {
-            if ["people", "persons", "of us"]
-                .iter()
-                .any(|unit| word == unit)
-            {
-                self.people = Some(format!("{} {word}", heard[n - 1]));
-                learnt = true;
-            }
-        }
-        learnt
-    }
-
-    fn yes_or_no(&mut self, heard: &[String]) -> Option<String> {
-        let yes = hear::yes_or_no(heard);
-        match (&self.asked, yes) {
-            (Asked::Confirm, Some(true)) => {
-                self.booked = true;
-                self.asked = Asked::AnythingElse;
-                Some(format!(
-                    "Done, you are booked {}. Is there anything else?",
-                    self.when()
-                ))
-            }
-            (Asked::Confirm, Some(false)) => {
-                self.asked = Asked::WhatIsWrong;
-                Some("I am sorry. What shall I change: the day, the time or the name?".into())
-            }
-            (Asked::WhatIsWrong, _) if hear::has(heard, &["day", "date"]) => {
-                self.day = None;
-                Some(self.proceed("All right."))
-            }
-            (Asked::WhatIsWrong, _) if hear::has(heard, &["time", "hour"]) => {
-                self.time = Time::default();
-                Some(self.proceed("All right."))
-            }
-            (Asked::WhatIsWrong, _) if hear::has(heard, &["name"]) => {
-                self.name = None;
-                Some(self.proceed("All right."))
-            }
-            (Asked::AnythingElse, Some(false)) => {
-                self.over = true;
-                self.asked = Asked::Nothing;
-                Some(topics::GOODBYE.into())
-            }
-            (Asked::AnythingElse, Some(true)) => Some("What else can I do for you?".into()),
-            (Asked::Need, Some(true)) => Some(self.proceed("Good.")),
-            (Asked::Need, Some(false)) => {
-                self.over = true;
-                Some("All right. Thank you for your time. Goodbye!".into())
-            }
-            _ => None,
         }
     }
 
-    /// Says something and asks for what is missing.
-    fn proceed(&mut self, first: &str) -> String {
-        let question = self.question();
-        if first.is_empty() {
-            question
-        } else {
-            format!("{first} {question}")
-        }
-    }
-
-    fn when(&self) -> String {
-        let day = self.day.as_deref().unwrap_or_default();
-        format!("{day} at {}", self.time.say())
-    }
-
-    /// The next question, remembered as asked.
-    fn question(&mut self) -> String {
-        if self.booked {
-            self.asked = Asked::AnythingElse;
-            return "Is there anything else?".into();
-        }
-        let Some(day) = &self.day else {
-            if let Asked::WhichDay(days) = &self.asked {
-                let plain: Vec<&str> = days
-                    .iter()
-                    .map(|day| day.trim_start_matches("on "))
-                    .collect();
-                return format!("Which is better for you, {}?", plain.join(" or "));
+    fn refuse_when_closed(&mut self, heard: &mut Heard) {
+        let day = self.day.unwrap_or(Day::Monday); // any weekday will do
+        match (day.open(), self.time) {
+            (None, _) => {
+                heard.closed = Some(Closed::Day(day));
+                (self.day, heard.day) = (None, None);
             }
-            self.asked = Asked::Day;
-            return "Which day suits you?".into();
-        };
-        if self.time.hour.is_none() {
-            self.asked = Asked::Time;
-            let part = self.time.part.unwrap_or_default();
-            return format!("{} What time {part}", sentence(day))
-                .trim_end()
-                .to_owned()
-                + "?";
+            (Some((first, last)), Some(time)) if !(first..=last).contains(&time) => {
+                heard.closed = Some(Closed::Time);
+                self.time = None;
+            }
+            _ => {}
         }
-        let Some(name) = &self.name else {
-            self.asked = Asked::Name;
-            return format!("{} May I have your name?", sentence(&self.when()));
-        };
-        let people = self
-            .people
-            .as_ref()
-            .map(|people| format!(", {people}"))
-            .unwrap_or_default();
-        let question = format!(
-            "So that is {} for {name}{people}. Shall I book it?",
-            self.when()
-        );
-        self.asked = Asked::Confirm;
-        question
     }
-}
 
-/// With a capital and a full stop.
-fn sentence(text: &str) -> String {
-    let mut chars = text.chars();
-    let first = chars
-        .next()
-        .map(|first| first.to_uppercase().to_string())
-        .unwrap_or_default();
-    format!("{first}{}.", chars.as_str())
+    /// "The time is wrong": it will be asked for again. Whether anything was named so.
+    fn clear_named(&mut self, line: &Line) -> bool {
+        if line.has(&["day|date"]) {
+            self.day = None;
+        }
+        if line.has(&["time|hour"]) {
+            self.time = None;
+        }
+        if line.has(&["name"]) {
+            self.name = None;
+        }
+        let cleared = self.open() != Open::Change;
+        self.declined = !cleared;
+        cleared
+    }
 }
