@@ -1,1 +1,13 @@
-//! Black-box tests of the running binary.
+//! Black-box tests of the running binary: stories as users, carriers and vendors live them.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod calls;
+mod carrier_faults;
+mod commands;
+mod crashes;
+mod documented;
+mod support;
+mod tidy;
+mod twilio_sdk;
+mod vendor_faults;

@@ -1,2 +1,44 @@
-//! .
-fn main() {}
+//! The one binary: server, demo, operator's commands. The only crate that knows all others.
+
+mod commands;
+mod master_key;
+mod node;
+mod settings;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Exit code for wrong usage or configuration.
+const USAGE: u8 = 2;
+
+fn main() -> ExitCode {
+    let arguments = commands::Arguments::parse();
+    commands::init_logging(&arguments);
+    // Before anything opens a TLS connection; fails only if it was done already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let settings = match settings::Settings::load(arguments.config.as_deref()) {
+        Ok(settings) => settings,
+        Err(error) => {
+            eprintln!("bolo: {error:#}");
+            return ExitCode::from(USAGE);
+        }
+    };
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("bolo: can't start: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    match runtime.block_on(commands::run(arguments, settings)) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("bolo: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

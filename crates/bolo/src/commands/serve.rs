@@ -1,0 +1,55 @@
+//! `bolo serve`.
+
+use std::process::ExitCode;
+
+use anyhow::Context;
+use secrecy::ExposeSecret;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::{
+    node::Node,
+    settings::{Role, Settings},
+};
+
+/// Run the server.
+#[derive(clap::Args, Default)]
+pub struct Serve {
+    /// Parts of the server to run; default: all (`server.roles`).
+    #[arg(long, value_delimiter = ',')]
+    roles: Vec<Role>,
+}
+
+impl Serve {
+    pub async fn run(self, mut settings: Settings) -> anyhow::Result<ExitCode> {
+        if !self.roles.is_empty() {
+            settings.server.roles = self.roles;
+        }
+        let node = Node::start(settings).await?;
+        first_start(&node).await?;
+        eprintln!("bolo: serving on http://{} (browse the API at /docs)", node.address);
+        let mut terminate = signal(SignalKind::terminate()).context("can't listen for SIGTERM")?;
+        tokio::select! {
+            _ = terminate.recv() => {}
+            interrupted = tokio::signal::ctrl_c() => interrupted.context("can't listen for SIGINT")?,
+        }
+        tracing::info!("stopping: no new calls, waiting for the live ones");
+        node.stop().await;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// On an empty database: an account and its key, printed once.
+async fn first_start(node: &Node) -> anyhow::Result<()> {
+    if !node.store.accounts().await?.is_empty() {
+        return Ok(());
+    }
+    let account = match node.store.create_account("default", "", super::now()).await {
+        Ok(account) => account,
+        // Another node of an empty cluster was faster and prints the key.
+        Err(bolo_store::Error::Conflict(_)) => return Ok(()),
+        Err(error) => return Err(error.into()),
+    };
+    let (_, key) = node.store.create_key(account.id, "first start", super::now()).await?;
+    println!("API key of account \"default\", shown only now: {}", key.expose_secret());
+    Ok(())
+}

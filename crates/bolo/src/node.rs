@@ -1,0 +1,160 @@
+//! One running node: wires the crates together, serves, and stops in order.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use anyhow::Context;
+use axum::serve::ListenerExt;
+use bolo_api::App;
+use bolo_orchestrator::Calls;
+use bolo_store::{MasterKeys, Store};
+use bolo_telephony::{Callbacks, Carriers};
+use bolo_worker::Worker;
+use secrecy::{ExposeSecret, SecretString};
+use tokio::{net::TcpListener, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
+
+use crate::settings::{Role, Settings};
+
+/// How long hang-ups at the carrier may still take at the end.
+const HANG_UPS: Duration = Duration::from_secs(5);
+
+/// A node that serves until it is stopped.
+pub struct Node {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Its store.
+    pub store: Store,
+    calls: Calls,
+    draining: bolo_api::Draining,
+    stop: CancellationToken,
+    tasks: Vec<JoinHandle<()>>,
+    drain: Duration,
+    // The scripted model of agents with provider `demo`; stops with the node.
+    _demo: bolo_simulator::llm::FakeLlm,
+}
+
+impl Node {
+    /// Opens the database, migrates, binds the socket and starts the roles.
+    pub async fn start(mut settings: Settings) -> anyhow::Result<Self> {
+        let listener = TcpListener::bind(settings.server.listen)
+            .await
+            .with_context(|| format!("server.listen: can't listen on {}", settings.server.listen))?;
+        let address = listener.local_addr()?;
+        let public_url = match &settings.server.public_url {
+            Some(url) => url.trim_end_matches('/').to_owned(),
+            None => format!("http://{address}"),
+        };
+        let demo = bolo_simulator::llm::FakeLlm::demo().await.context("can't start the demo model")?;
+        settings.providers.entry("demo".to_owned()).or_default().base_url.get_or_insert_with(|| demo.base_url());
+
+        let store = open_store(&settings, &public_url).await?;
+        if settings.database.migrate {
+            let applied = store.migrate().await.context("database.url: migrations failed")?;
+            if applied > 0 {
+                tracing::info!(applied, "migrated the database");
+            }
+        }
+        let tls = bolo_providers::http::tls_config().context("no usable TLS")?;
+        let http = bolo_providers::http::client(&tls).context("can't make the HTTP client")?;
+        let models = bolo_models::Store::new(settings.models_dir.clone(), settings.data_dir.join("models"));
+        let vendors =
+            bolo_providers::Vendors::new(settings.vendors(), models, settings.limits.speech_threads, http.clone(), tls.clone());
+        let carriers = Carriers::new(settings.carriers(), http);
+        let callbacks = Callbacks::new(public_url.clone(), callback_key(&settings)?);
+        let calls = Calls::new(
+            store.clone(),
+            vendors.clone(),
+            carriers.clone(),
+            bolo_orchestrator::Settings {
+                rules: settings.runtime.clone(),
+                prices: bolo_orchestrator::Prices::shipped().context("config/prices.toml")?,
+                clip_cache_bytes: settings.limits.clip_cache_mb << 20,
+                max_calls: settings.limits.max_calls,
+            },
+        );
+        let stop = CancellationToken::new();
+        let draining = bolo_api::Draining::default();
+        let mut tasks = Vec::new();
+        if settings.server.roles.contains(&Role::Worker) {
+            let worker = Worker {
+                store: store.clone(),
+                carriers: carriers.clone(),
+                callbacks: callbacks.clone(),
+                vendors,
+                webhooks: bolo_worker::PublicClient::new(&tls, settings.security.allow_private_addresses)
+                    .context("can't make the webhook client")?,
+                settings: bolo_worker::Settings {
+                    ring_s: settings.telephony.ring_s,
+                    dials_per_second: settings.limits.dials_per_second,
+                    orphan_ms: settings.limits.orphan_s as i64 * 1000,
+                    ..Default::default()
+                },
+            };
+            tasks.push(tokio::spawn(worker.run(stop.clone())));
+        }
+        let app = App {
+            store: store.clone(),
+            calls: calls.clone(),
+            carriers,
+            callbacks,
+            metrics: Some(crate::commands::metrics()?),
+            draining: draining.clone(),
+            settings: Arc::new(bolo_api::Settings {
+                verify_signatures: settings.telephony.verify_signatures,
+                stop_inflight: settings.limits.stop_inflight,
+                max_body_bytes: settings.limits.max_body_bytes,
+            }),
+        };
+        let router = bolo_api::router(app);
+        let shutdown = stop.clone().cancelled_owned();
+        tasks.push(tokio::spawn(async move {
+            let listener = listener.tap_io(|stream| {
+                if let Err(error) = stream.set_nodelay(true) {
+                    tracing::debug!(%error, "no TCP_NODELAY");
+                }
+            });
+            if let Err(error) = axum::serve(listener, router).with_graceful_shutdown(shutdown).await {
+                tracing::error!(%error, "the HTTP server failed");
+            }
+        }));
+        tracing::info!(%address, %public_url, node = store.node(), "serving");
+        let drain = Duration::from_secs(settings.limits.drain_s);
+        Ok(Self { address, store, calls, draining, stop, tasks, drain, _demo: demo })
+    }
+
+    /// No new calls; waits for the live ones up to `limits.drain_s`, then stops everything (R201).
+    pub async fn stop(self) {
+        self.draining.begin();
+        self.calls.drain(self.drain).await;
+        self.draining.finished(HANG_UPS).await;
+        self.stop.cancel();
+        for task in self.tasks {
+            if let Err(error) = task.await {
+                tracing::error!(%error, "a task of the node failed");
+            }
+        }
+        self.store.close().await;
+    }
+}
+
+/// Opens the store without migrating it.
+pub async fn open_store(settings: &Settings, public_url: &str) -> anyhow::Result<Store> {
+    std::fs::create_dir_all(&settings.data_dir)
+        .with_context(|| format!("data_dir: can't make {}", settings.data_dir.display()))?;
+    let opened = Store::open(bolo_store::Settings {
+        database_url: settings.database_url(),
+        recordings_url: settings.recordings_url()?,
+        scratch: settings.data_dir.join("scratch"),
+        master_keys: MasterKeys(settings.master_keys()?),
+        recordings_public_url: format!("{public_url}/recordings"),
+        node: format!("{}-{}", std::process::id(), uuid::Uuid::now_v7().simple()),
+    });
+    opened.await.context("database.url: can't open the database")
+}
+
+/// Macs of callback addresses: the same on every node, so made from the oldest master key.
+fn callback_key(settings: &Settings) -> anyhow::Result<SecretString> {
+    let keys = settings.master_keys()?;
+    let oldest = keys.last().context("secrets.master_key: none")?;
+    Ok(SecretString::from(format!("callbacks {}", oldest.expose_secret())))
+}

@@ -1,0 +1,352 @@
+//! The server's settings: defaults → file → environment (`BOLO_SECTION__KEY`) → flags, checked at
+//! start with messages that name the key. `config/bolo.toml` documents every key.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, bail};
+use bolo_conversation::Rules;
+use bolo_execution::E164;
+use figment::{
+    Figment,
+    providers::{Env, Format, Serialized, Toml},
+    value::{Dict, Map, Value},
+};
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
+
+/// Everything a person can set. Secrets are wrapped when handed on; this struct has no `Debug`.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// Where the server listens and how carriers reach it.
+    pub server: Server,
+    /// SQLite file, recordings, unpacked models.
+    pub data_dir: PathBuf,
+    /// Where local speech models lie, if not with the program.
+    pub models_dir: Option<PathBuf>,
+    /// The database.
+    pub database: Database,
+    /// Coordination of many nodes.
+    pub redis: Redis,
+    /// Where recordings are kept.
+    pub recordings: Recordings,
+    /// Keys that encrypt secrets at rest.
+    pub secrets: Secrets,
+    /// Carriers.
+    pub telephony: Telephony,
+    /// Vendors by name.
+    pub providers: BTreeMap<String, Provider>,
+    /// What outgoing requests may reach.
+    pub security: Security,
+    /// Bounds of this node.
+    pub limits: Limits,
+    /// How calls behave.
+    pub runtime: Rules,
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Server {
+    pub listen: SocketAddr,
+    pub public_url: Option<String>,
+    pub roles: Vec<Role>,
+}
+
+/// A part of the server that this process runs.
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// REST and carrier callbacks.
+    Api,
+    /// Media sockets.
+    Media,
+    /// Dialling, webhooks, finishing.
+    Worker,
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Database {
+    pub url: Option<String>,
+    pub migrate: bool,
+}
+
+#[derive(Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Redis {
+    pub url: Option<String>,
+}
+
+#[derive(Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Recordings {
+    pub url: Option<String>,
+}
+
+#[derive(Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Secrets {
+    pub master_key: OneOrMany,
+}
+
+/// One text or a list of texts.
+#[derive(Clone, Default, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum OneOrMany {
+    /// Not set.
+    #[default]
+    None,
+    /// One.
+    One(String),
+    /// The first encrypts, all decrypt.
+    Many(Vec<String>),
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Telephony {
+    pub verify_signatures: bool,
+    pub ring_s: u64,
+    pub twilio: Carrier,
+}
+
+#[derive(Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Carrier {
+    pub base_url: Option<String>,
+    pub account: Option<String>,
+    pub token: Option<String>,
+    pub phone_number: Option<String>,
+}
+
+#[derive(Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Provider {
+    #[serde(default)]
+    pub base_url: Option<String>,
+    #[serde(default)]
+    pub api_key: Option<String>,
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Security {
+    pub allow_private_addresses: bool,
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Limits {
+    pub max_calls: usize,
+    pub dials_per_second: u32,
+    pub max_body_bytes: usize,
+    pub clip_cache_mb: u64,
+    pub speech_threads: usize,
+    pub stop_inflight: bool,
+    pub drain_s: u64,
+    pub orphan_s: u64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            server: Server {
+                listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+                public_url: None,
+                roles: vec![Role::Api, Role::Media, Role::Worker],
+            },
+            data_dir: PathBuf::from("bolo-data"),
+            models_dir: None,
+            database: Database { url: None, migrate: true },
+            redis: Redis::default(),
+            recordings: Recordings::default(),
+            secrets: Secrets::default(),
+            telephony: Telephony { verify_signatures: true, ring_s: 45, twilio: Carrier::default() },
+            providers: BTreeMap::new(),
+            security: Security { allow_private_addresses: false },
+            limits: Limits {
+                max_calls: 1000,
+                dials_per_second: 1,
+                max_body_bytes: 20 << 20,
+                clip_cache_mb: 200,
+                speech_threads: 2,
+                stop_inflight: true,
+                drain_s: 600,
+                orphan_s: 60,
+            },
+            runtime: Rules::default(),
+        }
+    }
+}
+
+/// Variables that many tools share, and the key each one sets.
+const SHARED_VARIABLES: [(&str, &str); 8] = [
+    ("DATABASE_URL", "database.url"),
+    ("REDIS_URL", "redis.url"),
+    ("OPENAI_API_KEY", "providers.openai.api_key"),
+    ("DEEPGRAM_API_KEY", "providers.deepgram.api_key"),
+    ("ELEVENLABS_API_KEY", "providers.elevenlabs.api_key"),
+    ("TWILIO_ACCOUNT_SID", "telephony.twilio.account"),
+    ("TWILIO_AUTH_TOKEN", "telephony.twilio.token"),
+    ("TWILIO_PHONE_NUMBER", "telephony.twilio.phone_number"),
+];
+
+/// `SHARED_VARIABLES` as a layer that names the variable in errors.
+struct Shared;
+
+impl figment::Provider for Shared {
+    fn metadata(&self) -> figment::Metadata {
+        figment::Metadata::named("environment variables DATABASE_URL, REDIS_URL, OPENAI_API_KEY, TWILIO_… ")
+    }
+
+    fn data(&self) -> Result<Map<figment::Profile, Dict>, figment::Error> {
+        let mut dict = Dict::new();
+        for (variable, key) in SHARED_VARIABLES {
+            if let Ok(text) = std::env::var(variable) {
+                nest(&mut dict, key, Value::from(text));
+            }
+        }
+        Ok(figment::Profile::Default.collect(dict))
+    }
+}
+
+fn nest(dict: &mut Dict, key: &str, value: Value) {
+    match key.split_once('.') {
+        None => {
+            dict.insert(key.to_owned(), value);
+        }
+        Some((head, rest)) => {
+            let inner = dict.entry(head.to_owned()).or_insert_with(|| Value::from(Dict::new()));
+            if let Value::Dict(_, inner) = inner {
+                nest(inner, rest, value);
+            }
+        }
+    }
+}
+
+impl Settings {
+    /// Reads all layers. Without `file`, `bolo.toml` of the working directory if it is there.
+    pub fn load(file: Option<&Path>) -> anyhow::Result<Self> {
+        let mut figment = Figment::from(Serialized::defaults(Self::default()));
+        match file {
+            Some(path) if !path.is_file() => bail!("--config: no file at {}", path.display()),
+            Some(path) => figment = figment.merge(Toml::file_exact(path)),
+            None if Path::new("bolo.toml").is_file() => figment = figment.merge(Toml::file_exact("bolo.toml")),
+            None => {}
+        }
+        // BOLO_API_KEY is the client commands; test runners set BOLO_TEST_… and BOLO_PROPTEST_….
+        let environment = Env::prefixed("BOLO_")
+            .filter(|key| key != "api_key" && !key.starts_with("test_") && !key.starts_with("proptest_"))
+            .split("__");
+        let settings: Self = figment.merge(Shared).merge(environment).extract().map_err(readable)?;
+        settings.check()?;
+        Ok(settings)
+    }
+
+    fn check(&self) -> anyhow::Result<()> {
+        if self.redis.url.is_some() {
+            bail!("redis.url: many nodes are not supported by this version yet; leave it unset (also REDIS_URL)");
+        }
+        if let Some(url) = &self.database.url
+            && !["postgres://", "postgresql://", "sqlite:"].iter().any(|scheme| url.starts_with(scheme))
+        {
+            bail!("database.url: must start with postgres:// or sqlite:");
+        }
+        if let Some(url) = &self.server.public_url {
+            let url: url::Url = url.parse().context("server.public_url: not an address")?;
+            if !["http", "https"].contains(&url.scheme()) {
+                bail!("server.public_url: must be http:// or https://");
+            }
+        }
+        if let Some(number) = &self.telephony.twilio.phone_number {
+            let _: E164 = number.parse().map_err(|error| anyhow::anyhow!("telephony.twilio.phone_number: {error}"))?;
+        }
+        if self.telephony.twilio.account.is_some() != self.telephony.twilio.token.is_some() {
+            bail!("telephony.twilio: account and token (TWILIO_ACCOUNT_SID, TWILIO_AUTH_TOKEN) go together");
+        }
+        if self.uses_postgres() && matches!(self.secrets.master_key, OneOrMany::None) {
+            bail!("secrets.master_key: must be given with PostgreSQL, the same on every node (BOLO_SECRETS__MASTER_KEY)");
+        }
+        for (key, value) in [
+            ("limits.max_calls", self.limits.max_calls),
+            ("limits.speech_threads", self.limits.speech_threads),
+            ("limits.dials_per_second", self.limits.dials_per_second as usize),
+        ] {
+            if value == 0 {
+                bail!("{key}: must be at least 1");
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the database is PostgreSQL.
+    pub fn uses_postgres(&self) -> bool {
+        self.database.url.as_deref().is_some_and(|url| url.starts_with("postgres"))
+    }
+
+    /// The database's address; by default the file `bolo.db` in `data_dir`.
+    pub fn database_url(&self) -> String {
+        let file = || format!("sqlite://{}", self.data_dir.join("bolo.db").display());
+        self.database.url.clone().unwrap_or_else(file)
+    }
+
+    /// Where recordings are kept; by default `data_dir/recordings`.
+    pub fn recordings_url(&self) -> anyhow::Result<String> {
+        if let Some(url) = &self.recordings.url {
+            return Ok(url.clone());
+        }
+        let folder = std::path::absolute(self.data_dir.join("recordings")).context("data_dir: not a usable path")?;
+        Ok(format!("file://{}", folder.display()))
+    }
+
+    /// The master keys, made on first start with SQLite.
+    pub fn master_keys(&self) -> anyhow::Result<Vec<SecretString>> {
+        let given = match &self.secrets.master_key {
+            OneOrMany::None => vec![crate::master_key::load_or_make(&self.data_dir)?],
+            OneOrMany::One(key) => key.split(',').map(|key| key.trim().to_owned()).collect(),
+            OneOrMany::Many(keys) => keys.clone(),
+        };
+        if given.iter().any(|key| key.len() < 16) {
+            bail!("secrets.master_key: a key must have at least 16 characters");
+        }
+        Ok(given.into_iter().map(SecretString::from).collect())
+    }
+
+    /// Vendor settings in the words of `providers`.
+    pub fn vendors(&self) -> HashMap<String, bolo_providers::VendorSettings> {
+        let convert = |provider: &Provider| bolo_providers::VendorSettings {
+            base_url: provider.base_url.clone(),
+            api_key: provider.api_key.clone().map(SecretString::from),
+        };
+        self.providers.iter().map(|(name, provider)| (name.clone(), convert(provider))).collect()
+    }
+
+    /// Carrier settings in the words of `telephony`.
+    pub fn carriers(&self) -> HashMap<String, bolo_telephony::CarrierSettings> {
+        let twilio = &self.telephony.twilio;
+        let credentials = twilio.account.clone().zip(twilio.token.clone());
+        let settings = bolo_telephony::CarrierSettings {
+            base_url: twilio.base_url.clone(),
+            credentials: credentials
+                .map(|(account, token)| bolo_telephony::Credentials { account, token: token.into() }),
+            phone_number: twilio.phone_number.as_ref().and_then(|number| number.parse().ok()),
+        };
+        HashMap::from([("twilio".to_owned(), settings)])
+    }
+}
+
+/// One line that names the key and where it was set.
+fn readable(error: figment::Error) -> anyhow::Error {
+    let lines: Vec<String> = error
+        .into_iter()
+        .map(|error| {
+            let source = error.metadata.as_ref().map(|metadata| format!(" (in {})", metadata.name));
+            format!("{}: {}{}", error.path.join("."), error.kind, source.unwrap_or_default())
+        })
+        .collect();
+    anyhow::anyhow!("{}", lines.join("; "))
+}
