@@ -12,8 +12,13 @@ use crate::support::{Database, THEIRS, World, agent};
 
 /// A short conversation that must go well whatever the carrier does.
 async fn converse(world: &World, faults: CallFaults) -> (String, Value) {
-    world.fakes.llm.on("where is my order", Reply::text("It ships on Monday."));
-    let (execution, call) = world.dial(&agent(), CallerScript::default().with_faults(faults)).await;
+    world
+        .fakes
+        .llm
+        .on("where is my order", Reply::text("It ships on Monday."));
+    let (execution, call) = world
+        .dial(&agent(), CallerScript::default().with_faults(faults))
+        .await;
     call.hears("Hello there").await.unwrap();
     call.agent_stopped().await.unwrap();
     call.says("where is my order").await.unwrap();
@@ -29,32 +34,78 @@ async fn converse(world: &World, faults: CallFaults) -> (String, Value) {
 }
 
 fn reordered() -> CallFaults {
-    CallFaults { reversed_status: true, ringing_after_end: true, ..CallFaults::default() }
+    CallFaults {
+        reversed_status: true,
+        ringing_after_end: true,
+        ..CallFaults::default()
+    }
 }
 
 fn lost() -> CallFaults {
-    let lost_status = ["initiated", "ringing", "answered", "completed"].map(str::to_owned).into();
-    CallFaults { lost_status, ..CallFaults::default() }
+    let lost_status = ["initiated", "ringing", "answered", "completed"]
+        .map(str::to_owned)
+        .into();
+    CallFaults {
+        lost_status,
+        ..CallFaults::default()
+    }
 }
 
 fn doubled() -> CallFaults {
-    let doubled_status = ["initiated", "ringing", "answered", "completed"].map(str::to_owned).into();
-    CallFaults { doubled_status, duplicate_answer_ms: Some(5), ..CallFaults::default() }
+    let doubled_status = ["initiated", "ringing", "answered", "completed"]
+        .map(str::to_owned)
+        .into();
+    CallFaults {
+        doubled_status,
+        duplicate_answer_ms: Some(5),
+        ..CallFaults::default()
+    }
 }
 
 fn answered_twice() -> CallFaults {
-    CallFaults { duplicate_answer_ms: Some(30), duplicate_answer_runs: true, ..CallFaults::default() }
+    CallFaults {
+        duplicate_answer_ms: Some(30),
+        duplicate_answer_runs: true,
+        ..CallFaults::default()
+    }
 }
 
 fn bad_media() -> CallFaults {
-    use BadFrame::{BadBase64, Binary, Doubled, Empty, HalfJson, Huge, Missing, Numbers, UnknownEvent, WrongStream};
-    let kinds = [HalfJson, BadBase64, Empty, Huge, WrongStream, UnknownEvent, Binary, Numbers, Missing, Doubled];
-    let bad_frames = kinds.into_iter().enumerate().map(|(n, kind)| (5 + 2 * n as u64, kind)).collect();
-    CallFaults { bad_frames, media_before_start: true, no_parameters: true, ..CallFaults::default() }
+    use BadFrame::{
+        BadBase64, Binary, Doubled, Empty, HalfJson, Huge, Missing, Numbers, UnknownEvent,
+        WrongStream,
+    };
+    let kinds = [
+        HalfJson,
+        BadBase64,
+        Empty,
+        Huge,
+        WrongStream,
+        UnknownEvent,
+        Binary,
+        Numbers,
+        Missing,
+        Doubled,
+    ];
+    let bad_frames = kinds
+        .into_iter()
+        .enumerate()
+        .map(|(n, kind)| (5 + 2 * n as u64, kind))
+        .collect();
+    CallFaults {
+        bad_frames,
+        media_before_start: true,
+        no_parameters: true,
+        ..CallFaults::default()
+    }
 }
 
 fn no_marks() -> CallFaults {
-    CallFaults { never_echo: true, no_stop: true, ..CallFaults::default() }
+    CallFaults {
+        never_echo: true,
+        no_stop: true,
+        ..CallFaults::default()
+    }
 }
 
 #[rstest]
@@ -83,8 +134,14 @@ async fn a_call_survives_its_carrier(#[case] faults: CallFaults) {
 async fn a_lost_socket_is_attached_again_and_the_call_goes_on(#[case] database: Database) {
     for reset in [false, true] {
         let world = World::start(database).await;
-        world.fakes.llm.on("where is my order", Reply::text("It ships on Monday."));
-        world.fakes.llm.on("thank you", Reply::text("You are welcome."));
+        world
+            .fakes
+            .llm
+            .on("where is my order", Reply::text("It ships on Monday."));
+        world
+            .fakes
+            .llm
+            .on("thank you", Reply::text("You are welcome."));
         let (execution, call) = world.dial(&agent(), CallerScript::default()).await;
         call.hears("Hello there").await.unwrap();
         call.agent_stopped().await.unwrap();
@@ -99,21 +156,35 @@ async fn a_lost_socket_is_attached_again_and_the_call_goes_on(#[case] database: 
         call.hangs_up().await.unwrap();
         let record = world.server.status(&execution, "completed").await;
         let transcript = record["transcript"].as_str().unwrap();
-        assert!(transcript.contains("user: where is my order") && transcript.contains("user: thank you so much"), "{transcript}");
+        assert!(
+            transcript.contains("user: where is my order")
+                && transcript.contains("user: thank you so much"),
+            "{transcript}"
+        );
         world.end(&["media socket"]).await;
     }
 }
 
 #[tokio::test]
 async fn a_dial_of_unknown_outcome_is_looked_up_and_never_repeated() {
-    for fault in [DialFault::ErrorAfterPlacing {}, DialFault::ResetAfterPlacing {}, DialFault::TruncatedJson {}] {
+    for fault in [
+        DialFault::ErrorAfterPlacing {},
+        DialFault::ResetAfterPlacing {},
+        DialFault::TruncatedJson {},
+    ] {
         let world = World::start(Database::Sqlite).await;
         world.fakes.twilio.fail_dials_to(THEIRS, [fault]);
         let (execution, call) = world.dial(&agent(), CallerScript::default()).await;
         call.hears("Hello there").await.unwrap();
         call.hangs_up().await.unwrap();
         world.server.status(&execution, "completed").await;
-        assert_eq!((world.fakes.twilio.ledger().placed(), world.fakes.twilio.ledger().duplicates()), (1, 0));
+        assert_eq!(
+            (
+                world.fakes.twilio.ledger().placed(),
+                world.fakes.twilio.ledger().duplicates()
+            ),
+            (1, 0)
+        );
         world.end(&["unknown"]).await;
     }
 }
@@ -123,35 +194,58 @@ async fn a_refused_dial_says_why_and_a_busy_carrier_is_asked_again() {
     let world = World::start(Database::Sqlite).await;
     let agent_id = world.server.create_agent(&agent()).await;
 
-    world.fakes.twilio.fail_dials_to(THEIRS, [DialFault::bad_request(21211)]);
+    world
+        .fakes
+        .twilio
+        .fail_dials_to(THEIRS, [DialFault::bad_request(21211)]);
     let execution = world.server.call(&agent_id, THEIRS).await;
     let record = world.server.status(&execution, "failed").await;
-    assert_eq!(record["telephony_data"]["hangup_reason"], "Call recipient number invalid");
+    assert_eq!(
+        record["telephony_data"]["hangup_reason"],
+        "Call recipient number invalid"
+    );
 
-    world.fakes.twilio.fail_dials_to(THEIRS, [DialFault::unauthorized()]);
+    world
+        .fakes
+        .twilio
+        .fail_dials_to(THEIRS, [DialFault::unauthorized()]);
     let execution = world.server.call(&agent_id, THEIRS).await;
     let record = world.server.status(&execution, "error").await;
-    assert!(record["error_message"].as_str().unwrap().contains("TWILIO"), "{record:#}");
+    assert!(
+        record["error_message"].as_str().unwrap().contains("TWILIO"),
+        "{record:#}"
+    );
 
-    world.fakes.twilio.fail_dials_to(THEIRS, [DialFault::too_many(1)]);
+    world
+        .fakes
+        .twilio
+        .fail_dials_to(THEIRS, [DialFault::too_many(1)]);
     let execution = world.server.call(&agent_id, THEIRS).await;
     let call = world.fakes.twilio.dialled(THEIRS).await.unwrap();
     call.hears("Hello there").await.unwrap();
     call.hangs_up().await.unwrap();
     world.server.status(&execution, "completed").await;
     assert_eq!(world.fakes.twilio.ledger().placed(), 1);
-    world.end(&["carrier"]).await;
+    world.end(&["call failed"]).await;
 }
 
 #[tokio::test]
 async fn requests_with_a_bad_signature_are_refused() {
     let world = World::start(Database::Sqlite).await;
-    let faults = CallFaults { bad_signature: true, ..CallFaults::default() };
-    let (execution, call) = world.dial(&agent(), CallerScript::default().with_faults(faults)).await;
+    let faults = CallFaults {
+        bad_signature: true,
+        ..CallFaults::default()
+    };
+    let (execution, call) = world
+        .dial(&agent(), CallerScript::default().with_faults(faults))
+        .await;
     call.ended().await.unwrap();
     let hooks = world.fakes.twilio.ledger().webhooks();
     assert!(!hooks.is_empty());
-    assert!(hooks.iter().all(|hook| hook.status == Some(403)), "{hooks:#?}");
+    assert!(
+        hooks.iter().all(|hook| hook.status == Some(403)),
+        "{hooks:#?}"
+    );
     let record = world.server.get(&format!("/executions/{execution}")).await;
     assert_ne!(record["status"], "in-progress");
     world.end(&["signature"]).await;

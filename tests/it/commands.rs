@@ -12,7 +12,10 @@ use crate::support::{Database, Setup, World, agent};
 #[tokio::test]
 async fn a_recorded_call_replays_to_the_same_decisions(#[case] database: Database) {
     let world = World::start(database).await;
-    world.fakes.llm.on("where is my order", Reply::text("It ships on Monday."));
+    world
+        .fakes
+        .llm
+        .on("where is my order", Reply::text("It ships on Monday."));
     let (execution, call) = world.dial(&agent(), CallerScript::default()).await;
     call.hears("Hello there").await.unwrap();
     call.agent_stopped().await.unwrap();
@@ -32,10 +35,23 @@ async fn a_recorded_call_replays_to_the_same_decisions(#[case] database: Databas
     // A log in which the caller said something else does not lead to the recorded decisions.
     let log = world.server.setup().run(&["replay", &execution, "--print"]);
     let path = world.server.folder().join("other.log");
-    std::fs::write(&path, log.replace("where is my order", "where is my parcel")).unwrap();
-    let other = world.server.setup().command(&["replay", path.to_str().unwrap()]).output().unwrap();
+    std::fs::write(
+        &path,
+        log.replace("where is my order", "where is my parcel"),
+    )
+    .unwrap();
+    let other = world
+        .server
+        .setup()
+        .command(&["replay", path.to_str().unwrap()])
+        .output()
+        .unwrap();
     assert_eq!(other.status.code(), Some(1));
-    assert!(String::from_utf8(other.stdout).unwrap().contains("recorded"));
+    assert!(
+        String::from_utf8(other.stdout)
+            .unwrap()
+            .contains("recorded")
+    );
     world.end(&[]).await;
 }
 
@@ -45,28 +61,62 @@ async fn keys_and_accounts_are_made_listed_and_revoked_while_the_server_runs() {
     let setup = world.server.setup();
     setup.run(&["account", "create", "acme", "--email", "ops@acme.example"]);
     assert!(setup.run(&["account", "list"]).contains("ops@acme.example"));
-    setup.run(&["account", "set", "acme", "--concurrency", "3", "--wallet", "4242"]);
+    setup.run(&[
+        "account",
+        "set",
+        "acme",
+        "--concurrency",
+        "3",
+        "--wallet",
+        "4242",
+    ]);
     let key = setup.run(&["key", "create", "--account", "acme", "--label", "ci"]);
     let key = key.trim();
     assert!(key.starts_with("bn-") && key.lines().count() == 1);
 
     let me = world.server.send("GET", "/user/me", Some(key), None).await;
     assert_eq!(me.status, 200);
-    assert_eq!((&me.body["name"], &me.body["email"]), (&Value::from("acme"), &Value::from("ops@acme.example")));
-    assert_eq!((me.body["wallet"].as_f64(), me.body["concurrency"]["max"].as_i64()), (Some(4242.0), Some(3)));
+    assert_eq!(
+        (&me.body["name"], &me.body["email"]),
+        (&Value::from("acme"), &Value::from("ops@acme.example"))
+    );
+    assert_eq!(
+        (
+            me.body["wallet"].as_f64(),
+            me.body["concurrency"]["max"].as_i64()
+        ),
+        (Some(4242.0), Some(3))
+    );
 
     // What is one account's is not another's.
     let own = world.server.create_agent(&agent()).await;
-    let foreign = world.server.send("GET", &format!("/v2/agent/{own}"), Some(key), None).await;
+    let foreign = world
+        .server
+        .send("GET", &format!("/v2/agent/{own}"), Some(key), None)
+        .await;
     assert_eq!(foreign.status, 404);
 
     let listed = setup.run(&["key", "list", "--json"]);
-    let listed = listed.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-    let id = listed.filter(|entry| entry["label"] == "ci").map(|entry| entry["id"].as_str().unwrap().to_owned()).next();
+    let listed = listed
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let id = listed
+        .filter(|entry| entry["label"] == "ci")
+        .map(|entry| entry["id"].as_str().unwrap().to_owned())
+        .next();
     setup.run(&["key", "revoke", &id.unwrap()]);
     let started = tokio::time::Instant::now();
-    while world.server.send("GET", "/user/me", Some(key), None).await.status != 401 {
-        assert!(started.elapsed() < crate::support::DEADLINE, "the revoked key still opens");
+    while world
+        .server
+        .send("GET", "/user/me", Some(key), None)
+        .await
+        .status
+        != 401
+    {
+        assert!(
+            started.elapsed() < crate::support::DEADLINE,
+            "the revoked key still opens"
+        );
         tokio::time::sleep(std::time::Duration::from_millis(50)).await; // no-sleep-ok: polling under a deadline
     }
     world.end(&[]).await;
@@ -95,7 +145,12 @@ async fn migrations_are_checked_and_applied() {
     for database in [Database::Sqlite, Database::Postgres] {
         let setup = Setup::new(database, Vec::new()).await;
         let waiting = setup.command(&["migrate", "--check"]).output().unwrap();
-        assert_eq!(waiting.status.code(), Some(1), "{}", String::from_utf8_lossy(&waiting.stderr));
+        assert_eq!(
+            waiting.status.code(),
+            Some(1),
+            "{}",
+            String::from_utf8_lossy(&waiting.stderr)
+        );
         setup.run(&["migrate"]);
         assert!(setup.run(&["migrate", "--check"]).starts_with("0 "));
     }
@@ -107,7 +162,13 @@ async fn the_openapi_document_and_the_models_are_told() {
     let document: Value = serde_json::from_str(&setup.run(&["openapi"])).unwrap();
     assert!(document["paths"]["/call"]["post"].is_object());
     let models = setup.run(&["models", "list"]);
-    for name in ["moonshine-tiny-en", "minilm", "pico", "silero-vad", "smart-turn"] {
+    for name in [
+        "moonshine-tiny-en",
+        "minilm",
+        "pico",
+        "silero-vad",
+        "smart-turn",
+    ] {
         assert!(models.contains(name), "{models}");
     }
 }
@@ -119,16 +180,39 @@ async fn the_demo_holds_a_spoken_conversation_without_any_key() {
     let out = setup.folder.path().join("out");
     let mut command = setup.command(&["demo", "--once", "--out", out.to_str().unwrap()]);
     command.env("HOME", setup.folder.path());
-    let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+    let output = tokio::task::spawn_blocking(move || command.output().unwrap())
+        .await
+        .unwrap();
     let said = String::from_utf8(output.stdout).unwrap();
-    assert!(output.status.success(), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
-    let record: Value = serde_json::from_slice(&std::fs::read(out.join("execution.json")).unwrap()).unwrap();
+    assert!(
+        output.status.success(),
+        "{said}\n{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let record: Value =
+        serde_json::from_slice(&std::fs::read(out.join("execution.json")).unwrap()).unwrap();
     let transcript = record["transcript"].as_str().unwrap();
-    assert!(transcript.lines().filter(|line| line.starts_with("user: ")).count() >= 6, "{transcript}");
+    assert!(
+        transcript
+            .lines()
+            .filter(|line| line.starts_with("user: "))
+            .count()
+            >= 6,
+        "{transcript}"
+    );
     assert!(said.contains("cut by the caller"), "no barge-in: {said}");
-    assert!(transcript.contains("assistant: We are open from nine to six"), "no route: {transcript}");
-    assert_eq!(record["telephony_data"]["hangup_reason"], "end_call_tool", "{transcript}");
+    assert!(
+        transcript.contains("assistant: We are open from nine to six"),
+        "no route: {transcript}"
+    );
+    assert_eq!(
+        record["telephony_data"]["hangup_reason"], "end_call_tool",
+        "{transcript}"
+    );
     let recording = hound::WavReader::open(out.join("recording.wav")).unwrap();
-    assert_eq!((recording.spec().channels, recording.spec().sample_rate), (2, 8000));
+    assert_eq!(
+        (recording.spec().channels, recording.spec().sample_rate),
+        (2, 8000)
+    );
     assert!(recording.duration() > 8000 * 20);
 }

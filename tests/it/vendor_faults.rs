@@ -17,7 +17,10 @@ use crate::support::{Database, World, agent, agent_with};
 #[tokio::test]
 async fn a_model_that_fails_once_is_asked_again(#[case] fault: Fault) {
     let world = World::start(Database::Sqlite).await;
-    world.fakes.llm.on("where is my order", Reply::text("It ships on Monday."));
+    world
+        .fakes
+        .llm
+        .on("where is my order", Reply::text("It ships on Monday."));
     let (execution, call) = world.dial(&agent(), CallerScript::default()).await;
     call.hears("Hello there").await.unwrap();
     call.agent_stopped().await.unwrap();
@@ -35,7 +38,10 @@ async fn a_model_that_refuses_the_key_ends_in_an_apology_and_a_named_fault() {
     let (execution, call) = world.dial(&agent(), CallerScript::default()).await;
     call.hears("Hello there").await.unwrap();
     call.agent_stopped().await.unwrap();
-    let refused = Fault::Status { status: 401, retry_after_s: None };
+    let refused = Fault::Status {
+        status: 401,
+        retry_after_s: None,
+    };
     world.fakes.llm.fail_next(vec![refused; 20]);
     call.says("where is my order").await.unwrap();
     call.agent_spoke().await.unwrap();
@@ -52,8 +58,14 @@ async fn a_model_that_refuses_the_key_ends_in_an_apology_and_a_named_fault() {
 #[tokio::test]
 async fn a_model_that_stalls_in_mid_sentence_keeps_what_was_said() {
     let world = World::with(Database::Sqlite, &[("BOLO_RUNTIME__LLM_BETWEEN_S", "1")]).await;
-    world.fakes.llm.on("where is my order", Reply::text("It ships on Monday. We will call you before that, and"));
-    world.fakes.llm.on("thank you", Reply::text("You are welcome."));
+    world.fakes.llm.on(
+        "where is my order",
+        Reply::text("It ships on Monday. We will call you before that, and"),
+    );
+    world
+        .fakes
+        .llm
+        .on("thank you", Reply::text("You are welcome."));
     let (execution, call) = world.dial(&agent(), CallerScript::default()).await;
     call.hears("Hello there").await.unwrap();
     call.agent_stopped().await.unwrap();
@@ -71,9 +83,15 @@ async fn a_model_that_stalls_in_mid_sentence_keeps_what_was_said() {
 #[tokio::test]
 async fn a_transcriber_that_is_lost_comes_back_and_hears_the_whole_turn() {
     let world = World::start(Database::Sqlite).await;
-    world.fakes.llm.on("where is my order", Reply::text("It ships on Monday."));
+    world
+        .fakes
+        .llm
+        .on("where is my order", Reply::text("It ships on Monday."));
     // Lost in the middle of the caller's first turn.
-    world.fakes.deepgram.fail_next([deepgram::Fault::LostAfter(1800)]);
+    world
+        .fakes
+        .deepgram
+        .fail_next([deepgram::Fault::LostAfter(1800)]);
     let (execution, call) = world.dial(&agent(), CallerScript::default()).await;
     call.hears("Hello there").await.unwrap();
     call.agent_stopped().await.unwrap();
@@ -81,7 +99,13 @@ async fn a_transcriber_that_is_lost_comes_back_and_hears_the_whole_turn() {
     call.hears("It ships on Monday").await.unwrap();
     call.hangs_up().await.unwrap();
     let record = world.server.status(&execution, "completed").await;
-    assert!(record["transcript"].as_str().unwrap().contains("user: where is my order"), "{record:#}");
+    assert!(
+        record["transcript"]
+            .as_str()
+            .unwrap()
+            .contains("user: where is my order"),
+        "{record:#}"
+    );
     assert!(world.fakes.deepgram.sessions() >= 2);
     world.end(&["transcriber"]).await;
 }
@@ -89,9 +113,13 @@ async fn a_transcriber_that_is_lost_comes_back_and_hears_the_whole_turn() {
 #[tokio::test]
 async fn a_synthesizer_that_is_lost_in_mid_answer_comes_back() {
     let world = World::start(Database::Sqlite).await;
-    let answer = "It ships on Monday morning. It arrives on Friday evening at the latest, I promise.";
+    let answer =
+        "It ships on Monday morning. It arrives on Friday evening at the latest, I promise.";
     world.fakes.llm.on("where is my order", Reply::text(answer));
-    world.fakes.elevenlabs.fail_next([elevenlabs::Fault::LostAfter(8)]);
+    world
+        .fakes
+        .elevenlabs
+        .fail_next([elevenlabs::Fault::LostAfter(8)]);
     let (execution, call) = world.dial(&agent(), CallerScript::default()).await;
     call.hears("Hello there").await.unwrap();
     call.agent_stopped().await.unwrap();
@@ -110,7 +138,10 @@ async fn without_a_vendors_key_nobody_is_called() {
     let execution = world.server.call(&agent_id, crate::support::THEIRS).await;
     let record = world.server.status(&execution, "error").await;
     let message = record["error_message"].as_str().unwrap();
-    assert!(message.contains("deepgram") && message.contains("DEEPGRAM_API_KEY"), "{message}");
+    assert!(
+        message.contains("deepgram") && message.contains("DEEPGRAM_API_KEY"),
+        "{message}"
+    );
     assert_eq!(record["transcript"], Value::Null);
     assert_eq!(world.fakes.twilio.ledger().dials().len(), 0);
     world.end(&["deepgram"]).await;
@@ -123,7 +154,10 @@ async fn the_model_ends_the_call_with_its_tool() {
         "hangup_after_LLMCall": true,
         "call_cancellation_prompt": "The caller says goodbye.",
     }));
-    world.fakes.llm.on("that is all", Reply::text("Goodbye and thanks.").then_call("end_call", "{}"));
+    world.fakes.llm.on(
+        "that is all",
+        Reply::text("Goodbye and thanks.").then_call("end_call", "{}"),
+    );
     let (execution, call) = world.dial(&agent, CallerScript::default()).await;
     call.hears("Hello there").await.unwrap();
     call.agent_stopped().await.unwrap();

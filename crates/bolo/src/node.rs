@@ -38,27 +38,47 @@ impl Node {
     pub async fn start(mut settings: Settings) -> anyhow::Result<Self> {
         let listener = TcpListener::bind(settings.server.listen)
             .await
-            .with_context(|| format!("server.listen: can't listen on {}", settings.server.listen))?;
+            .with_context(|| {
+                format!("server.listen: can't listen on {}", settings.server.listen)
+            })?;
         let address = listener.local_addr()?;
         let public_url = match &settings.server.public_url {
             Some(url) => url.trim_end_matches('/').to_owned(),
             None => format!("http://{address}"),
         };
-        let demo = bolo_simulator::llm::FakeLlm::demo().await.context("can't start the demo model")?;
-        settings.providers.entry("demo".to_owned()).or_default().base_url.get_or_insert_with(|| demo.base_url());
+        let demo = bolo_simulator::llm::FakeLlm::demo()
+            .await
+            .context("can't start the demo model")?;
+        settings
+            .providers
+            .entry("demo".to_owned())
+            .or_default()
+            .base_url
+            .get_or_insert_with(|| demo.base_url());
 
         let store = open_store(&settings, &public_url).await?;
         if settings.database.migrate {
-            let applied = store.migrate().await.context("database.url: migrations failed")?;
+            let applied = store
+                .migrate()
+                .await
+                .context("database.url: migrations failed")?;
             if applied > 0 {
                 tracing::info!(applied, "migrated the database");
             }
         }
         let tls = bolo_providers::http::tls_config().context("no usable TLS")?;
         let http = bolo_providers::http::client(&tls).context("can't make the HTTP client")?;
-        let models = bolo_models::Store::new(settings.models_dir.clone(), settings.data_dir.join("models"));
-        let vendors =
-            bolo_providers::Vendors::new(settings.vendors(), models, settings.limits.speech_threads, http.clone(), tls.clone());
+        let models = bolo_models::Store::new(
+            settings.models_dir.clone(),
+            settings.data_dir.join("models"),
+        );
+        let vendors = bolo_providers::Vendors::new(
+            settings.vendors(),
+            models,
+            settings.limits.speech_threads,
+            http.clone(),
+            tls.clone(),
+        );
         let carriers = Carriers::new(settings.carriers(), http);
         let callbacks = Callbacks::new(public_url.clone(), callback_key(&settings)?);
         let calls = Calls::new(
@@ -81,8 +101,11 @@ impl Node {
                 carriers: carriers.clone(),
                 callbacks: callbacks.clone(),
                 vendors,
-                webhooks: bolo_worker::PublicClient::new(&tls, settings.security.allow_private_addresses)
-                    .context("can't make the webhook client")?,
+                webhooks: bolo_worker::PublicClient::new(
+                    &tls,
+                    settings.security.allow_private_addresses,
+                )
+                .context("can't make the webhook client")?,
                 settings: bolo_worker::Settings {
                     ring_s: settings.telephony.ring_s,
                     dials_per_second: settings.limits.dials_per_second,
@@ -113,13 +136,25 @@ impl Node {
                     tracing::debug!(%error, "no TCP_NODELAY");
                 }
             });
-            if let Err(error) = axum::serve(listener, router).with_graceful_shutdown(shutdown).await {
+            if let Err(error) = axum::serve(listener, router)
+                .with_graceful_shutdown(shutdown)
+                .await
+            {
                 tracing::error!(%error, "the HTTP server failed");
             }
         }));
         tracing::info!(%address, %public_url, node = store.node(), "serving");
         let drain = Duration::from_secs(settings.limits.drain_s);
-        Ok(Self { address, store, calls, draining, stop, tasks, drain, _demo: demo })
+        Ok(Self {
+            address,
+            store,
+            calls,
+            draining,
+            stop,
+            tasks,
+            drain,
+            _demo: demo,
+        })
     }
 
     /// No new calls; waits for the live ones up to `limits.drain_s`, then stops everything (R201).
@@ -149,12 +184,17 @@ pub async fn open_store(settings: &Settings, public_url: &str) -> anyhow::Result
         recordings_public_url: format!("{public_url}/recordings"),
         node: format!("{}-{}", std::process::id(), uuid::Uuid::now_v7().simple()),
     });
-    opened.await.context("database.url: can't open the database")
+    opened
+        .await
+        .context("database.url: can't open the database")
 }
 
 /// Macs of callback addresses: the same on every node, so made from the oldest master key.
 fn callback_key(settings: &Settings) -> anyhow::Result<SecretString> {
     let keys = settings.master_keys()?;
     let oldest = keys.last().context("secrets.master_key: none")?;
-    Ok(SecretString::from(format!("callbacks {}", oldest.expose_secret())))
+    Ok(SecretString::from(format!(
+        "callbacks {}",
+        oldest.expose_secret()
+    )))
 }

@@ -90,6 +90,7 @@ pub struct Recordings {
 #[derive(Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Secrets {
+    #[serde(default, skip_serializing_if = "OneOrMany::is_none")]
     pub master_key: OneOrMany,
 }
 
@@ -151,6 +152,12 @@ pub struct Limits {
     pub orphan_s: u64,
 }
 
+impl OneOrMany {
+    fn is_none(&self) -> bool {
+        matches!(self, Self::None)
+    }
+}
+
 impl Default for Settings {
     fn default() -> Self {
         Self {
@@ -161,13 +168,22 @@ impl Default for Settings {
             },
             data_dir: PathBuf::from("bolo-data"),
             models_dir: None,
-            database: Database { url: None, migrate: true },
+            database: Database {
+                url: None,
+                migrate: true,
+            },
             redis: Redis::default(),
             recordings: Recordings::default(),
             secrets: Secrets::default(),
-            telephony: Telephony { verify_signatures: true, ring_s: 45, twilio: Carrier::default() },
+            telephony: Telephony {
+                verify_signatures: true,
+                ring_s: 45,
+                twilio: Carrier::default(),
+            },
             providers: BTreeMap::new(),
-            security: Security { allow_private_addresses: false },
+            security: Security {
+                allow_private_addresses: false,
+            },
             limits: Limits {
                 max_calls: 1000,
                 dials_per_second: 1,
@@ -200,7 +216,9 @@ struct Shared;
 
 impl figment::Provider for Shared {
     fn metadata(&self) -> figment::Metadata {
-        figment::Metadata::named("environment variables DATABASE_URL, REDIS_URL, OPENAI_API_KEY, TWILIO_… ")
+        figment::Metadata::named(
+            "environment variables DATABASE_URL, REDIS_URL, OPENAI_API_KEY, TWILIO_… ",
+        )
     }
 
     fn data(&self) -> Result<Map<figment::Profile, Dict>, figment::Error> {
@@ -220,7 +238,9 @@ fn nest(dict: &mut Dict, key: &str, value: Value) {
             dict.insert(key.to_owned(), value);
         }
         Some((head, rest)) => {
-            let inner = dict.entry(head.to_owned()).or_insert_with(|| Value::from(Dict::new()));
+            let inner = dict
+                .entry(head.to_owned())
+                .or_insert_with(|| Value::from(Dict::new()));
             if let Value::Dict(_, inner) = inner {
                 nest(inner, rest, value);
             }
@@ -235,24 +255,36 @@ impl Settings {
         match file {
             Some(path) if !path.is_file() => bail!("--config: no file at {}", path.display()),
             Some(path) => figment = figment.merge(Toml::file_exact(path)),
-            None if Path::new("bolo.toml").is_file() => figment = figment.merge(Toml::file_exact("bolo.toml")),
+            None if Path::new("bolo.toml").is_file() => {
+                figment = figment.merge(Toml::file_exact("bolo.toml"))
+            }
             None => {}
         }
         // BOLO_API_KEY is the client commands; test runners set BOLO_TEST_… and BOLO_PROPTEST_….
         let environment = Env::prefixed("BOLO_")
-            .filter(|key| key != "api_key" && !key.starts_with("test_") && !key.starts_with("proptest_"))
+            .filter(|key| {
+                key != "api_key" && !key.starts_with("test_") && !key.starts_with("proptest_")
+            })
             .split("__");
-        let settings: Self = figment.merge(Shared).merge(environment).extract().map_err(readable)?;
+        let settings: Self = figment
+            .merge(Shared)
+            .merge(environment)
+            .extract()
+            .map_err(readable)?;
         settings.check()?;
         Ok(settings)
     }
 
     fn check(&self) -> anyhow::Result<()> {
         if self.redis.url.is_some() {
-            bail!("redis.url: many nodes are not supported by this version yet; leave it unset (also REDIS_URL)");
+            bail!(
+                "redis.url: many nodes are not supported by this version yet; leave it unset (also REDIS_URL)"
+            );
         }
         if let Some(url) = &self.database.url
-            && !["postgres://", "postgresql://", "sqlite:"].iter().any(|scheme| url.starts_with(scheme))
+            && !["postgres://", "postgresql://", "sqlite:"]
+                .iter()
+                .any(|scheme| url.starts_with(scheme))
         {
             bail!("database.url: must start with postgres:// or sqlite:");
         }
@@ -263,18 +295,27 @@ impl Settings {
             }
         }
         if let Some(number) = &self.telephony.twilio.phone_number {
-            let _: E164 = number.parse().map_err(|error| anyhow::anyhow!("telephony.twilio.phone_number: {error}"))?;
+            let _: E164 = number
+                .parse()
+                .map_err(|error| anyhow::anyhow!("telephony.twilio.phone_number: {error}"))?;
         }
         if self.telephony.twilio.account.is_some() != self.telephony.twilio.token.is_some() {
-            bail!("telephony.twilio: account and token (TWILIO_ACCOUNT_SID, TWILIO_AUTH_TOKEN) go together");
+            bail!(
+                "telephony.twilio: account and token (TWILIO_ACCOUNT_SID, TWILIO_AUTH_TOKEN) go together"
+            );
         }
         if self.uses_postgres() && matches!(self.secrets.master_key, OneOrMany::None) {
-            bail!("secrets.master_key: must be given with PostgreSQL, the same on every node (BOLO_SECRETS__MASTER_KEY)");
+            bail!(
+                "secrets.master_key: must be given with PostgreSQL, the same on every node (BOLO_SECRETS__MASTER_KEY)"
+            );
         }
         for (key, value) in [
             ("limits.max_calls", self.limits.max_calls),
             ("limits.speech_threads", self.limits.speech_threads),
-            ("limits.dials_per_second", self.limits.dials_per_second as usize),
+            (
+                "limits.dials_per_second",
+                self.limits.dials_per_second as usize,
+            ),
         ] {
             if value == 0 {
                 bail!("{key}: must be at least 1");
@@ -283,9 +324,33 @@ impl Settings {
         Ok(())
     }
 
+    /// As TOML, secrets hidden.
+    pub fn shown(&self) -> anyhow::Result<String> {
+        const HIDDEN: &str = "(set)";
+        let mut shown = self.clone();
+        if !matches!(shown.secrets.master_key, OneOrMany::None) {
+            shown.secrets.master_key = OneOrMany::One(HIDDEN.to_owned());
+        }
+        let keys = shown
+            .providers
+            .values_mut()
+            .map(|provider| &mut provider.api_key);
+        for secret in keys.chain([
+            &mut shown.telephony.twilio.token,
+            &mut shown.database.url,
+            &mut shown.redis.url,
+        ]) {
+            *secret = secret.take().map(|_| HIDDEN.to_owned());
+        }
+        toml::to_string_pretty(&shown).context("the settings can't be written")
+    }
+
     /// Whether the database is PostgreSQL.
     pub fn uses_postgres(&self) -> bool {
-        self.database.url.as_deref().is_some_and(|url| url.starts_with("postgres"))
+        self.database
+            .url
+            .as_deref()
+            .is_some_and(|url| url.starts_with("postgres"))
     }
 
     /// The database's address; by default the file `bolo.db` in `data_dir`.
@@ -299,7 +364,8 @@ impl Settings {
         if let Some(url) = &self.recordings.url {
             return Ok(url.clone());
         }
-        let folder = std::path::absolute(self.data_dir.join("recordings")).context("data_dir: not a usable path")?;
+        let folder = std::path::absolute(self.data_dir.join("recordings"))
+            .context("data_dir: not a usable path")?;
         Ok(format!("file://{}", folder.display()))
     }
 
@@ -322,7 +388,10 @@ impl Settings {
             base_url: provider.base_url.clone(),
             api_key: provider.api_key.clone().map(SecretString::from),
         };
-        self.providers.iter().map(|(name, provider)| (name.clone(), convert(provider))).collect()
+        self.providers
+            .iter()
+            .map(|(name, provider)| (name.clone(), convert(provider)))
+            .collect()
     }
 
     /// Carrier settings in the words of `telephony`.
@@ -331,9 +400,14 @@ impl Settings {
         let credentials = twilio.account.clone().zip(twilio.token.clone());
         let settings = bolo_telephony::CarrierSettings {
             base_url: twilio.base_url.clone(),
-            credentials: credentials
-                .map(|(account, token)| bolo_telephony::Credentials { account, token: token.into() }),
-            phone_number: twilio.phone_number.as_ref().and_then(|number| number.parse().ok()),
+            credentials: credentials.map(|(account, token)| bolo_telephony::Credentials {
+                account,
+                token: token.into(),
+            }),
+            phone_number: twilio
+                .phone_number
+                .as_ref()
+                .and_then(|number| number.parse().ok()),
         };
         HashMap::from([("twilio".to_owned(), settings)])
     }
@@ -344,8 +418,16 @@ fn readable(error: figment::Error) -> anyhow::Error {
     let lines: Vec<String> = error
         .into_iter()
         .map(|error| {
-            let source = error.metadata.as_ref().map(|metadata| format!(" (in {})", metadata.name));
-            format!("{}: {}{}", error.path.join("."), error.kind, source.unwrap_or_default())
+            let source = error
+                .metadata
+                .as_ref()
+                .map(|metadata| format!(" (in {})", metadata.name));
+            format!(
+                "{}: {}{}",
+                error.path.join("."),
+                error.kind,
+                source.unwrap_or_default()
+            )
         })
         .collect();
     anyhow::anyhow!("{}", lines.join("; "))

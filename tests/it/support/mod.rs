@@ -4,17 +4,15 @@
 pub mod postgres;
 pub mod server;
 
-
-
 use bolo_simulator::{
     caller::{CallHandle, CallerScript},
     deepgram::{self, FakeDeepgram},
     elevenlabs::{self, FakeElevenlabs},
     llm::{self, FakeLlm},
-    twilio::{self, FakeTwilio},
+    twilio::{self, Delays, FakeTwilio},
 };
 use serde_json::{Value, json};
-pub use server::{Answer, DEADLINE, Database, Server, Setup};
+pub use server::{DEADLINE, Database, Server, Setup};
 
 /// A number of ours at the fake carrier.
 pub const OURS: &str = "+14155550100";
@@ -37,11 +35,24 @@ pub struct Fakes {
 
 impl Fakes {
     pub async fn start() -> Self {
-        let twilio = twilio::Options { deadline: DEADLINE, ..Default::default() };
+        Self::with(Delays::default()).await
+    }
+
+    /// With a carrier that takes its time.
+    pub async fn with(delays: Delays) -> Self {
+        let twilio = twilio::Options {
+            deadline: DEADLINE,
+            delays,
+            ..Default::default()
+        };
         Self {
             twilio: FakeTwilio::start(twilio).await.unwrap(),
-            deepgram: FakeDeepgram::start(deepgram::Options::default()).await.unwrap(),
-            elevenlabs: FakeElevenlabs::start(elevenlabs::Options::default()).await.unwrap(),
+            deepgram: FakeDeepgram::start(deepgram::Options::default())
+                .await
+                .unwrap(),
+            elevenlabs: FakeElevenlabs::start(elevenlabs::Options::default())
+                .await
+                .unwrap(),
             llm: FakeLlm::start(llm::Options::default()).await.unwrap(),
         }
     }
@@ -54,9 +65,15 @@ impl Fakes {
             ("TWILIO_AUTH_TOKEN", twilio.auth_token.clone()),
             ("TWILIO_PHONE_NUMBER", OURS.to_owned()),
             ("BOLO_TELEPHONY__TWILIO__BASE_URL", self.twilio.base_url()),
-            ("BOLO_PROVIDERS__DEEPGRAM__BASE_URL", self.deepgram.base_url()),
+            (
+                "BOLO_PROVIDERS__DEEPGRAM__BASE_URL",
+                self.deepgram.base_url(),
+            ),
             ("DEEPGRAM_API_KEY", self.deepgram.api_key().to_owned()),
-            ("BOLO_PROVIDERS__ELEVENLABS__BASE_URL", self.elevenlabs.base_url()),
+            (
+                "BOLO_PROVIDERS__ELEVENLABS__BASE_URL",
+                self.elevenlabs.base_url(),
+            ),
             ("ELEVENLABS_API_KEY", self.elevenlabs.api_key().to_owned()),
             ("BOLO_PROVIDERS__OPENAI__BASE_URL", self.llm.base_url()),
             ("OPENAI_API_KEY", self.llm.api_key().to_owned()),
@@ -73,9 +90,16 @@ impl World {
 
     /// With more settings.
     pub async fn with(database: Database, more: &[(&str, &str)]) -> Self {
-        let fakes = Fakes::start().await;
+        Self::around(Fakes::start().await, database, more).await
+    }
+
+    /// Around fakes that run already.
+    pub async fn around(fakes: Fakes, database: Database, more: &[(&str, &str)]) -> Self {
         let mut environment = fakes.environment();
-        environment.extend(more.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
+        environment.extend(
+            more.iter()
+                .map(|(key, value)| ((*key).to_owned(), (*value).to_owned())),
+        );
         let server = Server::start(Setup::new(database, environment).await).await;
         Self { server, fakes }
     }
@@ -93,9 +117,16 @@ impl World {
     pub async fn ring(&self, agent: &Value, script: CallerScript) -> (String, CallHandle) {
         let agent = self.server.create_agent(agent).await;
         let url = format!("{}/inbound_call?agent_id={agent}", self.server.base);
-        let call = self.fakes.twilio.call_in_to(THEIRS, OURS, &url, script).unwrap();
+        let call = self
+            .fakes
+            .twilio
+            .call_in_to(THEIRS, OURS, &url, script)
+            .unwrap();
         call.media_opened().await.unwrap();
-        let list = self.server.get(&format!("/v2/agent/{agent}/executions")).await;
+        let list = self
+            .server
+            .get(&format!("/v2/agent/{agent}/executions"))
+            .await;
         let execution = list["data"][0]["id"].as_str().unwrap().to_owned();
         (execution, call)
     }
@@ -148,4 +179,3 @@ pub fn agent_with(task_config: Value) -> Value {
         "agent_prompts": {"task_1": {"system_prompt": "You help with orders."}},
     })
 }
-

@@ -45,7 +45,6 @@ pub struct Server {
 pub struct Answer {
     pub status: u16,
     pub body: Value,
-    pub headers: reqwest::header::HeaderMap,
 }
 
 fn binary() -> &'static Path {
@@ -54,7 +53,11 @@ fn binary() -> &'static Path {
 
 /// A free port, so that the public address stays the same over a restart.
 pub fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port()
 }
 
 impl Setup {
@@ -63,27 +66,52 @@ impl Setup {
         let folder = tempfile::tempdir().unwrap();
         let public_port = free_port();
         let mut all = vec![
-            ("BOLO_SERVER__LISTEN".to_owned(), format!("127.0.0.1:{public_port}")),
-            ("BOLO_DATA_DIR".to_owned(), folder.path().join("data").display().to_string()),
-            ("BOLO_SECURITY__ALLOW_PRIVATE_ADDRESSES".to_owned(), "true".to_owned()),
+            (
+                "BOLO_SERVER__LISTEN".to_owned(),
+                format!("127.0.0.1:{public_port}"),
+            ),
+            (
+                "BOLO_DATA_DIR".to_owned(),
+                folder.path().join("data").display().to_string(),
+            ),
+            (
+                "BOLO_SECURITY__ALLOW_PRIVATE_ADDRESSES".to_owned(),
+                "true".to_owned(),
+            ),
             ("BOLO_LIMITS__DIALS_PER_SECOND".to_owned(), "100".to_owned()),
-            ("RUST_LOG".to_owned(), std::env::var("BOLO_TEST_LOG").unwrap_or_else(|_| "warn,bolo=info".into())),
+            (
+                "RUST_LOG".to_owned(),
+                std::env::var("BOLO_TEST_LOG").unwrap_or_else(|_| "warn,bolo=info".into()),
+            ),
         ];
         let mut made = None;
         if database == Database::Postgres {
-            let postgres = super::postgres::database().await.expect("PostgreSQL is left out");
+            let postgres = super::postgres::database()
+                .await
+                .expect("PostgreSQL is left out");
             all.push(("DATABASE_URL".to_owned(), postgres.url.clone()));
             made = Some(postgres);
-            all.push(("BOLO_SECRETS__MASTER_KEY".to_owned(), "0123456789abcdef0123456789abcdef".to_owned()));
+            all.push((
+                "BOLO_SECRETS__MASTER_KEY".to_owned(),
+                "0123456789abcdef0123456789abcdef".to_owned(),
+            ));
         }
         all.extend(environment);
-        Self { folder, environment: all, public_port, _database: made }
+        Self {
+            folder,
+            environment: all,
+            public_port,
+            _database: made,
+        }
     }
 
     /// A command of the binary with these settings and nothing else of the environment.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(binary());
-        command.args(arguments).env_clear().current_dir(self.folder.path());
+        command
+            .args(arguments)
+            .env_clear()
+            .current_dir(self.folder.path());
         command.envs(self.environment.iter().map(|(key, value)| (key, value)));
         for inherited in ["PATH", "HOME", "TMPDIR"] {
             if let Ok(value) = std::env::var(inherited) {
@@ -97,7 +125,11 @@ impl Setup {
     pub fn run(&self, arguments: &[&str]) -> String {
         let output = self.command(arguments).output().unwrap();
         let error = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "bolo {arguments:?}: {}\n{error}", output.status);
+        assert!(
+            output.status.success(),
+            "bolo {arguments:?}: {}\n{error}",
+            output.status
+        );
         String::from_utf8(output.stdout).unwrap()
     }
 }
@@ -105,12 +137,19 @@ impl Setup {
 impl Server {
     /// Starts the server and waits until it serves.
     pub async fn start(setup: Setup) -> Self {
-        let mut child = setup.command(&["serve"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = setup
+            .command(&["serve"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
         let output = Arc::new(Mutex::new(Vec::new()));
         let (tell, mut lines) = watch::channel(0);
         let tell = Arc::new(tell);
-        let streams: [Box<dyn std::io::Read + Send>; 2] =
-            [Box::new(child.stdout.take().unwrap()), Box::new(child.stderr.take().unwrap())];
+        let streams: [Box<dyn std::io::Read + Send>; 2] = [
+            Box::new(child.stdout.take().unwrap()),
+            Box::new(child.stderr.take().unwrap()),
+        ];
         for stream in streams {
             let (output, tell) = (output.clone(), tell.clone());
             std::thread::spawn(move || {
@@ -123,7 +162,12 @@ impl Server {
         drop(tell);
         let serving = async {
             loop {
-                if output.lock().unwrap().iter().any(|line| line.starts_with("bolo: serving on ")) {
+                if output
+                    .lock()
+                    .unwrap()
+                    .iter()
+                    .any(|line| line.starts_with("bolo: serving on "))
+                {
                     return;
                 }
                 if lines.changed().await.is_err() {
@@ -132,10 +176,25 @@ impl Server {
             }
         };
         let started = tokio::time::timeout(DEADLINE, serving).await;
-        assert!(started.is_ok(), "the server does not serve:\n{}", output.lock().unwrap().join("\n"));
-        let key = setup.run(&["key", "create", "--account", "default"]).trim().to_owned();
+        assert!(
+            started.is_ok(),
+            "the server does not serve:\n{}",
+            output.lock().unwrap().join("\n")
+        );
+        let key = setup
+            .run(&["key", "create", "--account", "default"])
+            .trim()
+            .to_owned();
         let base = format!("http://127.0.0.1:{}", setup.public_port);
-        Self { child, base, setup: Some(setup), output, lines, http: reqwest::Client::new(), key }
+        Self {
+            child,
+            base,
+            setup: Some(setup),
+            output,
+            lines,
+            http: reqwest::Client::new(),
+            key,
+        }
     }
 
     /// `kill -9`; returns what is needed to start again.
@@ -154,7 +213,13 @@ impl Server {
     /// SIGTERM; waits for exit 0 and fails on any WARN or ERROR line that is not expected.
     pub async fn stop_cleanly(mut self, expected: &[&str]) {
         let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        assert!(
+            Command::new("kill")
+                .args(["-TERM", &pid])
+                .status()
+                .unwrap()
+                .success()
+        );
         let ended = async { while self.lines.changed().await.is_ok() {} };
         let ended = tokio::time::timeout(DEADLINE, ended).await;
         assert!(ended.is_ok(), "the server does not stop:\n{}", self.log());
@@ -165,20 +230,22 @@ impl Server {
             .lock()
             .unwrap()
             .iter()
-            .filter(|line| line.contains("\"level\":\"WARN\"") || line.contains("\"level\":\"ERROR\""))
+            .filter(|line| {
+                line.contains("\"level\":\"WARN\"") || line.contains("\"level\":\"ERROR\"")
+            })
             .filter(|line| !expected.iter().any(|known| line.contains(known)))
             .cloned()
             .collect();
-        assert!(loud.is_empty(), "unexpected log lines:\n{}", loud.join("\n"));
+        assert!(
+            loud.is_empty(),
+            "unexpected log lines:\n{}",
+            loud.join("\n")
+        );
     }
 
     /// Its settings, for commands beside it.
     pub fn setup(&self) -> &Setup {
         self.setup.as_ref().unwrap()
-    }
-
-    pub fn pid(&self) -> u32 {
-        self.child.id()
     }
 
     /// All it has printed.
@@ -187,19 +254,30 @@ impl Server {
     }
 
     /// A request with a key of choice.
-    pub async fn send(&self, method: &str, path: &str, key: Option<&str>, body: Option<&Value>) -> Answer {
-        let mut request = self.http.request(method.parse().unwrap(), format!("{}{path}", self.base));
+    pub async fn send(
+        &self,
+        method: &str,
+        path: &str,
+        key: Option<&str>,
+        body: Option<&Value>,
+    ) -> Answer {
+        let mut request = self
+            .http
+            .request(method.parse().unwrap(), format!("{}{path}", self.base));
         if let Some(key) = key {
             request = request.bearer_auth(key);
         }
         if let Some(body) = body {
             request = request.json(body);
         }
-        let answer = request.send().await.unwrap_or_else(|error| panic!("{method} {path}: {error}\n{}", self.log()));
-        let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
+        let answer = request
+            .send()
+            .await
+            .unwrap_or_else(|error| panic!("{method} {path}: {error}\n{}", self.log()));
+        let status = answer.status().as_u16();
         let bytes = answer.bytes().await.unwrap();
         let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
-        Answer { status, body, headers }
+        Answer { status, body }
     }
 
     pub async fn get(&self, path: &str) -> Value {
@@ -216,7 +294,13 @@ impl Server {
 
     /// Raw bytes of an address.
     pub async fn bytes(&self, path: &str) -> Vec<u8> {
-        let answer = self.http.get(format!("{}{path}", self.base)).bearer_auth(&self.key).send().await.unwrap();
+        let answer = self
+            .http
+            .get(format!("{}{path}", self.base))
+            .bearer_auth(&self.key)
+            .send()
+            .await
+            .unwrap();
         assert_eq!(answer.status().as_u16(), 200, "GET {path}");
         answer.bytes().await.unwrap().to_vec()
     }
@@ -229,7 +313,12 @@ impl Server {
 
     /// Asks for a call; the execution's id.
     pub async fn call(&self, agent: &str, number: &str) -> String {
-        let placed = self.post("/call", json!({"agent_id": agent, "recipient_phone_number": number})).await;
+        let placed = self
+            .post(
+                "/call",
+                json!({"agent_id": agent, "recipient_phone_number": number}),
+            )
+            .await;
         assert_eq!(placed["status"], "queued");
         placed["execution_id"].as_str().unwrap().to_owned()
     }
@@ -243,7 +332,11 @@ impl Server {
             if look(&record) {
                 return record;
             }
-            assert!(started.elapsed() < DEADLINE, "{what} does not come: {record:#}\n{}", self.log());
+            assert!(
+                started.elapsed() < DEADLINE,
+                "{what} does not come: {record:#}\n{}",
+                self.log()
+            );
             // The API has no push: its reader polls, as any client does.
             tokio::time::sleep(Duration::from_millis(20)).await; // no-sleep-ok: polling a condition under a deadline
         }
@@ -251,16 +344,23 @@ impl Server {
 
     /// Waits for a status.
     pub async fn status(&self, execution: &str, status: &str) -> Value {
-        self.until(execution, status, |record| record["status"] == status).await
+        self.until(execution, status, |record| record["status"] == status)
+            .await
     }
 
     /// The recording's two channels, caller and agent, 8 kHz.
     pub async fn recording(&self, execution: &str) -> (Vec<i16>, Vec<i16>) {
         let bytes = self.bytes(&format!("/recordings/call/{execution}")).await;
         let mut reader = hound::WavReader::new(std::io::Cursor::new(bytes)).unwrap();
-        assert_eq!((reader.spec().channels, reader.spec().sample_rate), (2, 8000));
+        assert_eq!(
+            (reader.spec().channels, reader.spec().sample_rate),
+            (2, 8000)
+        );
         let samples: Vec<i16> = reader.samples::<i16>().map(Result::unwrap).collect();
-        (samples.iter().step_by(2).copied().collect(), samples.iter().skip(1).step_by(2).copied().collect())
+        (
+            samples.iter().step_by(2).copied().collect(),
+            samples.iter().skip(1).step_by(2).copied().collect(),
+        )
     }
 
     /// The folder with the server's data.

@@ -38,15 +38,30 @@ impl Account {
         let store = store(&settings).await?;
         match self {
             Self::Create { name, email } => {
-                let created = store.create_account(&name, &email, now()).await.map_err(|error| match error {
-                    bolo_store::Error::Conflict(_) => anyhow::anyhow!("account {name:?} exists already"),
-                    other => other.into(),
-                })?;
+                let created = store.create_account(&name, &email, now()).await.map_err(
+                    |error| match error {
+                        bolo_store::Error::Conflict(_) => {
+                            anyhow::anyhow!("account {name:?} exists already")
+                        }
+                        other => other.into(),
+                    },
+                )?;
                 print(&created, json);
             }
-            Self::List => store.accounts().await?.iter().for_each(|account| print(account, json)),
-            Self::Set { name, concurrency, wallet } => {
-                let set = store.set_account(&name, concurrency, wallet).await.map_err(|error| named(&name, error))?;
+            Self::List => store
+                .accounts()
+                .await?
+                .iter()
+                .for_each(|account| print(account, json)),
+            Self::Set {
+                name,
+                concurrency,
+                wallet,
+            } => {
+                let set = store
+                    .set_account(&name, concurrency, wallet)
+                    .await
+                    .map_err(|error| named(&name, error))?;
                 print(&set, json);
             }
         }
@@ -57,7 +72,9 @@ impl Account {
 /// An error of a look-up by name, for people.
 pub fn named(name: &str, error: bolo_store::Error) -> anyhow::Error {
     match error {
-        bolo_store::Error::NotFound => anyhow::anyhow!("no account {name:?}; see `bolo account list`"),
+        bolo_store::Error::NotFound => {
+            anyhow::anyhow!("no account {name:?}; see `bolo account list`")
+        }
         other => other.into(),
     }
 }

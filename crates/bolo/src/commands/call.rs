@@ -30,10 +30,15 @@ impl Call {
     pub async fn run(self, settings: Settings, json: bool) -> anyhow::Result<ExitCode> {
         let mut user_data = Map::new();
         for variable in &self.variables {
-            let (name, value) = variable.split_once('=').with_context(|| format!("--var {variable}: write name=value"))?;
+            let (name, value) = variable
+                .split_once('=')
+                .with_context(|| format!("--var {variable}: write name=value"))?;
             user_data.insert(name.to_owned(), Value::from(value));
         }
-        let base = self.url.clone().unwrap_or_else(|| format!("http://{}", settings.server.listen));
+        let base = self
+            .url
+            .clone()
+            .unwrap_or_else(|| format!("http://{}", settings.server.listen));
         let client = Client::new(base, self.key.clone())?;
         let placed = client
             .post(
@@ -41,7 +46,9 @@ impl Call {
                 &json!({"agent_id": self.agent_id, "recipient_phone_number": self.number, "user_data": user_data}),
             )
             .await?;
-        let Some(id) = placed["execution_id"].as_str() else { bail!("the server named no execution") };
+        let Some(id) = placed["execution_id"].as_str() else {
+            bail!("the server named no execution")
+        };
         let record = follow(&client, id, |line| {
             if !json {
                 println!("{line}");
@@ -51,9 +58,16 @@ impl Call {
         if json {
             print_json(&record);
         } else {
-            println!("{}: {} s, recording {}", record["status"], record["conversation_duration"], record["recording_url"]);
+            println!(
+                "{}: {} s, recording {}",
+                record["status"], record["conversation_duration"], record["recording_url"]
+            );
         }
-        Ok(if record["status"] == "completed" { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        Ok(if record["status"] == "completed" {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        })
     }
 }
 
@@ -62,13 +76,20 @@ const LOOK: Duration = Duration::from_millis(200);
 
 /// Follows a call until it is over, telling each change of status and each line of the conversation.
 /// Returns the execution.
-pub async fn follow(client: &Client, id: &str, mut tell: impl FnMut(&str)) -> anyhow::Result<Value> {
+pub async fn follow(
+    client: &Client,
+    id: &str,
+    mut tell: impl FnMut(&str),
+) -> anyhow::Result<Value> {
     let (mut status, mut seen) = (Value::Null, 0);
     loop {
         // The record first: what is logged before its end is then surely in the log.
         let record = client.get(&format!("/executions/{id}")).await?;
         let log = client.get(&format!("/executions/{id}/log")).await?;
-        let lines = log["data"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let lines = log["data"]
+            .as_array()
+            .map(Vec::as_slice)
+            .unwrap_or_default();
         for entry in lines.get(seen..).unwrap_or_default() {
             if let Some(line) = spoken(entry) {
                 tell(&line);
@@ -81,7 +102,16 @@ pub async fn follow(client: &Client, id: &str, mut tell: impl FnMut(&str)) -> an
         }
         if matches!(
             status.as_str(),
-            Some("completed" | "busy" | "no-answer" | "failed" | "canceled" | "stopped" | "error" | "balance-low")
+            Some(
+                "completed"
+                    | "busy"
+                    | "no-answer"
+                    | "failed"
+                    | "canceled"
+                    | "stopped"
+                    | "error"
+                    | "balance-low"
+            )
         ) {
             return Ok(record);
         }
@@ -93,12 +123,16 @@ pub async fn follow(client: &Client, id: &str, mut tell: impl FnMut(&str)) -> an
 fn spoken(entry: &Value) -> Option<String> {
     let text = entry["data"].as_str()?;
     let line = match (entry["component"].as_str()?, entry["type"].as_str()?) {
-        ("transcriber", "response") if entry["metadata"]["ignored"] == true => format!("  (heard) {text}"),
+        ("transcriber", "response") if entry["metadata"]["ignored"] == true => {
+            format!("  (heard) {text}")
+        }
         ("transcriber", "response") => format!("  caller: {text}"),
         ("synthesizer", "request") => format!("  agent:  {text}"),
         ("system", "event") => match text {
             "interrupted" => "          … cut by the caller".to_owned(),
-            _ => entry["metadata"]["latency"].as_str().map(|split| format!("          {split}"))?,
+            _ => entry["metadata"]["latency"]
+                .as_str()
+                .map(|split| format!("          {split}"))?,
         },
         (component, "error") => format!("  {component} failed: {text}"),
         _ => return None,

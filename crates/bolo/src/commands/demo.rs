@@ -40,12 +40,18 @@ pub struct Demo {
 
 impl Demo {
     pub async fn run(self, mut settings: Settings, json: bool) -> anyhow::Result<ExitCode> {
-        let script: CallerScript = toml::from_str(include_str!("../../../../config/callers/demo.toml"))
-            .context("config/callers/demo.toml")?;
+        let script: CallerScript =
+            toml::from_str(include_str!("../../../../config/callers/demo.toml"))
+                .context("config/callers/demo.toml")?;
         let carrier = FakeTwilio::start(Options {
             numbers: vec![bolo_simulator::twilio::Number::new(CLINIC)],
             default_script: script,
-            delays: Delays { rest_ms: 60, ringing_ms: 300, callback_ms: 20, ..Delays::default() },
+            delays: Delays {
+                rest_ms: 60,
+                ringing_ms: 300,
+                callback_ms: 20,
+                ..Delays::default()
+            },
             tones: false,
             ..Options::default()
         })
@@ -57,7 +63,10 @@ impl Demo {
         twilio.token = Some(carrier.options().auth_token.clone());
         twilio.phone_number = Some(CLINIC.to_owned());
         settings.security.allow_private_addresses = true;
-        if tokio::net::TcpListener::bind(settings.server.listen).await.is_err() {
+        if tokio::net::TcpListener::bind(settings.server.listen)
+            .await
+            .is_err()
+        {
             settings.server.listen = SocketAddr::from(([127, 0, 0, 1], 0));
         }
         let agent = agent(&settings)?;
@@ -74,12 +83,16 @@ impl Demo {
         let base = format!("http://{}", node.address);
         let client = Client::new(base.clone(), key.clone())?;
         let created = client.post("/v2/agent", &agent).await?;
-        let Some(agent_id) = created["agent_id"].as_str() else { bail!("the server named no agent") };
+        let Some(agent_id) = created["agent_id"].as_str() else {
+            bail!("the server named no agent")
+        };
 
         say("Calling a simulated caller over a simulated carrier: real audio, 8 kHz mu-law.\n");
         let body = json!({"agent_id": agent_id, "recipient_phone_number": CALLER});
         let placed = client.post("/call", &body).await?;
-        let Some(id) = placed["execution_id"].as_str() else { bail!("the server named no execution") };
+        let Some(id) = placed["execution_id"].as_str() else {
+            bail!("the server named no execution")
+        };
         let mut turns = 0;
         let record = follow(&client, id, |line| {
             turns += usize::from(spoken_turn(line));
@@ -94,32 +107,49 @@ impl Demo {
         if json {
             print_json(&record);
         } else {
-            println!("\n{turns} caller turns in {} s; hung up: {}", record["conversation_duration"], record["telephony_data"]["hangup_reason"]);
-            println!("recording   {}", record["recording_url"].as_str().unwrap_or("none"));
+            println!(
+                "\n{turns} caller turns in {} s; hung up: {}",
+                record["conversation_duration"], record["telephony_data"]["hangup_reason"]
+            );
+            println!(
+                "recording   {}",
+                record["recording_url"].as_str().unwrap_or("none")
+            );
             println!("execution   {base}/executions/{id}");
             println!("API         {base}/docs");
             println!("API key     {key}");
             println!("data        {}", data_dir.display());
         }
         if !completed {
-            eprintln!("bolo: the call ended {}: {}", record["status"], record["error_message"]);
+            eprintln!(
+                "bolo: the call ended {}: {}",
+                record["status"], record["error_message"]
+            );
         }
         if !self.once {
             say("\nServing on. Ctrl-C ends it.");
-            tokio::signal::ctrl_c().await.context("can't listen for SIGINT")?;
+            tokio::signal::ctrl_c()
+                .await
+                .context("can't listen for SIGINT")?;
         }
         node.stop().await;
-        Ok(if completed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        Ok(if completed {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        })
     }
 }
 
 /// The demo's agent: scripted, or a real model where there is a key.
 fn agent(settings: &Settings) -> anyhow::Result<Value> {
     let mut agent: Value =
-        serde_json::from_str(include_str!("../../../../config/agents/demo.json")).context("config/agents/demo.json")?;
+        serde_json::from_str(include_str!("../../../../config/agents/demo.json"))
+            .context("config/agents/demo.json")?;
     let openai = settings.providers.get("openai");
     if openai.is_some_and(|openai| openai.api_key.is_some() || openai.base_url.is_some()) {
-        let model = &mut agent["agent_config"]["tasks"][0]["tools_config"]["llm_agent"]["llm_config"];
+        let model =
+            &mut agent["agent_config"]["tasks"][0]["tools_config"]["llm_agent"]["llm_config"];
         model["provider"] = "openai".into();
         model["model"] = "gpt-4.1-mini".into();
     }
@@ -137,12 +167,19 @@ async fn key(node: &Node) -> anyhow::Result<String> {
     Ok(key.expose_secret().to_owned())
 }
 
-async fn write(folder: &Path, client: &Client, id: &str, record: &Value, log: &Value) -> anyhow::Result<()> {
+async fn write(
+    folder: &Path,
+    client: &Client,
+    id: &str,
+    record: &Value,
+    log: &Value,
+) -> anyhow::Result<()> {
     let say = |error| move || format!("--out: can't write {error}");
     std::fs::create_dir_all(folder).with_context(say(folder.display().to_string()))?;
     for (name, value) in [("execution.json", record), ("log.json", log)] {
         let path = folder.join(name);
-        std::fs::write(&path, serde_json::to_vec_pretty(value)?).with_context(say(path.display().to_string()))?;
+        std::fs::write(&path, serde_json::to_vec_pretty(value)?)
+            .with_context(say(path.display().to_string()))?;
     }
     let path = folder.join("recording.wav");
     let recording = client.bytes(&format!("/recordings/call/{id}")).await?;

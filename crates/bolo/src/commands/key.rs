@@ -35,10 +35,15 @@ impl Key {
         let store = store(&settings).await?;
         match self {
             Self::Create { account, label } => {
-                let found = store.account_named(&account).await.map_err(|error| super::account::named(&account, error))?;
+                let found = store
+                    .account_named(&account)
+                    .await
+                    .map_err(|error| super::account::named(&account, error))?;
                 let (key, secret) = store.create_key(found.id, &label, now()).await?;
                 if json {
-                    print_json(&json!({"id": key.id, "account": account, "label": label, "key": secret.expose_secret()}));
+                    print_json(
+                        &json!({"id": key.id, "account": account, "label": label, "key": secret.expose_secret()}),
+                    );
                 } else {
                     println!("{}", secret.expose_secret());
                 }
@@ -46,12 +51,19 @@ impl Key {
             Self::List => {
                 let accounts = store.accounts().await?;
                 for key in store.keys().await? {
-                    let name = accounts.iter().find(|account| account.id == key.account).map_or("", |a| a.name.as_str());
+                    let name = accounts
+                        .iter()
+                        .find(|account| account.id == key.account)
+                        .map_or("", |a| a.name.as_str());
                     if json {
                         print_json(&json!({"id": key.id, "account": name, "label": key.label,
                             "created_at": key.created_at, "revoked_at": key.revoked_at}));
                     } else {
-                        let state = if key.revoked_at.is_some() { "revoked" } else { "valid" };
+                        let state = if key.revoked_at.is_some() {
+                            "revoked"
+                        } else {
+                            "valid"
+                        };
                         println!("{}  {state:7}  {name}  {}", key.id, key.label);
                     }
                 }

@@ -28,6 +28,10 @@ impl Migrate {
         } else {
             println!("{count} migrations {word}");
         }
-        Ok(if self.check && count > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+        Ok(if self.check && count > 0 {
+            ExitCode::FAILURE
+        } else {
+            ExitCode::SUCCESS
+        })
     }
 }

@@ -64,7 +64,10 @@ enum Command {
 /// Runs the command.
 pub async fn run(arguments: Arguments, settings: Settings) -> anyhow::Result<ExitCode> {
     let json = arguments.json;
-    match arguments.command.unwrap_or_else(|| Command::Serve(serve::Serve::default())) {
+    match arguments
+        .command
+        .unwrap_or_else(|| Command::Serve(serve::Serve::default()))
+    {
         Command::Serve(serve) => serve.run(settings).await,
         Command::Demo(demo) => demo.run(settings, json).await,
         Command::Key(key) => key.run(settings, json).await,
@@ -88,8 +91,17 @@ pub fn init_logging(arguments: &Arguments) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
     let terminal = std::io::stderr().is_terminal();
     let people = terminal.then(|| fmt::layer().with_writer(std::io::stderr).compact());
-    let machines = (!terminal).then(|| fmt::layer().with_writer(std::io::stderr).json().flatten_event(true));
-    tracing_subscriber::registry().with(filter).with(people).with(machines).init();
+    let machines = (!terminal).then(|| {
+        fmt::layer()
+            .with_writer(std::io::stderr)
+            .json()
+            .flatten_event(true)
+    });
+    tracing_subscriber::registry()
+        .with(filter)
+        .with(people)
+        .with(machines)
+        .init();
 }
 
 /// The process's metrics; installed once.
@@ -107,7 +119,9 @@ pub fn metrics() -> anyhow::Result<metrics_exporter_prometheus::PrometheusHandle
 
 /// Epoch ms.
 fn now() -> i64 {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let since = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
     since.as_millis() as i64
 }
 
@@ -115,7 +129,10 @@ fn now() -> i64 {
 async fn store(settings: &Settings) -> anyhow::Result<bolo_store::Store> {
     let store = crate::node::open_store(settings, "").await?;
     if settings.database.migrate {
-        store.migrate().await.context("database.url: migrations failed")?;
+        store
+            .migrate()
+            .await
+            .context("database.url: migrations failed")?;
     }
     Ok(store)
 }

@@ -23,17 +23,29 @@ pub enum Models {
 
 impl Models {
     pub async fn run(self, settings: Settings, json: bool) -> anyhow::Result<ExitCode> {
-        let store = bolo_models::Store::new(settings.models_dir.clone(), settings.data_dir.join("models"));
+        let store = bolo_models::Store::new(
+            settings.models_dir.clone(),
+            settings.data_dir.join("models"),
+        );
         match self {
             Self::List => {
                 for model in store.list() {
                     if json {
-                        print_json(&json!({"name": model.name, "purpose": model.purpose, "licence": model.licence,
-                            "bytes": model.bytes, "present": model.present, "folder": model.folder}));
+                        print_json(
+                            &json!({"name": model.name, "purpose": model.purpose, "licence": model.licence,
+                            "bytes": model.bytes, "present": model.present, "folder": model.folder}),
+                        );
                     } else {
-                        let state = if model.present { "here" } else { "not here: bolo models pull" };
+                        let state = if model.present {
+                            "here"
+                        } else {
+                            "not here: bolo models pull"
+                        };
                         let megabytes = model.bytes as f64 / 1e6;
-                        println!("{:24} {megabytes:6.1} MB  {:14} {}  ({state})", model.name, model.licence, model.purpose);
+                        println!(
+                            "{:24} {megabytes:6.1} MB  {:14} {}  ({state})",
+                            model.name, model.licence, model.purpose
+                        );
                     }
                 }
             }
@@ -52,7 +64,10 @@ impl Models {
     }
 }
 
-fn pull(store: &bolo_models::Store, names: &[String]) -> anyhow::Result<Vec<(String, std::path::PathBuf)>> {
+fn pull(
+    store: &bolo_models::Store,
+    names: &[String],
+) -> anyhow::Result<Vec<(String, std::path::PathBuf)>> {
     let fetch = |name: &String| {
         let folder = store.pull(name, &mut |line| eprintln!("{line}"))?;
         Ok((name.clone(), folder))

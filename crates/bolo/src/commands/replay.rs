@@ -24,14 +24,24 @@ impl Replay {
         let lines = match self.call.parse::<ExecutionId>() {
             Ok(id) => {
                 let store = store(&settings).await?;
-                let record = store.execution_unscoped(id).await.with_context(|| format!("execution {id}"))?;
+                let record = store
+                    .execution_unscoped(id)
+                    .await
+                    .with_context(|| format!("execution {id}"))?;
                 store.events(record.account, id).await?
             }
             Err(_) => {
                 let path = PathBuf::from(&self.call);
-                let text = std::fs::read_to_string(&path)
-                    .with_context(|| format!("{}: neither an execution's id nor a readable file", path.display()))?;
-                text.lines().filter(|line| !line.trim().is_empty()).map(str::to_owned).collect()
+                let text = std::fs::read_to_string(&path).with_context(|| {
+                    format!(
+                        "{}: neither an execution's id nor a readable file",
+                        path.display()
+                    )
+                })?;
+                text.lines()
+                    .filter(|line| !line.trim().is_empty())
+                    .map(str::to_owned)
+                    .collect()
             }
         };
         if self.print {
@@ -40,8 +50,10 @@ impl Replay {
         }
         match bolo_orchestrator::replay(&lines) {
             Ok(replayed) if json => {
-                print_json(&json!({"same": true, "inputs": replayed.inputs, "decisions": replayed.decisions,
-                    "ms": replayed.last.0, "over": replayed.over, "transcript": replayed.transcript}));
+                print_json(
+                    &json!({"same": true, "inputs": replayed.inputs, "decisions": replayed.decisions,
+                    "ms": replayed.last.0, "over": replayed.over, "transcript": replayed.transcript}),
+                );
                 Ok(ExitCode::SUCCESS)
             }
             Ok(replayed) => {

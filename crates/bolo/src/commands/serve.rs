@@ -17,6 +17,9 @@ pub struct Serve {
     /// Parts of the server to run; default: all (`server.roles`).
     #[arg(long, value_delimiter = ',')]
     roles: Vec<Role>,
+    /// Print the settings as they would be used, in TOML and without secrets, and end.
+    #[arg(long)]
+    print_settings: bool,
 }
 
 impl Serve {
@@ -24,9 +27,16 @@ impl Serve {
         if !self.roles.is_empty() {
             settings.server.roles = self.roles;
         }
+        if self.print_settings {
+            print!("{}", settings.shown()?);
+            return Ok(ExitCode::SUCCESS);
+        }
         let node = Node::start(settings).await?;
         first_start(&node).await?;
-        eprintln!("bolo: serving on http://{} (browse the API at /docs)", node.address);
+        eprintln!(
+            "bolo: serving on http://{} (browse the API at /docs)",
+            node.address
+        );
         let mut terminate = signal(SignalKind::terminate()).context("can't listen for SIGTERM")?;
         tokio::select! {
             _ = terminate.recv() => {}
@@ -49,7 +59,13 @@ async fn first_start(node: &Node) -> anyhow::Result<()> {
         Err(bolo_store::Error::Conflict(_)) => return Ok(()),
         Err(error) => return Err(error.into()),
     };
-    let (_, key) = node.store.create_key(account.id, "first start", super::now()).await?;
-    println!("API key of account \"default\", shown only now: {}", key.expose_secret());
+    let (_, key) = node
+        .store
+        .create_key(account.id, "first start", super::now())
+        .await?;
+    println!(
+        "API key of account \"default\", shown only now: {}",
+        key.expose_secret()
+    );
     Ok(())
 }

@@ -323,6 +323,13 @@ impl Session {
                     self.next_verb();
                 }
             }
+            Ok(Got::Lost) => {
+                self.media = None;
+                if !matches!(self.stage, Stage::Over(_)) {
+                    let ms = self.shared.options.delays.reset_ms;
+                    self.stage = Stage::Waiting(Box::pin(sleep(Duration::from_millis(ms))));
+                }
+            }
             // A broken socket shows at the next read, with what the server sent before.
             Err(error) => tracing::debug!(%error, "media socket does not take more"),
         }

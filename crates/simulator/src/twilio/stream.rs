@@ -32,8 +32,10 @@ pub(crate) enum Got {
     Nothing,
     /// First audible audio since the session last asked to be told.
     Audio,
-    /// The stream is over: the server closed it, broke it off, or broke the protocol.
+    /// The stream is over: the server closed it, or broke the protocol.
     Closed,
+    /// The connection broke without a close; the carrier notices after `Delays::reset_ms`.
+    Lost,
 }
 
 /// The socket and its play queue.
@@ -239,7 +241,7 @@ impl Media {
             Some(Ok(_)) => Ok(Got::Nothing),
             Some(Err(_)) | None => {
                 self.closed(None, true);
-                Ok(Got::Closed)
+                Ok(Got::Lost)
             }
         }
     }
