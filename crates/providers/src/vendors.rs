@@ -34,6 +34,7 @@ pub struct Vendors {
     http: reqwest::Client,
     tls: Arc<rustls::ClientConfig>,
     local: local::Speech,
+    llm_limits: openai::Limits,
 }
 
 impl Vendors {
@@ -52,7 +53,13 @@ impl Vendors {
             http,
             tls,
             local: local::Speech::new(models, speech_threads),
+            llm_limits: openai::Limits::default(),
         }
+    }
+
+    /// Replaces the time limits of models (R194: 5 s, 8 s, 30 s).
+    pub fn with_llm_limits(self, llm_limits: openai::Limits) -> Self {
+        Self { llm_limits, ..self }
     }
 
     /// The agent's transcriber with the key to use, and its spec without the format. `Err` when the key
@@ -168,13 +175,12 @@ impl Vendors {
         if key.is_none() && dialect.needs_key {
             return Err(origin.no_key());
         }
-        let limits = openai::Limits::default();
         Ok(Arc::new(OpenAi::new(
             dialect,
             base,
             key,
             self.http.clone(),
-            limits,
+            self.llm_limits,
         )?))
     }
 

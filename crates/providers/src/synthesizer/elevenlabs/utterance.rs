@@ -11,6 +11,9 @@ use bytes::{Bytes, BytesMut};
 use super::wire::Alignment;
 use crate::Spoken;
 
+/// Times are whole ms, and audio may be cut in the middle of a sample.
+const SLACK_MS: u64 = 10;
+
 pub(super) struct Utterance {
     context: u32,
     format: Format,
@@ -19,6 +22,8 @@ pub(super) struct Utterance {
     latest: u32,
     /// A word whose end was not yet seen, and its start in the current audio.
     word: Option<(String, u64, u64)>,
+    /// Sound of the last character that is still to come, ms; its piece is not over before.
+    owed: u64,
     /// Half a sample that waits for its other half.
     half: Option<u8>,
     /// The vendor tells character times.
@@ -44,6 +49,7 @@ impl Utterance {
             pieces: VecDeque::new(),
             latest: 0,
             word: None,
+            owed: 0,
             half: None,
             aligned: false,
             sounded: false,
@@ -59,25 +65,33 @@ impl Utterance {
         self.latest = piece;
         self.pieces.push_back(Piece { index: piece, left });
         let mut out = Vec::new();
-        self.settle(&mut out);
+        if self.owed <= SLACK_MS {
+            self.settle(&mut out);
+        }
         out
     }
 
     /// All text that was given has been heard, as far as the vendor tells.
     pub(super) fn is_covered(&self) -> bool {
-        self.pieces.is_empty()
+        self.pieces.iter().all(|piece| piece.left == 0)
     }
 
     /// Audio from the vendor with its character times.
     pub(super) fn audio(&mut self, audio: Bytes, alignment: Option<&Alignment>) -> Vec<Spoken> {
         let mut out = Vec::new();
         let mut rest = self.whole_samples(audio);
+        let length = self.format.ms(rest.len());
         self.sounded = true;
         let Some(alignment) = alignment.filter(|alignment| !alignment.is_empty()) else {
+            self.owed = self.owed.saturating_sub(length);
             self.emit(rest, Vec::new(), &mut out);
+            if self.owed <= SLACK_MS {
+                self.settle(&mut out);
+            }
             return out;
         };
         self.aligned = true;
+        self.owed = 0;
         let mut words = Words::new();
         let mut began = 0;
         for (text, start, end) in alignment.characters() {
@@ -90,6 +104,7 @@ impl Utterance {
                 let upto = self.bytes(start.saturating_sub(began)).min(rest.len());
                 self.emit(rest.split_to(upto), std::mem::take(&mut words), &mut out);
                 began = start;
+                self.owed = 0;
                 self.settle(&mut out);
             }
             match &mut self.word {
@@ -102,12 +117,15 @@ impl Utterance {
             if let Some(piece) = self.pieces.front_mut() {
                 piece.left = piece.left.saturating_sub(text.chars().count());
                 if piece.left == 0 {
+                    self.owed = end.saturating_sub(length);
                     self.end_word(began, &mut words);
                 }
             }
         }
         self.emit(rest, words, &mut out);
-        self.settle(&mut out);
+        if self.owed <= SLACK_MS {
+            self.settle(&mut out);
+        }
         // A word goes on in the next message, whose times begin at 0.
         if let Some((_, start, end)) = &mut self.word {
             (*start, *end) = (0, 0);
@@ -259,6 +277,24 @@ mod tests {
                 audio(1, 1600, &[("Bye.", 0, 200)]),
                 done(1)
             ]
+        );
+    }
+
+    #[test]
+    fn a_piece_is_over_when_its_last_character_has_sounded() {
+        let mut utterance = Utterance::new(7, Format::Mulaw8k);
+        utterance.add(0, "Hi. ");
+        let (whole, alignment) = aligned("Hi.");
+        // The last character begins in this message and ends in the next.
+        assert_eq!(
+            utterance.audio(whole.slice(..900), Some(&alignment)),
+            [audio(0, 900, &[("Hi.", 0, 150)])]
+        );
+        assert!(utterance.is_covered());
+        assert!(utterance.add(1, "").is_empty());
+        assert_eq!(
+            utterance.audio(whole.slice(900..), None),
+            [audio(0, 300, &[]), done(0), done(1)]
         );
     }
 

@@ -1,0 +1,48 @@
+//! Our clients against the simulator's vendors, whose wire is written apart from ours: what both take
+//! for the vendor's wire is likely to be it.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod answering;
+mod listening;
+mod speaking;
+
+use std::collections::HashMap;
+
+use bolo_providers::{Error, Keys, Session, VendorSettings, Vendors, http};
+use secrecy::SecretString;
+
+/// Vendors whose `name` is the fake at `base_url`.
+fn vendors(name: &str, base_url: String, key: &str) -> Vendors {
+    let settings = VendorSettings {
+        base_url: Some(base_url),
+        api_key: Some(SecretString::from(key)),
+    };
+    let tls = http::tls_config().unwrap();
+    let client = http::client(&tls).unwrap();
+    let models = bolo_models::Store::new(None, std::env::temp_dir());
+    Vendors::new(
+        HashMap::from([(name.to_owned(), settings)]),
+        models,
+        1,
+        client,
+        tls,
+    )
+}
+
+/// No keys but the server's.
+fn keys() -> Keys {
+    Keys::default()
+}
+
+/// Everything a session tells, and the error that ended it.
+async fn all<In, Out>(mut session: Session<In, Out>) -> (Vec<Out>, Option<Error>) {
+    drop(session.input);
+    let mut facts = Vec::new();
+    while let Some(fact) = session.output.recv().await {
+        match fact {
+            Ok(fact) => facts.push(fact),
+            Err(error) => return (facts, Some(error)),
+        }
+    }
+    (facts, None)
+}

@@ -1,0 +1,356 @@
+//! A whole call: a small server with nothing but this crate between it and the carrier.
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    body::Bytes,
+    extract::{
+        OriginalUri, Path, State, WebSocketUpgrade,
+        ws::{Message, WebSocket},
+    },
+    http::{HeaderMap, Method, StatusCode},
+    response::{IntoResponse, Response},
+    routing::{any, get},
+};
+use bolo_execution::{Change, Direction, ExecutionId};
+use bolo_simulator::{
+    caller::{CallerScript, Outcome},
+    tone,
+    twilio::{FakeTwilio, Options, faults::CallFaults},
+};
+use bolo_telephony::{
+    CallbackKind, Callbacks, Carrier, CarrierAccount, Dialled, Instruction, MediaCommand,
+    MediaEvent, RequestParts, StatusEvent,
+};
+use secrecy::SecretString;
+use tokio::{net::TcpListener, sync::mpsc};
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::{TO, account, dial};
+
+/// What reached the server.
+#[derive(Debug)]
+enum Seen {
+    Answer(Direction),
+    Resume,
+    Status(StatusEvent),
+    Media(MediaEvent),
+    /// Wrong mac or signature.
+    Refused,
+}
+
+#[derive(Clone)]
+struct Server {
+    carrier: Arc<dyn Carrier>,
+    callbacks: Callbacks,
+    seen: mpsc::Sender<Seen>,
+}
+
+type Ours = Path<(String, ExecutionId, i64, String)>;
+
+impl Server {
+    fn accepts(&self, method: &Method, url: &str, headers: &HeaderMap, body: &[u8]) -> bool {
+        self.carrier.verify(RequestParts {
+            method: method.as_str(),
+            url,
+            headers,
+            body,
+        })
+    }
+
+    fn url(&self, kind: CallbackKind, execution: ExecutionId, attempt: i64) -> String {
+        self.callbacks
+            .url(kind, self.carrier.name(), execution, attempt)
+    }
+
+    async fn tell(&self, seen: Seen) {
+        self.seen.send(seen).await.unwrap();
+    }
+}
+
+async fn callback(
+    State(server): State<Server>,
+    Path((kind, execution, attempt, mac)): Ours,
+    OriginalUri(uri): OriginalUri,
+    method: Method,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let url = format!("{}{uri}", server.callbacks.public_url());
+    let ours = server.callbacks.check("twilio", execution, attempt, &mac);
+    if !ours || !server.accepts(&method, &url, &headers, &body) {
+        server.tell(Seen::Refused).await;
+        return StatusCode::FORBIDDEN.into_response();
+    }
+    let parts = RequestParts {
+        method: method.as_str(),
+        url: &url,
+        headers: &headers,
+        body: &body,
+    };
+    let instruction = match kind.as_str() {
+        "status" => {
+            let event = server.carrier.parse_status(parts).unwrap();
+            server.tell(Seen::Status(event)).await;
+            return StatusCode::OK.into_response();
+        }
+        "stream" => return StatusCode::OK.into_response(),
+        "resume" => {
+            server.tell(Seen::Resume).await;
+            Instruction::HangUp
+        }
+        _ => {
+            let webhook = server.carrier.parse_webhook(parts).unwrap();
+            server.tell(Seen::Answer(webhook.direction)).await;
+            Instruction::Stream {
+                socket_url: server.url(CallbackKind::Media, execution, attempt),
+                resume_url: server.url(CallbackKind::Resume, execution, attempt),
+                status_url: server.url(CallbackKind::Stream, execution, attempt),
+                parameters: vec![("note".into(), "a <b> & \"c\"".into())],
+            }
+        }
+    };
+    let (document, content) = server.carrier.render(&instruction);
+    ([("content-type", content)], document).into_response()
+}
+
+async fn media(
+    State(server): State<Server>,
+    OriginalUri(uri): OriginalUri,
+    headers: HeaderMap,
+    upgrade: WebSocketUpgrade,
+) -> Response {
+    let url = format!(
+        "{}{uri}",
+        server.callbacks.public_url().replacen("http", "ws", 1)
+    );
+    if !server.accepts(&Method::GET, &url, &headers, &[]) {
+        server.tell(Seen::Refused).await;
+        return StatusCode::FORBIDDEN.into_response();
+    }
+    upgrade.on_upgrade(|socket| talk(server, socket))
+}
+
+/// Greets, then tells what comes.
+async fn talk(server: Server, mut socket: WebSocket) {
+    let mut wire = server.carrier.media();
+    while let Some(Ok(message)) = socket.recv().await {
+        let Message::Text(text) = message else {
+            continue;
+        };
+        let Some(event) = wire.decode(&text).unwrap() else {
+            continue;
+        };
+        if matches!(event, MediaEvent::Start { .. }) {
+            let audio = MediaCommand::Audio(tone::speak("hello there").into());
+            for command in [audio, MediaCommand::Mark("1:0".into())] {
+                let text = wire.encode(&command).unwrap();
+                socket.send(Message::text(text)).await.unwrap();
+            }
+        }
+        if !matches!(event, MediaEvent::Audio { .. }) {
+            server.tell(Seen::Media(event)).await;
+        }
+    }
+}
+
+struct World {
+    fake: FakeTwilio,
+    account: CarrierAccount,
+    server: Server,
+    seen: mpsc::Receiver<Seen>,
+    _task: AbortOnDropHandle<()>,
+}
+
+impl World {
+    async fn start() -> Self {
+        let fake = FakeTwilio::start(Options::default()).await.unwrap();
+        let account = account(&fake);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let public_url = format!("http://{}", listener.local_addr().unwrap());
+        let (sender, seen) = mpsc::channel(64);
+        let server = Server {
+            carrier: account.carrier.clone(),
+            callbacks: Callbacks::new(public_url, SecretString::from("key")),
+            seen: sender,
+        };
+        let app = Router::new()
+            .route(
+                "/telephony/twilio/{kind}/{execution}/{attempt}/{mac}",
+                any(callback),
+            )
+            .route("/media/twilio/{execution}/{attempt}/{mac}", get(media))
+            .with_state(server.clone());
+        let task = tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
+        Self {
+            fake,
+            account,
+            server,
+            seen,
+            _task: AbortOnDropHandle::new(task),
+        }
+    }
+
+    async fn dial(&self) -> String {
+        let url = |kind| self.server.url(kind, ExecutionId::new(), 1);
+        let dial = dial(
+            &self.account,
+            url(CallbackKind::Answer),
+            url(CallbackKind::Status),
+        );
+        match self.account.carrier.dial(&dial).await {
+            Dialled::Accepted(sid) => sid,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    async fn next(&mut self) -> Seen {
+        self.seen.recv().await.unwrap()
+    }
+
+    /// Everything until the status that ends the call.
+    async fn until_over(&mut self) -> Vec<Seen> {
+        let mut all = Vec::new();
+        loop {
+            let seen = self.next().await;
+            let over = matches!(&seen, Seen::Status(event) if event.hangup.is_some());
+            all.push(seen);
+            if over {
+                return all;
+            }
+        }
+    }
+}
+
+fn changes(all: &[Seen]) -> Vec<Option<Change>> {
+    let mut events: Vec<&StatusEvent> = all
+        .iter()
+        .filter_map(|seen| match seen {
+            Seen::Status(event) => Some(event),
+            _ => None,
+        })
+        .collect();
+    events.sort_by_key(|event| event.sequence);
+    events.iter().map(|event| event.change).collect()
+}
+
+#[tokio::test]
+async fn a_call_from_dial_to_hang_up() {
+    let mut world = World::start().await;
+    let sid = world.dial().await;
+    let caller = world.fake.dialled(TO).await.unwrap();
+    assert_eq!(caller.sid(), sid);
+    caller.hears("hello there").await.unwrap();
+    caller.presses("7").await.unwrap();
+    let mut all = Vec::new();
+    // The key may come before the greeting has been played to its end.
+    for wanted in [MediaEvent::Dtmf('7'), MediaEvent::Mark("1:0".into())] {
+        while !all
+            .iter()
+            .any(|seen| matches!(seen, Seen::Media(event) if *event == wanted))
+        {
+            all.push(world.next().await);
+        }
+    }
+    world.account.carrier.hang_up(&sid).await.unwrap();
+    assert_eq!(caller.ended().await.unwrap(), "completed");
+    all.extend(world.until_over().await);
+
+    assert!(
+        !all.iter().any(|seen| matches!(seen, Seen::Refused)),
+        "{all:#?}"
+    );
+    assert_eq!(
+        all.iter()
+            .filter(|seen| matches!(seen, Seen::Answer(Direction::Outbound)))
+            .count(),
+        1
+    );
+    let media: Vec<&MediaEvent> = all
+        .iter()
+        .filter_map(|seen| match seen {
+            Seen::Media(event) => Some(event),
+            _ => None,
+        })
+        .collect();
+    let MediaEvent::Start {
+        call_id,
+        parameters,
+        ..
+    } = media[0]
+    else {
+        panic!("{media:?}")
+    };
+    assert_eq!(*call_id, sid);
+    assert_eq!(
+        *parameters,
+        [("note".to_owned(), "a <b> & \"c\"".to_owned())]
+    );
+    assert_eq!(
+        changes(&all),
+        [
+            None,
+            Some(Change::Ringing),
+            Some(Change::Answered),
+            Some(Change::MediaEnded)
+        ]
+    );
+    assert!(caller.warnings().is_empty(), "{:?}", caller.warnings());
+}
+
+#[tokio::test]
+async fn a_call_that_does_not_get_through() {
+    for (outcome, change, code) in [
+        (Outcome::Busy, Change::Busy, 3010),
+        (Outcome::NoAnswer, Change::NoAnswer, 3000),
+        (Outcome::Reject, Change::Busy, 3020),
+        (Outcome::Invalid, Change::CarrierFailed, 2000),
+        (Outcome::Congestion, Change::CarrierFailed, 3090),
+    ] {
+        let mut world = World::start().await;
+        world.fake.script(TO, CallerScript::fails(outcome));
+        world.dial().await;
+        let all = world.until_over().await;
+        assert!(
+            !all.iter()
+                .any(|seen| matches!(seen, Seen::Refused | Seen::Answer(_))),
+            "{all:#?}"
+        );
+        let Some(Seen::Status(event)) = all.last() else {
+            panic!("{all:#?}")
+        };
+        assert_eq!(
+            (event.change, event.hangup.as_ref().unwrap().code),
+            (Some(change), code)
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_socket_that_breaks_brings_the_carrier_back() {
+    let mut world = World::start().await;
+    world.dial().await;
+    let caller = world.fake.dialled(TO).await.unwrap();
+    caller.hears("hello there").await.unwrap();
+    caller.drops_socket(true).await.unwrap();
+    let all = world.until_over().await;
+    assert!(
+        all.iter().any(|seen| matches!(seen, Seen::Resume)),
+        "{all:#?}"
+    );
+}
+
+#[tokio::test]
+async fn forged_requests_are_refused() {
+    let mut world = World::start().await;
+    let faults = CallFaults {
+        bad_signature: true,
+        ..CallFaults::default()
+    };
+    world
+        .fake
+        .script(TO, CallerScript::default().with_faults(faults));
+    world.dial().await;
+    assert!(matches!(world.next().await, Seen::Refused));
+}
