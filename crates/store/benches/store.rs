@@ -157,17 +157,19 @@ async fn measure(store: Store) {
     logs[0].flush().await.unwrap();
     watch.print("log lines, 200 calls, as fast as they come", 20_000);
 
-    // As calls write: 200 calls with five lines a second each.
-    let watch = Watch::start();
-    let mut tick = tokio::time::interval(Duration::from_millis(5));
-    for n in 0..5_000 {
-        if n % 5 == 0 {
-            tick.tick().await;
+    // As calls write: a few lines at a time, all the time.
+    for (rate, at_once) in [(1_000, 5), (4_000, 20)] {
+        let watch = Watch::start();
+        let mut tick = tokio::time::interval(Duration::from_millis(5));
+        for n in 0..5 * rate {
+            if n % at_once == 0 {
+                tick.tick().await;
+            }
+            logs[n % logs.len()].event(line.clone()).unwrap();
         }
-        logs[n % logs.len()].event(line.clone()).unwrap();
+        logs[0].flush().await.unwrap();
+        watch.print(&format!("log lines, 200 calls, {rate} a second"), 5 * rate);
     }
-    logs[0].flush().await.unwrap();
-    watch.print("log lines, 200 calls, 1000 a second", 5_000);
     store.close().await;
 }
 

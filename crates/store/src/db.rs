@@ -3,7 +3,7 @@
 use std::{str::FromStr, time::Duration};
 
 use sqlx::{
-    PgPool, Postgres, Sqlite, SqlitePool, Transaction,
+    Connection, PgPool, Postgres, Sqlite, SqlitePool, Transaction,
     postgres::{PgConnectOptions, PgPoolOptions},
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
@@ -94,6 +94,8 @@ pub(crate) enum Db {
 }
 
 const BUSY: Duration = Duration::from_secs(5);
+/// A connection that lay idle for longer is asked whether it still lives.
+const ASK_AGAIN: Duration = Duration::from_secs(2);
 const SQLITE_READERS: u32 = 4;
 const POSTGRES_CONNECTIONS: u32 = 16;
 
@@ -118,6 +120,14 @@ impl Db {
         let pool = PgPoolOptions::new()
             .max_connections(POSTGRES_CONNECTIONS)
             .acquire_timeout(BUSY)
+            // A question to the server before each query would double its time; after a pause the
+            // server may have been restarted.
+            .test_before_acquire(false)
+            .before_acquire(|connection, meta| {
+                Box::pin(
+                    async move { Ok(meta.idle_for < ASK_AGAIN || connection.ping().await.is_ok()) },
+                )
+            })
             .connect_with(options)
             .await?;
         Ok(Self::Postgres(pool))
@@ -148,11 +158,13 @@ impl Db {
             .journal_mode(SqliteJournalMode::Wal);
         let write = SqlitePoolOptions::new()
             .max_connections(1)
+            .test_before_acquire(false)
             .acquire_timeout(BUSY * 2)
             .connect_with(writer)
             .await?;
         let read = SqlitePoolOptions::new()
             .max_connections(SQLITE_READERS)
+            .test_before_acquire(false)
             .acquire_timeout(BUSY * 2)
             .connect_with(options.pragma("query_only", "ON"))
             .await?;

@@ -9,7 +9,7 @@ use std::{
 };
 
 use bolo_execution::ExecutionId;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 
 use crate::Error;
 
@@ -70,11 +70,14 @@ pub(crate) struct Queue {
     messages: mpsc::Sender<Message>,
     bytes: Arc<AtomicUsize>,
     most_bytes: usize,
+    hurry: Arc<Notify>,
 }
 
 /// The writer's end.
 pub(crate) struct Waiting {
     pub(crate) messages: mpsc::Receiver<Message>,
+    /// Somebody waits for a commit, or the queue is half full: gather no longer. Lines wake nobody.
+    pub(crate) hurry: Arc<Notify>,
     bytes: Arc<AtomicUsize>,
 }
 
@@ -91,19 +94,19 @@ pub(crate) fn queue() -> (Queue, Waiting) {
 
 fn bounded(lines: usize, most_bytes: usize) -> (Queue, Waiting) {
     let (sender, receiver) = mpsc::channel(lines);
-    let bytes = Arc::new(AtomicUsize::new(0));
+    let (bytes, hurry) = (Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
+    let waiting = Waiting {
+        messages: receiver,
+        hurry: hurry.clone(),
+        bytes: bytes.clone(),
+    };
     let queue = Queue {
         messages: sender,
-        bytes: bytes.clone(),
+        bytes,
         most_bytes,
+        hurry,
     };
-    (
-        queue,
-        Waiting {
-            messages: receiver,
-            bytes,
-        },
-    )
+    (queue, waiting)
 }
 
 impl Queue {
@@ -111,19 +114,24 @@ impl Queue {
         call.check()?;
         let size = line.len();
         let full = || Error::Unavailable("the call log does not keep up with the calls".into());
-        if self.bytes.fetch_add(size, Ordering::AcqRel) + size > self.most_bytes {
+        let waiting = self.bytes.fetch_add(size, Ordering::AcqRel) + size;
+        if waiting > self.most_bytes {
             self.bytes.fetch_sub(size, Ordering::AcqRel);
             return Err(full());
         }
-        self.messages
-            .try_send(Message::Line(call.clone(), line))
-            .map_err(|error| {
-                self.bytes.fetch_sub(size, Ordering::AcqRel);
-                match error {
-                    mpsc::error::TrySendError::Full(_) => full(),
-                    mpsc::error::TrySendError::Closed(_) => closed(),
-                }
-            })
+        let sent = self.messages.try_send(Message::Line(call.clone(), line));
+        sent.map_err(|error| {
+            self.bytes.fetch_sub(size, Ordering::AcqRel);
+            match error {
+                mpsc::error::TrySendError::Full(_) => full(),
+                mpsc::error::TrySendError::Closed(_) => closed(),
+            }
+        })?;
+        let half_full = self.messages.capacity() < self.messages.max_capacity() / 2;
+        if half_full || waiting > self.most_bytes / 2 {
+            self.hurry.notify_one();
+        }
+        Ok(())
     }
 
     pub(crate) async fn flush(&self, call: &Call) -> Result<(), Error> {
@@ -133,6 +141,7 @@ impl Queue {
                 .send(Message::Flush(done))
                 .await
                 .map_err(|_| closed())?;
+            self.hurry.notify_one();
             committed.await.map_err(|_| closed())
         };
         tokio::time::timeout(FLUSH, flushed)

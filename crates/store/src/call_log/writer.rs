@@ -12,7 +12,7 @@ use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, SqliteConnection};
 use tokio::{
     sync::{Mutex, oneshot},
     task::JoinHandle,
-    time::{Instant, sleep, timeout_at},
+    time::{Instant, sleep},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -20,7 +20,6 @@ use super::queue::{Call, Line, Message, Queue, Waiting, queue};
 use crate::{
     Error,
     db::{Db, Engine, on},
-    rows::uuid,
 };
 
 /// Lines wait this long for others.
@@ -118,11 +117,6 @@ impl Batch {
             None => *text = Some(line),
         }
     }
-
-    /// Somebody waits for it, or it is large.
-    fn is_urgent(&self) -> bool {
-        !self.waiters.is_empty() || self.bytes >= BATCH
-    }
 }
 
 struct Work {
@@ -161,14 +155,14 @@ impl Work {
         };
         let mut batch = Batch::default();
         batch.add(first);
-        let until = Instant::now() + GATHER;
-        while !batch.is_urgent() {
-            match timeout_at(until, self.waiting.messages.recv()).await {
-                Ok(Some(message)) => batch.add(message),
-                Ok(None) | Err(_) => break,
+        if batch.waiters.is_empty() {
+            // Not by receiving: each line would wake this task.
+            tokio::select! {
+                () = sleep(GATHER) => {}
+                () = self.waiting.hurry.notified() => {}
+                () = self.stop.cancelled() => {}
             }
         }
-        // What is there already costs nothing to take along.
         while batch.bytes < BATCH
             && let Ok(message) = self.waiting.messages.try_recv()
         {
@@ -219,43 +213,37 @@ impl Work {
             return Ok(());
         }
         let calls: Vec<&Lines> = batch.calls.values().collect();
-        let taken = match &*self.db {
+        let refused = match &*self.db {
             Db::Sqlite { write, .. } => {
                 let mut connection = write.acquire().await?;
                 connection.execute("PRAGMA synchronous = NORMAL").await?;
-                let taken = self.write_sqlite(&mut connection, &calls).await;
+                let refused = self.write_sqlite(&mut connection, &calls).await;
                 connection.execute("PRAGMA synchronous = FULL").await?;
-                taken?
+                refused?
             }
             Db::Postgres(pool) => {
                 let mut tx = pool.begin().await?;
-                let taken = self.insert(Engine::Postgres(&mut *tx), &calls).await?;
+                let refused = self.insert(Engine::Postgres(&mut *tx), &calls).await?;
                 tx.commit().await?;
-                taken
+                refused
             }
         };
-        let taken: Vec<ExecutionId> = taken
-            .iter()
-            .map(|id| Ok(ExecutionId(uuid(id)?)))
-            .collect::<Result<_, Error>>()?;
-        if taken.len() < calls.len() {
-            for lines in calls.iter().filter(|lines| !taken.contains(&lines.call.id)) {
-                lines.call.refuse();
-                tracing::warn!(execution = %lines.call.id, "call log lines refused: another node has the call");
-            }
+        for call in refused {
+            call.refuse();
+            tracing::warn!(execution = %call.id, "call log lines refused: another node has the call");
         }
         Ok(())
     }
 
-    async fn write_sqlite(
+    async fn write_sqlite<'a>(
         &self,
         connection: &mut SqliteConnection,
-        calls: &[&Lines],
-    ) -> Result<Vec<String>, Error> {
+        calls: &[&'a Lines],
+    ) -> Result<Vec<&'a Call>, Error> {
         let mut tx = connection.begin_with("BEGIN IMMEDIATE").await?;
-        let taken = self.insert(Engine::Sqlite(&mut *tx), calls).await?;
+        let refused = self.insert(Engine::Sqlite(&mut *tx), calls).await?;
         tx.commit().await?;
-        Ok(taken)
+        Ok(refused)
     }
 
     async fn is_committed(&self) -> Result<bool, Error> {
@@ -268,12 +256,12 @@ impl Work {
         Ok(last == Some(self.number))
     }
 
-    /// Calls whose lines were taken.
-    async fn insert(
+    /// Calls whose lines were refused.
+    async fn insert<'a>(
         &self,
         mut connection: Engine<&mut SqliteConnection, &mut PgConnection>,
-        calls: &[&Lines],
-    ) -> Result<Vec<String>, Error> {
+        calls: &[&'a Lines],
+    ) -> Result<Vec<&'a Call>, Error> {
         on!(&mut connection, |connection| {
             sqlx::query(
                 "INSERT INTO instances (instance, node, seen_at, log_batch) VALUES ($1, $2, 0, $3)
@@ -286,26 +274,56 @@ impl Work {
             .await
             .map(|_| ())
         })?;
-        let mut taken = Vec::with_capacity(calls.len());
+        let mut refused = Vec::new();
         let mut rest = calls;
         while !rest.is_empty() {
             let rows = (1 << rest.len().ilog2()).min(ROWS);
             let (now, later) = rest.split_at(rows);
             rest = later;
             let sql = insert_sql(rows);
-            let ids: Vec<String> = on!(&mut connection, |connection| {
-                let mut query = sqlx::query_scalar(AssertSqlSafe(sql)).bind(&self.instance);
+            let taken = on!(&mut connection, |connection| {
+                let mut query = sqlx::query(AssertSqlSafe(sql)).bind(&self.instance);
                 for lines in now {
                     query = query
                         .bind(lines.call.id.to_string())
                         .bind(&lines.events)
                         .bind(&lines.entries);
                 }
-                query.fetch_all(&mut **connection).await
+                query
+                    .execute(&mut **connection)
+                    .await
+                    .map(|done| done.rows_affected())
             })?;
-            taken.extend(ids);
+            if taken < rows as u64 {
+                refused.extend(self.refused(&mut connection, now).await?);
+            }
         }
-        Ok(taken)
+        Ok(refused)
+    }
+
+    /// Those of these calls that another instance owns.
+    async fn refused<'a>(
+        &self,
+        connection: &mut Engine<&mut SqliteConnection, &mut PgConnection>,
+        calls: &[&'a Lines],
+    ) -> Result<Vec<&'a Call>, Error> {
+        let mut refused = Vec::new();
+        for lines in calls {
+            let ours: Option<i64> = on!(&mut *connection, |connection| {
+                sqlx::query_scalar(
+                    "SELECT owner_epoch FROM executions
+                     WHERE id = $1 AND (owner_instance IS NULL OR owner_instance = $2)",
+                )
+                .bind(lines.call.id.to_string())
+                .bind(&self.instance)
+                .fetch_optional(&mut **connection)
+                .await
+            })?;
+            if ours.is_none() {
+                refused.push(&*lines.call);
+            }
+        }
+        Ok(refused)
     }
 }
 
@@ -319,8 +337,7 @@ fn insert_sql(rows: usize) -> String {
         "WITH lines (execution_id, events, entries) AS (VALUES {})
          INSERT INTO call_logs (execution_id, events, entries)
          SELECT l.execution_id, l.events, l.entries FROM lines l JOIN executions e ON e.id = l.execution_id
-         WHERE e.owner_instance IS NULL OR e.owner_instance = $1
-         RETURNING execution_id",
+         WHERE e.owner_instance IS NULL OR e.owner_instance = $1",
         values.join(", ")
     )
 }
