@@ -20,8 +20,8 @@ use crate::media::Socket;
 
 /// One end of a socket between test and call.
 pub(crate) struct Peer {
-    from_call: mpsc::UnboundedReceiver<(Instant, Message)>,
-    to_call: Option<mpsc::UnboundedSender<Message>>,
+    from_call: mpsc::Receiver<(Instant, Message)>,
+    to_call: Option<mpsc::Sender<Message>>,
     blocked: Arc<AtomicBool>,
     stamp: u64,
     /// What came from the call, so far as it was looked at.
@@ -29,8 +29,8 @@ pub(crate) struct Peer {
 }
 
 struct End {
-    to_peer: mpsc::UnboundedSender<(Instant, Message)>,
-    from_peer: mpsc::UnboundedReceiver<Message>,
+    to_peer: mpsc::Sender<(Instant, Message)>,
+    from_peer: mpsc::Receiver<Message>,
     blocked: Arc<AtomicBool>,
 }
 
@@ -52,7 +52,7 @@ impl Sink<Message> for End {
     }
     fn start_send(self: Pin<&mut Self>, message: Message) -> Result<(), Self::Error> {
         self.to_peer
-            .send((Instant::now(), message))
+            .try_send((Instant::now(), message))
             .map_err(axum::Error::new)
     }
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
@@ -113,8 +113,8 @@ fn unhex(text: &str) -> Bytes {
 
 /// A socket for the call and the other end of it.
 pub(crate) fn socket() -> (Socket, Peer) {
-    let (to_peer, from_call) = mpsc::unbounded_channel();
-    let (to_call, from_peer) = mpsc::unbounded_channel();
+    let (to_peer, from_call) = mpsc::channel(4096);
+    let (to_call, from_peer) = mpsc::channel(4096);
     let blocked = Arc::new(AtomicBool::new(false));
     let end = End {
         to_peer,
@@ -137,7 +137,7 @@ pub(crate) fn socket() -> (Socket, Peer) {
 impl Peer {
     pub(crate) fn says(&self, text: &str) {
         if let Some(to_call) = &self.to_call {
-            let _ = to_call.send(Message::Text(text.into()));
+            let _ = to_call.try_send(Message::Text(text.into()));
         }
     }
 

@@ -29,14 +29,14 @@ pub(crate) struct Far<In, Out> {
 
 /// Hands every connection to the test. `refuse` connections fail first.
 pub(crate) struct Vendor<In, Out> {
-    opened: mpsc::UnboundedSender<Far<In, Out>>,
+    opened: mpsc::Sender<Far<In, Out>>,
     pub(crate) refuse: AtomicUsize,
     pub(crate) asked: AtomicUsize,
 }
 
 impl<In: Send + 'static, Out: Send + 'static> Vendor<In, Out> {
-    pub(crate) fn new() -> (Arc<Self>, mpsc::UnboundedReceiver<Far<In, Out>>) {
-        let (opened, sessions) = mpsc::unbounded_channel();
+    pub(crate) fn new() -> (Arc<Self>, mpsc::Receiver<Far<In, Out>>) {
+        let (opened, sessions) = mpsc::channel(4096);
         (
             Arc::new(Self {
                 opened,
@@ -56,7 +56,7 @@ impl<In: Send + 'static, Out: Send + 'static> Vendor<In, Out> {
         }
         let (input, far_input) = mpsc::channel(32);
         let (far_output, output) = mpsc::channel(64);
-        let _ = self.opened.send(Far {
+        let _ = self.opened.try_send(Far {
             input: far_input,
             output: far_output,
         });
@@ -100,7 +100,7 @@ impl Synthesizer for Vendor<Speak, Spoken> {
 
 /// Speaks at once: 40 ms a character, every byte the first letter of the text.
 pub(crate) fn speaks_by_itself(
-    mut sessions: mpsc::UnboundedReceiver<Far<Speak, Spoken>>,
+    mut sessions: mpsc::Receiver<Far<Speak, Spoken>>,
 ) -> AbortOnDropHandle<()> {
     AbortOnDropHandle::new(tokio::spawn(async move {
         let mut running = Vec::new();
@@ -185,7 +185,7 @@ impl Llm for Parrot {
 
 /// Vendors played by the test: transcriber sessions to answer, a voice that speaks by itself, a parrot.
 pub(crate) struct Cast {
-    pub(crate) hears: mpsc::UnboundedReceiver<Far<Hear, Heard>>,
+    pub(crate) hears: mpsc::Receiver<Far<Hear, Heard>>,
     pub(crate) llm: Arc<Parrot>,
     _voice: AbortOnDropHandle<()>,
 }

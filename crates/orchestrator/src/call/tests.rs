@@ -14,7 +14,7 @@ use bolo_execution::{Component, Direction, EndReason, EntryKind};
 use bolo_providers::{Hear, Heard};
 use bolo_telephony::MediaCommand;
 use serde_json::json;
-use tokio::sync::mpsc::{Receiver, Sender, UnboundedReceiver};
+use tokio::sync::mpsc::{Receiver, Sender};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use super::*;
@@ -151,7 +151,7 @@ async fn call(welcome: &str, config: serde_json::Value, answers: &[&str]) -> Sta
 
 impl Stage {
     async fn hears(&mut self) -> Far<Hear, Heard> {
-        let sessions: &mut UnboundedReceiver<_> = &mut self.cast.hears;
+        let sessions: &mut Receiver<_> = &mut self.cast.hears;
         sessions.recv().await.unwrap()
     }
 

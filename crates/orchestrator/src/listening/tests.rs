@@ -14,7 +14,7 @@ use crate::{
     line::{Opener, open_after},
 };
 
-type Sessions = mpsc::UnboundedReceiver<Far<Hear, Heard>>;
+type Sessions = mpsc::Receiver<Far<Hear, Heard>>;
 
 fn ears() -> (Ears, Sessions, std::sync::Arc<Vendor<Hear, Heard>>) {
     let (vendor, sessions) = Vendor::new();

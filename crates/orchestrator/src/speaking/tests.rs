@@ -15,7 +15,7 @@ use crate::{
 
 const A: AnswerId = AnswerId(1);
 
-type Sessions = mpsc::UnboundedReceiver<Far<Speak, Spoken>>;
+type Sessions = mpsc::Receiver<Far<Speak, Spoken>>;
 
 struct Stage {
     mouth: Mouth,
