@@ -81,7 +81,7 @@ pub async fn follow(
     id: &str,
     mut tell: impl FnMut(&str),
 ) -> anyhow::Result<Value> {
-    let (mut status, mut seen) = (Value::Null, 0);
+    let (mut status, mut seen, mut timed) = (Value::Null, 0, 0);
     loop {
         // The record first: what is logged before its end is then surely in the log.
         let record = client.get(&format!("/executions/{id}")).await?;
@@ -96,6 +96,14 @@ pub async fn follow(
             }
         }
         seen = lines.len();
+        let turns = record["latency_data"]["turns"]
+            .as_array()
+            .map(Vec::as_slice)
+            .unwrap_or_default();
+        for turn in turns.get(timed..).unwrap_or_default() {
+            tell(&split(turn));
+        }
+        timed = turns.len();
         if record["status"] != status {
             status = record["status"].clone();
             tell(&format!("— {}", status.as_str().unwrap_or_default()));
@@ -138,6 +146,29 @@ fn spoken(entry: &Value) -> Option<String> {
         _ => return None,
     };
     Some(line)
+}
+
+/// A turn's time from its end to the first sound of the answer, split.
+fn split(turn: &Value) -> String {
+    let ms = |field: &str| turn[field].as_f64().unwrap_or_default();
+    let source = if turn["routed"] == true {
+        format!("route {:.0}", ms("route_ms"))
+    } else {
+        format!(
+            "model {:.0} + gathering {:.0}",
+            ms("llm_first_token_ms"),
+            ms("gather_ms")
+        )
+    };
+    format!(
+        "  turn {:>2}: {:.0} ms to the first sound = {source} + voice {:.0} + hold {:.0} + sending {:.0}; ours {:.0}",
+        turn["turn"],
+        ms("total_ms"),
+        ms("tts_first_audio_ms"),
+        ms("hold_ms"),
+        ms("send_ms"),
+        ms("added_ms")
+    )
 }
 
 /// Whether a line told by [`follow`] is a turn of the caller.
