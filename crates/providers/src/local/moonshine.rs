@@ -142,10 +142,11 @@ impl Moonshine {
             .flatten()
             .copied()
             .collect();
-        String::from_utf8_lossy(&bytes)
-            .replace('\u{2581}', " ")
-            .trim()
-            .to_owned()
+        mend(
+            String::from_utf8_lossy(&bytes)
+                .replace('\u{2581}', " ")
+                .trim(),
+        )
     }
 }
 
@@ -179,6 +180,38 @@ impl Nodes {
         })
     }
 }
+
+/// Spells farewells as everyone does, since a call's end may hang on them: the model, which learnt from
+/// old books, writes "good-by" and hears "by" for "bye".
+fn mend(text: &str) -> String {
+    let mut text = text.to_owned();
+    // The longer spelling first: the shorter one is its beginning.
+    for (odd, usual) in [
+        ("ood-bye", "oodbye"),
+        ("ood-by", "oodbye"),
+        ("o-morrow", "omorrow"),
+        ("o-day", "oday"),
+    ] {
+        text = text.replace(odd, usual);
+    }
+    let end = text.trim_end_matches(|c: char| !c.is_alphanumeric()).len();
+    let mut backwards = text[..end]
+        .rsplit(|c: char| !c.is_alphanumeric())
+        .filter(|word| !word.is_empty())
+        .map(str::to_lowercase);
+    let last = backwards.next().unwrap_or_default();
+    let before = backwards.next().unwrap_or_default();
+    drop(backwards);
+    if last == "by" && BEFORE_BYE.contains(&before.as_str()) {
+        text.insert(end, 'e');
+    }
+    text
+}
+
+/// Words after which a last "by" is a farewell; or it stands alone.
+const BEFORE_BYE: [&str; 11] = [
+    "", "all", "by", "bye", "good", "now", "ok", "okay", "thanks", "then", "you",
+];
 
 pub(super) fn load(path: &Path) -> Result<Model, Failure> {
     Model::load_file(path).map_err(|cause| Failure::model(format!("{}: {cause}", path.display())))
@@ -230,5 +263,21 @@ mod tests {
             (&b"a"[..], 0, 130)
         );
         assert_eq!(vocabulary(&[5, b'a']), Vec::<Vec<u8>>::new(), "cut off");
+    }
+
+    #[test]
+    fn farewells_are_spelt_as_usual() {
+        for (heard, meant) in [
+            ("Thank you, good-by.", "Thank you, goodbye."),
+            ("Good-bye.", "Goodbye."),
+            ("That is all by,", "That is all bye,"),
+            ("By.", "Bye."),
+            ("It goes by", "It goes by"),
+            ("By to-morrow.", "By tomorrow."),
+            ("A stand-by ticket.", "A stand-by ticket."),
+            ("", ""),
+        ] {
+            assert_eq!(mend(heard), meant);
+        }
     }
 }
