@@ -53,6 +53,8 @@ struct Channel {
     waiting: VecDeque<i16>,
     /// Place on the axis where `waiting` ends, in samples.
     end: u64,
+    /// At `end` a frame ends; else there is silence, and the next frame needn't follow on anything.
+    flowing: bool,
     converter: Option<(Format, Converter)>,
 }
 
@@ -124,6 +126,7 @@ impl Recorder {
         let dropped = self.agent.waiting.len() - keep;
         self.agent.waiting.truncate(keep);
         self.agent.end -= dropped as u64;
+        self.agent.flowing = false;
         self.agent.converter = None;
     }
 
@@ -167,7 +170,7 @@ impl Channel {
             return Err(Error::TooLong(at_ms));
         }
         let begin = at_ms * PER_MS;
-        if begin > self.end + JITTER {
+        if begin > self.end + if self.flowing { JITTER } else { 0 } {
             self.waiting
                 .extend(std::iter::repeat_n(0, (begin - self.end) as usize));
             self.end = begin;
@@ -181,6 +184,7 @@ impl Channel {
         };
         audio.drain(..left_out as usize);
         self.end += audio.len() as u64;
+        self.flowing = true;
         self.waiting.extend(audio);
         Ok(left_out)
     }
@@ -209,6 +213,7 @@ impl Channel {
     fn next(&mut self, at: u64) -> i16 {
         if at >= self.end {
             self.end = at + 1;
+            self.flowing = false;
             return 0;
         }
         self.waiting.pop_front().unwrap_or_default()

@@ -71,6 +71,22 @@ fn jitter_makes_no_gaps_and_a_hole_becomes_silence() {
 }
 
 #[test]
+fn the_first_frame_after_silence_lies_at_its_time() {
+    let folder = tempdir().unwrap();
+    let path = folder.path().join("call.wav");
+    let mut recorder = Recorder::create(&path).unwrap();
+    for n in 0..5 {
+        recorder.caller(n * 20, &frame(1), PCM).unwrap();
+    }
+    // Within the jitter that frames in a row are forgiven.
+    recorder.agent(30, &frame(2), PCM).unwrap();
+    recorder.finish().unwrap();
+    let (_, agent) = read(&path);
+    let first = agent.iter().position(|sample| *sample == 2);
+    assert_eq!(first, Some(30 * 8));
+}
+
+#[test]
 fn what_was_cleared_is_not_in_it() {
     let folder = tempdir().unwrap();
     let path = folder.path().join("call.wav");
