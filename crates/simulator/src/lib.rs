@@ -24,6 +24,7 @@ pub mod g711;
 mod http;
 mod lag;
 pub mod llm;
+pub mod load;
 pub mod relay;
 mod server;
 mod ticker;

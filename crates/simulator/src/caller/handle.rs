@@ -123,6 +123,11 @@ impl CallHandle {
         self.call.timeline.snapshot()
     }
 
+    /// When the call was made: where the timeline's clock begins.
+    pub fn began(&self) -> std::time::Instant {
+        self.call.timeline.began()
+    }
+
     /// The timeline as text.
     pub fn log(&self) -> String {
         self.call.timeline.log()

@@ -123,6 +123,11 @@ impl Timeline {
         }
     }
 
+    /// When the call was made.
+    pub fn began(&self) -> std::time::Instant {
+        self.start.into_std()
+    }
+
     pub fn now_us(&self) -> u64 {
         self.start.elapsed().as_micros() as u64
     }

@@ -1,0 +1,377 @@
+//! A load generator: many calls at once against a running server, with vendors of fixed and known delay,
+//! so that what remains is the server's own. All clocks are this process's.
+
+mod figures;
+mod process;
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use serde_json::{Value, json};
+
+pub use figures::{Barge, Dials, Report, Spread};
+
+use crate::{
+    Error,
+    caller::{CallHandle, CallerScript, Event, Line, Step, Then},
+    deepgram::{self, FakeDeepgram},
+    elevenlabs::{self, FakeElevenlabs},
+    http,
+    llm::{self, FakeLlm, Reply},
+    twilio::{self, FakeTwilio, Number},
+};
+
+/// Our number at the fake carrier.
+const OURS: &str = "+14155550100";
+/// What the agent answers to everything.
+const ANSWER: &str = "Thank you, I have noted that for you. Is there anything else?";
+
+/// How long vendors take.
+#[derive(Debug, Clone, Copy)]
+pub struct Delays {
+    /// A transcriber's result after its audio.
+    pub result: Duration,
+    /// The model's first token; the rest follows at once.
+    pub first_token: Duration,
+    /// The synthesizer's first audio.
+    pub first_audio: Duration,
+}
+
+impl Default for Delays {
+    fn default() -> Self {
+        Self {
+            result: Duration::from_millis(100),
+            first_token: Duration::from_millis(300),
+            first_audio: Duration::from_millis(100),
+        }
+    }
+}
+
+/// How much load.
+#[derive(Debug, Clone, Copy)]
+pub struct Plan {
+    /// Calls, all at once after the ramp.
+    pub calls: usize,
+    /// Time over which they are placed.
+    pub ramp: Duration,
+    /// Caller turns in each call, before its one barge-in.
+    pub turns: usize,
+    /// How long vendors take.
+    pub delays: Delays,
+}
+
+/// The server under load.
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// `http://127.0.0.1:8080`.
+    pub base_url: String,
+    /// Its API key.
+    pub api_key: String,
+    /// Its process, for CPU and memory.
+    pub pid: Option<u32>,
+}
+
+/// The fakes of a load run. Start them first: the server is told their addresses.
+pub struct Load {
+    /// The carrier.
+    pub twilio: FakeTwilio,
+    /// The transcriber.
+    pub deepgram: FakeDeepgram,
+    /// The synthesizer.
+    pub elevenlabs: FakeElevenlabs,
+    /// The model.
+    pub llm: FakeLlm,
+    plan: Plan,
+    sent: Arc<Mutex<Vec<deepgram::Sent>>>,
+}
+
+impl Load {
+    /// Starts the fakes with the plan's delays.
+    pub async fn start(plan: Plan) -> Result<Self, Error> {
+        let sent: Arc<Mutex<Vec<deepgram::Sent>>> = Arc::default();
+        let noted = sent.clone();
+        let observer: deepgram::Observer = Arc::new(move |text| {
+            let mut sent = noted.lock().unwrap_or_else(PoisonError::into_inner);
+            sent.push(text.clone());
+        });
+        let twilio = twilio::Options {
+            numbers: vec![Number::new(OURS)],
+            tones: false,
+            record: false,
+            keep_forms: false,
+            deadline: Duration::from_secs(600),
+            ..Default::default()
+        };
+        let llm = llm::Options {
+            first_token: plan.delays.first_token,
+            ..Default::default()
+        };
+        let llm = FakeLlm::start(llm).await?;
+        llm.on_pattern("(?s).*", Reply::text(ANSWER))?;
+        Ok(Self {
+            twilio: FakeTwilio::start(twilio).await?,
+            deepgram: FakeDeepgram::start(deepgram::Options {
+                result_delay: plan.delays.result,
+                observer: Some(observer),
+                ..Default::default()
+            })
+            .await?,
+            elevenlabs: FakeElevenlabs::start(elevenlabs::Options {
+                first_byte: plan.delays.first_audio,
+                speed: 5.0,
+                ..Default::default()
+            })
+            .await?,
+            llm,
+            plan,
+            sent,
+        })
+    }
+
+    /// The agent under load: no hold, so that every wait of the server is its own.
+    pub fn agent() -> Value {
+        json!({
+            "agent_config": {
+                "agent_name": "Load",
+                "agent_welcome_message": "Hello, how can I help you?",
+                "tasks": [{
+                    "task_type": "conversation",
+                    "tools_config": {
+                        "llm_agent": {"agent_type": "simple_llm_agent", "agent_flow_type": "streaming",
+                            "llm_config": {"provider": "openai", "model": "gpt-4.1-mini", "max_tokens": 150}},
+                        "transcriber": {"provider": "deepgram", "model": "nova-3", "language": "en", "endpointing": 250},
+                        "synthesizer": {"provider": "elevenlabs",
+                            "provider_config": {"voice": "Nila", "voice_id": "v1", "model": "eleven_flash_v2_5"}},
+                        "input": {"provider": "twilio"}, "output": {"provider": "twilio"},
+                    },
+                    "task_config": {"incremental_delay": 0, "hangup_after_silence": 60, "check_if_user_online": false},
+                }],
+            },
+            "agent_prompts": {"task_1": {"system_prompt": "You take notes."}},
+        })
+    }
+
+    /// Places the calls, waits for their ends and gives the figures.
+    pub async fn run(&self, target: &Target) -> Result<Report, Error> {
+        let api = Api {
+            http: http::client()?,
+            target: target.clone(),
+        };
+        let agent = api.post("/v2/agent", &Self::agent()).await?;
+        let agent = agent["agent_id"].as_str().unwrap_or_default().to_owned();
+        let before = target.pid.map(process::sample).transpose()?;
+        let watch = target.pid.map(process::Watch::start);
+        let gap = self.plan.ramp / self.plan.calls.max(1) as u32;
+        let mut executions = Vec::with_capacity(self.plan.calls);
+        for call in 0..self.plan.calls {
+            let number = number(call);
+            self.twilio.script(&number, self.script(call));
+            let body = json!({"agent_id": agent, "recipient_phone_number": number});
+            let placed = api.post("/call", &body).await?;
+            executions.push(
+                placed["execution_id"]
+                    .as_str()
+                    .unwrap_or_default()
+                    .to_owned(),
+            );
+            tokio::time::sleep(gap).await;
+        }
+        let mut report = Report::default();
+        let mut talked = Duration::ZERO;
+        let (mut added, mut cleared) = (Vec::new(), Vec::new());
+        for call in 0..self.plan.calls {
+            match self.twilio.dialled(&number(call)).await {
+                Ok(handle) => match handle.ended().await {
+                    Ok(_) => {
+                        talked += duration(&handle);
+                        report.errors += handle.failures().len() + handle.warnings().len();
+                        self.measure(call, &handle, &mut report, &mut added, &mut cleared);
+                    }
+                    Err(_) => report.errors += 1,
+                },
+                Err(_) => report.errors += 1,
+            }
+        }
+        let after = target.pid.map(process::sample).transpose()?;
+        if let (Some(before), Some(after), Some(watch)) = (before, after, watch) {
+            let minutes = talked.as_secs_f64() / 60.0;
+            report.cpu_s_per_call_minute = (after.cpu_s - before.cpu_s) / minutes.max(f64::EPSILON);
+            let grown = watch.peak_kib().saturating_sub(before.rss_kib);
+            report.kib_per_call = grown as f64 / self.plan.calls.max(1) as f64;
+        }
+        for execution in executions {
+            let status = api.settled(&execution).await?;
+            *report.statuses.entry(status).or_default() += 1;
+        }
+        report.calls = self.plan.calls;
+        report.added_ms = Spread::of(added);
+        report.barge_clear_ms = Barge::of(cleared);
+        report.dials = Dials {
+            placed: self.twilio.ledger().placed(),
+            duplicate: self.twilio.ledger().duplicates(),
+        };
+        report.lag_ms = self.twilio.lag_ms().1;
+        Ok(report)
+    }
+
+    fn script(&self, call: usize) -> CallerScript {
+        let mut steps = vec![Step::WaitForAgent { silence_ms: 400 }];
+        for turn in 0..self.plan.turns {
+            steps.push(Step::Say(Line::Tone(format!(
+                "call {call} turn {turn} here is a note"
+            ))));
+            steps.push(Step::WaitForAgent { silence_ms: 600 });
+        }
+        steps.push(Step::Say(Line::Tone(format!(
+            "call {call} turn {} one more note",
+            self.plan.turns
+        ))));
+        let say = Line::Tone(format!("call {call} barge in now"));
+        steps.push(Step::BargeIn {
+            after_ms: Some(1000),
+            at: None,
+            at_word: None,
+            say,
+        });
+        steps.push(Step::WaitForAgent { silence_ms: 600 });
+        CallerScript {
+            steps,
+            then: Then::HangUp,
+            patience_ms: 60_000,
+            ..CallerScript::default()
+        }
+    }
+
+    /// Joins what the transcriber sent with what arrived at the carrier.
+    fn measure(
+        &self,
+        call: usize,
+        handle: &CallHandle,
+        report: &mut Report,
+        added: &mut Vec<f64>,
+        cleared: &mut Vec<f64>,
+    ) {
+        let vendors = self.plan.delays.first_token + self.plan.delays.first_audio;
+        let began = handle.began();
+        let events = handle.timeline();
+        let first_after = |at: Instant, is: fn(&Event) -> bool| {
+            let since = at.saturating_duration_since(began).as_micros() as u64;
+            let found = events
+                .iter()
+                .find(|timed| timed.at_us >= since && is(&timed.event))?;
+            Some(Duration::from_micros(found.at_us - since))
+        };
+        let mine = format!("call {call} ");
+        let sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
+        let own: Vec<&deepgram::Sent> = sent
+            .iter()
+            .filter(|sent| sent.text.starts_with(&mine))
+            .collect();
+        for text in own.iter().filter(|sent| sent.ends_turn) {
+            report.turns += 1;
+            let Some(wait) = first_after(text.at, |event| matches!(event, Event::AudioArrived))
+            else {
+                continue;
+            };
+            report.turns_ok += 1;
+            added.push(wait.as_secs_f64() * 1000.0 - vendors.as_secs_f64() * 1000.0);
+        }
+        // The rule fires with the second word of a line over the agent.
+        let barge = own
+            .iter()
+            .find(|sent| !sent.is_final && sent.text.contains(" barge"));
+        let earlier = own
+            .iter()
+            .rfind(|sent| barge.is_some_and(|barge| sent.at < barge.at && sent.ends_turn));
+        let fired = own.iter().find(|sent| {
+            earlier.is_some_and(|earlier| sent.at > earlier.at)
+                && sent.text.split_whitespace().count() >= 2
+        });
+        let cut = fired.and_then(|fired| {
+            first_after(fired.at, |event| matches!(event, Event::Cleared { .. }))
+        });
+        cleared.extend(cut.map(|cut| cut.as_secs_f64() * 1000.0));
+    }
+}
+
+fn number(call: usize) -> String {
+    format!("+1555{call:07}")
+}
+
+/// Time between the answer and the end.
+fn duration(handle: &CallHandle) -> Duration {
+    let events = handle.timeline();
+    let at = |is: fn(&Event) -> bool| {
+        events
+            .iter()
+            .find(|timed| is(&timed.event))
+            .map(|timed| timed.at_us)
+    };
+    let opened = at(|event| matches!(event, Event::MediaOpened));
+    let ended = at(|event| matches!(event, Event::Ended(_)));
+    match (opened, ended) {
+        (Some(opened), Some(ended)) => Duration::from_micros(ended.saturating_sub(opened)),
+        _ => Duration::ZERO,
+    }
+}
+
+struct Api {
+    http: reqwest::Client,
+    target: Target,
+}
+
+impl Api {
+    async fn post(&self, path: &str, body: &Value) -> Result<Value, Error> {
+        let request = self
+            .http
+            .post(format!("{}{path}", self.target.base_url))
+            .bearer_auth(&self.target.api_key);
+        let answer = request.json(body).send().await.map_err(Error::Client)?;
+        let status = answer.status();
+        let body: Value = answer.json().await.map_err(Error::Client)?;
+        if status.is_success() {
+            Ok(body)
+        } else {
+            Err(Error::Peer(format!(
+                "{path}: {status}: {}",
+                body["message"]
+            )))
+        }
+    }
+
+    /// The status of an execution, once it is final; the last one seen if that takes too long.
+    async fn settled(&self, execution: &str) -> Result<String, Error> {
+        let url = format!("{}/executions/{execution}", self.target.base_url);
+        let mut status = String::new();
+        for _ in 0..300 {
+            let answer = self
+                .http
+                .get(&url)
+                .bearer_auth(&self.target.api_key)
+                .send()
+                .await
+                .map_err(Error::Client)?;
+            let body: Value = answer.json().await.map_err(Error::Client)?;
+            status = body["status"].as_str().unwrap_or("unreadable").to_owned();
+            if ![
+                "queued",
+                "initiated",
+                "ringing",
+                "in-progress",
+                "call-disconnected",
+            ]
+            .contains(&status.as_str())
+            {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        Ok(status)
+    }
+}
+
+/// Statuses by how many executions have them.
+pub type Statuses = BTreeMap<String, usize>;
