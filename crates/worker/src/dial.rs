@@ -29,13 +29,19 @@ const POSTPONED_AT_MOST: i64 = 12;
 const LONGEST_WAIT: Duration = Duration::from_secs(300);
 
 impl Worker {
-    pub(crate) async fn dial_loop(self: Arc<Self>, woken: Arc<Notify>, stop: CancellationToken) {
+    pub(crate) async fn dial_loop(
+        self: Arc<Self>,
+        woken: Arc<Notify>,
+        drain: CancellationToken,
+        stop: CancellationToken,
+    ) {
         let mut pace = Pace::new(self.settings.dials_per_second, Instant::now());
         let mut dials = JoinSet::new();
-        loop {
+        while !drain.is_cancelled() && !stop.is_cancelled() {
             let wait = self.dial_due(&mut pace, &mut dials).await;
             tokio::select! {
                 biased;
+                () = drain.cancelled() => break,
                 () = stop.cancelled() => break,
                 Some(ended) = dials.join_next(), if !dials.is_empty() => report(ended),
                 () = woken.notified() => {}

@@ -50,14 +50,20 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// Works until stopped; returns when all its tasks have ended. A dial that is on its way is waited
-    /// for; a webhook that is on its way is dropped and delivered again by the next worker.
+    /// Works until stopped: [`Worker::run_until`] with no time of draining.
     pub async fn run(self, stop: CancellationToken) {
-        let worker = Arc::new(self);
+        self.run_until(stop.clone(), stop).await;
+    }
+
+    /// Places no more calls once `drain` is cancelled (R201), and returns when, after `stop`, all its
+    /// tasks have ended. A dial that is on its way is waited for; a webhook that is on its way is dropped
+    /// and delivered again by the next worker.
+    pub async fn run_until(self, drain: CancellationToken, stop: CancellationToken) {
+        let (worker, stop) = (Arc::new(self), stop.child_token());
         // One wake-up of the store wakes one waiter, so it is handed on to each loop here.
         let (dials, webhooks) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
         let mut loops = JoinSet::new();
-        loops.spawn(worker.clone().dial_loop(dials.clone(), stop.clone()));
+        loops.spawn(worker.clone().dial_loop(dials.clone(), drain, stop.clone()));
         loops.spawn(worker.clone().webhook_loop(webhooks.clone(), stop.clone()));
         loops.spawn(worker.clone().reconcile_loop(stop.clone()));
         loops.spawn(worker.clone().sweep_loop(stop.clone()));

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use bolo_execution::Record;
 use bolo_store::{Error, Intent};
 use bolo_telephony::{CallState, CarrierAccount};
 use futures_util::{StreamExt, stream};
@@ -12,12 +13,21 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     Worker,
     clock::{ms, now_ms},
+    sweep::CARRIER_AWAY,
 };
 
 /// Look-ups at once.
 const LOOKUPS_AT_ONCE: usize = 8;
 /// The carrier's clock may be this far behind ours.
 const CLOCK_SLACK_MS: i64 = 5_000;
+
+/// What a look-up comes to.
+enum Search {
+    Found(CarrierAccount, CallState),
+    Nowhere,
+    /// The carrier can't be asked.
+    NotNow(String),
+}
 
 impl Worker {
     pub(crate) async fn reconcile_loop(self: Arc<Self>, stop: CancellationToken) {
@@ -55,61 +65,67 @@ impl Worker {
 
     async fn look_up(&self, intent: &Intent) -> Result<(), Error> {
         let record = &intent.record;
-        let found = match self.carrier_of(record).await? {
-            Ok(account) => {
-                let found = self.find(intent, &account).await?;
-                found.map(|state| (account, state))
-            }
-            Err(why) => {
-                tracing::warn!(execution = %record.id, why, "can't look up a dial of unknown outcome");
-                None
-            }
-        };
-        match found {
-            Some((account, state)) => {
+        let age_ms = now_ms() - intent.since;
+        match self.find(intent).await? {
+            Search::Found(account, state) => {
                 tracing::info!(execution = %record.id, call_id = state.id, "found a dial of unknown outcome");
                 self.accepted(record, account.carrier.as_ref(), &state.id)
                     .await?;
                 self.apply(record, &state).await
             }
-            None if now_ms() - intent.since >= ms(self.settings.timings.lookup_for) => {
-                self.fault(record, "dial outcome unknown".to_owned())
-                    .await?;
-                self.settle(record.id).await
+            Search::Nowhere if age_ms >= ms(self.settings.timings.lookup_for) => {
+                self.give_up(record).await
             }
-            None => Ok(()),
+            Search::Nowhere => Ok(()),
+            Search::NotNow(why) => {
+                tracing::warn!(execution = %record.id, why, "can't look up a dial of unknown outcome");
+                if age_ms >= ms(CARRIER_AWAY) {
+                    self.give_up(record).await
+                } else {
+                    Ok(())
+                }
+            }
         }
     }
 
-    /// `None` too when the carrier can't be asked now.
-    async fn find(
-        &self,
-        intent: &Intent,
-        account: &CarrierAccount,
-    ) -> Result<Option<CallState>, Error> {
+    /// A callback that comes all the same finds the call over, and it is hung up.
+    async fn give_up(&self, record: &Record) -> Result<(), Error> {
+        self.fault(record, "dial outcome unknown".to_owned())
+            .await?;
+        self.settle(record.id).await
+    }
+
+    async fn find(&self, intent: &Intent) -> Result<Search, Error> {
         let record = &intent.record;
+        let account = match self.carrier_of(record).await? {
+            Ok(account) => account,
+            Err(why) => return Ok(Search::NotNow(why)),
+        };
         let (Ok(to), Ok(from)) = (record.to.parse(), record.from.parse()) else {
-            return Ok(None);
+            return Ok(Search::Nowhere);
         };
         let since = intent.since - CLOCK_SLACK_MS;
         let bound = self
             .store
             .bound_calls(record.account, &record.to, &record.from, since)
             .await?;
-        let found = account
-            .carrier
-            .find_dial(&to, &from, intent.since, &bound)
-            .await;
-        found.or_else(|error| {
-            tracing::warn!(execution = %record.id, %error, "can't look up a dial of unknown outcome");
-            Ok(None)
-        })
+        Ok(
+            match account
+                .carrier
+                .find_dial(&to, &from, intent.since, &bound)
+                .await
+            {
+                Ok(Some(state)) => Search::Found(account, state),
+                Ok(None) => Search::Nowhere,
+                Err(error) => Search::NotNow(error.to_string()),
+            },
+        )
     }
 
     /// The carrier of a record with its account's keys, or why there is none.
     pub(crate) async fn carrier_of(
         &self,
-        record: &bolo_execution::Record,
+        record: &Record,
     ) -> Result<Result<CarrierAccount, String>, Error> {
         let secrets = self.store.secrets(record.account).await?;
         Ok(self

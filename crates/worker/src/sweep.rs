@@ -3,7 +3,7 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use bolo_execution::{Change, EndReason, ExecutionId, Hangup, HangupBy, Record, Status};
+use bolo_execution::{Change, Direction, EndReason, ExecutionId, Hangup, HangupBy, Record, Status};
 use bolo_store::{Error, Facts, Live};
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
@@ -17,7 +17,10 @@ use crate::{
 /// `Bolna Error` in the code space that clients know (wire-telephony.md §5.1).
 const OUR_FAULT: u16 = 8011;
 /// A carrier that can't be asked for this long is not waited for.
-const CARRIER_AWAY: Duration = Duration::from_secs(600);
+pub(crate) const CARRIER_AWAY: Duration = Duration::from_secs(600);
+
+/// An ended call that no node has taken by then will not be taken, ms.
+const NEVER_TAKEN_MS: i64 = 5_000;
 
 /// When a call that was asked for may be asked for again.
 type AskedAgain = HashMap<ExecutionId, Instant>;
@@ -70,6 +73,10 @@ impl Worker {
         match record.status {
             Status::Initiated | Status::Ringing => {
                 return quiet_ms > ms(self.settings.timings.no_news);
+            }
+            // Nobody ever took it: it ended before its media came.
+            Status::CallDisconnected if live.node.is_none() && quiet_ms > NEVER_TAKEN_MS => {
+                return true;
             }
             // Its owner may hang in a step of R181, which has an end.
             Status::CallDisconnected if quiet_ms > ms(self.settings.timings.post_call) => {
@@ -187,7 +194,7 @@ impl Worker {
     }
 
     /// The record of an ended call: recording stored, transcript as far as it was written, `completed`.
-    /// A call of which nothing was heard is an error instead (wire-telephony.md §5.2).
+    /// A dialled call of which nothing was heard is an error instead (wire-telephony.md §5.2).
     async fn finish(&self, record: &Record) -> Result<(), Error> {
         let has_recording = match self.store.recordings().finish(record.id).await {
             Ok(()) => true,
@@ -200,7 +207,9 @@ impl Worker {
                 record.has_recording
             }
         };
-        if !has_recording && record.transcript.is_none() {
+        // A caller of ours may hang up before anything was said; a callee who picked up should have heard.
+        let may_be_silent = record.direction == Direction::Inbound;
+        if !has_recording && record.transcript.is_none() && !may_be_silent {
             return self
                 .fault(
                     record,

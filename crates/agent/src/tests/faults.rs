@@ -4,6 +4,7 @@ use insta::assert_snapshot;
 use serde_json::{Value, json};
 
 use super::{faults, minimal, minimal_with, settings, tools};
+use crate::Agent;
 
 #[test]
 fn a_body_without_its_parts() {
@@ -232,6 +233,27 @@ fn local_speech_names_the_languages_it_can_do() {
     tasks[0].tools_config.transcriber.language: the local transcriber understands no "ta"; one of en
     tasks[0].tools_config.synthesizer.provider_config.language: the local voice speaks no "ta"; one of en, en-US, en-GB, de, es, fr, it
     "#);
+}
+
+#[test]
+fn a_local_voice_is_named_or_follows_the_language() {
+    let of = |config: Value| minimal_with(&[(&tools("synthesizer/provider_config"), config)]);
+    let voice = |config: Value| {
+        let voice = Agent::parse(&of(config)).unwrap().conversation.synthesizer;
+        format!("{}/{}/{}", voice.voice, voice.voice_id, voice.language)
+    };
+    assert_eq!(voice(json!({})), "pico//en");
+    assert_eq!(
+        voice(json!({ "voice": "pico", "language": "de" })),
+        "pico//de"
+    );
+    assert_eq!(voice(json!({ "voice": "it-it" })), "it-it/it-IT/it-IT");
+    assert_eq!(
+        voice(json!({ "voice": "Asha", "voice_id": "en-GB" })),
+        "Asha/en-GB/en-GB"
+    );
+    assert_snapshot!(faults(&of(json!({ "voice": "Nila" }))), @r#"tasks[0].tools_config.synthesizer.provider_config.voice: unknown voice "Nila"; one of en-US, en-GB, de-DE, es-ES, fr-FR, it-IT, or pico for that of the language"#);
+    assert_snapshot!(faults(&of(json!({ "voice": "pico", "voice_id": "V1" }))), @r#"tasks[0].tools_config.synthesizer.provider_config.voice_id: unknown voice "V1"; one of en-US, en-GB, de-DE, es-ES, fr-FR, it-IT, or pico for that of the language"#);
 }
 
 #[test]

@@ -41,6 +41,8 @@ pub enum Asked {
 struct Book {
     replies: VecDeque<Reply>,
     calls: BTreeMap<String, Value>,
+    /// Look-ups that fail.
+    deaf: usize,
 }
 
 /// The carrier. Every request is told to `asked`.
@@ -79,6 +81,11 @@ impl Carrier {
     /// What the next dial requests get; `Taken` when none is left.
     pub fn replies(&self, replies: impl IntoIterator<Item = Reply>) {
         self.book.book.lock().unwrap().replies.extend(replies);
+    }
+
+    /// Fails this many look-ups.
+    pub fn is_deaf_for(&self, lookups: usize) {
+        self.book.book.lock().unwrap().deaf = lookups;
     }
 
     /// A call as the carrier has it; returns its id.
@@ -178,16 +185,14 @@ async fn dial(
     }
 }
 
-async fn list(State(shared): State<Arc<Shared>>) -> Json<Value> {
-    let calls: Vec<Value> = shared
-        .book
-        .lock()
-        .unwrap()
-        .calls
-        .values()
-        .cloned()
-        .collect();
-    Json(json!({ "calls": calls, "next_page_uri": null }))
+async fn list(State(shared): State<Arc<Shared>>) -> Response {
+    let mut book = shared.book.lock().unwrap();
+    if book.deaf > 0 {
+        book.deaf -= 1;
+        return StatusCode::SERVICE_UNAVAILABLE.into_response();
+    }
+    let calls: Vec<Value> = book.calls.values().cloned().collect();
+    Json(json!({ "calls": calls, "next_page_uri": null })).into_response()
 }
 
 async fn fetch(

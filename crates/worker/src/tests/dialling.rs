@@ -275,3 +275,15 @@ async fn a_carrier_that_stays_busy_is_given_up() {
         "twilio: the call was not taken in 12 attempts"
     );
 }
+
+#[tokio::test]
+async fn while_draining_nothing_is_dialled_but_webhooks_go_out() {
+    let mut lab = Lab::start().await;
+    lab.work();
+    lab.drain.cancel();
+    let call = lab.create(lab.call()).await;
+    lab.receiver.told(&call, "queued").await;
+    lab.rest().await;
+    assert_eq!(lab.read(&call).await.status, Status::Queued);
+    assert!(!lab.carrier.was_dialled_again());
+}

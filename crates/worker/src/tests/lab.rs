@@ -125,6 +125,7 @@ pub struct Lab {
     pub settings: Settings,
     pub allow_private: bool,
     pub vendors: HashMap<String, VendorSettings>,
+    pub drain: CancellationToken,
     folder: tempfile::TempDir,
     working: Option<(CancellationToken, JoinHandle<()>)>,
     aborts: Vec<AbortHandle>,
@@ -185,6 +186,7 @@ impl Lab {
             },
             allow_private: true,
             vendors: ["openai", "deepgram", "elevenlabs"].map(key).into(),
+            drain: CancellationToken::new(),
             folder,
             working: None,
             aborts: Vec::new(),
@@ -264,7 +266,7 @@ impl Lab {
             settings: self.settings.clone(),
         };
         let stop = CancellationToken::new();
-        let task = tokio::spawn(worker.run(stop.clone()));
+        let task = tokio::spawn(worker.run_until(self.drain.clone(), stop.clone()));
         self.aborts.push(task.abort_handle());
         self.working = Some((stop, task));
     }

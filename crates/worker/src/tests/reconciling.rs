@@ -128,3 +128,16 @@ async fn while_an_outcome_is_unknown_the_same_numbers_are_not_dialled() {
     );
     assert!(!lab.carrier.was_dialled_again());
 }
+
+#[tokio::test]
+async fn a_carrier_that_cannot_be_asked_has_not_said_no() {
+    let mut lab = lab().await;
+    lab.settings.timings.lookup_for = Duration::ZERO;
+    lab.carrier.is_deaf_for(3);
+    lab.carrier.replies([Reply::TakenInSilence]);
+    lab.work();
+    let call = lab.create(lab.call()).await;
+    lab.receiver.told(&call, "initiated").await;
+    lab.rest().await;
+    assert_eq!(lab.read(&call).await.error_message, None);
+}

@@ -1,7 +1,9 @@
 //! Calls that nobody drives come to their end.
 
-use bolo_execution::{Change, Record, Status};
+use bolo_execution::{Change, Direction, Record, Status};
 use bolo_store::Facts;
+
+use serde_json::Value;
 
 use super::{carrier::Asked, lab::Lab};
 use crate::clock::now_ms;
@@ -151,4 +153,24 @@ async fn a_call_that_the_carrier_does_not_know_is_stopped() {
     lab.work();
     let told = lab.receiver.told(&call, "stopped").await;
     assert_eq!(told["error_message"], "telephony provider didn't respond");
+}
+
+#[tokio::test]
+async fn a_caller_who_hung_up_before_anything_was_said_had_a_call() {
+    let mut lab = Lab::start().await;
+    at_once(&mut lab);
+    let mut new = lab.call();
+    (new.direction, new.status) = (Direction::Inbound, Status::Initiated);
+    new.carrier_call_id = Some(lab.carrier.has("+14155550199", "+14155550100", "completed"));
+    let call = lab.create(new).await;
+    lab.store
+        .change(call.id, Change::MediaEnded, Facts::default(), now_ms())
+        .await
+        .unwrap();
+    lab.work();
+    let told = lab.receiver.told(&call, "completed").await;
+    assert_eq!(
+        (&told["error_message"], &told["recording_url"]),
+        (&Value::Null, &Value::Null)
+    );
 }
