@@ -376,6 +376,62 @@ impl Checked {
         self.feed(self.now, input);
     }
 
+    /// Whatever came before: a caller who says a whole sentence is answered, unless the call is ending.
+    pub(crate) fn check_that_a_caller_is_answered(&mut self) {
+        const QUESTION: &str = "what is seven times six please";
+        self.coming.clear();
+        for input in [
+            Input::MediaResumed,
+            Input::TranscriberUp,
+            Input::Vad { speech: false },
+        ] {
+            self.feed(self.now, input);
+        }
+        // A welcome may have to end first, then what was said before is still a turn of its own.
+        self.wait(self.now.plus(1500));
+        let text = QUESTION.to_owned();
+        self.feed(
+            self.now,
+            Input::TurnEnd {
+                text,
+                why: TurnEndWhy::EndOfTurn,
+            },
+        );
+        self.wait(self.now.plus(30_000));
+        let asked = |output: &Output| match output {
+            Output::Ask { messages, .. } => messages.iter().any(|message| {
+                message
+                    .content
+                    .as_deref()
+                    .is_some_and(|text| text.contains(QUESTION))
+            }),
+            Output::AskRoute { text, .. } => text.contains(QUESTION),
+            _ => false,
+        };
+        assert!(
+            self.call.end().is_some() || self.outputs.iter().flatten().any(asked),
+            "nobody answers:\n{}",
+            self.story()
+        );
+    }
+
+    /// What happened and what was decided, to be read.
+    fn story(&self) -> String {
+        let mut text = String::new();
+        for ((at, input), outputs) in self.inputs.iter().zip(&self.outputs) {
+            let decided: Vec<_> = outputs.iter().map(|output| (*at, output.clone())).collect();
+            text.push_str(&format!(
+                "{} {}\n",
+                at.0,
+                serde_json::to_string(input).unwrap()
+            ));
+            text.push_str(
+                &super::play::lines(&decided, false).replace(&format!("{} ", at.0), "      "),
+            );
+        }
+        text
+    }
+
     /// Every line of the agent begins a text that was played.
     pub(crate) fn check_transcript(&self) {
         for line in self

@@ -91,7 +91,7 @@ fn cases() -> u32 {
     std::env::var("BOLO_PROPTEST_CASES")
         .ok()
         .and_then(|cases| cases.parse().ok())
-        .unwrap_or(400)
+        .unwrap_or(256)
 }
 
 proptest! {
@@ -115,6 +115,9 @@ proptest! {
             checked.happen(event);
         }
         checked.check_transcript();
+        if script.words_to_interrupt > 0 && !script.discard_pre_welcome {
+            checked.check_that_a_caller_is_answered();
+        }
         match stop {
             Some(true) => checked.feed(checked.now, Input::MediaStop),
             Some(false) => checked.feed(checked.now, Input::StopRequested),
