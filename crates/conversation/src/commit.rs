@@ -122,6 +122,7 @@ impl Conversation {
     pub(crate) fn welcome_over(&mut self) {
         self.welcome = crate::state::Welcome::Done;
         let goes_on = self.turn.is_running() || self.voice.is_on;
+        self.turn.ended = false;
         if self.script.discard_pre_welcome {
             self.discarding = goes_on;
             self.turn = Turn::default();

@@ -357,11 +357,21 @@ impl Conversation {
         self.judge.last_id += 1;
         self.judge.running = true;
         let id = self.judge.last_id;
-        let mut text = self.history.transcript(|answer| self.heard_text(answer));
-        if !self.history.has(answer)
-            && let Some(utterance) = self.live.iter().find(|utterance| utterance.id == answer)
-        {
-            text.push_str(&format!("\nassistant: {}", utterance.raw().trim()));
+        // The judge sees the answer as it is going to be heard.
+        let whole = self.live.iter().find(|utterance| utterance.id == answer);
+        let whole = whole
+            .map(|utterance| utterance.raw().trim().to_owned())
+            .unwrap_or_default();
+        let heard = |id: AnswerId| {
+            if id == answer {
+                whole.clone()
+            } else {
+                self.heard_text(id)
+            }
+        };
+        let mut text = self.history.transcript(heard);
+        if !self.history.has(answer) {
+            text.push_str(&format!("\nassistant: {whole}"));
         }
         let system = format!(
             "You decide whether a phone call is over. It is over only if this holds: {criteria}\n\

@@ -1,5 +1,6 @@
 //! The media socket: its start, its loss and its return (R3, R10, R199, R200, R202).
 
+use crate::clean::Cleaner;
 use crate::state::{End, Phase, Welcome};
 use crate::timers::Timer;
 use crate::utterance::{Asking, Utterance};
@@ -227,13 +228,14 @@ impl Conversation {
             }
             return;
         }
-        let id = self.next_answer_id();
-        let mut utterance = self.new_utterance(id, cut.kind, cut.turn);
-        utterance.write(rest);
-        let text = utterance.cleaner.clean(rest);
+        let mut cleaner = Cleaner::new(self.script.normalize_numbers);
+        let text = cleaner.clean(rest);
         if text.is_empty() {
             return;
         }
+        let id = self.next_answer_id();
+        let mut utterance = self.new_utterance(id, cut.kind, cut.turn);
+        utterance.write(rest);
         utterance.push_piece(rest.len(), text.clone());
         utterance.is_said = true;
         utterance.said_at = Some(self.now);

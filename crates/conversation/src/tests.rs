@@ -3,9 +3,15 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod answers;
+mod barge_in;
+mod driver;
 mod ends;
 mod faults;
 mod golden;
 mod invariants;
+mod media;
 mod play;
+mod silence;
 mod turns;
+mod vendors;

@@ -346,3 +346,16 @@ pub(crate) fn since(from: u64, log: &str) -> String {
         .filter(|line| line.split(' ').next().unwrap().parse::<u64>().unwrap() >= from);
     late.map(|line| format!("{line}\n")).collect()
 }
+
+/// A statement (id 3) of 2000 ms, played from 10000 on.
+pub(crate) const STATEMENT: &str = "
+    9000 end what about my order
+    9100 token 3 Your order will arrive on Monday.
+    9100 done 3
+    10000 audio 3 2000
+";
+
+/// That call, answered with it and going on.
+pub(crate) fn after_statement(more: &str) -> String {
+    after_answer(&format!("{STATEMENT}{more}"))
+}
