@@ -386,7 +386,7 @@ fn build(
     });
     let (news_sender, news) = mpsc::channel(INBOX);
     let (desk, clerk) = Desk::open(records.clone(), ledger.clone(), news_sender.clone());
-    let llm_name = llm.name();
+    let llm_name = task.llm.config.provider.clone();
     let mind = Mind::new(
         llm,
         task.llm.config.clone(),
@@ -468,6 +468,9 @@ fn names(
 }
 
 /// Whether the far end is a browser.
-fn is_web(provider: &str) -> bool {
+pub(crate) fn is_web(provider: &str) -> bool {
     matches!(provider, "websocket" | "web-call" | "default")
 }
+
+#[cfg(test)]
+mod tests;

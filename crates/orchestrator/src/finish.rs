@@ -25,7 +25,7 @@ pub(crate) struct Closing {
     pub(crate) records: Arc<StoreRecords>,
     pub(crate) record: Record,
     pub(crate) names: Names,
-    pub(crate) llm: &'static str,
+    pub(crate) llm: String,
     pub(crate) log: CallLog,
     pub(crate) epoch: i64,
 }
@@ -118,7 +118,7 @@ impl Closing {
         });
         let used = Used {
             carrier: &self.record.provider,
-            llm: self.llm,
+            llm: &self.llm,
             transcriber: (names.transcriber, &names.transcriber_model),
             synthesizer: (names.synthesizer, &names.synthesizer_model),
             seconds: seconds.unwrap_or_default(),

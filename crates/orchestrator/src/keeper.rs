@@ -53,6 +53,14 @@ impl Waiting {
         self.calls.clear();
     }
 
+    /// Puts a preparation of a test's own making.
+    #[cfg(test)]
+    pub(crate) fn put(&self, id: ExecutionId, prepared: Prepared) {
+        let task = AbortOnDropHandle::new(tokio::spawn(std::future::ready(Ok(prepared))));
+        let since = Instant::now();
+        self.calls.insert(id, Preparing { since, task });
+    }
+
     /// Takes what was prepared for a call, once it is ready.
     pub(crate) async fn take(&self, id: ExecutionId) -> Option<Prepared> {
         let (_, preparing) = self.calls.remove(&id)?;

@@ -132,9 +132,15 @@ impl Records for StoreRecords {
 
     fn hang_up(&self) -> BoxFuture<'_, bool> {
         async {
-            // A web call has no carrier: closing its socket is the hang-up.
-            let Ok(account) = self.carriers.for_account(&self.provider, &self.secrets) else {
-                return true;
+            let account = match self.carriers.for_account(&self.provider, &self.secrets) {
+                Ok(account) => account,
+                Err(error) => {
+                    // A web call has no carrier: closing its socket is the hang-up.
+                    if !crate::attach::is_web(&self.provider) {
+                        tracing::error!(%error, "the call can't be hung up at the carrier");
+                    }
+                    return true;
+                }
             };
             let known = match &self.carrier_call_id {
                 Some(id) => Some(id.clone()),
