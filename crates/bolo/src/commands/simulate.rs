@@ -26,6 +26,12 @@ pub struct Simulate {
     /// Seconds over which they are placed; default: a twentieth of a second a call.
     #[arg(long, value_name = "SECONDS")]
     ramp: Option<f64>,
+    /// Measure a bare relay of the same sockets instead of the server, for the ratio.
+    #[arg(long)]
+    relay: bool,
+    /// Be that relay: what `--relay` starts as its child.
+    #[arg(long, hide = true)]
+    be_relay: bool,
 }
 
 /// What `--script` holds.
@@ -40,6 +46,9 @@ struct Script {
 
 impl Simulate {
     pub async fn run(self, _settings: Settings, json: bool) -> anyhow::Result<ExitCode> {
+        if self.be_relay {
+            return be_relay().await;
+        }
         let text = match &self.script {
             Some(path) => std::fs::read_to_string(path)
                 .with_context(|| format!("--script: {}", path.display()))?,
@@ -59,7 +68,7 @@ impl Simulate {
         let load = Load::start(plan).await.context("can't start the fakes")?;
         let folder =
             std::env::temp_dir().join(format!("bolo-simulate-{}", uuid::Uuid::now_v7().simple()));
-        let measured = measure(&load, &folder, plan.calls).await;
+        let measured = measure(&load, &folder, plan.calls, self.relay).await;
         if let Err(error) = std::fs::remove_dir_all(&folder) {
             tracing::warn!(%error, folder = %folder.display(), "the simulation's folder stays");
         }
@@ -80,9 +89,29 @@ impl Simulate {
 }
 
 /// Starts a server of our own beside the fakes, and loads it.
-async fn measure(load: &Load, folder: &std::path::Path, calls: usize) -> anyhow::Result<Report> {
+async fn measure(
+    load: &Load,
+    folder: &std::path::Path,
+    calls: usize,
+    relay: bool,
+) -> anyhow::Result<Report> {
     let environment = environment(load, folder, calls);
-    let (mut child, base_url) = serve(&environment).await?;
+    let arguments: &[&str] = if relay {
+        &["simulate", "--be-relay"]
+    } else {
+        &["serve"]
+    };
+    let (mut child, base_url) = serve(arguments, &environment).await?;
+    if relay {
+        let target = Target {
+            base_url,
+            api_key: String::new(),
+            pid: child.id(),
+        };
+        let report = load.run(&target).await.context("the simulation failed");
+        child.kill().await.context("can't end the relay")?;
+        return report;
+    }
     let program = std::env::current_exe().context("where am I?")?;
     let run = |arguments: &'static [&'static str]| {
         let mut command = Command::new(&program);
@@ -111,6 +140,17 @@ async fn measure(load: &Load, folder: &std::path::Path, calls: usize) -> anyhow:
     let report = load.run(&target).await.context("the simulation failed");
     child.kill().await.context("can't end the server")?;
     report
+}
+
+/// Relays until it is ended.
+async fn be_relay() -> anyhow::Result<ExitCode> {
+    let options =
+        bolo_simulator::relay::Options::from_environment().context("the relay's settings")?;
+    let relay = bolo_simulator::relay::Relay::start(options)
+        .await
+        .context("can't start the relay")?;
+    eprintln!("bolo: serving on {} (a bare relay)", relay.base_url());
+    std::future::pending().await
 }
 
 fn environment(load: &Load, folder: &std::path::Path, calls: usize) -> Vec<(String, String)> {
@@ -151,9 +191,12 @@ fn environment(load: &Load, folder: &std::path::Path, calls: usize) -> Vec<(Stri
 }
 
 /// A server of our own as a child process, and its address.
-async fn serve(environment: &[(String, String)]) -> anyhow::Result<(Child, String)> {
+async fn serve(
+    arguments: &[&str],
+    environment: &[(String, String)],
+) -> anyhow::Result<(Child, String)> {
     let mut child = Command::new(std::env::current_exe().context("where am I?")?)
-        .arg("serve")
+        .args(arguments)
         .env_clear()
         .envs(environment.iter().cloned())
         .current_dir(std::env::temp_dir())
