@@ -264,12 +264,13 @@ impl Load {
                 .find(|timed| timed.at_us >= since && is(&timed.event))?;
             Some(Duration::from_micros(found.at_us - since))
         };
-        let mine = format!("call {call} ");
+        let mine = format!("call {call}");
+        let is_mine = |text: &str| {
+            let rest = text.strip_prefix(&mine);
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(' '))
+        };
         let sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
-        let own: Vec<&deepgram::Sent> = sent
-            .iter()
-            .filter(|sent| sent.text.starts_with(&mine))
-            .collect();
+        let own: Vec<&deepgram::Sent> = sent.iter().filter(|sent| is_mine(&sent.text)).collect();
         for text in own.iter().filter(|sent| sent.ends_turn) {
             report.turns += 1;
             let Some(wait) = first_after(text.at, |event| matches!(event, Event::AudioArrived))

@@ -229,9 +229,8 @@ async fn media(State(shared): State<Arc<Shared>>, upgrade: WebSocketUpgrade) -> 
         .on_upgrade(move |socket| async move {
             let stop = shared.stop.clone();
             let talk = Box::pin(call::talk(socket, shared));
-            match stop.run_until_cancelled(talk).await {
-                Some(Err(error)) => tracing::warn!(%error, "a relayed call broke"),
-                Some(Ok(())) | None => {}
+            if let Some(Err(error)) = stop.run_until_cancelled(talk).await {
+                tracing::warn!(%error, "a relayed call broke");
             }
         })
 }

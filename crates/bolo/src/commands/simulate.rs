@@ -69,7 +69,9 @@ impl Simulate {
         let folder =
             std::env::temp_dir().join(format!("bolo-simulate-{}", uuid::Uuid::now_v7().simple()));
         let measured = measure(&load, &folder, plan.calls, self.relay).await;
-        if let Err(error) = std::fs::remove_dir_all(&folder) {
+        if folder.exists()
+            && let Err(error) = std::fs::remove_dir_all(&folder)
+        {
             tracing::warn!(%error, folder = %folder.display(), "the simulation's folder stays");
         }
         let report = measured?;
