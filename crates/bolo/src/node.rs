@@ -26,6 +26,8 @@ pub struct Node {
     pub store: Store,
     calls: Calls,
     draining: bolo_api::Draining,
+    /// The worker places no more calls; the rest of it goes on until `stop`.
+    no_new_dials: CancellationToken,
     stop: CancellationToken,
     tasks: Vec<JoinHandle<()>>,
     drain: Duration,
@@ -100,6 +102,7 @@ impl Node {
             },
         );
         let stop = CancellationToken::new();
+        let no_new_dials = CancellationToken::new();
         let draining = bolo_api::Draining::default();
         let mut tasks = Vec::new();
         if settings.server.roles.contains(&Role::Worker) {
@@ -120,7 +123,9 @@ impl Node {
                     ..Default::default()
                 },
             };
-            tasks.push(tokio::spawn(worker.run(stop.clone())));
+            tasks.push(tokio::spawn(
+                worker.run_until(no_new_dials.clone(), stop.clone()),
+            ));
         }
         let app = App {
             store: store.clone(),
@@ -157,6 +162,7 @@ impl Node {
             store,
             calls,
             draining,
+            no_new_dials,
             stop,
             tasks,
             drain,
@@ -167,6 +173,7 @@ impl Node {
     /// No new calls; waits for the live ones up to `limits.drain_s`, then stops everything (R201).
     pub async fn stop(self) {
         self.draining.begin();
+        self.no_new_dials.cancel();
         self.calls.drain(self.drain).await;
         self.draining.finished(HANG_UPS).await;
         self.stop.cancel();
