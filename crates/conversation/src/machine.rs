@@ -56,6 +56,10 @@ pub struct Conversation {
     pub(crate) any_agent_audio: bool,
 }
 
+/// Deadlines, and steps that follow from one another, within one input. A call needs a handful; more is
+/// a fault of ours, which must not take the driver's thread with it.
+const STEPS: u32 = 2000;
+
 impl Conversation {
     /// A call that has not begun; the first input is [`Input::MediaStart`].
     pub fn new(script: Script) -> Self {
@@ -113,7 +117,13 @@ impl Conversation {
         if input == Input::MediaResumed {
             self.skip_lost_time(at);
         }
+        let mut steps = 0;
         while let Some((due, timer)) = self.timers.pop_due(at) {
+            steps += 1;
+            if steps > STEPS {
+                self.give_up();
+                break;
+            }
             self.now = self.now.max(due);
             self.fire(timer);
             self.settle();
@@ -274,10 +284,27 @@ impl Conversation {
     /// What follows from the new state: utterances that are over, an end that may go on, chunks that
     /// may be played; then the deadlines that hang on the state alone.
     fn settle(&mut self) {
-        while self.is_talking() && (self.end_utterances() || self.advance_end() || self.pump()) {}
+        let mut steps = 0;
+        while steps < STEPS
+            && self.is_talking()
+            && (self.end_utterances() || self.advance_end() || self.pump())
+        {
+            steps += 1;
+        }
+        if steps == STEPS {
+            self.give_up();
+        }
         if self.is_talking() {
             self.rearm();
         }
+    }
+
+    /// The machine turns in circles: better no call than a thread that never returns.
+    fn give_up(&mut self) {
+        self.emit(Output::Fault {
+            message: "bolo: the call does not settle".to_owned(),
+        });
+        self.hang_up(EndReason::InternalError);
     }
 
     fn rearm(&mut self) {
@@ -289,7 +316,7 @@ impl Conversation {
             (Timer::UtteranceEnd, self.next_utterance_end()),
             (Timer::Underrun, self.next_underrun()),
             (Timer::Hold, self.next_hold()),
-            (Timer::FillerCut, self.filler_cut_at()),
+            (Timer::FillerCut, self.next_filler_cut()),
             (Timer::MarkMissing, self.playout.next_missing()),
             (Timer::SttStall, self.next_turn_stall()),
             (Timer::AskLimit, self.next_ask_limit()),

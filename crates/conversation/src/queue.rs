@@ -13,7 +13,7 @@ const FILLER_ROOM_MS: u64 = 700;
 impl Conversation {
     /// Plays what may be played now. Says whether something changed.
     pub(crate) fn pump(&mut self) -> bool {
-        if self.media.lost_at.is_some() || self.playout.is_paused() {
+        if self.stands_still() {
             return false;
         }
         let mut changed = self.make_room();
@@ -113,6 +113,16 @@ impl Conversation {
                 Some(word_end.map_or(limit, |ms| from.plus(ms)).min(limit))
             }
         }
+    }
+
+    /// The same as a deadline: while the queue stands still it can't be met.
+    pub(crate) fn next_filler_cut(&self) -> Option<At> {
+        self.filler_cut_at().filter(|_| !self.stands_still())
+    }
+
+    /// Nothing is fed to the carrier: the socket is gone, or the agent waits (R49, R199).
+    fn stands_still(&self) -> bool {
+        self.media.lost_at.is_some() || self.playout.is_paused()
     }
 
     fn answer_allowed_at(&self, answer: &Utterance) -> At {

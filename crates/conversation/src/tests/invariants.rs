@@ -95,7 +95,8 @@ fn cases() -> u32 {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None,
+        max_shrink_iters: 3000, ..ProptestConfig::default() })]
 
     #[test]
     fn whatever_happens(

@@ -262,3 +262,34 @@ fn a_crash_at_the_end_hangs_up() {
     // The cap went on.
     assert_snapshot!(rebuilt(&after_answer("7000 tick"), "301000 media_resumed\n301100 audio 3 500\n301600 mark 3:end"), @"301000 hang_up max_duration_reached");
 }
+
+#[test] // R77, R199; found by random events: the filler's deadline fired for ever
+fn a_filler_waits_for_the_socket_as_the_answer_does() {
+    let chatty = crate::Script {
+        use_fillers: true,
+        ..script()
+    };
+    assert_snapshot!(since(8900, &play(chatty, &after_answer("
+        9000 end tell me
+        10200 tick
+        10250 audio 4 4000
+        10300 token 3 No more waiting for you today.
+        10300 done 3
+        10400 media_lost
+        10450 audio 3 1000
+        11200 media_resumed
+        11300 tick
+    "))), @r"
+    9000 ask 3, user: tell me
+    10200 clip 4 Filler: Sure.
+    10250 play 4.1
+    10250 play_end 4
+    10300 say 3.0 last: No more waiting for you today.
+    10400 pause
+    11200 resume 4.1 from 150
+    11200 clear
+    11200 cancel_say 4
+    11200 play 3.1
+    11200 play_end 3
+    ");
+}
