@@ -116,7 +116,10 @@ async fn a_call_whose_carrier_gave_up_after_a_crash_ends_with_what_was_said(
         .await;
     // The last word may not have been known as heard when the server died.
     let known = BEFORE.rsplit_once(' ').unwrap().0;
-    assert!(record["transcript"].as_str().unwrap().starts_with(known), "{record:#}");
+    assert!(
+        record["transcript"].as_str().unwrap().starts_with(known),
+        "{record:#}"
+    );
     assert_ne!(record["telephony_data"]["recording_url"], Value::Null);
     assert_eq!(world.fakes.twilio.ledger().placed(), 1);
     world.end(&["call"]).await;
