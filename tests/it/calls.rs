@@ -1,7 +1,7 @@
 //! Calls as users and carriers see them, from the first ring to the record.
 
 use bolo_simulator::{
-    caller::{CallerScript, Outcome},
+    caller::{CallerScript, Event, Outcome},
     llm::Reply,
 };
 use rstest::rstest;
@@ -126,6 +126,21 @@ async fn after_a_clear_the_caller_hears_nothing_more_of_the_answer() {
     call.hears("All right").await.unwrap();
     let text = call.heard_text();
     assert!(!text.contains("promised"), "{text}");
+    // The ear was silent within 100 ms of the clear.
+    let events = call.timeline();
+    let clear = events
+        .iter()
+        .position(|timed| matches!(timed.event, Event::Cleared { .. }))
+        .unwrap();
+    let silent = events[clear..]
+        .iter()
+        .find(|timed| timed.event == Event::AgentStopped)
+        .unwrap();
+    assert!(
+        silent.at_us <= events[clear].at_us + 100_000,
+        "{}",
+        call.log()
+    );
     // Nothing came between the clear and the next answer: the utterance after the cut one is that answer.
     let after = text.split("All right").next().unwrap();
     assert!("Hello there. Your order ships on Monday morning and will be with you by the end of the week, as promised. ".starts_with(after.trim_end()), "{text}");
