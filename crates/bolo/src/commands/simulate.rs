@@ -10,6 +10,7 @@ use tokio::{
     io::{AsyncBufReadExt, BufReader},
     process::{Child, Command},
 };
+use tokio_util::task::AbortOnDropHandle;
 
 use super::print_json;
 use crate::settings::Settings;
@@ -103,7 +104,7 @@ async fn measure(
     } else {
         &["serve"]
     };
-    let (mut child, base_url) = serve(arguments, &environment).await?;
+    let (mut child, base_url, _said) = serve(arguments, &environment).await?;
     if relay {
         let target = Target {
             base_url,
@@ -193,10 +194,11 @@ fn environment(load: &Load, folder: &std::path::Path, calls: usize) -> Vec<(Stri
 }
 
 /// A server of our own as a child process, and its address.
+/// The third part prints what the child says; dropping it ends that.
 async fn serve(
     arguments: &[&str],
     environment: &[(String, String)],
-) -> anyhow::Result<(Child, String)> {
+) -> anyhow::Result<(Child, String, AbortOnDropHandle<()>)> {
     let mut child = Command::new(std::env::current_exe().context("where am I?")?)
         .args(arguments)
         .env_clear()
@@ -216,12 +218,12 @@ async fn serve(
         if let Some(rest) = line.strip_prefix("bolo: serving on ") {
             let base = rest.split(' ').next().unwrap_or_default().to_owned();
             // What it says later belongs to whoever runs the simulation.
-            tokio::spawn(async move {
+            let said = AbortOnDropHandle::new(tokio::spawn(async move {
                 while let Ok(Some(line)) = lines.next_line().await {
                     eprintln!("{line}");
                 }
-            });
-            return Ok((child, base));
+            }));
+            return Ok((child, base, said));
         }
         eprintln!("{line}");
     }
