@@ -5,13 +5,8 @@ mod ear;
 mod session;
 
 use std::{
-    collections::VecDeque,
-    fmt,
     net::SocketAddr,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -24,12 +19,8 @@ use axum::{
 };
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use tokio_util::sync::CancellationToken;
 
-use crate::{
-    Error,
-    server::{self, Server},
-};
+use crate::{Error, FakeVendor, server, vendor};
 
 /// How a fake Deepgram is set up; the defaults suit tests.
 #[derive(Clone)]
@@ -101,80 +92,36 @@ pub enum Fault {
     NeverEnds,
 }
 
-struct Shared {
-    options: Options,
-    faults: Mutex<VecDeque<Fault>>,
-    sessions: AtomicU64,
-    open: AtomicU64,
-    billed_ms: AtomicU64,
-    stop: CancellationToken,
-}
+/// The fake and its sessions.
+type Desk = vendor::Desk<Options, Fault>;
 
 /// A running fake. Stops with its sessions when dropped.
-pub struct FakeDeepgram {
-    shared: Arc<Shared>,
-    server: Server,
-}
-
-impl fmt::Debug for FakeDeepgram {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "FakeDeepgram({})", self.server.addr)
-    }
-}
+pub type FakeDeepgram = FakeVendor<Options, Fault>;
 
 impl FakeDeepgram {
     /// Starts it. `Error::Listen` if the address is taken.
     pub async fn start(options: Options) -> Result<Self, Error> {
-        let stop = CancellationToken::new();
-        let addr = options.addr;
-        let shared = Arc::new(Shared {
-            options,
-            faults: Mutex::default(),
-            sessions: AtomicU64::new(0),
-            open: AtomicU64::new(0),
-            billed_ms: AtomicU64::new(0),
-            stop: stop.clone(),
-        });
-        let routes = Router::new()
-            .route("/v1/listen", get(listen))
-            .with_state(shared.clone());
-        let server = Server::start(addr, routes, stop).await?;
-        Ok(Self { shared, server })
+        Self::serve(options.addr, options, |desk| {
+            Router::new()
+                .route("/v1/listen", get(listen))
+                .with_state(desk)
+        })
+        .await
     }
 
     /// `ws://127.0.0.1:<port>`: stands in for `wss://api.deepgram.com`.
     pub fn base_url(&self) -> String {
-        format!("ws://{}", self.server.addr)
+        format!("ws://{}", self.addr())
     }
 
     /// The key that is let in.
     pub fn api_key(&self) -> &str {
-        &self.shared.options.api_key
-    }
-
-    /// The next connections meet these faults, one each.
-    pub fn fail_next(&self, faults: impl IntoIterator<Item = Fault>) {
-        let mut queue = self
-            .shared
-            .faults
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        queue.extend(faults);
-    }
-
-    /// Connections let in so far.
-    pub fn sessions(&self) -> u64 {
-        self.shared.sessions.load(Ordering::Relaxed)
-    }
-
-    /// Connections open now.
-    pub fn open_sessions(&self) -> u64 {
-        self.shared.open.load(Ordering::Relaxed)
+        &self.options().api_key
     }
 
     /// Audio heard in all sessions, ms: what the vendor would bill.
     pub fn billed_ms(&self) -> u64 {
-        self.shared.billed_ms.load(Ordering::Relaxed)
+        self.billed()
     }
 }
 
@@ -197,17 +144,13 @@ pub(crate) struct Asked {
 }
 
 async fn listen(
-    State(shared): State<Arc<Shared>>,
+    State(desk): State<Arc<Desk>>,
     headers: HeaderMap,
     Query(asked): Query<Asked>,
     upgrade: WebSocketUpgrade,
 ) -> Response {
     let request_id = uuid::Uuid::new_v4().to_string();
-    let fault = shared
-        .faults
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .pop_front();
+    let fault = desk.next_fault();
     if let Some(Fault::Status(status)) = fault {
         let (code, text) = match status {
             402 => (
@@ -219,7 +162,7 @@ async fn listen(
         };
         return refuse(status, code, text, &request_id);
     }
-    let expected = format!("Token {}", shared.options.api_key);
+    let expected = format!("Token {}", desk.options.api_key);
     let given = headers
         .get("authorization")
         .and_then(|value| value.to_str().ok());
@@ -242,18 +185,8 @@ async fn listen(
             &request_id,
         );
     }
-    shared.sessions.fetch_add(1, Ordering::Relaxed);
-    let id = request_id.clone();
-    let mut response = upgrade
-        .read_buffer_size(8 << 10)
-        .write_buffer_size(0)
-        .on_upgrade(move |socket| async move {
-            let session = session::Session::new(shared.clone(), asked, fault, id);
-            shared.open.fetch_add(1, Ordering::Relaxed);
-            // None = the fake is gone.
-            let _ended = shared.stop.run_until_cancelled(session.run(socket)).await;
-            shared.open.fetch_sub(1, Ordering::Relaxed);
-        });
+    let session = session::Session::new(desk.clone(), asked, fault, request_id.clone());
+    let mut response = desk.upgrade(upgrade, |socket| session.run(socket));
     if let Ok(value) = request_id.parse() {
         response.headers_mut().insert("dg-request-id", value);
     }

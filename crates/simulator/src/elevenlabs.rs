@@ -4,16 +4,7 @@
 mod context;
 mod session;
 
-use std::{
-    collections::VecDeque,
-    fmt,
-    net::SocketAddr,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -23,12 +14,8 @@ use axum::{
     routing::get,
 };
 use serde::{Deserialize, Serialize};
-use tokio_util::sync::CancellationToken;
 
-use crate::{
-    Error,
-    server::{self, Server},
-};
+use crate::{Error, FakeVendor, server, vendor};
 
 /// How a fake ElevenLabs is set up; the defaults suit tests.
 #[derive(Debug, Clone)]
@@ -74,80 +61,36 @@ pub enum Fault {
     Garbage,
 }
 
-struct Shared {
-    options: Options,
-    faults: Mutex<VecDeque<Fault>>,
-    sessions: AtomicU64,
-    open: AtomicU64,
-    characters: AtomicU64,
-    stop: CancellationToken,
-}
+/// The fake and its sessions.
+type Desk = vendor::Desk<Options, Fault>;
 
 /// A running fake. Stops with its sessions when dropped.
-pub struct FakeElevenlabs {
-    shared: Arc<Shared>,
-    server: Server,
-}
-
-impl fmt::Debug for FakeElevenlabs {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "FakeElevenlabs({})", self.server.addr)
-    }
-}
+pub type FakeElevenlabs = FakeVendor<Options, Fault>;
 
 impl FakeElevenlabs {
     /// Starts it. `Error::Listen` if the address is taken.
     pub async fn start(options: Options) -> Result<Self, Error> {
-        let stop = CancellationToken::new();
-        let addr = options.addr;
-        let shared = Arc::new(Shared {
-            options,
-            faults: Mutex::default(),
-            sessions: AtomicU64::new(0),
-            open: AtomicU64::new(0),
-            characters: AtomicU64::new(0),
-            stop: stop.clone(),
-        });
-        let routes = Router::new()
-            .route("/v1/text-to-speech/{voice}/multi-stream-input", get(speak))
-            .with_state(shared.clone());
-        let server = Server::start(addr, routes, stop).await?;
-        Ok(Self { shared, server })
+        Self::serve(options.addr, options, |desk| {
+            Router::new()
+                .route("/v1/text-to-speech/{voice}/multi-stream-input", get(speak))
+                .with_state(desk)
+        })
+        .await
     }
 
     /// `ws://127.0.0.1:<port>`: stands in for `wss://api.elevenlabs.io`.
     pub fn base_url(&self) -> String {
-        format!("ws://{}", self.server.addr)
+        format!("ws://{}", self.addr())
     }
 
     /// The key that is let in.
     pub fn api_key(&self) -> &str {
-        &self.shared.options.api_key
-    }
-
-    /// The next connections meet these faults, one each.
-    pub fn fail_next(&self, faults: impl IntoIterator<Item = Fault>) {
-        let mut queue = self
-            .shared
-            .faults
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        queue.extend(faults);
-    }
-
-    /// Connections let in so far.
-    pub fn sessions(&self) -> u64 {
-        self.shared.sessions.load(Ordering::Relaxed)
-    }
-
-    /// Connections open now.
-    pub fn open_sessions(&self) -> u64 {
-        self.shared.open.load(Ordering::Relaxed)
+        &self.options().api_key
     }
 
     /// Characters spoken: what the vendor would bill.
     pub fn characters(&self) -> u64 {
-        self.shared.characters.load(Ordering::Relaxed)
+        self.billed()
     }
 }
 
@@ -160,23 +103,19 @@ struct Asked {
 }
 
 async fn speak(
-    State(shared): State<Arc<Shared>>,
+    State(desk): State<Arc<Desk>>,
     Path(voice): Path<String>,
     headers: HeaderMap,
     Query(asked): Query<Asked>,
     upgrade: WebSocketUpgrade,
 ) -> Response {
-    let fault = shared
-        .faults
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .pop_front();
+    let fault = desk.next_fault();
     let given = headers
         .get("xi-api-key")
         .and_then(|value| value.to_str().ok());
     let refused = match &fault {
         Some(Fault::Status(status)) => Some(*status),
-        _ if given.is_some_and(|key| key != shared.options.api_key) => Some(401),
+        _ if given.is_some_and(|key| key != desk.options.api_key) => Some(401),
         // The fake speaks mu-law only.
         _ if asked.output_format != "ulaw_8000" || voice.is_empty() => Some(403),
         _ => None,
@@ -185,19 +124,10 @@ async fn speak(
         let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         return status.into_response();
     }
-    shared.sessions.fetch_add(1, Ordering::Relaxed);
     let key_given = given.is_some();
     let inactivity = Duration::from_secs(asked.inactivity_timeout.unwrap_or(20).min(180));
-    upgrade
-        .read_buffer_size(8 << 10)
-        .write_buffer_size(0)
-        .on_upgrade(move |socket| async move {
-            let session = session::Session::new(shared.clone(), fault, key_given, inactivity);
-            shared.open.fetch_add(1, Ordering::Relaxed);
-            // None = the fake is gone.
-            let _ended = shared.stop.run_until_cancelled(session.run(socket)).await;
-            shared.open.fetch_sub(1, Ordering::Relaxed);
-        })
+    let session = session::Session::new(desk.clone(), fault, key_given, inactivity);
+    desk.upgrade(upgrade, |socket| session.run(socket))
 }
 
 #[cfg(test)]

@@ -30,6 +30,8 @@ mod server;
 mod ticker;
 pub mod tone;
 pub mod twilio;
+mod vendor;
 pub mod wav;
 
 pub use error::Error;
+pub use vendor::FakeVendor;

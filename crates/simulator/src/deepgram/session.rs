@@ -1,19 +1,16 @@
 //! One connection: frames in, messages out, each after the vendor's delay.
 
-use std::{
-    collections::VecDeque,
-    sync::{Arc, atomic::Ordering},
-};
+use std::{collections::VecDeque, sync::Arc};
 
-use axum::extract::ws::{CloseFrame, Message, WebSocket};
+use axum::extract::ws::{Message, WebSocket};
 use serde_json::{Value, json};
 use tokio::time::{Duration, Instant, sleep_until, timeout_at};
 
 use super::{
-    Asked, Fault, Sent, Shared,
+    Asked, Desk, Fault, Sent,
     ear::{Ear, Finding},
 };
-use crate::g711;
+use crate::{g711, vendor::close};
 
 /// Without audio or KeepAlive for so long the vendor closes the socket.
 const IDLE: Duration = Duration::from_secs(10);
@@ -21,7 +18,7 @@ const IDLE: Duration = Duration::from_secs(10);
 const ROOM: usize = 1000;
 
 pub(super) struct Session {
-    shared: Arc<Shared>,
+    desk: Arc<Desk>,
     asked: Asked,
     fault: Option<Fault>,
     request_id: String,
@@ -39,15 +36,10 @@ enum Then {
 }
 
 impl Session {
-    pub fn new(
-        shared: Arc<Shared>,
-        asked: Asked,
-        fault: Option<Fault>,
-        request_id: String,
-    ) -> Self {
-        let ear = Ear::new(&asked, shared.options.interim_ms);
+    pub fn new(desk: Arc<Desk>, asked: Asked, fault: Option<Fault>, request_id: String) -> Self {
+        let ear = Ear::new(&asked, desk.options.interim_ms);
         Self {
-            shared,
+            desk,
             asked,
             fault,
             request_id,
@@ -86,9 +78,7 @@ impl Session {
                 }
             }
         }
-        self.shared
-            .billed_ms
-            .fetch_add(self.ear.clock_ms(), Ordering::Relaxed);
+        self.desk.bill(self.ear.clock_ms());
     }
 
     async fn take(&mut self, message: Message, socket: &mut WebSocket) -> Then {
@@ -239,7 +229,7 @@ impl Session {
             self.due.pop_front();
         }
         self.due.push_back((
-            Instant::now() + self.shared.options.result_delay,
+            Instant::now() + self.desk.options.result_delay,
             message,
             sent,
         ));
@@ -262,7 +252,7 @@ impl Session {
         {
             return false;
         }
-        if let (Some(observer), Some(mut sent)) = (&self.shared.options.observer, sent) {
+        if let (Some(observer), Some(mut sent)) = (&self.desk.options.observer, sent) {
             sent.at = std::time::Instant::now();
             observer(&sent);
         }
@@ -291,15 +281,5 @@ impl Session {
         {
             close(socket, 1000, "").await;
         }
-    }
-}
-
-async fn close(socket: &mut WebSocket, code: u16, reason: &str) {
-    let frame = CloseFrame {
-        code,
-        reason: reason.to_owned().into(),
-    };
-    if let Err(error) = socket.send(Message::Close(Some(frame))).await {
-        tracing::debug!(%error, "the client left before the close");
     }
 }

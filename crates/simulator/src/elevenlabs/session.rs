@@ -1,24 +1,21 @@
 //! One connection with its contexts.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, atomic::Ordering},
-};
+use std::{collections::BTreeMap, sync::Arc};
 
-use axum::extract::ws::{CloseFrame, Message, WebSocket};
+use axum::extract::ws::{Message, WebSocket};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::time::{Duration, Instant, sleep_until, timeout_at};
 
-use super::{Fault, Shared, context::Context};
-use crate::g711;
+use super::{Desk, Fault, context::Context};
+use crate::{g711, vendor::close};
 
 /// Contexts that may be open at once.
 const MAX_CONTEXTS: usize = 5;
 
 pub(super) struct Session {
-    shared: Arc<Shared>,
+    desk: Arc<Desk>,
     fault: Option<Fault>,
     authenticated: bool,
     inactivity: Duration,
@@ -49,13 +46,13 @@ enum Then {
 
 impl Session {
     pub fn new(
-        shared: Arc<Shared>,
+        desk: Arc<Desk>,
         fault: Option<Fault>,
         authenticated: bool,
         inactivity: Duration,
     ) -> Self {
         Self {
-            shared,
+            desk,
             fault,
             authenticated,
             inactivity,
@@ -121,7 +118,7 @@ impl Session {
             return Then::End;
         }
         if !self.authenticated {
-            if said.xi_api_key.as_deref() != Some(self.shared.options.api_key.as_str()) {
+            if said.xi_api_key.as_deref() != Some(self.desk.options.api_key.as_str()) {
                 fail(socket, "invalid_api_key", "Invalid API key").await;
                 return Then::End;
             }
@@ -160,9 +157,7 @@ impl Session {
         if said.close_context {
             characters += context.close();
         }
-        self.shared
-            .characters
-            .fetch_add(characters as u64, Ordering::Relaxed);
+        self.desk.bill(characters as u64);
         if self.next.is_none() {
             self.plan(Duration::ZERO);
         }
@@ -181,7 +176,7 @@ impl Session {
             .find(|context| context.has_chunks() || context.closed);
         self.next = waiting.map(|context| {
             let own = if context.starts_generation() {
-                self.shared.options.first_byte
+                self.desk.options.first_byte
             } else {
                 Duration::ZERO
             };
@@ -203,7 +198,7 @@ impl Session {
         let message = match context.next() {
             Some(chunk) => {
                 after = Duration::from_secs_f64(
-                    g711::ms(chunk.audio.len()) as f64 / 1000.0 / self.shared.options.speed,
+                    g711::ms(chunk.audio.len()) as f64 / 1000.0 / self.desk.options.speed,
                 );
                 let column = |pick: fn(&(char, u64, u64)) -> Value| -> Vec<Value> {
                     chunk.characters.iter().map(pick).collect()
@@ -260,15 +255,5 @@ async fn fail(socket: &mut WebSocket, error: &str, message: &str) {
     let told = json!({"message": message, "error": error, "code": 1008}).to_string();
     if let Then::Listen = sent(socket.send(Message::text(told)).await) {
         close(socket, 1008, message).await;
-    }
-}
-
-async fn close(socket: &mut WebSocket, code: u16, reason: &str) {
-    let frame = CloseFrame {
-        code,
-        reason: reason.to_owned().into(),
-    };
-    if let Then::End = sent(socket.send(Message::Close(Some(frame))).await) {
-        tracing::debug!("no close was needed");
     }
 }

@@ -1,0 +1,161 @@
+//! What all fakes of vendors have in common: a server, one key, faults in turn, and counters.
+
+use std::{
+    collections::VecDeque,
+    fmt,
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use axum::{
+    Router,
+    extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade},
+    response::Response,
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{Error, server::Server};
+
+/// A running fake of a vendor, set up by `O`, that can be told to fail in the ways of `F`. Stops with
+/// its sessions when dropped.
+pub struct FakeVendor<O, F> {
+    desk: Arc<Desk<O, F>>,
+    server: Server,
+}
+
+/// What a fake's handle and its sessions share.
+pub(crate) struct Desk<O, F> {
+    pub options: O,
+    faults: Mutex<VecDeque<F>>,
+    sessions: AtomicU64,
+    open: AtomicU64,
+    billed: AtomicU64,
+    stop: CancellationToken,
+}
+
+impl<O, F> fmt::Debug for FakeVendor<O, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "FakeVendor({})", self.server.addr)
+    }
+}
+
+impl<O, F> FakeVendor<O, F> {
+    /// Serves `routes` on `addr`. `Error::Listen` if the address is taken.
+    pub(crate) async fn serve(
+        addr: SocketAddr,
+        options: O,
+        routes: impl FnOnce(Arc<Desk<O, F>>) -> Router,
+    ) -> Result<Self, Error> {
+        let stop = CancellationToken::new();
+        let desk = Arc::new(Desk {
+            options,
+            faults: Mutex::default(),
+            sessions: AtomicU64::new(0),
+            open: AtomicU64::new(0),
+            billed: AtomicU64::new(0),
+            stop: stop.clone(),
+        });
+        let server = Server::start(addr, routes(desk.clone()), stop).await?;
+        Ok(Self { desk, server })
+    }
+
+    /// Where it listens.
+    pub fn addr(&self) -> SocketAddr {
+        self.server.addr
+    }
+
+    /// How it was set up.
+    pub fn options(&self) -> &O {
+        &self.desk.options
+    }
+
+    /// The next connections or requests meet these faults, one each.
+    pub fn fail_next(&self, faults: impl IntoIterator<Item = F>) {
+        let mut queue = self
+            .desk
+            .faults
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        queue.extend(faults);
+    }
+
+    /// Connections or requests let in so far.
+    pub fn sessions(&self) -> u64 {
+        self.desk.sessions.load(Ordering::Relaxed)
+    }
+
+    /// Connections or requests open now.
+    pub fn open_sessions(&self) -> u64 {
+        self.desk.open.load(Ordering::Relaxed)
+    }
+
+    /// What the vendor would bill, in its unit (characters spoken, ms of audio heard).
+    pub(crate) fn billed(&self) -> u64 {
+        self.desk.billed.load(Ordering::Relaxed)
+    }
+}
+
+impl<O, F> Desk<O, F> {
+    /// The fault that the connection or request at hand meets.
+    pub fn next_fault(&self) -> Option<F> {
+        self.faults
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .pop_front()
+    }
+
+    /// Adds to the bill.
+    pub fn bill(&self, amount: u64) {
+        self.billed.fetch_add(amount, Ordering::Relaxed);
+    }
+
+    /// Runs one piece of work, counted as a session; it ends with the fake.
+    pub async fn session(&self, work: impl Future<Output = ()>) {
+        self.sessions.fetch_add(1, Ordering::Relaxed);
+        self.open.fetch_add(1, Ordering::Relaxed);
+        let _closed = Open(&self.open);
+        // None = the fake is gone.
+        let _ended = self.stop.run_until_cancelled(work).await;
+    }
+}
+
+impl<O: Send + Sync + 'static, F: Send + 'static> Desk<O, F> {
+    /// Lets a socket in; `run` is its session.
+    pub fn upgrade<W>(
+        self: &Arc<Self>,
+        upgrade: WebSocketUpgrade,
+        run: impl FnOnce(WebSocket) -> W + Send + 'static,
+    ) -> Response
+    where
+        W: Future<Output = ()> + Send + 'static,
+    {
+        let desk = self.clone();
+        upgrade
+            .read_buffer_size(8 << 10)
+            .write_buffer_size(0)
+            .on_upgrade(move |socket| async move { desk.session(run(socket)).await })
+    }
+}
+
+/// Counts a session as closed however it ends.
+struct Open<'a>(&'a AtomicU64);
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Closes a socket with a code and its reason.
+pub(crate) async fn close(socket: &mut WebSocket, code: u16, reason: &str) {
+    let frame = CloseFrame {
+        code,
+        reason: reason.to_owned().into(),
+    };
+    if let Err(error) = socket.send(Message::Close(Some(frame))).await {
+        tracing::debug!(%error, "the client left before the close");
+    }
+}
