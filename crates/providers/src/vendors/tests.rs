@@ -1,11 +1,14 @@
 //! Which key goes where, and what is said when one is missing.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use bolo_agent::LlmConfig;
+use bolo_agent::{LlmConfig, SynthesizerVendor, TranscriberVendor};
 use bolo_audio::Format;
 
 use super::*;
-use crate::testing::{SocketServer, tls};
+use crate::{
+    ErrorKind,
+    testing::{SocketServer, tls},
+};
 
 fn vendors(settings: &[(&str, Option<&str>, Option<&str>)]) -> Vendors {
     let settings = settings

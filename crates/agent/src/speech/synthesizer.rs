@@ -1,0 +1,147 @@
+//! `tools_config.synthesizer`: which vendor speaks, and in which voice. Source: agent-config.md §4.
+
+use serde_json::{Map, Value};
+
+use super::{local, transcriber::Transcriber};
+use crate::place::Place;
+
+/// Who turns text into speech.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum SynthesizerVendor {
+    /// ElevenLabs over its multi-context socket.
+    Elevenlabs,
+    /// SVOX Pico in this process; no key. On the wire `local`.
+    Local,
+}
+
+/// `tools_config.synthesizer`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Synthesizer {
+    /// No default: the field is required.
+    pub vendor: SynthesizerVendor,
+    /// Display name of the voice.
+    pub voice: String,
+    /// The vendor's id of the voice; equal to `voice` where the document names none. Empty for local:
+    /// the voice of the language.
+    pub voice_id: String,
+    /// The vendor's model; empty for local.
+    pub model: String,
+    /// Language of the voice; the transcriber's where not given.
+    pub language: String,
+    /// 1.0 = as recorded.
+    pub speed: f32,
+    /// Characters gathered before a piece is spoken; default 250.
+    pub buffer_size: usize,
+    /// Keep rendered clips; default true.
+    pub caching: bool,
+    /// The rest of `provider_config` (stability, similarity_boost, …), verbatim.
+    pub options: Map<String, Value>,
+}
+
+impl SynthesizerVendor {
+    /// As it stands in documents, usage and logs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Elevenlabs => "elevenlabs",
+            Self::Local => "local",
+        }
+    }
+}
+
+const SYNTHESIZERS: [&str; 2] = ["elevenlabs", "local"];
+const SYNTHESIZERS_TO_COME: [&str; 11] = [
+    "polly", "openai", "deepgram", "azuretts", "cartesia", "smallest", "sarvam", "rime", "pixa",
+    "maya", "styletts",
+];
+
+impl Synthesizer {
+    /// `None` after a fault that leaves nothing to go on with.
+    pub(crate) fn read(place: &Place<'_>, transcriber: Option<&Transcriber>) -> Option<Self> {
+        let place = place.clone().required()?;
+        place.object()?;
+        place.at("stream").flag(true);
+        place
+            .at("audio_format")
+            .word(&["wav", "pcm", "mp3", "ulaw"]);
+        let buffer_size = place
+            .at("buffer_size")
+            .whole(0..=10_000)
+            .map_or(250, |size| size as usize);
+        let caching = place.at("caching").flag(true);
+        let config = place.at("provider_config");
+        if config.is_present() {
+            config.object()?;
+        }
+        let speed = config
+            .at("speed")
+            .number(0.25..=4.0)
+            .map_or(1.0, |speed| speed as f32);
+        let vendor = place.at("provider").required()?.choice(
+            "vendor",
+            &SYNTHESIZERS,
+            &SYNTHESIZERS_TO_COME,
+        )?;
+        // The voice speaks the language that a multilingual transcriber is set to expect.
+        let heard = transcriber.map_or("en", |transcriber| transcriber.language.as_str());
+        let heard = heard.strip_prefix("multi-").unwrap_or(heard);
+        let voice = match vendor {
+            "local" => local::voice(&config, heard),
+            _ => elevenlabs(&config.clone().required()?, heard)?,
+        };
+        Some(Self {
+            vendor: voice.vendor,
+            voice: voice.name.to_owned(),
+            voice_id: voice.id.to_owned(),
+            model: voice.model.to_owned(),
+            language: voice.language.to_owned(),
+            speed,
+            buffer_size,
+            caching,
+            options: options(config.object()),
+        })
+    }
+}
+
+/// What a vendor's `provider_config` comes to.
+pub(super) struct Voice<'d> {
+    pub vendor: SynthesizerVendor,
+    pub name: &'d str,
+    pub id: &'d str,
+    pub model: &'d str,
+    pub language: &'d str,
+}
+
+fn elevenlabs<'d>(config: &Place<'d>, heard: &'d str) -> Option<Voice<'d>> {
+    let voice = config.at("voice").required_text();
+    let model = config.at("model").required_text();
+    if let Some(name) = model.filter(|name| name.starts_with("eleven_v3")) {
+        config
+            .at("model")
+            .unsupported(format_args!("model {name:?}"));
+    }
+    for key in ["temperature", "stability", "similarity_boost", "style"] {
+        config.at(key).number(0.0..=1.0);
+    }
+    let (id, language) = (
+        config.at("voice_id").some_text(),
+        config.at("language").some_text(),
+    );
+    Some(Voice {
+        vendor: SynthesizerVendor::Elevenlabs,
+        name: voice?,
+        id: id.or(voice)?,
+        model: model?,
+        language: language.unwrap_or(heard),
+    })
+}
+
+/// What `Synthesizer` has no field of its own for.
+fn options(config: Option<&Map<String, Value>>) -> Map<String, Value> {
+    let is_rest = |key: &str| !["voice", "voice_id", "model", "language", "speed"].contains(&key);
+    let rest = config
+        .into_iter()
+        .flatten()
+        .filter(|(key, value)| is_rest(key) && !value.is_null());
+    rest.map(|(key, value)| (key.clone(), value.clone()))
+        .collect()
+}

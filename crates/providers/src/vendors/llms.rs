@@ -1,0 +1,61 @@
+//! The agent's model: its client, its key, its address.
+
+use std::sync::Arc;
+
+use super::{Keys, Vendors, own_key};
+use crate::{
+    Error, ErrorKind, Llm,
+    llm::openai::{self, DIALECTS, OpenAi},
+};
+
+impl Vendors {
+    /// The agent's model, likewise.
+    ///
+    /// The server's own key goes to the vendor's or the server's own address only: to one that an agent
+    /// names, goes no key but the account's.
+    pub fn llm(&self, agent: &bolo_agent::LlmConfig, keys: &Keys) -> Result<Arc<dyn Llm>, Error> {
+        let Some(dialect) = openai::dialect(&agent.provider) else {
+            let names: Vec<_> = DIALECTS.iter().map(|dialect| dialect.name).collect();
+            return Err(Error {
+                kind: ErrorKind::BadRequest,
+                vendor: "unknown",
+                role: "llm",
+                cause: format!(
+                    "provider {:?} is none of {}",
+                    agent.provider,
+                    names.join(", ")
+                ),
+                retry_after: None,
+            });
+        };
+        let origin = openai::origin(dialect);
+        let of_server = self
+            .base_url(dialect.name)
+            .or(Some(dialect.base_url).filter(|base| !base.is_empty()));
+        let of_agent = agent.base_url.as_ref().map(url::Url::as_str);
+        let base = of_agent.or(of_server).ok_or_else(|| {
+            origin.fault(
+                ErrorKind::BadRequest,
+                format!(
+                    "no address (set base_url in llm_config or providers.{}.base_url)",
+                    dialect.name
+                ),
+            )
+        })?;
+        let trimmed = |base: &str| base.trim_end_matches('/').to_owned();
+        let server_key_may_go =
+            of_agent.is_none() || of_agent.map(trimmed) == of_server.map(trimmed);
+        let own = own_key(dialect.keys, keys);
+        let key = own.or_else(|| self.server_key(dialect.name).filter(|_| server_key_may_go));
+        if key.is_none() && dialect.needs_key {
+            return Err(origin.no_key());
+        }
+        Ok(Arc::new(OpenAi::new(
+            dialect,
+            base,
+            key,
+            self.http.clone(),
+            self.llm_limits,
+        )?))
+    }
+}
