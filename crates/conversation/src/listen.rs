@@ -205,12 +205,14 @@ impl Conversation {
     /// R29: when an open turn without news is ended.
     pub(crate) fn next_turn_stall(&self) -> Option<At> {
         let rules = &self.script.rules;
+        let stall = if self.voice.is_on {
+            rules.stt_stall_speaking_ms
+        } else {
+            rules.stt_stall_ms
+        };
+        // A transcriber that judges pauses is not overruled while it may still be waiting.
+        let stall = stall.max(self.script.transcriber_pause_ms);
         if self.discarding {
-            let stall = if self.voice.is_on {
-                rules.stt_stall_speaking_ms
-            } else {
-                rules.stt_stall_ms
-            };
             return Some(
                 self.quiet
                     .since
@@ -227,10 +229,10 @@ impl Conversation {
         }
         let words = self.turn.last_text_at.or(self.turn.started_at)?;
         Some(if self.voice.is_on {
-            words.plus(rules.stt_stall_speaking_ms).max(self.now)
+            words.plus(stall).max(self.now)
         } else {
             // On a tie the transcriber's own word counts.
-            words.max(self.voice.since).plus(rules.stt_stall_ms + 1)
+            words.max(self.voice.since).plus(stall + 1)
         })
     }
 

@@ -41,6 +41,10 @@ pub struct Script {
     pub welcome: String,
     /// From media start to the welcome (R15).
     pub welcome_delay_ms: u64,
+    /// The transcriber may itself keep a turn open for this long after the last text (R29); 0 until whoever
+    /// chooses the transcriber sets it.
+    #[serde(default)]
+    pub transcriber_pause_ms: u64,
     /// Drop what was said before the welcome's end (R19).
     pub discard_pre_welcome: bool,
     /// The system message (R83).
@@ -199,6 +203,7 @@ impl Script {
             },
             welcome: agent.welcome.as_deref().map(filled).unwrap_or_default(),
             welcome_delay_ms: config.welcome_message_delay_ms,
+            transcriber_pause_ms: 0,
             discard_pre_welcome: config.discard_pre_welcome_utterance,
             prompt: prompt(
                 &filled(&task.system_prompt),

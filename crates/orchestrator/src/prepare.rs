@@ -151,7 +151,10 @@ pub(crate) fn assemble(
     clips: &Clips,
 ) -> Prepared {
     let task = &agent.conversation;
-    let script = Script::new(&agent, facts(record, Utc::now()), rules);
+    let mut script = Script::new(&agent, facts(record, Utc::now()), rules);
+    if let Ok((vendor, spec)) = &team.transcriber {
+        script.transcriber_pause_ms = vendor.longest_pause_ms(spec);
+    }
     let transcriber_vendor = task.transcriber.vendor.as_str();
     let hear: Opener<Hear, Heard> = match team.transcriber {
         Ok((vendor, spec)) => Arc::new(move || {
@@ -351,3 +354,6 @@ pub(crate) fn facts(record: &Record, now: DateTime<Utc>) -> CallFacts {
         },
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -38,6 +38,7 @@ pub(crate) fn script() -> Script {
         },
         welcome: "Hello from the shop".into(),
         welcome_delay_ms: 0,
+        transcriber_pause_ms: 0,
         discard_pre_welcome: false,
         prompt: "You sell.".into(),
         temperature: 0.1,

@@ -107,6 +107,32 @@ fn a_turn_without_news_is_ended() {
     "))), @"13201 ask 3, user: tomorrow at");
 }
 
+#[test] // R29
+fn a_transcriber_that_judges_pauses_is_not_overruled_while_it_waits() {
+    let patient = || Script {
+        transcriber_pause_ms: 4000,
+        ..script()
+    };
+    let pause = "
+        8000 voice
+        9000 interim my number is
+        9200 silence
+        12300 end my number is
+        14000 tick
+    ";
+    assert_snapshot!(since(9000, &play(patient(), &after_answer(pause))),
+        @"12300 ask 3, user: my number is");
+    // A transcriber that is stuck.
+    let stuck = "
+        8000 voice
+        9000 interim my number is
+        9200 silence
+        14000 tick
+    ";
+    assert_snapshot!(since(9000, &play(patient(), &after_answer(stuck))),
+        @"13201 ask 3, user: my number is");
+}
+
 #[test] // R30
 fn the_same_turn_twice_is_one() {
     assert_snapshot!(since(9000, &play(script(), &after_answer("

@@ -110,6 +110,12 @@ async fn whole_turns_are_understood() {
     }
 }
 
+#[test] // runtime.md R29
+fn its_longest_pause_is_told() {
+    let told = speech().transcriber().longest_pause_ms(&listen_spec());
+    assert!(told > turn::LONG_PAUSE_MS, "{told}");
+}
+
 #[tokio::test]
 async fn a_call_that_ends_in_mid_sentence_keeps_the_words() {
     let audio = caller("turn04-am_michael.wav");

@@ -13,6 +13,7 @@ use super::{
     listener::{Listener, Step},
     moonshine,
     pool::{Pool, Undone},
+    turn::LONG_PAUSE_MS,
     undone,
 };
 use crate::{Error, ErrorKind, Hear, Heard, Session, Transcriber, TranscriberSpec};
@@ -21,6 +22,8 @@ const ROLE: &str = "transcriber";
 /// Frames that may wait, 5 s: more than any inference takes on a machine that keeps up.
 const INPUT: usize = 256;
 const OUTPUT: usize = 64;
+/// What a busy machine may take to hear the last words and judge the pause, ms.
+const INFERENCE_MS: u64 = 1_000;
 
 pub(super) struct LocalTranscriber {
     pub(super) speech: Speech,
@@ -43,6 +46,10 @@ pub(super) fn check_language(language: &str) -> Result<(), Error> {
 impl Transcriber for LocalTranscriber {
     fn name(&self) -> &'static str {
         super::VENDOR
+    }
+
+    fn longest_pause_ms(&self, _spec: &TranscriberSpec) -> u64 {
+        LONG_PAUSE_MS + INFERENCE_MS
     }
 
     async fn open(&self, spec: &TranscriberSpec) -> Result<Session<Hear, Heard>, Error> {

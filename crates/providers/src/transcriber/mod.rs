@@ -69,6 +69,12 @@ pub trait Transcriber: Send + Sync {
     /// `deepgram`, `local`, …
     fn name(&self) -> &'static str;
 
+    /// The longest that it may, by its own judgement, keep a turn open after the last text, ms. A turn is
+    /// not ended over its head before that (runtime.md R29). 0: no longer than the runtime's own limit.
+    fn longest_pause_ms(&self, _spec: &TranscriberSpec) -> u64 {
+        0
+    }
+
     /// Connects; returns when the connection is usable (wire-providers.md §7.2).
     async fn open(&self, spec: &TranscriberSpec) -> Result<Session<Hear, Heard>, Error>;
 }
