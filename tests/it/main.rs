@@ -7,6 +7,7 @@ mod carrier_faults;
 mod commands;
 mod crashes;
 mod documented;
+mod secrets;
 mod support;
 mod tidy;
 mod twilio_sdk;

@@ -16,7 +16,8 @@ use std::{io::IsTerminal, path::PathBuf, process::ExitCode, time::SystemTime};
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
-use tracing_subscriber::{EnvFilter, fmt, prelude::*};
+use tracing::Level;
+use tracing_subscriber::{EnvFilter, filter::filter_fn, fmt, prelude::*};
 
 use crate::settings::Settings;
 
@@ -83,6 +84,9 @@ pub async fn run(arguments: Arguments, settings: Settings) -> anyhow::Result<Exi
 
 /// One line an event: for people on a terminal, JSON elsewhere. `RUST_LOG` chooses; default: our info,
 /// others' warnings; commands that print something of their own are quieter.
+///
+/// Below info only our own crates log, whatever `RUST_LOG` says: libraries tell headers with keys and
+/// frames with audio there.
 pub fn init_logging(arguments: &Arguments) {
     let default = match &arguments.command {
         None | Some(Command::Serve(_)) => "warn,bolo=info",
@@ -99,6 +103,9 @@ pub fn init_logging(arguments: &Arguments) {
     });
     tracing_subscriber::registry()
         .with(filter)
+        .with(filter_fn(|event| {
+            *event.level() <= Level::INFO || event.target().starts_with("bolo")
+        }))
         .with(people)
         .with(machines)
         .init();
