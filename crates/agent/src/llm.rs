@@ -159,6 +159,11 @@ impl<'d> Fields<'d> {
 }
 
 impl LlmConfig {
+    /// Perplexity's models call no functions; every other vendor's may.
+    pub fn takes_tools(&self) -> bool {
+        self.provider != "perplexity"
+    }
+
     fn read(fields: &Fields<'_>) -> Self {
         let provider = fields.at("provider");
         let provider = match provider.is_present() {

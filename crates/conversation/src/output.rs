@@ -194,12 +194,15 @@ pub struct Tool {
 }
 
 /// Whether the model may call tools.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-#[allow(missing_docs)]
 pub enum ToolChoice {
+    /// As it likes.
     Auto,
+    /// None.
     None,
+    /// The one of this name.
+    Forced(String),
 }
 
 /// Figures of a call. Times in ms.

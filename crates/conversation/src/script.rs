@@ -179,7 +179,9 @@ impl Script {
             config.end_call_tool_mode,
         ) {
             (false, ..) => Ending::Never,
-            (true, Some(criteria), EndCallTool::Primary) => Ending::Tool(criteria),
+            (true, Some(criteria), EndCallTool::Primary) if task.llm.config.takes_tools() => {
+                Ending::Tool(criteria)
+            }
             (true, criteria, _) => {
                 Ending::Judge(criteria.unwrap_or_else(|| DEFAULT_JUDGE.to_owned()))
             }

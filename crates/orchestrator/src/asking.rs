@@ -98,7 +98,7 @@ impl Mind {
             temperature,
             messages: messages.into_iter().map(message).collect(),
             tools: tools.into_iter().map(tool).collect(),
-            forbid_tools: choice == ToolChoice::None,
+            tool_choice: tool_choice(choice),
             json: self.config.request_json,
             cache_key: self.cache_key.clone(),
         };
@@ -166,7 +166,7 @@ impl Mind {
             temperature: 0.0,
             messages: messages.into_iter().map(message).collect(),
             tools: Vec::new(),
-            forbid_tools: true,
+            tool_choice: bolo_providers::ToolChoice::None,
             json: true,
             cache_key: self.cache_key.clone(),
         };
@@ -212,6 +212,7 @@ async fn answer_task(
                     thought.push_str(&more);
                     continue;
                 }
+                Ok(Delta::Calling(_)) => continue,
                 Ok(Delta::Calls(calls)) => {
                     let call = |call: bolo_providers::Called| ToolCall {
                         id: call.id,
@@ -291,7 +292,7 @@ async fn judge(llm: Arc<dyn Llm>, ask: Ask, key: &str, news: &mpsc::Sender<News>
     while let Some(delta) = deltas.next().await {
         match delta {
             Ok(Delta::Text(more)) => text.push_str(&more),
-            Ok(Delta::Reasoning(_) | Delta::Calls(_)) => {}
+            Ok(Delta::Reasoning(_) | Delta::Calling(_) | Delta::Calls(_)) => {}
             Ok(Delta::Done {
                 input,
                 output,
@@ -361,6 +362,14 @@ fn message(message: Message) -> AskMessage {
             .map(|call| (call.id, call.name, call.arguments))
             .collect(),
         tool_call_id: message.tool_call_id,
+    }
+}
+
+fn tool_choice(choice: ToolChoice) -> bolo_providers::ToolChoice {
+    match choice {
+        ToolChoice::Auto => bolo_providers::ToolChoice::Auto,
+        ToolChoice::None => bolo_providers::ToolChoice::None,
+        ToolChoice::Forced(name) => bolo_providers::ToolChoice::Forced(name),
     }
 }
 

@@ -21,7 +21,7 @@ mod vendors;
 pub use bolo_audio::Format;
 pub use embedder::Embedder;
 pub use error::{Error, ErrorKind};
-pub use llm::{Ask, AskMessage, AskTool, Called, Delta, Llm};
+pub use llm::{Ask, AskMessage, AskTool, Called, Delta, Llm, ToolChoice};
 pub use session::Session;
 pub use synthesizer::{Speak, Spoken, Synthesizer, SynthesizerSpec};
 pub use transcriber::{Hear, Heard, HeardEnd, Transcriber, TranscriberSpec};

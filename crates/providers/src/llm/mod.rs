@@ -18,8 +18,8 @@ pub struct Ask {
     pub messages: Vec<AskMessage>,
     /// Empty = none are sent.
     pub tools: Vec<AskTool>,
-    /// `tool_choice: none` although tools are sent.
-    pub forbid_tools: bool,
+    /// Whether it may, must not or must call one; means nothing without tools.
+    pub tool_choice: ToolChoice,
     /// JSON mode.
     pub json: bool,
     /// Steers the vendor's prompt cache; the agent's id.
@@ -50,6 +50,18 @@ pub struct AskTool {
     pub parameters: serde_json::Value,
 }
 
+/// Whether the model calls a tool.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum ToolChoice {
+    /// As it likes.
+    #[default]
+    Auto,
+    /// None, although tools are shown (they stand in the history).
+    None,
+    /// The one of this name.
+    Forced(String),
+}
+
 /// What a model streams.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Delta {
@@ -57,6 +69,8 @@ pub enum Delta {
     Text(String),
     /// Thinking aloud; never spoken.
     Reasoning(String),
+    /// A tool call begins: its name, long before its arguments are whole (R102).
+    Calling(String),
     /// Tool calls, complete, once.
     Calls(Vec<Called>),
     /// The end; nothing follows.

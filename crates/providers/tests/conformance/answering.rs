@@ -3,7 +3,9 @@
 use std::{sync::Arc, time::Duration};
 
 use bolo_agent::LlmConfig;
-use bolo_providers::{Ask, AskMessage, Called, Delta, Error, ErrorKind, Llm, llm::openai::Limits};
+use bolo_providers::{
+    Ask, AskMessage, Called, Delta, Error, ErrorKind, Llm, ToolChoice, llm::openai::Limits,
+};
 use bolo_simulator::llm::{FakeLlm, Fault, Options, Reply};
 use futures_util::StreamExt;
 
@@ -40,7 +42,7 @@ fn ask(provider: &str) -> Ask {
             tool_call_id: None,
         }],
         tools: Vec::new(),
-        forbid_tools: false,
+        tool_choice: ToolChoice::Auto,
         json: false,
         cache_key: "agent".into(),
     }

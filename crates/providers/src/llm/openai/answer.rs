@@ -112,6 +112,10 @@ impl Answer {
         let server = &self.server;
         let origin = server.origin();
         let limits = server.limits;
+        if !ask.config.takes_tools() && !ask.tools.is_empty() {
+            // The agent's parser refuses such agents: nothing is left out in silence.
+            return Err(origin.fault(ErrorKind::BadRequest, "takes no tools"));
+        }
         let mut request = server
             .http
             .post(server.url.clone())
@@ -277,7 +281,8 @@ impl Answer {
             }
             if let Some(parts) = part.tool_calls {
                 moved |= !parts.is_empty();
-                self.calls.add(parts);
+                let begun = self.calls.add(parts).into_iter().map(Delta::Calling);
+                self.ready.extend(begun.map(Ok));
             }
             if moved {
                 self.moved = Some(Instant::now());

@@ -145,8 +145,9 @@ struct Call {
 }
 
 impl Calls {
-    /// Takes the pieces of one chunk.
-    pub(super) fn add(&mut self, parts: Vec<CallPart>) {
+    /// Takes the pieces of one chunk; gives the names of calls that begin with it.
+    pub(super) fn add(&mut self, parts: Vec<CallPart>) -> Vec<String> {
+        let mut begun = Vec::new();
         for (position, part) in parts.into_iter().enumerate() {
             let index = part.index.unwrap_or(position as u64);
             let id = part.id.unwrap_or_default();
@@ -171,6 +172,7 @@ impl Calls {
             if call.name.is_empty()
                 && let Some(name) = function.name.filter(|name| !name.is_empty())
             {
+                begun.push(name.clone());
                 call.name = name;
             }
             match function.arguments {
@@ -179,6 +181,7 @@ impl Calls {
                 Some(whole) => call.arguments.push_str(&whole.to_string()),
             }
         }
+        begun
     }
 
     /// Characters of all arguments, for an estimate.

@@ -15,8 +15,6 @@ pub struct Dialect {
     pub needs_key: bool,
     /// Takes `prompt_cache_key`, `service_tier` and `include_obfuscation`.
     pub is_openai: bool,
-    /// Takes tools.
-    pub tools: bool,
 }
 
 const PLAIN: Dialect = Dialect {
@@ -26,7 +24,6 @@ const PLAIN: Dialect = Dialect {
     variable: "",
     needs_key: true,
     is_openai: false,
-    tools: true,
 };
 
 /// The model servers we know, by name.
@@ -86,7 +83,6 @@ pub const DIALECTS: &[Dialect] = &[
         base_url: "https://api.perplexity.ai",
         keys: &["PERPLEXITY", "PERPLEXITYAI"],
         variable: "PERPLEXITY_API_KEY",
-        tools: false,
         ..PLAIN
     },
     Dialect {

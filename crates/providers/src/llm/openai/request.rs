@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::dialect::Dialect;
-use crate::{Ask, AskMessage, AskTool};
+use crate::{Ask, AskMessage, AskTool, ToolChoice};
 
 /// Most stop sequences that OpenAI takes.
 const MOST_STOPS: usize = 4;
@@ -21,7 +21,7 @@ pub(super) struct Body<'a> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     tools: Vec<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    tool_choice: Option<&'static str>,
+    tool_choice: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     parallel_tool_calls: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -74,10 +74,7 @@ struct Message<'a> {
 
 impl<'a> Body<'a> {
     pub(super) fn new(ask: &'a Ask, dialect: &Dialect) -> Self {
-        let tools: Vec<Value> = match dialect.tools {
-            true => ask.tools.iter().map(tool).collect(),
-            false => Vec::new(),
-        };
+        let tools: Vec<Value> = ask.tools.iter().map(tool).collect();
         let has_tools = !tools.is_empty();
         let json = ask.json || ask.config.request_json;
         Self {
@@ -90,7 +87,7 @@ impl<'a> Body<'a> {
             },
             sampling: Sampling::new(ask, has_tools),
             tools,
-            tool_choice: has_tools.then_some(if ask.forbid_tools { "none" } else { "auto" }),
+            tool_choice: has_tools.then(|| choice(&ask.tool_choice)),
             parallel_tool_calls: has_tools.then_some(false),
             response_format: json.then(|| json!({"type": "json_object"})),
             service_tier: dialect.is_openai.then_some("default"),
@@ -207,6 +204,14 @@ fn message(message: &AskMessage) -> Message<'_> {
             })
             .collect(),
         tool_call_id: message.tool_call_id.as_deref(),
+    }
+}
+
+fn choice(choice: &ToolChoice) -> Value {
+    match choice {
+        ToolChoice::Auto => "auto".into(),
+        ToolChoice::None => "none".into(),
+        ToolChoice::Forced(name) => json!({"type": "function", "function": {"name": name}}),
     }
 }
 

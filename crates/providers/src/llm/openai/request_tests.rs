@@ -24,7 +24,7 @@ pub(in super::super) fn ask(model: &str) -> Ask {
         temperature: 0.1,
         messages: vec![said("system", "Be brief."), said("user", "Hi")],
         tools: Vec::new(),
-        forbid_tools: false,
+        tool_choice: ToolChoice::Auto,
         json: false,
         cache_key: "agent-1".into(),
     }
@@ -100,9 +100,13 @@ fn tools_bring_their_fields() {
         (&json!("auto"), &json!(false))
     );
     assert_eq!(body["tools"][0]["function"]["name"], "weather");
-    ask.forbid_tools = true;
+    ask.tool_choice = ToolChoice::None;
     assert_eq!(value(&ask, "openai")["tool_choice"], "none");
-    assert!(value(&ask, "perplexity").get("tools").is_none());
+    ask.tool_choice = ToolChoice::Forced("weather".into());
+    assert_eq!(
+        value(&ask, "openai")["tool_choice"],
+        json!({"type": "function", "function": {"name": "weather"}})
+    );
 }
 
 #[test]

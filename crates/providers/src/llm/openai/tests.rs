@@ -179,9 +179,10 @@ async fn tool_calls_come_whole_and_before_the_end() {
         arguments: "{\"a\":1}".into(),
     };
     let all = good(&stream).await;
-    assert_eq!(all[..2], [text("Hi"), Delta::Calls(vec![called])]);
+    let calling = Delta::Calling("f".into());
+    assert_eq!(all[..3], [text("Hi"), calling, Delta::Calls(vec![called])]);
     assert!(matches!(
-        all[2],
+        all[3],
         Delta::Done {
             finish: "tool_calls",
             estimated: true,
