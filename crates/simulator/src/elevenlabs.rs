@@ -55,6 +55,14 @@ pub enum Fault {
     Stall,
     /// The connection is lost without a close frame after so many audio messages.
     LostAfter(u32),
+    /// Sends no more after so many audio messages, and keeps the socket open.
+    StallAfter(u32),
+    /// Closed with this code after so many audio messages.
+    CloseAfter(u32, u16),
+    /// The connection is taken, and nothing ever answers.
+    HalfOpen,
+    /// Each audio message is preceded by one nobody has heard of.
+    UnknownMessages,
     /// Never sends `isFinal`.
     NeverFinal,
     /// Each audio message is preceded by text that is no JSON.
@@ -110,6 +118,9 @@ async fn speak(
     upgrade: WebSocketUpgrade,
 ) -> Response {
     let fault = desk.next_fault();
+    if fault == Some(Fault::HalfOpen) {
+        desk.session(std::future::pending()).await;
+    }
     let given = headers
         .get("xi-api-key")
         .and_then(|value| value.to_str().ok());

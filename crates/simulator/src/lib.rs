@@ -7,6 +7,7 @@
 //! | a caller who speaks, listens, barges in | [`caller::CallerScript`], or live: [`caller::CallHandle`] |
 //! | a language model | [`llm::FakeLlm`] |
 //! | a transcriber, a synthesizer | [`deepgram::FakeDeepgram`], [`elevenlabs::FakeElevenlabs`] |
+//! | other synthesizers | [`voices`] |
 //! | figures under load | [`load`] |
 //!
 //! Every fake listens on `127.0.0.1` (port 0 unless given), owns its tasks through its handle and
@@ -31,6 +32,7 @@ mod ticker;
 pub mod tone;
 pub mod twilio;
 mod vendor;
+pub mod voices;
 pub mod wav;
 
 pub use error::Error;

@@ -30,7 +30,7 @@ mod stream;
 mod twiml;
 mod webhook;
 mod wire;
-mod xml;
+pub(crate) mod xml;
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},

@@ -226,11 +226,23 @@ impl Session {
                 );
             }
         };
-        if matches!(self.fault, Some(Fault::LostAfter(count)) if self.sent >= count) {
-            return Then::End;
-        }
-        if self.fault == Some(Fault::Garbage)
-            && let Then::End = sent(socket.send(Message::text("{\"audio\":\"")).await)
+        let before = match self.fault {
+            Some(Fault::LostAfter(count)) if self.sent >= count => return Then::End,
+            Some(Fault::StallAfter(count)) if self.sent >= count => {
+                self.fault = Some(Fault::Stall);
+                self.next = None;
+                return Then::Listen;
+            }
+            Some(Fault::CloseAfter(count, code)) if self.sent >= count => {
+                close(socket, code, "").await;
+                return Then::End;
+            }
+            Some(Fault::Garbage) => Some("{\"audio\":\""),
+            Some(Fault::UnknownMessages) => Some("{\"type\":\"novelty\",\"since\":2027}"),
+            _ => None,
+        };
+        if let Some(before) = before
+            && let Then::End = sent(socket.send(Message::text(before)).await)
         {
             return Then::End;
         }
