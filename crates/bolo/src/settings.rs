@@ -200,12 +200,17 @@ impl Default for Settings {
 }
 
 /// Variables that many tools share, and the key each one sets.
-const SHARED_VARIABLES: [(&str, &str); 8] = [
+const SHARED_VARIABLES: [(&str, &str); 13] = [
     ("DATABASE_URL", "database.url"),
     ("REDIS_URL", "redis.url"),
     ("OPENAI_API_KEY", "providers.openai.api_key"),
     ("DEEPGRAM_API_KEY", "providers.deepgram.api_key"),
     ("ELEVENLABS_API_KEY", "providers.elevenlabs.api_key"),
+    ("CARTESIA_API_KEY", "providers.cartesia.api_key"),
+    ("SARVAM_API_KEY", "providers.sarvam.api_key"),
+    ("AZURE_SPEECH_KEY", "providers.azuretts.api_key"),
+    ("RIME_API_KEY", "providers.rime.api_key"),
+    ("SMALLEST_API_KEY", "providers.smallest.api_key"),
     ("TWILIO_ACCOUNT_SID", "telephony.twilio.account"),
     ("TWILIO_AUTH_TOKEN", "telephony.twilio.token"),
     ("TWILIO_PHONE_NUMBER", "telephony.twilio.phone_number"),

@@ -119,6 +119,23 @@ impl Origin {
         self.fault(ErrorKind::Server, format!("server error {code}"))
     }
 
+    /// What a failure means that comes in words only.
+    pub(crate) fn worded(self, words: &str) -> Error {
+        let lower = words.to_lowercase();
+        let has = |names: &[&str]| names.iter().any(|name| lower.contains(name));
+        if has(&["api key", "api_key", "unauthorized", "authentication"]) {
+            self.bad_key()
+        } else if has(&["credit", "quota", "balance"]) {
+            self.quota()
+        } else if has(&["rate limit", "rate_limit", "too many", "concurren"]) {
+            self.rate_limited(None)
+        } else if has(&["invalid", "not found", "unsupported", "must be"]) {
+            self.rejected(words)
+        } else {
+            self.server("in the stream")
+        }
+    }
+
     /// What an HTTP status means where the vendor says no more (wire-providers.md §7.1).
     pub(crate) fn status(self, status: u16, words: &str, retry_after: Option<Duration>) -> Error {
         match status {

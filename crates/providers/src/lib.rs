@@ -23,6 +23,6 @@ pub use embedder::Embedder;
 pub use error::{Error, ErrorKind};
 pub use llm::{Ask, AskMessage, AskTool, Called, Delta, Llm, ToolChoice};
 pub use session::Session;
-pub use synthesizer::{Speak, Spoken, Synthesizer, SynthesizerSpec};
+pub use synthesizer::{Speak, Spoken, Synthesizer, SynthesizerLimits, SynthesizerSpec};
 pub use transcriber::{Hear, Heard, HeardEnd, Transcriber, TranscriberSpec};
 pub use vendors::{Keys, VendorSettings, Vendors};

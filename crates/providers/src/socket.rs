@@ -3,6 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
 use tokio::{net::TcpStream, time::timeout};
 use tokio_tungstenite::{
@@ -35,6 +36,7 @@ pub(crate) struct Socket {
 #[derive(Debug)]
 pub(crate) enum Incoming {
     Text(String),
+    Binary(Bytes),
     /// The vendor closed; no more comes. `None`: without a close frame.
     Closed(Option<(u16, String)>),
 }
@@ -58,7 +60,7 @@ impl Refusal {
 pub(crate) async fn connect(
     origin: Origin,
     url: &Url,
-    header: (&'static str, &str),
+    headers: &[(&'static str, &str)],
     tls: &Arc<rustls::ClientConfig>,
     (limit, write_limit): (Duration, Duration),
     refused: impl FnOnce(Refusal) -> Error,
@@ -73,11 +75,13 @@ pub(crate) async fn connect(
         .as_str()
         .into_client_request()
         .map_err(|_| bad_address())?;
-    let mut value = HeaderValue::from_str(header.1).map_err(|_| origin.bad_key())?;
-    value.set_sensitive(true);
-    request
-        .headers_mut()
-        .insert(HeaderName::from_static(header.0), value);
+    for (name, value) in headers {
+        let mut value = HeaderValue::from_str(value).map_err(|_| origin.bad_key())?;
+        value.set_sensitive(true);
+        request
+            .headers_mut()
+            .insert(HeaderName::from_static(name), value);
+    }
 
     let config = WebSocketConfig::default()
         .read_buffer_size(8 << 10)
@@ -94,7 +98,7 @@ pub(crate) async fn connect(
     ));
     match timeout(limit, connecting).await {
         Ok(Ok((stream, response))) => {
-            let id = ["dg-request-id", "x-trace-id", "request-id"]
+            let id = ["dg-request-id", "x-trace-id", "x-request-id", "request-id"]
                 .iter()
                 .find_map(|name| response.headers().get(*name)?.to_str().ok());
             tracing::info!(
@@ -120,13 +124,7 @@ pub(crate) async fn connect(
 }
 
 fn refusal(response: &Response<Option<Vec<u8>>>) -> Refusal {
-    let body = response.body().as_deref().unwrap_or_default();
-    let words = serde_json::from_slice::<serde_json::Value>(body)
-        .ok()
-        .and_then(|body| {
-            let names = ["err_msg", "message", "error", "detail"];
-            names.iter().find_map(|name| Some(said(body.get(*name)?)))
-        });
+    let words = words(response.body().as_deref().unwrap_or_default());
     let header = response
         .headers()
         .get("dg-error")
@@ -140,13 +138,20 @@ fn refusal(response: &Response<Option<Vec<u8>>>) -> Refusal {
     }
 }
 
-/// A message that may be nested: `{"detail":{"status":…,"message":…}}`.
+/// What the JSON body of a refusal says.
+pub(crate) fn words(body: &[u8]) -> Option<String> {
+    let body: serde_json::Value = serde_json::from_slice(body).ok()?;
+    let names = ["err_msg", "message", "error", "detail"];
+    names.iter().find_map(|name| Some(said(body.get(*name)?)))
+}
+
+/// A message that may be nested: `{"detail":{"status":…,"message":…}}`, `{"error":{"code":…,"message":…}}`.
 fn said(value: &serde_json::Value) -> String {
     match value {
         serde_json::Value::String(text) => text.clone(),
         other => {
             let part = |name: &str| other.get(name).and_then(serde_json::Value::as_str);
-            match (part("status"), part("message")) {
+            match (part("status").or(part("code")), part("message")) {
                 (Some(status), Some(message)) => format!("{status}: {message}"),
                 (one, other) => one.or(other).unwrap_or_default().to_owned(),
             }
@@ -169,7 +174,7 @@ impl Socket {
             loop {
                 match self.next().await {
                     Ok(Incoming::Closed(reason)) => return reason,
-                    Ok(Incoming::Text(_)) => {}
+                    Ok(Incoming::Text(_) | Incoming::Binary(_)) => {}
                     Err(_) => return None,
                 }
             }
@@ -177,11 +182,12 @@ impl Socket {
         timeout(LAST_WORDS, reason).await.ok().flatten()
     }
 
-    /// The next text or the end; safe to drop and call again. Binary frames and pings are passed over.
+    /// The next message or the end; safe to drop and call again. Pings are passed over.
     pub(crate) async fn next(&mut self) -> Result<Incoming, Error> {
         loop {
             match self.stream.next().await {
                 Some(Ok(Message::Text(text))) => return Ok(Incoming::Text(text.to_string())),
+                Some(Ok(Message::Binary(bytes))) => return Ok(Incoming::Binary(bytes)),
                 Some(Ok(Message::Close(frame))) => {
                     return Ok(Incoming::Closed(frame.map(close_reason)));
                 }

@@ -43,6 +43,11 @@ impl Peer {
         self.socket.send(Message::text(text)).await.unwrap();
     }
 
+    pub(crate) async fn binary(&mut self, bytes: &[u8]) {
+        let message = Message::binary(bytes.to_vec());
+        self.socket.send(message).await.unwrap();
+    }
+
     /// The next message; `None` when the client has left.
     pub(crate) async fn next(&mut self) -> Option<Message> {
         loop {

@@ -1,6 +1,6 @@
 //! What the speech built into the server can do.
 
-use super::synthesizer::{SynthesizerVendor, Voice};
+use super::synthesizer::Voice;
 use crate::place::Place;
 
 /// What the local transcriber understands.
@@ -65,7 +65,6 @@ pub(super) fn voice<'d>(config: &Place<'d>, heard: &'d str) -> Voice<'d> {
     };
     check(&given, language, "voice speaks", &LOCAL_SPEAKS);
     Voice {
-        vendor: SynthesizerVendor::Local,
         name: config.at("voice").some_text().unwrap_or(LOCAL_VOICE),
         id: known.copied().unwrap_or_default(),
         model: "",

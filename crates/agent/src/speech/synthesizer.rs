@@ -1,5 +1,7 @@
 //! `tools_config.synthesizer`: which vendor speaks, and in which voice. Source: agent-config.md §4.
 
+use std::ops::RangeInclusive;
+
 use serde_json::{Map, Value};
 
 use super::{local, transcriber::Transcriber};
@@ -8,8 +10,24 @@ use crate::place::Place;
 /// Who turns text into speech.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum SynthesizerVendor {
-    /// ElevenLabs over its multi-context socket.
+    /// ElevenLabs over its multi-context sockets.
     Elevenlabs,
+    /// Deepgram Aura over its socket.
+    Deepgram,
+    /// Cartesia over its socket.
+    Cartesia,
+    /// OpenAI's speech over HTTP.
+    Openai,
+    /// Sarvam over its socket.
+    Sarvam,
+    /// Azure's speech over HTTP. On the wire `azuretts`.
+    Azure,
+    /// AWS Polly over HTTP.
+    Polly,
+    /// Rime over its socket.
+    Rime,
+    /// Smallest over its socket.
+    Smallest,
     /// SVOX Pico in this process; no key. On the wire `local`.
     Local,
 }
@@ -39,20 +57,38 @@ pub struct Synthesizer {
 }
 
 impl SynthesizerVendor {
+    /// Each of them.
+    pub const ALL: [Self; 10] = [
+        Self::Elevenlabs,
+        Self::Deepgram,
+        Self::Cartesia,
+        Self::Openai,
+        Self::Sarvam,
+        Self::Azure,
+        Self::Polly,
+        Self::Rime,
+        Self::Smallest,
+        Self::Local,
+    ];
+
     /// As it stands in documents, usage and logs.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Elevenlabs => "elevenlabs",
+            Self::Deepgram => "deepgram",
+            Self::Cartesia => "cartesia",
+            Self::Openai => "openai",
+            Self::Sarvam => "sarvam",
+            Self::Azure => "azuretts",
+            Self::Polly => "polly",
+            Self::Rime => "rime",
+            Self::Smallest => "smallest",
             Self::Local => "local",
         }
     }
 }
 
-const SYNTHESIZERS: [&str; 2] = ["elevenlabs", "local"];
-const SYNTHESIZERS_TO_COME: [&str; 11] = [
-    "polly", "openai", "deepgram", "azuretts", "cartesia", "smallest", "sarvam", "rime", "pixa",
-    "maya", "styletts",
-];
+const TO_COME: [&str; 3] = ["pixa", "maya", "styletts"];
 
 impl Synthesizer {
     /// `None` after a fault that leaves nothing to go on with.
@@ -76,20 +112,18 @@ impl Synthesizer {
             .at("speed")
             .number(0.25..=4.0)
             .map_or(1.0, |speed| speed as f32);
-        let vendor = place.at("provider").required()?.choice(
-            "vendor",
-            &SYNTHESIZERS,
-            &SYNTHESIZERS_TO_COME,
-        )?;
+        let names = SynthesizerVendor::ALL.map(SynthesizerVendor::as_str);
+        let name = (place.at("provider").required()?).choice("vendor", &names, &TO_COME)?;
+        let vendor = (SynthesizerVendor::ALL.into_iter()).find(|vendor| vendor.as_str() == name)?;
         // The voice speaks the language that a multilingual transcriber is set to expect.
         let heard = transcriber.map_or("en", |transcriber| transcriber.language.as_str());
         let heard = heard.strip_prefix("multi-").unwrap_or(heard);
         let voice = match vendor {
-            "local" => local::voice(&config, heard),
-            _ => elevenlabs(&config.clone().required()?, heard)?,
+            SynthesizerVendor::Local => local::voice(&config, heard),
+            _ => vendors_voice(vendor, &config.clone().required()?, heard)?,
         };
         Some(Self {
-            vendor: voice.vendor,
+            vendor,
             voice: voice.name.to_owned(),
             voice_id: voice.id.to_owned(),
             model: voice.model.to_owned(),
@@ -104,35 +138,59 @@ impl Synthesizer {
 
 /// What a vendor's `provider_config` comes to.
 pub(super) struct Voice<'d> {
-    pub vendor: SynthesizerVendor,
     pub name: &'d str,
     pub id: &'d str,
     pub model: &'d str,
     pub language: &'d str,
 }
 
-fn elevenlabs<'d>(config: &Place<'d>, heard: &'d str) -> Option<Voice<'d>> {
+/// `heard` is the language of the transcriber. Where a document leaves out the voice's id or its language,
+/// as samples of all vendors do, the voice's name and `heard` stand in.
+fn vendors_voice<'d>(
+    vendor: SynthesizerVendor,
+    config: &Place<'d>,
+    heard: &'d str,
+) -> Option<Voice<'d>> {
     let voice = config.at("voice").required_text();
-    let model = config.at("model").required_text();
-    if let Some(name) = model.filter(|name| name.starts_with("eleven_v3")) {
-        config
-            .at("model")
-            .unsupported(format_args!("model {name:?}"));
-    }
-    for key in ["temperature", "stability", "similarity_boost", "style"] {
-        config.at(key).number(0.0..=1.0);
+    let model = match vendor {
+        SynthesizerVendor::Polly => {
+            let engine = config.at("engine").required()?;
+            engine.word(&["standard", "neural", "long-form", "generative"])
+        }
+        _ => config.at("model").required_text(),
+    };
+    for (option, range) in ranges(vendor) {
+        config.at(option).number(range.clone());
     }
     let (id, language) = (
         config.at("voice_id").some_text(),
         config.at("language").some_text(),
     );
     Some(Voice {
-        vendor: SynthesizerVendor::Elevenlabs,
         name: voice?,
         id: id.or(voice)?,
         model: model?,
         language: language.unwrap_or(heard),
     })
+}
+
+/// Numbers that a vendor takes, and from where to where.
+fn ranges(vendor: SynthesizerVendor) -> &'static [(&'static str, RangeInclusive<f64>)] {
+    match vendor {
+        SynthesizerVendor::Elevenlabs => &[
+            ("temperature", 0.0..=1.0),
+            ("stability", 0.0..=1.0),
+            ("similarity_boost", 0.0..=1.0),
+            ("style", 0.0..=1.0),
+        ],
+        SynthesizerVendor::Cartesia => &[("volume", 0.5..=2.0)],
+        SynthesizerVendor::Sarvam => &[
+            ("pitch", -0.75..=0.75),
+            ("loudness", 0.3..=3.0),
+            ("temperature", 0.01..=1.0),
+        ],
+        _ => &[],
+    }
 }
 
 /// What `Synthesizer` has no field of its own for.

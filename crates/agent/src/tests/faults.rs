@@ -4,7 +4,7 @@ use insta::assert_snapshot;
 use serde_json::{Value, json};
 
 use super::{faults, minimal, minimal_with, settings, tools};
-use crate::Agent;
+use crate::{Agent, SynthesizerVendor};
 
 #[test]
 fn a_body_without_its_parts() {
@@ -108,7 +108,7 @@ fn every_fault_of_a_document_is_found_at_once() {
     tasks[0].tools_config.llm_agent.routes[1].response: must not be empty
     tasks[0].tools_config.transcriber.endpointing: must be between 0 and 60000, not -1
     tasks[0].tools_config.transcriber.language: the local transcriber understands no "hi"; one of en
-    tasks[0].tools_config.synthesizer.provider: unknown vendor "foo"; one of elevenlabs, local
+    tasks[0].tools_config.synthesizer.provider: unknown vendor "foo"; one of elevenlabs, deepgram, cartesia, openai, sarvam, azuretts, polly, rime, smallest, local
     tasks[0].tools_config.input.provider: unknown carrier "fax"; one of twilio, default
     tasks[0].toolchain.execution: unknown value "sideways"; one of parallel, sequential
     tasks[0].toolchain.pipelines[0]: must be a list, not text
@@ -145,7 +145,7 @@ fn what_is_known_but_does_not_run_yet_says_so() {
         ),
         (
             &tools("synthesizer"),
-            json!({ "provider": "polly", "provider_config": {} }),
+            json!({ "provider": "maya", "provider_config": {} }),
         ),
         (&tools("s2s"), json!({ "provider": "openai_realtime" })),
         (&tools("multilingual_config/enabled"), json!(true)),
@@ -164,7 +164,7 @@ fn what_is_known_but_does_not_run_yet_says_so() {
     tasks[0].tools_config.llm_agent.llm_config.rag_config: a knowledge base is not supported by this version yet
     tasks[0].tools_config.llm_agent.llm_config.provider: vendor "anthropic" is not supported by this version yet; one of openai, custom, ollama, vllm, groq, deepseek, openrouter, together, fireworks, deepinfra, perplexity, anyscale, ola, demo
     tasks[0].tools_config.transcriber.provider: vendor "sarvam" is not supported by this version yet; one of deepgram, local
-    tasks[0].tools_config.synthesizer.provider: vendor "polly" is not supported by this version yet; one of elevenlabs, local
+    tasks[0].tools_config.synthesizer.provider: vendor "maya" is not supported by this version yet; one of elevenlabs, deepgram, cartesia, openai, sarvam, azuretts, polly, rime, smallest, local
     tasks[0].tools_config.output.provider: carrier "exotel" is not supported by this version yet; one of twilio, default
     tasks[0].tools_config.s2s: a speech-to-speech model is not supported by this version yet
     tasks[0].tools_config.multilingual_config.enabled: switching languages is not supported by this version yet
@@ -257,7 +257,7 @@ fn a_local_voice_is_named_or_follows_the_language() {
 }
 
 #[test]
-fn elevenlabs_needs_a_voice_and_a_model_of_its_socket() {
+fn elevenlabs_needs_a_voice_and_a_model() {
     let of = |config: Value| {
         faults(&minimal_with(&[(
             &tools("synthesizer"),
@@ -271,8 +271,35 @@ fn elevenlabs_needs_a_voice_and_a_model_of_its_socket() {
     tasks[0].tools_config.synthesizer.provider_config.model: is required
     tasks[0].tools_config.synthesizer.provider_config.style: must be a number, not text
     ");
-    assert_snapshot!(of(json!({ "voice": "Nila", "model": "eleven_v3" })), @r#"tasks[0].tools_config.synthesizer.provider_config.model: model "eleven_v3" is not supported by this version yet"#);
+    assert_eq!(of(json!({ "voice": "Nila", "model": "eleven_v3" })), "none");
     assert_snapshot!(of(json!({ "voice": "Nila", "model": "eleven_flash_v2_5" })), @"none");
+}
+
+#[test]
+fn each_vendor_of_voices_names_what_it_needs() {
+    let of = |provider: &str, config: Value| {
+        faults(&minimal_with(&[(
+            &tools("synthesizer"),
+            json!({ "provider": provider, "provider_config": config }),
+        )]))
+    };
+    for vendor in SynthesizerVendor::ALL {
+        let name = vendor.as_str();
+        let whole = match vendor {
+            SynthesizerVendor::Local => json!({}),
+            SynthesizerVendor::Polly => json!({ "voice": "Joanna", "engine": "neural" }),
+            _ => json!({ "voice": "Nila", "model": "m" }),
+        };
+        assert_eq!(of(name, whole), "none", "{name}");
+    }
+    assert_snapshot!(of("polly", json!({ "voice": "Joanna", "engine": "steam" })), @r#"tasks[0].tools_config.synthesizer.provider_config.engine: unknown value "steam"; one of standard, neural, long-form, generative"#);
+    assert_snapshot!(of("polly", json!({ "engine": "neural" })), @"tasks[0].tools_config.synthesizer.provider_config.voice: is required");
+    assert_snapshot!(of("sarvam", json!({ "voice": "shubh", "pitch": 2, "loudness": "high" })), @"
+    tasks[0].tools_config.synthesizer.provider_config.model: is required
+    tasks[0].tools_config.synthesizer.provider_config.pitch: must be between -0.75 and 0.75, not 2
+    tasks[0].tools_config.synthesizer.provider_config.loudness: must be a number, not text
+    ");
+    assert_snapshot!(of("cartesia", json!({ "voice": "v", "model": "sonic-3", "volume": 9 })), @"tasks[0].tools_config.synthesizer.provider_config.volume: must be between 0.5 and 2, not 9");
 }
 
 #[test]

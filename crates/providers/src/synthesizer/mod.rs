@@ -1,6 +1,20 @@
 //! Text to speech: the trait, and a module a vendor.
 
+pub(crate) mod azure;
+pub(crate) mod cartesia;
+pub(crate) mod deepgram;
 pub mod elevenlabs;
+pub(crate) mod openai;
+mod pieces;
+pub(crate) mod polly;
+pub(crate) mod requested;
+pub(crate) mod rime;
+pub(crate) mod sarvam;
+pub(crate) mod smallest;
+mod ssml;
+pub(crate) mod streamed;
+
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bolo_audio::Format;
@@ -73,6 +87,30 @@ pub enum Spoken {
         /// Which utterance.
         context: u32,
     },
+}
+
+/// Time limits of a session (wire-providers.md §10.4).
+#[derive(Debug, Clone, Copy)]
+pub struct SynthesizerLimits {
+    /// DNS, TCP, TLS and upgrade together.
+    pub connect: Duration,
+    /// One message to the vendor.
+    pub write: Duration,
+    /// Between text and its audio, and between messages of audio.
+    pub audio: Duration,
+    /// For the vendor to close the socket.
+    pub close: Duration,
+}
+
+impl Default for SynthesizerLimits {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(3),
+            write: Duration::from_secs(2),
+            audio: Duration::from_secs(3),
+            close: Duration::from_secs(1),
+        }
+    }
 }
 
 /// A vendor that turns text into speech.

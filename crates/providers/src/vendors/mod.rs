@@ -8,7 +8,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::{Embedder, Error, error::Origin, llm::openai, local};
+use crate::{Embedder, Error, error::Origin, llm::openai, local, synthesizer::SynthesizerLimits};
 
 /// `providers.<vendor>` of the server's configuration.
 #[derive(Debug, Clone, Default)]
@@ -31,6 +31,7 @@ pub struct Vendors {
     tls: Arc<rustls::ClientConfig>,
     local: local::Speech,
     llm_limits: openai::Limits,
+    synthesizer_limits: SynthesizerLimits,
 }
 
 impl Vendors {
@@ -50,12 +51,21 @@ impl Vendors {
             tls,
             local: local::Speech::new(models, speech_threads),
             llm_limits: openai::Limits::default(),
+            synthesizer_limits: SynthesizerLimits::default(),
         }
     }
 
     /// Replaces the time limits of models (R194: 5 s, 8 s, 30 s).
     pub fn with_llm_limits(self, llm_limits: openai::Limits) -> Self {
         Self { llm_limits, ..self }
+    }
+
+    /// Replaces the time limits of synthesizers.
+    pub fn with_synthesizer_limits(self, synthesizer_limits: SynthesizerLimits) -> Self {
+        Self {
+            synthesizer_limits,
+            ..self
+        }
     }
 
     /// The embedder for routes: local.

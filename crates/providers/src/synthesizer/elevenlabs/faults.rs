@@ -1,16 +1,10 @@
 //! What ElevenLabs' refusals, error messages and close codes mean. Source: wire-providers.md §4.2, §4.4, §7.2.
 
 use super::ORIGIN;
-use crate::{Error, ErrorKind, socket::Refusal};
+use crate::{Error, socket::Refusal};
 
 /// A refused upgrade.
-pub(super) fn refused(refusal: &Refusal, model: &str) -> Error {
-    if refusal.status == 403 && model.starts_with("eleven_v3") {
-        return ORIGIN.fault(
-            ErrorKind::BadRequest,
-            format!("model {model} is not offered on this socket"),
-        );
-    }
+pub(super) fn refused(refusal: &Refusal) -> Error {
     by_words(&refusal.words).unwrap_or_else(|| refusal.error(ORIGIN))
 }
 
@@ -71,6 +65,7 @@ fn by_words(words: &str) -> Option<Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ErrorKind;
 
     #[test]
     fn words_before_codes() {

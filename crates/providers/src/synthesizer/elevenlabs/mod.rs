@@ -1,9 +1,11 @@
-//! ElevenLabs over its multi-context socket: one socket a call, one context an utterance.
+//! ElevenLabs over its multi-context socket: one socket a call, one context an utterance. The v3 models
+//! have a socket of their own, [`dialogue`].
 //! Source: wire-providers.md §4.2.
 //!
 //! Each piece is flushed, since it is a whole sentence that the caller waits for. `isFinal` comes only
 //! after a context was closed, so a piece is known to be done by the character times.
 
+pub(crate) mod dialogue;
 mod faults;
 mod session;
 mod utterance;
@@ -19,7 +21,8 @@ use tokio_util::task::AbortOnDropHandle;
 use url::Url;
 
 use crate::{
-    Error, ErrorKind, Session, Speak, Spoken, Synthesizer, SynthesizerSpec, error::Origin, socket,
+    Error, ErrorKind, Session, Speak, Spoken, Synthesizer, SynthesizerLimits, SynthesizerSpec,
+    error::Origin, socket,
 };
 
 /// Where ElevenLabs speaks.
@@ -56,16 +59,23 @@ pub struct Limits {
     pub close: Duration,
 }
 
-impl Default for Limits {
-    fn default() -> Self {
+impl Limits {
+    /// What all synthesizers have, and this vendor's own.
+    pub fn within(limits: SynthesizerLimits) -> Self {
+        let SynthesizerLimits {
+            connect,
+            write,
+            audio,
+            close,
+        } = limits;
         Self {
-            connect: Duration::from_secs(3),
-            write: Duration::from_secs(2),
+            connect,
+            write,
             keep_alive: Duration::from_secs(10),
-            audio: Duration::from_secs(3),
+            audio,
             final_after_all: Duration::from_millis(300),
             final_after_some: Duration::from_millis(1500),
-            close: Duration::from_secs(1),
+            close,
         }
     }
 }
@@ -105,8 +115,8 @@ impl Synthesizer for Elevenlabs {
         let url = speech_url(&self.base_url, spec)?;
         let key = ("xi-api-key", self.key.expose_secret());
         let limits = (self.limits.connect, self.limits.write);
-        let refused = |refusal| faults::refused(&refusal, &spec.model);
-        let socket = socket::connect(ORIGIN, &url, key, &self.tls, limits, refused).await?;
+        let refused = |refusal| faults::refused(&refusal);
+        let socket = socket::connect(ORIGIN, &url, &[key], &self.tls, limits, refused).await?;
         let (input, pieces) = mpsc::channel(INPUT_PIECES);
         let (facts, output) = mpsc::channel(OUTPUT_FACTS);
         let speaking = session::Speaking::new(socket, pieces, facts, spec, self.limits);
@@ -119,20 +129,31 @@ impl Synthesizer for Elevenlabs {
     }
 }
 
-/// The address with the agent's wishes as its query.
-fn speech_url(base: &str, spec: &SynthesizerSpec) -> Result<Url, Error> {
-    let format = match spec.format {
-        Format::Mulaw8k => "ulaw_8000".to_owned(),
+/// The vendor's name of a format.
+fn output_format(format: Format) -> Result<String, Error> {
+    match format {
+        Format::Mulaw8k => Ok("ulaw_8000".to_owned()),
         Format::Pcm16 {
             rate: rate @ (8000 | 16_000 | 22_050 | 24_000 | 32_000 | 44_100 | 48_000),
-        } => format!("pcm_{rate}"),
-        Format::Pcm16 { rate } => {
-            return Err(ORIGIN.fault(
-                ErrorKind::BadRequest,
-                format!("makes no audio of {rate} Hz"),
-            ));
-        }
-    };
+        } => Ok(format!("pcm_{rate}")),
+        Format::Pcm16 { rate } => Err(ORIGIN.fault(
+            ErrorKind::BadRequest,
+            format!("makes no audio of {rate} Hz"),
+        )),
+    }
+}
+
+/// The language to name; `None` where the model refuses one.
+fn language(spec: &SynthesizerSpec) -> Option<&str> {
+    let takes_one = spec.model.contains("v2_5") || spec.model.starts_with("eleven_v3");
+    let is_one = !spec.language.is_empty() && !spec.language.starts_with("multi");
+    let primary = spec.language.split(['-', '_']).next();
+    primary.filter(|_| takes_one && is_one)
+}
+
+/// The address with the agent's wishes as its query.
+fn speech_url(base: &str, spec: &SynthesizerSpec) -> Result<Url, Error> {
+    let format = output_format(spec.format)?;
     let mut url = socket::address(
         ORIGIN,
         base,
@@ -144,12 +165,7 @@ fn speech_url(base: &str, spec: &SynthesizerSpec) -> Result<Url, Error> {
         .append_pair("output_format", &format)
         .append_pair("inactivity_timeout", "180")
         .append_pair("sync_alignment", "true");
-    // Other models refuse it.
-    if spec.model.contains("v2_5")
-        && !spec.language.is_empty()
-        && !spec.language.starts_with("multi")
-    {
-        let language = spec.language.split(['-', '_']).next().unwrap_or_default();
+    if let Some(language) = language(spec) {
         query.append_pair("language_code", language);
     }
     for option in [

@@ -116,6 +116,7 @@ impl Speaking {
                 },
                 incoming = self.socket.next() => match incoming {
                     Ok(Incoming::Text(text)) => self.hear(&text).await?,
+                    Ok(Incoming::Binary(_)) => true,
                     Ok(Incoming::Closed(_)) | Err(_) if close_by.is_some() => return Ok(()),
                     Ok(Incoming::Closed(Some((code, words)))) => return Err(faults::failed(Some(code), &words)),
                     Ok(Incoming::Closed(None)) => return Err(ORIGIN.dropped()),

@@ -371,12 +371,6 @@ async fn refusals_are_told_apart() {
         refused(&spec(), "500 Oops", "").await.kind,
         ErrorKind::Server
     );
-    let v3 = SynthesizerSpec {
-        model: "eleven_v3".into(),
-        ..spec()
-    };
-    let error = refused(&v3, "403 Forbidden", "").await;
-    assert_eq!(error.kind, ErrorKind::BadRequest);
     let odd = SynthesizerSpec {
         format: Format::Pcm16 { rate: 11_025 },
         ..spec()

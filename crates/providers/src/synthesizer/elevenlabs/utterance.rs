@@ -6,10 +6,10 @@
 use std::collections::VecDeque;
 
 use bolo_audio::Format;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
 use super::wire::Alignment;
-use crate::Spoken;
+use crate::{Spoken, synthesizer::pieces::WholeSamples};
 
 /// Times are whole ms, and audio may be cut in the middle of a sample.
 const SLACK_MS: u64 = 10;
@@ -24,8 +24,7 @@ pub(super) struct Utterance {
     word: Option<(String, u64, u64)>,
     /// Sound of the last character that is still to come, ms; its piece is not over before.
     owed: u64,
-    /// Half a sample that waits for its other half.
-    half: Option<u8>,
+    whole: WholeSamples,
     /// The vendor tells character times.
     pub(super) aligned: bool,
     /// Some audio has come.
@@ -50,7 +49,7 @@ impl Utterance {
             latest: 0,
             word: None,
             owed: 0,
-            half: None,
+            whole: WholeSamples::default(),
             aligned: false,
             sounded: false,
         }
@@ -79,7 +78,7 @@ impl Utterance {
     /// Audio from the vendor with its character times.
     pub(super) fn audio(&mut self, audio: Bytes, alignment: Option<&Alignment>) -> Vec<Spoken> {
         let mut out = Vec::new();
-        let mut rest = self.whole_samples(audio);
+        let mut rest = self.whole.join(audio, self.format);
         let length = self.format.ms(rest.len());
         self.sounded = true;
         let Some(alignment) = alignment.filter(|alignment| !alignment.is_empty()) else {
@@ -180,26 +179,6 @@ impl Utterance {
             Format::Mulaw8k => bytes,
             Format::Pcm16 { .. } => bytes & !1,
         }
-    }
-
-    /// Vendors cut audio anywhere; a sample stays whole.
-    fn whole_samples(&mut self, audio: Bytes) -> Bytes {
-        if self.format == Format::Mulaw8k {
-            return audio;
-        }
-        let mut audio = match self.half.take() {
-            Some(half) => {
-                let mut whole = BytesMut::with_capacity(audio.len() + 1);
-                whole.extend_from_slice(&[half]);
-                whole.extend_from_slice(&audio);
-                whole.freeze()
-            }
-            None => audio,
-        };
-        if audio.len() % 2 == 1 {
-            self.half = audio.split_off(audio.len() - 1).first().copied();
-        }
-        audio
     }
 }
 

@@ -43,18 +43,12 @@ pub(super) struct VoiceSettings {
 }
 
 impl VoiceSettings {
-    /// From the agent's options; `temperature` is the hosted product's name for `stability`.
+    /// From the agent's options.
     pub(super) fn new(spec: &SynthesizerSpec) -> Self {
-        let number = |names: &[&str], default: f32| {
-            let value = names
-                .iter()
-                .find_map(|name| spec.options.get(*name)?.as_f64());
-            value.map_or(default, |value| value as f32)
-        };
         Self {
-            stability: number(&["stability", "temperature"], 0.5),
-            similarity_boost: number(&["similarity_boost"], 0.75),
-            style: number(&["style"], 0.0),
+            stability: stability(spec),
+            similarity_boost: number(spec, &["similarity_boost"], 0.75),
+            style: number(spec, &["style"], 0.0),
             use_speaker_boost: spec
                 .options
                 .get("use_speaker_boost")
@@ -62,6 +56,18 @@ impl VoiceSettings {
             speed: spec.speed.clamp(0.7, 1.2),
         }
     }
+}
+
+/// `temperature` is the hosted product's name for it.
+pub(super) fn stability(spec: &SynthesizerSpec) -> f32 {
+    number(spec, &["stability", "temperature"], 0.5)
+}
+
+fn number(spec: &SynthesizerSpec, names: &[&str], default: f32) -> f32 {
+    let value = names
+        .iter()
+        .find_map(|name| spec.options.get(*name)?.as_f64());
+    value.map_or(default, |value| value as f32)
 }
 
 /// What came in, all kinds in one; other fields pass by.

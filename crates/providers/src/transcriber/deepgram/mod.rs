@@ -99,7 +99,7 @@ impl Transcriber for Deepgram {
         let socket = socket::connect(
             ORIGIN,
             &url,
-            ("authorization", &key),
+            &[("authorization", key.as_str())],
             &self.tls,
             limits,
             refused,
@@ -232,6 +232,7 @@ impl Listening {
                             return Ok(());
                         }
                     }
+                    Ok(Incoming::Binary(_)) => {}
                     // After CloseStream all that was to come has come.
                     Ok(Incoming::Closed(_)) | Err(_) if close_by.is_some() => return Ok(()),
                     Ok(Incoming::Closed(reason)) => return Err(closed(reason)),

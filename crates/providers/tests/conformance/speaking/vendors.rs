@@ -1,0 +1,221 @@
+//! Each vendor of voices: its fake, how an agent names it, and what it can do.
+
+use std::{sync::Arc, time::Duration};
+
+use bolo_agent::{Synthesizer as Agent, SynthesizerVendor};
+use bolo_audio::Format;
+use bolo_providers::{Synthesizer, SynthesizerLimits, SynthesizerSpec};
+use bolo_simulator::{
+    elevenlabs::{self, FakeElevenlabs},
+    voices::{
+        self, FakeVoice, aura, azure, cartesia, dialogue, openai, polly, rime, sarvam, smallest,
+    },
+};
+
+pub(super) use bolo_simulator::voices::Fault;
+
+use crate::{keys, vendors};
+
+/// A vendor under test.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Case {
+    pub vendor: SynthesizerVendor,
+    pub model: &'static str,
+    /// Speaks over a socket, so that a session has messages, and a refusal comes when it opens.
+    pub socket: bool,
+    /// Makes what the line wants, or samples of the same rate: no sound is lost.
+    pub exact: bool,
+    /// Tells the times of words.
+    pub words: bool,
+    key: &'static str,
+}
+
+const fn case(vendor: SynthesizerVendor, model: &'static str) -> Case {
+    Case {
+        vendor,
+        model,
+        socket: true,
+        exact: true,
+        words: false,
+        key: "voice-test-key",
+    }
+}
+
+/// All vendors but `local`, which has tests of its own.
+pub(super) const CASES: [Case; 10] = [
+    Case {
+        words: true,
+        key: "elevenlabs-test-key",
+        ..case(SynthesizerVendor::Elevenlabs, "eleven_turbo_v2_5")
+    },
+    Case {
+        words: true,
+        ..case(SynthesizerVendor::Elevenlabs, "eleven_v3")
+    },
+    case(SynthesizerVendor::Deepgram, "aura-2"),
+    Case {
+        words: true,
+        ..case(SynthesizerVendor::Cartesia, "sonic-3")
+    },
+    Case {
+        socket: false,
+        exact: false,
+        ..case(SynthesizerVendor::Openai, "gpt-4o-mini-tts")
+    },
+    case(SynthesizerVendor::Sarvam, "bulbul:v3"),
+    Case {
+        socket: false,
+        ..case(SynthesizerVendor::Azure, "Neural")
+    },
+    Case {
+        socket: false,
+        key: "AKIDTEST:secret",
+        ..case(SynthesizerVendor::Polly, "neural")
+    },
+    Case {
+        words: true,
+        ..case(SynthesizerVendor::Rime, "mistv2")
+    },
+    Case {
+        words: true,
+        ..case(SynthesizerVendor::Smallest, "lightning_v3.1")
+    },
+];
+
+/// A fake that runs.
+pub(super) enum Fake {
+    Elevenlabs(FakeElevenlabs),
+    Voice(FakeVoice),
+}
+
+impl Case {
+    /// The vendor's; where it has two sockets, the model tells which.
+    pub fn name(&self) -> &'static str {
+        self.vendor.as_str()
+    }
+
+    pub async fn start(&self) -> Fake {
+        let options = voices::Options {
+            api_key: self.key.into(),
+            ..voices::Options::default()
+        };
+        Fake::Voice(match self.vendor {
+            SynthesizerVendor::Elevenlabs if self.model == "eleven_v3" => {
+                dialogue::start(options).await.unwrap()
+            }
+            SynthesizerVendor::Elevenlabs => {
+                let options = elevenlabs::Options::default();
+                return Fake::Elevenlabs(FakeElevenlabs::start(options).await.unwrap());
+            }
+            SynthesizerVendor::Deepgram => aura::start(options).await.unwrap(),
+            SynthesizerVendor::Cartesia => cartesia::start(options).await.unwrap(),
+            SynthesizerVendor::Openai => openai::start(options).await.unwrap(),
+            SynthesizerVendor::Sarvam => sarvam::start(options).await.unwrap(),
+            SynthesizerVendor::Azure => azure::start(options).await.unwrap(),
+            SynthesizerVendor::Polly => polly::start(options).await.unwrap(),
+            SynthesizerVendor::Rime => rime::start(options).await.unwrap(),
+            SynthesizerVendor::Smallest => smallest::start(options).await.unwrap(),
+            SynthesizerVendor::Local => panic!("has no fake"),
+        })
+    }
+
+    /// Our client of the fake.
+    pub fn client(
+        &self,
+        fake: &Fake,
+        key: &str,
+        format: Format,
+    ) -> (Arc<dyn Synthesizer>, SynthesizerSpec) {
+        self.client_within(fake, key, format, SynthesizerLimits::default())
+    }
+
+    /// One that soon loses patience: with a vendor that takes no connection, or with one that makes no
+    /// audio.
+    pub fn hasty_client(
+        &self,
+        fake: &Fake,
+        fault: &Fault,
+    ) -> (Arc<dyn Synthesizer>, SynthesizerSpec) {
+        let (soon, late) = (Duration::from_millis(200), Duration::from_secs(20));
+        let connects = *fault == Fault::HalfOpen && self.socket;
+        let limits = SynthesizerLimits {
+            connect: if connects { soon } else { late },
+            audio: if connects { late } else { soon },
+            ..SynthesizerLimits::default()
+        };
+        self.client_within(fake, self.key, Format::Mulaw8k, limits)
+    }
+
+    fn client_within(
+        &self,
+        fake: &Fake,
+        key: &str,
+        format: Format,
+        limits: SynthesizerLimits,
+    ) -> (Arc<dyn Synthesizer>, SynthesizerSpec) {
+        let agent = Agent {
+            vendor: self.vendor,
+            voice: "Nila".into(),
+            voice_id: "Nila".into(),
+            model: self.model.into(),
+            language: "en-US".into(),
+            speed: 1.0,
+            buffer_size: 250,
+            caching: false,
+            options: serde_json::Map::new(),
+        };
+        let base = match self.vendor {
+            SynthesizerVendor::Openai => format!("{}/v1", fake.base_url()),
+            _ => fake.base_url(),
+        };
+        vendors(self.name(), base, key)
+            .with_synthesizer_limits(limits)
+            .synthesizer(&agent, &keys(), None, format)
+            .unwrap()
+    }
+
+    pub fn key(&self) -> &'static str {
+        self.key
+    }
+}
+
+impl Fake {
+    fn base_url(&self) -> String {
+        match self {
+            Self::Elevenlabs(fake) => fake.base_url(),
+            Self::Voice(fake) => fake.base_url(),
+        }
+    }
+
+    pub fn fail(&self, fault: Fault) {
+        match self {
+            Self::Elevenlabs(fake) => fake.fail_next([match fault {
+                Fault::Status(status) => elevenlabs::Fault::Status(status),
+                Fault::HalfOpen => elevenlabs::Fault::HalfOpen,
+                Fault::KeyMessage => elevenlabs::Fault::AuthMessage,
+                Fault::QuotaMessage => elevenlabs::Fault::QuotaMessage,
+                Fault::StallAfter(count) => elevenlabs::Fault::StallAfter(count),
+                Fault::LostAfter(count) => elevenlabs::Fault::LostAfter(count),
+                Fault::CloseAfter(count, code) => elevenlabs::Fault::CloseAfter(count, code),
+                Fault::Garbage => elevenlabs::Fault::Garbage,
+                Fault::UnknownMessages => elevenlabs::Fault::UnknownMessages,
+                Fault::NoAudio => elevenlabs::Fault::Stall,
+            }]),
+            Self::Voice(fake) => fake.fail_next([fault]),
+        }
+    }
+
+    pub fn characters(&self) -> u64 {
+        match self {
+            Self::Elevenlabs(fake) => fake.characters(),
+            Self::Voice(fake) => fake.characters(),
+        }
+    }
+
+    pub fn open_sessions(&self) -> u64 {
+        match self {
+            Self::Elevenlabs(fake) => fake.open_sessions(),
+            Self::Voice(fake) => fake.open_sessions(),
+        }
+    }
+}
