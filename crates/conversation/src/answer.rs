@@ -65,8 +65,11 @@ impl Conversation {
 
     fn messages(&self) -> Vec<Message> {
         let limit = self.script.rules.history_messages;
+        let ahead = self.guess.as_ref().map(|guess| guess.text.as_str());
         self.history
-            .messages(&self.script.prompt, limit, |answer| self.heard_text(answer))
+            .messages(&self.script.prompt, limit, ahead, |answer| {
+                self.heard_text(answer)
+            })
     }
 
     pub(crate) fn token(&mut self, answer: AnswerId, text: &str) {

@@ -24,6 +24,7 @@ impl Conversation {
         if text.is_empty() || !self.is_live() {
             return;
         }
+        let guess = self.take_guess(&text);
         self.timers.stop(Timer::OverlapEnd);
         let is_first =
             self.stats.user_turns == 0 || self.stats.user_turns == 1 && turn.id.is_some();
@@ -59,6 +60,9 @@ impl Conversation {
         });
         if !self.script.routes.is_empty() {
             self.ask_route(id, text);
+        }
+        if let Some(guess) = guess {
+            return self.confirm(guess, id);
         }
         let may_ask = self.script.speculate && !is_long && asks < self.script.rules.max_asks;
         if may_ask || hold_until <= self.now {

@@ -119,28 +119,20 @@ impl History {
         matches!((answers.next(), answers.next()), (Some(last), Some(before)) if last == before && !last.is_empty())
     }
 
-    /// Messages for the model: the system's, then the last `limit` of the history; `live` gives the
-    /// text of utterances that are not over yet.
+    /// Messages for the model: the system's, then the last `limit` of the history; `ahead` is what the
+    /// caller says now, not in the history yet (R41); `live` gives the text of utterances that are not
+    /// over yet.
     pub(crate) fn messages(
         &self,
         system: &str,
         limit: usize,
+        ahead: Option<&str>,
         live: impl Fn(AnswerId) -> String,
     ) -> Vec<Message> {
         let mut messages: Vec<Message> = Vec::new();
         for said in &self.said {
             match said {
-                Said::User { text, .. } => match messages.last_mut() {
-                    Some(Message {
-                        role: Role::User,
-                        content: Some(before),
-                        ..
-                    }) => {
-                        before.push('\n');
-                        before.push_str(text);
-                    }
-                    _ => messages.push(message(Role::User, Some(text.clone()))),
-                },
+                Said::User { text, .. } => push_user(&mut messages, text),
                 Said::Agent {
                     kind: Kind::OnlineCheck | Kind::Goodbye | Kind::Filler,
                     calls,
@@ -165,6 +157,9 @@ impl History {
                     messages.push(result);
                 }
             }
+        }
+        if let Some(text) = ahead {
+            push_user(&mut messages, text);
         }
         repair(&mut messages);
         let mut from = messages.len().saturating_sub(limit);
@@ -198,6 +193,21 @@ impl History {
             out.push_str(text);
         }
         out
+    }
+}
+
+/// What the caller said in a row is one message.
+fn push_user(messages: &mut Vec<Message>, text: &str) {
+    match messages.last_mut() {
+        Some(Message {
+            role: Role::User,
+            content: Some(before),
+            ..
+        }) => {
+            before.push('\n');
+            before.push_str(text);
+        }
+        _ => messages.push(message(Role::User, Some(text.to_owned()))),
     }
 }
 
@@ -300,7 +310,7 @@ mod tests {
     }
     fn shown(history: &History, limit: usize) -> Vec<String> {
         history
-            .messages("S", limit, |_| "live".into())
+            .messages("S", limit, None, |_| "live".into())
             .iter()
             .map(|message| {
                 format!(

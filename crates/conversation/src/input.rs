@@ -89,6 +89,16 @@ pub enum Input {
         /// Which rule of the transcriber ended it.
         why: TurnEndWhy,
     },
+    /// The transcriber expects that the turn is over (R41): a turn's end of the same text follows, or
+    /// `Resumed`.
+    Eager {
+        /// The open segment so far, as of `Interim`.
+        text: String,
+        /// How sure it is, 0..=1.
+        confidence: f32,
+    },
+    /// The turn that was expected to be over goes on.
+    Resumed,
     /// The transcriber saw the end of speech, without any text to add.
     SpeechEnded,
     /// The transcriber's connection is gone; the driver reconnects and replays (R193).

@@ -7,13 +7,14 @@
 //!
 //! Where to look: `machine` (the dispatch), `listen` (what the caller does), `commit` (his turns),
 //! `answer` (the model), `speak` (the agent's voice), `queue` (what is heard when), `interrupt` (barge-in),
-//! `silence`, `ending`, `faults`, `media`, `keypad`; the rest are parts that know no call.
+//! `guess` (answers made ahead), `silence`, `ending`, `faults`, `media`, `keypad`; the rest are parts that know no call.
 
 mod answer;
 mod clean;
 mod commit;
 mod ending;
 mod faults;
+mod guess;
 mod history;
 mod input;
 mod interrupt;

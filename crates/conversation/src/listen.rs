@@ -187,6 +187,7 @@ impl Conversation {
             self.turn = Default::default();
             return;
         }
+        self.resumed();
         let spoken_at = self.spoken_at();
         self.end_turn(TurnEndWhy::Forced, spoken_at);
     }

@@ -2,6 +2,7 @@
 
 use bolo_execution::EndReason;
 
+use crate::guess::Guess;
 use crate::history::History;
 use crate::playout::Playout;
 use crate::state::{
@@ -35,6 +36,8 @@ pub struct Conversation {
     /// The turn being heard began before the welcome's end and is dropped (R19).
     pub(crate) discarding: bool,
     pub(crate) pending: Option<Pending>,
+    /// Never beside a pending turn (R41).
+    pub(crate) guess: Option<Guess>,
     pub(crate) last_turn: Option<LastTurn>,
     pub(crate) voice: Voice,
     pub(crate) pause: Pause,
@@ -82,6 +85,7 @@ impl Conversation {
             turn: Turn::default(),
             discarding: false,
             pending: None,
+            guess: None,
             last_turn: None,
             voice: Voice::default(),
             pause: Pause::default(),
@@ -186,7 +190,7 @@ impl Conversation {
         matches!(self.phase, Phase::Live | Phase::Closing(_))
     }
 
-    fn apply(&mut self, input: Input) {
+    pub(crate) fn apply(&mut self, input: Input) {
         match (&self.phase, &input) {
             (Phase::Over, _) | (_, Input::Tick) => return,
             (Phase::Waiting, Input::MediaStart { .. } | Input::MediaStop | Input::MediaLost)
@@ -200,6 +204,9 @@ impl Conversation {
             ) => {}
             (Phase::Draining, _) => return,
             (Phase::Live | Phase::Closing(_), _) => {}
+        }
+        if self.keep_back(&input) {
+            return;
         }
         match input {
             Input::MediaStart {
@@ -216,6 +223,8 @@ impl Conversation {
             Input::Interim { text } => self.interim(text.trim()),
             Input::Final { text } => self.segment(text.trim()),
             Input::TurnEnd { text, why } => self.turn_end(text.trim(), why),
+            Input::Eager { text, confidence } => self.eager(text.trim(), confidence),
+            Input::Resumed => self.resumed(),
             Input::TranscriberDown { fault } => self.transcriber_down(&fault),
             Input::TranscriberUp => self.transcriber_up(),
             Input::TranscriberLost { fault } => self.transcriber_lost(&fault),
@@ -284,6 +293,7 @@ impl Conversation {
     /// What follows from the new state: utterances that are over, an end that may go on, chunks that
     /// may be played; then the deadlines that hang on the state alone.
     fn settle(&mut self) {
+        self.drop_vain_guess();
         let mut steps = 0;
         while steps < STEPS
             && self.is_talking()

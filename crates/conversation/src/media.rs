@@ -160,6 +160,7 @@ impl Conversation {
             .iter()
             .map(|utterance| (utterance.id, self.heard_text(utterance.id)))
             .collect();
+        self.drop_guess();
         let cut = std::mem::take(&mut self.live);
         self.emit(Output::ClearPlayback);
         let mut ask_again = false;

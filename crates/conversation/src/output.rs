@@ -223,6 +223,13 @@ pub enum Metric {
     UntranscribedSpeech,
     /// News of an older answer was dropped (R87).
     Stale,
+    /// The turn ended as expected: this answer was asked for ahead (R41).
+    EagerConfirmed {
+        /// Which answer.
+        answer: AnswerId,
+    },
+    /// An answer was asked for in vain (R41).
+    EagerDropped,
     /// No caller audio though the socket lives (R200).
     MediaFrozen,
     /// The lead of this call grew (R69).

@@ -63,6 +63,9 @@ pub struct Script {
     pub backoff_ms: u64,
     /// Ask before the hold is over (R42).
     pub speculate: bool,
+    /// How sure the transcriber must be of a turn's end to ask ahead of it; `None` = never (R41).
+    #[serde(default)]
+    pub eager_threshold: Option<f32>,
     /// `call_terminate` (R11).
     pub call_cap_ms: u64,
     /// Silence before we hang up; 0 = never (R153).
@@ -220,6 +223,7 @@ impl Script {
             words_to_interrupt: config.words_for_interruption,
             backoff_ms: config.interruption_backoff_ms,
             speculate: config.optimize_latency,
+            eager_threshold: None,
             call_cap_ms: config.call_terminate_ms,
             hangup_after_silence_ms: config.hangup_after_silence_ms,
             online_check: (config.check_if_user_online && !online.is_empty()).then_some(

@@ -338,6 +338,7 @@ impl Conversation {
 
     /// Drops all utterances at once: what was heard of them is kept (R10, R55).
     pub(crate) fn drop_all_work(&mut self) {
+        self.drop_guess();
         let heard: BTreeMap<AnswerId, String> = self
             .live
             .iter()

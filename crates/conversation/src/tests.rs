@@ -6,6 +6,7 @@
 mod answers;
 mod barge_in;
 mod driver;
+mod eager;
 mod ends;
 mod faults;
 mod golden;

@@ -88,6 +88,14 @@ impl Latency {
         }
     }
 
+    /// The turn ended as expected: an answer that was asked for ahead counts from here (R41).
+    pub(crate) fn confirmed(&mut self, answer: AnswerId, now: Instant) {
+        if let Some(steps) = self.open.get_mut(&answer.0) {
+            steps.asked = now;
+            steps.token = steps.token.map(|_| now);
+        }
+    }
+
     /// The routes were asked.
     pub(crate) fn asked_route(&mut self, now: Instant) {
         self.route = Some((now, None));
@@ -329,6 +337,27 @@ mod tests {
         assert_eq!(turn["added_ms"], 15.0);
         assert_eq!(json["turns"].as_array().unwrap().len(), 1);
         assert_eq!(json["llm"]["turns"][0]["time_to_last_token"], 900.0);
+    }
+
+    #[test]
+    fn an_answer_asked_for_ahead_counts_from_the_turns_end() {
+        let start = Instant::now();
+        let at = |ms: u64| start + Duration::from_millis(ms);
+        let mut latency = Latency::default();
+        let answer = AnswerId(2);
+        latency.asked(answer, at(0));
+        latency.token(answer, at(300));
+        latency.confirmed(answer, at(1000));
+        latency.said(answer, false, at(1002));
+        latency.audio(answer, at(1102));
+        latency.played(answer, Some(1), at(1102));
+        latency.sent(answer, at(1103));
+        let turn = &latency.json()["turns"][0];
+        assert_eq!(
+            (&turn["total_ms"], &turn["llm_first_token_ms"]),
+            (&json!(103.0), &json!(0.0))
+        );
+        assert_eq!(turn["gather_ms"], 2.0);
     }
 
     #[test]

@@ -114,9 +114,18 @@ impl<M: Machine> Call<M> {
                     note = true;
                 }
                 Output::Metric(metric) => {
-                    if let Metric::LeadGrew { ms } = metric {
-                        tracing::info!(lead_ms = ms, "the link wavers: the lead of this call grew");
-                        self.playout.set_lead(ms);
+                    match metric {
+                        Metric::LeadGrew { ms } => {
+                            tracing::info!(
+                                lead_ms = ms,
+                                "the link wavers: the lead of this call grew"
+                            );
+                            self.playout.set_lead(ms);
+                        }
+                        Metric::EagerConfirmed { answer } => {
+                            self.ledger.books().latency.confirmed(answer, now);
+                        }
+                        _ => {}
                     }
                     event(name(&metric));
                 }
@@ -254,6 +263,8 @@ fn name(metric: &Metric) -> &'static str {
         Metric::TtsUnderrun => "tts_underrun",
         Metric::UntranscribedSpeech => "untranscribed_speech",
         Metric::Stale => "stale",
+        Metric::EagerConfirmed { .. } => "eager_confirmed",
+        Metric::EagerDropped => "eager_dropped",
         Metric::MediaFrozen => "media_frozen",
         Metric::LeadGrew { .. } => "lead_grew",
         Metric::Turn { .. } => "turn",

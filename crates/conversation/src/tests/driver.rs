@@ -18,6 +18,9 @@ pub(crate) enum Event {
     Final(usize),
     End(usize),
     Ended,
+    /// Sure enough, or not.
+    Eager(usize, bool),
+    Resumed,
     Transcriber(u8),
     Token(u32, usize),
     EndCall(u32),
@@ -213,6 +216,11 @@ impl Checked {
             } => {
                 self.last_answer = self.last_answer.max(answer.0);
                 assert!(!self.dead.contains(answer));
+                let guess = self.call.guess.as_ref();
+                assert!(
+                    guess.is_none_or(|guess| guess.utterance.id != *answer),
+                    "said ahead (R41)"
+                );
                 assert_eq!(
                     self.pieces.get(answer).copied().unwrap_or(0),
                     *piece,
@@ -287,6 +295,11 @@ impl Checked {
                 why: TurnEndWhy::SpeechFinal,
             },
             Event::Ended => Input::SpeechEnded,
+            Event::Eager(text, sure) => Input::Eager {
+                text: said(text),
+                confidence: if *sure { 0.8 } else { 0.4 },
+            },
+            Event::Resumed => Input::Resumed,
             Event::Transcriber(0) => Input::TranscriberLost { fault: fault(3) },
             Event::Transcriber(1..=8) => Input::TranscriberDown { fault: fault(7) },
             Event::Transcriber(_) => Input::TranscriberUp,

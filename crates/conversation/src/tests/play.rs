@@ -48,6 +48,7 @@ pub(crate) fn script() -> Script {
         words_to_interrupt: 2,
         backoff_ms: 0,
         speculate: true,
+        eager_threshold: Some(0.5),
         call_cap_ms: 300_000,
         hangup_after_silence_ms: 10_000,
         online_check: Some(OnlineCheck {
@@ -126,6 +127,7 @@ fn fault(kind: &str) -> Fault {
     }
 }
 
+/// `eager 0.8 so far` = the transcriber is that sure;
 /// `audio 2 700` = the whole speech of answer 2, one chunk, complete; `chunk 2 1 700` = its chunk 1 only.
 pub(crate) fn input(what: &str) -> Vec<Input> {
     if what.starts_with(['{', '"']) {
@@ -162,6 +164,11 @@ pub(crate) fn input(what: &str) -> Vec<Input> {
             text,
             why: TurnEndWhy::SpeechFinal,
         },
+        "eager" => Input::Eager {
+            text: more.to_owned(),
+            confidence: first.parse().unwrap(),
+        },
+        "resumed" => Input::Resumed,
         "down" => Input::TranscriberDown {
             fault: fault("dropped"),
         },
