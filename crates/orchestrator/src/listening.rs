@@ -143,7 +143,7 @@ impl Ears {
         match self.line.try_send(Hear::Audio(frame)) {
             Ok(()) => self.sent_ms += ms,
             Err(Hear::Audio(frame)) => self.wait(frame),
-            Err(Hear::Finish) => {}
+            Err(Hear::EndTurn | Hear::Finish) => {}
         }
     }
 
@@ -165,7 +165,7 @@ impl Ears {
                     self.backlog.push_front(frame);
                     return;
                 }
-                Err(Hear::Finish) => return,
+                Err(Hear::EndTurn | Hear::Finish) => return,
             }
         }
     }
@@ -253,9 +253,12 @@ impl Ears {
                         HeardEnd::SpeechFinal => TurnEndWhy::SpeechFinal,
                         HeardEnd::UtteranceEnd => TurnEndWhy::UtteranceEnd,
                         HeardEnd::EndOfTurn => TurnEndWhy::EndOfTurn,
+                        HeardEnd::Forced => TurnEndWhy::Forced,
                     },
                 }
             }
+            Heard::Eager { text, confidence } => Input::Eager { text, confidence },
+            Heard::Resumed => Input::Resumed,
             Heard::SpeechEnded => Input::SpeechEnded,
             Heard::Billed(seconds) => {
                 self.billed_s += seconds;

@@ -2,13 +2,9 @@
 //! ([`crate::tone`]) word by word and keeps time by the audio, as the vendor does.
 
 mod ear;
-mod session;
+mod nova;
 
-use std::{
-    net::SocketAddr,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -17,10 +13,15 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::json;
 
-use crate::{Error, FakeVendor, server, vendor};
+pub use crate::hearing::{Fault, Observer, Sent};
+use crate::{
+    Error, FakeVendor,
+    hearing::{self, Pace},
+    server, vendor,
+};
 
 /// How a fake Deepgram is set up; the defaults suit tests.
 #[derive(Clone)]
@@ -49,47 +50,13 @@ impl Default for Options {
     }
 }
 
-/// Sees what the fake sends.
-pub type Observer = Arc<dyn Fn(&Sent) + Send + Sync>;
-
-/// A text that was sent to the client.
-#[derive(Debug, Clone)]
-pub struct Sent {
-    /// When.
-    pub at: Instant,
-    /// The transcript of the window.
-    pub text: String,
-    /// It ends the turn (`speech_final`).
-    pub ends_turn: bool,
-    /// It will not change (`is_final`).
-    pub is_final: bool,
-}
-
-/// What goes wrong with one connection.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Fault {
-    /// The upgrade is refused with this status.
-    Status(u16),
-    /// The connection is lost without a close frame after so much audio, ms.
-    LostAfter(u64),
-    /// Closed with this code and reason after so much audio, ms.
-    CloseAfter {
-        /// Audio heard, ms.
-        ms: u64,
-        /// Close code.
-        code: u16,
-        /// Close reason.
-        reason: String,
-    },
-    /// Says nothing any more after so much audio, ms, and keeps the socket open.
-    SilentAfter(u64),
-    /// Each result is preceded by text that is no JSON.
-    Garbage,
-    /// Each result is preceded by a message type nobody has heard of.
-    UnknownMessages,
-    /// No result ever ends a turn: neither `speech_final` nor `UtteranceEnd`.
-    NeverEnds,
+impl Options {
+    fn pace(&self) -> Pace {
+        Pace {
+            delay: self.result_delay,
+            observer: self.observer.clone(),
+        }
+    }
 }
 
 /// The fake and its sessions.
@@ -185,8 +152,13 @@ async fn listen(
             &request_id,
         );
     }
-    let session = session::Session::new(desk.clone(), asked, fault, request_id.clone());
-    let mut response = desk.upgrade(upgrade, |socket| session.run(socket));
+    let never_ends = fault == Some(Fault::NeverEnds);
+    let interim_ms = desk.options.interim_ms;
+    let wire = nova::Nova::new(&asked, interim_ms, never_ends, request_id.clone());
+    let (of_session, pace) = (desk.clone(), desk.options.pace());
+    let mut response = desk.upgrade(upgrade, move |socket| {
+        hearing::run(of_session, wire, fault, pace, socket)
+    });
     if let Ok(value) = request_id.parse() {
         response.headers_mut().insert("dg-request-id", value);
     }

@@ -22,6 +22,7 @@ pub mod deepgram;
 pub mod elevenlabs;
 mod error;
 pub mod g711;
+pub mod hearing;
 mod http;
 mod lag;
 pub mod llm;

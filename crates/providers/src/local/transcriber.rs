@@ -127,12 +127,14 @@ impl Listening {
             };
             let steps = match &frame {
                 Some(Hear::Audio(frame)) => self.listener.hear(frame),
+                // It bounds every pause itself.
+                Some(Hear::EndTurn) => Vec::new(),
                 Some(Hear::Finish) | None => self.listener.finish().into_iter().collect(),
             };
             if let Err(error) = self.perform(steps).await? {
                 return Ok(Err(error));
             }
-            if !matches!(frame, Some(Hear::Audio(_))) {
+            if matches!(frame, Some(Hear::Finish) | None) {
                 self.tell(Heard::Billed(self.listener.seconds())).await?;
                 return Ok(Ok(()));
             }

@@ -28,6 +28,8 @@ pub struct TranscriberSpec {
 pub enum Hear {
     /// Caller audio in the spec's format, 20 ms a frame.
     Audio(Bytes),
+    /// The turn is over although the vendor has not ended it: end it now, with what there is (R29).
+    EndTurn,
     /// The call is over: give what is there as final.
     Finish,
 }
@@ -48,6 +50,15 @@ pub enum Heard {
         /// Which rule.
         why: HeardEnd,
     },
+    /// The turn is expected to be over (R41): its end with the same text follows, or `Resumed`.
+    Eager {
+        /// The open segment so far, as of `Interim`.
+        text: String,
+        /// How sure the vendor is, 0..=1.
+        confidence: f32,
+    },
+    /// The turn that was expected to be over goes on.
+    Resumed,
     /// Speech ended with nothing to add.
     SpeechEnded,
     /// Seconds of audio billed, at the end of a session.
@@ -61,6 +72,8 @@ pub enum HeardEnd {
     SpeechFinal,
     UtteranceEnd,
     EndOfTurn,
+    /// [`Hear::EndTurn`].
+    Forced,
 }
 
 /// A vendor that turns speech into text. Live and continuous: nothing may assume whole utterances.

@@ -1,141 +1,249 @@
-//! Deepgram.
+//! Every transcriber, against its fake: one suite, an entry a vendor. See [`conforms`].
 
-use std::sync::Arc;
+use std::time::Duration;
 
 use bolo_agent::{Transcriber as Agent, TranscriberVendor};
 use bolo_audio::Format;
-use bolo_providers::{ErrorKind, Hear, Heard, HeardEnd, Session, Transcriber, TranscriberSpec};
-use bolo_simulator::{
-    deepgram::{FakeDeepgram, Fault, Options},
-    tone,
-};
+use bolo_providers::{Error, ErrorKind, Hear, Heard, HeardEnd, Session};
+use bolo_simulator::{FakeVendor, deepgram, hearing::Fault, tone};
 use bytes::Bytes;
 
 use crate::{all, keys, vendors};
 
-fn transcriber(fake: &FakeDeepgram, key: &str) -> (Arc<dyn Transcriber>, TranscriberSpec) {
-    let agent = Agent {
-        vendor: TranscriberVendor::Deepgram,
-        model: "nova-3".into(),
+/// A vendor's fake and what leads to it.
+struct Subject<O> {
+    fake: FakeVendor<O, Fault>,
+    /// `providers.<name>` of the settings.
+    name: &'static str,
+    base_url: String,
+    key: String,
+    agent: Agent,
+    /// How the vendor ends a turn by itself.
+    end: HeardEnd,
+    billed_ms: fn(&FakeVendor<O, Fault>) -> u64,
+}
+
+/// The suite for one vendor: a name, and how to set it up.
+macro_rules! conforms {
+    ($vendor:ident: $subject:expr) => {
+        mod $vendor {
+            use super::*;
+
+            conforms!(@ $subject => turns_are_heard_and_billed, noise_changes_nothing,
+                a_lost_connection_is_told_and_billed, a_silent_vendor_ends_nothing,
+                a_dropped_session_ends_at_the_vendor, a_wrong_key_is_told,
+                refusals_are_told_apart, a_turn_can_be_ended_by_request);
+        }
+    };
+    (@ $subject:expr => $($test:ident),*) => {
+        $(#[tokio::test]
+        async fn $test() {
+            super::$test($subject.await).await;
+        })*
+    };
+}
+
+conforms!(nova: nova());
+
+async fn nova() -> Subject<deepgram::Options> {
+    let fake = deepgram::FakeDeepgram::start(deepgram::Options::default())
+        .await
+        .unwrap();
+    Subject {
+        name: "deepgram",
+        base_url: fake.base_url(),
+        key: fake.api_key().to_owned(),
+        agent: agent(TranscriberVendor::Deepgram, "nova-3"),
+        end: HeardEnd::SpeechFinal,
+        billed_ms: deepgram::FakeDeepgram::billed_ms,
+        fake,
+    }
+}
+
+fn agent(vendor: TranscriberVendor, model: &str) -> Agent {
+    Agent {
+        vendor,
+        model: model.into(),
         language: "en".into(),
         endpointing_ms: 250,
         keywords: Vec::new(),
-    };
-    let vendors = vendors("deepgram", fake.base_url(), key);
-    vendors
-        .transcriber(&agent, &keys(), Format::Mulaw8k)
-        .unwrap()
+    }
 }
 
-async fn open(faults: &[Fault]) -> (Session<Hear, Heard>, FakeDeepgram) {
-    let fake = FakeDeepgram::start(Options::default()).await.unwrap();
-    fake.fail_next(faults.iter().cloned());
-    let (transcriber, spec) = transcriber(&fake, fake.api_key());
-    (transcriber.open(&spec).await.unwrap(), fake)
+impl<O> Subject<O> {
+    async fn open_with(&self, key: &str) -> Result<Session<Hear, Heard>, Error> {
+        let (transcriber, spec) = vendors(self.name, self.base_url.clone(), key)
+            .transcriber(&self.agent, &keys(), Format::Mulaw8k)
+            .unwrap();
+        transcriber.open(&spec).await
+    }
+
+    async fn open(&self, fault: Option<Fault>) -> Session<Hear, Heard> {
+        self.fake.fail_next(fault);
+        self.open_with(&self.key).await.unwrap()
+    }
+
+    /// Until the vendor has no connection any more.
+    async fn is_left(&self) {
+        let left = async {
+            while self.fake.open_sessions() > 0 {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), left)
+            .await
+            .expect("the session goes on at the vendor");
+    }
 }
 
+/// Says a text and a second of silence; bytes of it.
 async fn say(session: &Session<Hear, Heard>, text: &str) -> usize {
     let mut audio = tone::speak(text);
-    // A second of silence, to a whole frame.
     audio.resize((audio.len() + 8000).next_multiple_of(160), 0xFF);
     for frame in audio.chunks(160) {
+        let frame = Hear::Audio(Bytes::copy_from_slice(frame));
         // A session that ended on a fault takes no more.
-        if session
-            .input
-            .send(Hear::Audio(Bytes::copy_from_slice(frame)))
-            .await
-            .is_err()
-        {
+        if session.input.send(frame).await.is_err() {
             break;
         }
     }
     audio.len()
 }
 
-fn ended(facts: &[Heard]) -> Vec<(&str, HeardEnd)> {
-    let turn = |fact: &'_ Heard| matches!(fact, Heard::TurnEnd { .. });
-    facts
-        .iter()
-        .filter(|fact| turn(fact))
-        .filter_map(|fact| match fact {
-            Heard::TurnEnd { text, why } => Some((text.as_str(), *why)),
-            _ => None,
-        })
-        .collect()
+/// The turns that ended: whole texts, and how they ended.
+fn turns(facts: &[Heard]) -> Vec<(String, HeardEnd)> {
+    let mut turns = Vec::new();
+    let mut parts: Vec<&str> = Vec::new();
+    for fact in facts {
+        match fact {
+            Heard::Final(text) => parts.push(text),
+            Heard::TurnEnd { text, why } => {
+                parts.push(text);
+                parts.retain(|part| !part.is_empty());
+                turns.push((std::mem::take(&mut parts).join(" "), *why));
+            }
+            _ => {}
+        }
+    }
+    turns
 }
 
-#[tokio::test]
-async fn a_turn_is_heard_and_billed() {
-    let (session, fake) = open(&[]).await;
-    let bytes = say(&session, "where is my order").await;
+fn billed(facts: &[Heard]) -> f64 {
+    match facts.last() {
+        Some(Heard::Billed(seconds)) => *seconds,
+        other => panic!("no bill at the end: {other:?}"),
+    }
+}
+
+async fn turns_are_heard_and_billed<O>(subject: Subject<O>) {
+    let session = subject.open(None).await;
+    let bytes = say(&session, "where is my order").await + say(&session, "are you there").await;
     let (facts, error) = all(session).await;
     assert!(error.is_none(), "{error:?}");
-    assert_eq!(facts[0], Heard::SpeechStarted);
+    let first = facts.iter().find_map(|fact| match fact {
+        Heard::Interim(text) => Some(text.as_str()),
+        _ => None,
+    });
     assert!(
-        facts
-            .iter()
-            .any(|fact| matches!(fact, Heard::Interim(text) if text.starts_with("where")))
+        first.is_some_and(|text| text.starts_with("where") && text != "where is my order"),
+        "the first words come before the turn's end: {facts:?}"
     );
     assert_eq!(
-        ended(&facts),
-        [("where is my order", HeardEnd::SpeechFinal)]
+        turns(&facts),
+        [
+            ("where is my order".to_owned(), subject.end),
+            ("are you there".to_owned(), subject.end)
+        ]
     );
-    assert_eq!(facts.last(), Some(&Heard::Billed(bytes as f64 / 8000.0)));
-    assert_eq!(fake.billed_ms(), bytes as u64 / 8);
+    assert!(billed(&facts) >= bytes as f64 / 8000.0);
+    assert_eq!(
+        billed(&facts),
+        (subject.billed_ms)(&subject.fake) as f64 / 1000.0
+    );
 }
 
-#[tokio::test]
-async fn noise_between_the_results_changes_nothing() {
+async fn noise_changes_nothing<O>(subject: Subject<O>) {
     for fault in [Fault::Garbage, Fault::UnknownMessages] {
-        let (session, _fake) = open(&[fault]).await;
+        let session = subject.open(Some(fault)).await;
         say(&session, "where is my order").await;
         let (facts, error) = all(session).await;
         assert!(error.is_none(), "{error:?}");
         assert_eq!(
-            ended(&facts),
-            [("where is my order", HeardEnd::SpeechFinal)]
+            turns(&facts),
+            [("where is my order".to_owned(), subject.end)]
         );
     }
 }
 
-#[tokio::test]
-async fn a_lost_connection_is_told_and_its_audio_billed() {
+async fn a_lost_connection_is_told_and_billed<O>(subject: Subject<O>) {
     let close = Fault::CloseAfter {
         ms: 200,
         code: 1011,
         reason: "NET-0000".into(),
     };
     for fault in [Fault::LostAfter(200), close] {
-        let (session, _fake) = open(&[fault]).await;
+        let session = subject.open(Some(fault)).await;
         say(&session, "where is my order").await;
         let (facts, error) = all(session).await;
         assert_eq!(error.map(|error| error.kind), Some(ErrorKind::Dropped));
-        assert!(matches!(facts.last(), Some(Heard::Billed(seconds)) if *seconds >= 0.2));
+        assert!(billed(&facts) >= 0.2);
     }
 }
 
-#[tokio::test]
-async fn refusals_are_told_apart() {
+/// Whether a silent vendor is dead, only the caller's voice can tell: the session itself takes audio for
+/// as long as it is wanted.
+async fn a_silent_vendor_ends_nothing<O>(subject: Subject<O>) {
+    let mut session = subject.open(Some(Fault::SilentAfter(0))).await;
+    let bytes = say(&session, "where is my order").await;
+    assert!(bytes > 0 && !session.input.is_closed());
+    assert!(session.output.try_recv().is_err());
+    drop(session);
+    subject.is_left().await;
+}
+
+async fn a_dropped_session_ends_at_the_vendor<O>(subject: Subject<O>) {
+    let mut session = subject.open(None).await;
+    say(&session, "where is my order").await;
+    session.output.recv().await.unwrap().unwrap();
+    assert_eq!(subject.fake.open_sessions(), 1);
+    drop(session);
+    subject.is_left().await;
+}
+
+async fn a_wrong_key_is_told<O>(subject: Subject<O>) {
+    let error = subject.open_with("bad-key").await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Auth);
+    assert!(!error.to_string().contains("bad-key"));
+}
+
+async fn refusals_are_told_apart<O>(subject: Subject<O>) {
     for (status, kind) in [
-        (401, ErrorKind::Auth),
         (402, ErrorKind::Quota),
         (429, ErrorKind::RateLimited),
         (400, ErrorKind::BadRequest),
         (500, ErrorKind::Server),
+        (503, ErrorKind::Server),
     ] {
-        let fake = FakeDeepgram::start(Options::default()).await.unwrap();
-        fake.fail_next([Fault::Status(status)]);
-        let (transcriber, spec) = transcriber(&fake, fake.api_key());
-        assert_eq!(
-            transcriber.open(&spec).await.unwrap_err().kind,
-            kind,
-            "{status}"
-        );
+        subject.fake.fail_next([Fault::Status(status)]);
+        let error = subject.open_with(&subject.key).await.unwrap_err();
+        assert_eq!(error.kind, kind, "{status}");
     }
-    let fake = FakeDeepgram::start(Options::default()).await.unwrap();
-    let (transcriber, spec) = transcriber(&fake, "bad-key");
+}
+
+async fn a_turn_can_be_ended_by_request<O>(subject: Subject<O>) {
+    let mut session = subject.open(Some(Fault::NeverEnds)).await;
+    say(&session, "where is my order").await;
+    let mut facts = Vec::new();
+    while !matches!(facts.last(), Some(Heard::Interim(text)) if text == "where is my order") {
+        facts.push(session.output.recv().await.unwrap().unwrap());
+    }
+    assert_eq!(turns(&facts), []);
+    session.input.send(Hear::EndTurn).await.unwrap();
+    while turns(&facts).is_empty() {
+        facts.push(session.output.recv().await.unwrap().unwrap());
+    }
     assert_eq!(
-        transcriber.open(&spec).await.unwrap_err().kind,
-        ErrorKind::Auth
+        turns(&facts),
+        [("where is my order".to_owned(), HeardEnd::Forced)]
     );
 }

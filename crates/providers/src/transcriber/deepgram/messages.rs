@@ -24,6 +24,7 @@ struct Wire {
     r#type: String,
     is_final: Option<bool>,
     speech_final: Option<bool>,
+    from_finalize: Option<bool>,
     /// An object in `Results`; a pair of numbers in `SpeechStarted` and `UtteranceEnd`.
     channel: Option<Channel>,
     duration: Option<f64>,
@@ -99,6 +100,9 @@ impl Turns {
         let text = text.map(|text| text.trim().to_owned()).unwrap_or_default();
         if wire.speech_final == Some(true) {
             return Reading::Heard(self.end(text, HeardEnd::SpeechFinal));
+        }
+        if wire.from_finalize == Some(true) {
+            return Reading::Heard(self.end(text, HeardEnd::Forced));
         }
         if wire.is_final == Some(true) {
             let had_interim = std::mem::take(&mut self.interim);

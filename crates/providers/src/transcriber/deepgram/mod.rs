@@ -221,6 +221,9 @@ impl Listening {
                             quiet_until = Instant::now() + self.limits.keep_alive;
                         }
                     }
+                    Some(Hear::EndTurn) => {
+                        self.socket.send(Message::text(r#"{"type":"Finalize"}"#)).await?;
+                    }
                     Some(Hear::Finish) | None => {
                         self.socket.send(Message::text(r#"{"type":"CloseStream"}"#)).await?;
                         close_by = Some(Instant::now() + self.limits.close);

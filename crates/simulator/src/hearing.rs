@@ -1,0 +1,277 @@
+//! What all fakes of transcribers have in common: a session that hears audio by the frame, says what the
+//! vendor's [`Wire`] makes of it after the vendor's delay, and misbehaves as told.
+
+use std::{
+    collections::VecDeque,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use axum::extract::ws::{Message, WebSocket};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use tokio::time::{sleep_until, timeout_at};
+
+use crate::{
+    g711,
+    vendor::{Desk, close},
+};
+
+/// Messages not yet sent; a client that reads nothing loses the oldest.
+const ROOM: usize = 1000;
+
+/// What goes wrong with one connection.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Fault {
+    /// Refused as the vendor does for what this HTTP status means.
+    Status(u16),
+    /// The connection is lost without a close frame after so much audio, ms.
+    LostAfter(u64),
+    /// Closed with this code and reason after so much audio, ms.
+    CloseAfter {
+        /// Audio heard, ms.
+        ms: u64,
+        /// Close code.
+        code: u16,
+        /// Close reason.
+        reason: String,
+    },
+    /// Says nothing any more after so much audio, ms, and keeps the socket open.
+    SilentAfter(u64),
+    /// Each result is preceded by text that is no JSON.
+    Garbage,
+    /// Each result is preceded by a message type nobody has heard of.
+    UnknownMessages,
+    /// No turn is ever ended, unless the client asks for it.
+    NeverEnds,
+}
+
+/// Sees what a fake sends.
+pub type Observer = Arc<dyn Fn(&Sent) + Send + Sync>;
+
+/// A text that was sent to the client.
+#[derive(Debug, Clone)]
+pub struct Sent {
+    /// When.
+    pub at: Instant,
+    /// The transcript of the window.
+    pub text: String,
+    /// It ends the turn.
+    pub ends_turn: bool,
+    /// It will not change.
+    pub is_final: bool,
+}
+
+/// How fast a fake is, and who watches it.
+#[derive(Clone, Default)]
+pub(crate) struct Pace {
+    /// How long a message takes after the audio that caused it.
+    pub delay: Duration,
+    /// Told of every text sent, the moment it is sent.
+    pub observer: Option<Observer>,
+}
+
+/// One vendor's protocol on one connection. Its time is the audio's.
+pub(crate) trait Wire: Send {
+    /// Without a message for so long the vendor closes: code and reason.
+    const IDLE: (Duration, u16, &'static str);
+
+    /// What is said before anything is heard.
+    fn greet(&mut self, _out: &mut Out) {}
+
+    /// A text or binary message of the client.
+    fn take(&mut self, message: &Message, out: &mut Out) -> Then;
+
+    /// Audio heard so far, ms.
+    fn heard_ms(&self) -> u64;
+
+    /// What is billed of it, ms.
+    fn billed_ms(&self) -> u64 {
+        self.heard_ms()
+    }
+}
+
+/// How a connection goes on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Then {
+    Listen,
+    /// What was said is sent; then the socket is closed with this code and reason.
+    Close(u16, String),
+}
+
+/// What a wire says, in order.
+#[derive(Debug, Default)]
+pub(crate) struct Out(Vec<(Value, Option<Sent>)>);
+
+impl Out {
+    /// Says a message without a transcript.
+    pub fn say(&mut self, message: Value) {
+        self.0.push((message, None));
+    }
+
+    /// Says a transcript.
+    pub fn tell(&mut self, message: Value, text: String, is_final: bool, ends_turn: bool) {
+        let sent = Sent {
+            at: Instant::now(),
+            text,
+            ends_turn,
+            is_final,
+        };
+        self.0.push((message, Some(sent)));
+    }
+}
+
+/// Cuts a client's audio into 20 ms of mu-law.
+#[derive(Debug, Default)]
+pub(crate) struct Frames(Vec<u8>);
+
+impl Frames {
+    /// Adds mu-law, or 16-bit samples of 8 kHz; the whole frames that there are now.
+    pub fn add(&mut self, audio: &[u8], linear16: bool) -> Vec<u8> {
+        if linear16 {
+            let samples = audio
+                .chunks_exact(2)
+                .map(|pair| i16::from_le_bytes([pair[0], pair[1]]));
+            self.0.extend(samples.map(g711::encode));
+        } else {
+            self.0.extend_from_slice(audio);
+        }
+        let whole = self.0.len() / g711::FRAME * g711::FRAME;
+        self.0.drain(..whole).collect()
+    }
+}
+
+/// A connection.
+struct Session<W> {
+    wire: W,
+    fault: Option<Fault>,
+    pace: Pace,
+    due: VecDeque<(tokio::time::Instant, Value, Option<Sent>)>,
+}
+
+/// Lets a wire talk to its client until one of them leaves; then bills it.
+pub(crate) async fn run<W: Wire, O>(
+    desk: Arc<Desk<O, Fault>>,
+    wire: W,
+    fault: Option<Fault>,
+    pace: Pace,
+    mut socket: WebSocket,
+) {
+    let mut session = Session {
+        wire,
+        fault,
+        pace,
+        due: VecDeque::new(),
+    };
+    session.run(&mut socket).await;
+    desk.bill(session.wire.billed_ms());
+}
+
+impl<W: Wire> Session<W> {
+    async fn run(&mut self, socket: &mut WebSocket) {
+        let (limit, code, reason) = W::IDLE;
+        let mut idle = tokio::time::Instant::now() + limit;
+        let mut out = Out::default();
+        self.wire.greet(&mut out);
+        self.queue(out);
+        loop {
+            let next = self.due.front().map_or(idle, |(at, ..)| *at);
+            tokio::select! {
+                biased;
+                () = sleep_until(next), if !self.due.is_empty() => {
+                    if !self.send_due(socket).await {
+                        return;
+                    }
+                }
+                read = timeout_at(idle, socket.recv()) => {
+                    let Ok(read) = read else {
+                        return close(socket, code, reason).await;
+                    };
+                    let message = match read {
+                        Some(Ok(message @ (Message::Text(_) | Message::Binary(_)))) => message,
+                        Some(Ok(Message::Ping(_) | Message::Pong(_))) => {
+                            idle = tokio::time::Instant::now() + limit;
+                            continue;
+                        }
+                        _ => return,
+                    };
+                    idle = tokio::time::Instant::now() + limit;
+                    let mut out = Out::default();
+                    let then = self.wire.take(&message, &mut out);
+                    self.queue(out);
+                    if !self.behaves(socket).await {
+                        return;
+                    }
+                    if let Then::Close(code, reason) = then {
+                        while !self.due.is_empty() {
+                            if !self.send_due(socket).await {
+                                return;
+                            }
+                        }
+                        if !self.is_silent() {
+                            return close(socket, code, &reason).await;
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Does what this connection's fault says, when its time has come; `false` when that was its end.
+    async fn behaves(&mut self, socket: &mut WebSocket) -> bool {
+        let heard = self.wire.heard_ms();
+        match &self.fault {
+            Some(Fault::LostAfter(ms)) if heard >= *ms => false,
+            Some(Fault::CloseAfter { ms, code, reason }) if heard >= *ms => {
+                close(socket, *code, reason).await;
+                false
+            }
+            _ => true,
+        }
+    }
+
+    fn is_silent(&self) -> bool {
+        matches!(&self.fault, Some(Fault::SilentAfter(ms)) if self.wire.heard_ms() >= *ms)
+    }
+
+    fn queue(&mut self, out: Out) {
+        if self.is_silent() {
+            return;
+        }
+        let at = tokio::time::Instant::now() + self.pace.delay;
+        for (message, sent) in out.0 {
+            if self.due.len() >= ROOM {
+                self.due.pop_front();
+            }
+            self.due.push_back((at, message, sent));
+        }
+    }
+
+    /// Sends the message whose time has come; `false` when the client is gone.
+    async fn send_due(&mut self, socket: &mut WebSocket) -> bool {
+        let Some((_, message, sent)) = self.due.pop_front() else {
+            return true;
+        };
+        let noise = match (&self.fault, &sent) {
+            (Some(Fault::Garbage), Some(_)) => Some("{\"type\":\"Resul".to_owned()),
+            (Some(Fault::UnknownMessages), Some(_)) => {
+                Some(json!({"type": "Weather", "sunny": true}).to_string())
+            }
+            _ => None,
+        };
+        if let Some(noise) = noise
+            && socket.send(Message::text(noise)).await.is_err()
+        {
+            return false;
+        }
+        if let (Some(observer), Some(mut sent)) = (&self.pace.observer, sent) {
+            sent.at = Instant::now();
+            observer(&sent);
+        }
+        socket
+            .send(Message::text(message.to_string()))
+            .await
+            .is_ok()
+    }
+}
