@@ -19,7 +19,7 @@ pub use document::{Agent, Guardrails, WEBHOOK_STATUSES};
 pub use fault::{Fault, Faults};
 pub use llm::{LlmAgent, LlmConfig, Route, Routes};
 pub use patch::patch;
-pub use speech::{Synthesizer, SynthesizerVendor, Transcriber, TranscriberVendor};
+pub use speech::{Flux, Synthesizer, SynthesizerVendor, Transcriber, TranscriberVendor};
 pub use task::{ConversationTask, EndCallTool, TaskConfig};
 pub use text::LocalText;
 pub use variables::{Variables, fill};

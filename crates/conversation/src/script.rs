@@ -223,7 +223,11 @@ impl Script {
             words_to_interrupt: config.words_for_interruption,
             backoff_ms: config.interruption_backoff_ms,
             speculate: config.optimize_latency,
-            eager_threshold: None,
+            eager_threshold: task
+                .transcriber
+                .flux
+                .as_ref()
+                .and_then(|flux| flux.eager_eot_threshold),
             call_cap_ms: config.call_terminate_ms,
             hangup_after_silence_ms: config.hangup_after_silence_ms,
             online_check: (config.check_if_user_online && !online.is_empty()).then_some(

@@ -1,7 +1,8 @@
-//! A fake Deepgram nova: `/v1/listen` of wire-providers.md §1.1. It recognises tone-coded audio
-//! ([`crate::tone`]) word by word and keeps time by the audio, as the vendor does.
+//! A fake Deepgram: nova on `/v1/listen` and flux on `/v2/listen`, wire-providers.md §1. It recognises
+//! tone-coded audio ([`crate::tone`]) word by word and keeps time by the audio, as the vendor does.
 
 mod ear;
+mod flux;
 mod nova;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
@@ -71,6 +72,7 @@ impl FakeDeepgram {
         Self::serve(options.addr, options, |desk| {
             Router::new()
                 .route("/v1/listen", get(listen))
+                .route("/v2/listen", get(listen_to_turns))
                 .with_state(desk)
         })
         .await
@@ -117,6 +119,53 @@ async fn listen(
     upgrade: WebSocketUpgrade,
 ) -> Response {
     let request_id = uuid::Uuid::new_v4().to_string();
+    let fault = match admit(&desk, &headers, &request_id) {
+        Ok(fault) => fault,
+        Err(refusal) => return *refusal,
+    };
+    let known_model = asked
+        .model
+        .as_deref()
+        .is_some_and(|model| model.starts_with("nova-"));
+    let known_audio = matches!(
+        (asked.encoding.as_str(), asked.sample_rate),
+        ("mulaw" | "linear16", 8000)
+    );
+    if !known_model || !known_audio {
+        return bad_request("unsupported model or audio", &request_id);
+    }
+    let never_ends = fault == Some(Fault::NeverEnds);
+    let interim_ms = desk.options.interim_ms;
+    let wire = nova::Nova::new(&asked, interim_ms, never_ends, request_id.clone());
+    let_in(desk, upgrade, wire, fault, &request_id)
+}
+
+async fn listen_to_turns(
+    State(desk): State<Arc<Desk>>,
+    headers: HeaderMap,
+    Query(query): Query<Vec<(String, String)>>,
+    upgrade: WebSocketUpgrade,
+) -> Response {
+    let request_id = uuid::Uuid::new_v4().to_string();
+    let fault = match admit(&desk, &headers, &request_id) {
+        Ok(fault) => fault,
+        Err(refusal) => return *refusal,
+    };
+    let wishes = match flux::Wishes::read(&query) {
+        Ok(wishes) => wishes,
+        Err(why) => return bad_request(&why, &request_id),
+    };
+    let (never_ends, hasty) = (fault == Some(Fault::NeverEnds), fault == Some(Fault::Hasty));
+    let wire = flux::Flux::new(wishes, never_ends, hasty, request_id.clone());
+    let_in(desk, upgrade, wire, fault, &request_id)
+}
+
+/// What goes wrong with this connection; or why there will be none.
+fn admit(
+    desk: &Desk,
+    headers: &HeaderMap,
+    request_id: &str,
+) -> Result<Option<Fault>, Box<Response>> {
     let fault = desk.next_fault();
     if let Some(Fault::Status(status)) = fault {
         let (code, text) = match status {
@@ -127,34 +176,26 @@ async fn listen(
             429 => ("TOO_MANY_REQUESTS", "Too many requests."),
             _ => ("INTERNAL_SERVER_ERROR", "Something went wrong."),
         };
-        return refuse(status, code, text, &request_id);
+        return Err(Box::new(refuse(status, code, text, request_id)));
     }
     let expected = format!("Token {}", desk.options.api_key);
     let given = headers
         .get("authorization")
         .and_then(|value| value.to_str().ok());
     if given != Some(expected.as_str()) {
-        return refuse(401, "INVALID_AUTH", "Invalid credentials.", &request_id);
+        let refusal = refuse(401, "INVALID_AUTH", "Invalid credentials.", request_id);
+        return Err(Box::new(refusal));
     }
-    let known_model = asked
-        .model
-        .as_deref()
-        .is_some_and(|model| model.starts_with("nova-"));
-    let known_audio = matches!(
-        (asked.encoding.as_str(), asked.sample_rate),
-        ("mulaw" | "linear16", 8000)
-    );
-    if !known_model || !known_audio {
-        return refuse(
-            400,
-            "Bad Request",
-            "Bad Request: unsupported model or audio",
-            &request_id,
-        );
-    }
-    let never_ends = fault == Some(Fault::NeverEnds);
-    let interim_ms = desk.options.interim_ms;
-    let wire = nova::Nova::new(&asked, interim_ms, never_ends, request_id.clone());
+    Ok(fault)
+}
+
+fn let_in(
+    desk: Arc<Desk>,
+    upgrade: WebSocketUpgrade,
+    wire: impl hearing::Wire + 'static,
+    fault: Option<Fault>,
+    request_id: &str,
+) -> Response {
     let (of_session, pace) = (desk.clone(), desk.options.pace());
     let mut response = desk.upgrade(upgrade, move |socket| {
         hearing::run(of_session, wire, fault, pace, socket)
@@ -163,6 +204,11 @@ async fn listen(
         response.headers_mut().insert("dg-request-id", value);
     }
     response
+}
+
+fn bad_request(why: &str, request_id: &str) -> Response {
+    let message = format!("Bad Request: {why}");
+    refuse(400, "Bad Request", &message, request_id)
 }
 
 fn refuse(status: u16, code: &str, message: &str, request_id: &str) -> Response {

@@ -45,6 +45,9 @@ pub enum Fault {
     UnknownMessages,
     /// No turn is ever ended, unless the client asks for it.
     NeverEnds,
+    /// The end of a turn is expected too soon: after two words, whatever follows. Only where the vendor
+    /// tells of expected ends.
+    Hasty,
 }
 
 /// Sees what a fake sends.

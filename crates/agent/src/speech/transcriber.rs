@@ -6,7 +6,7 @@ use crate::place::Place;
 /// Who turns speech into text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum TranscriberVendor {
-    /// Deepgram nova over `/v1/listen`.
+    /// Deepgram: nova, or a flux model.
     Deepgram,
     /// Moonshine in this process; no key. On the wire `local`.
     Local,
@@ -25,6 +25,21 @@ pub struct Transcriber {
     pub endpointing_ms: u32,
     /// Words to listen for.
     pub keywords: Vec<String>,
+    /// For Deepgram's flux models, and only for them.
+    pub flux: Option<Flux>,
+}
+
+/// How a flux model judges that a turn is over.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Flux {
+    /// How sure it must be; default 0.7, with 1.0 it never is.
+    pub eot_threshold: f32,
+    /// How sure it must be that the model is asked ahead; absent: never.
+    pub eager_eot_threshold: Option<f32>,
+    /// Silence that ends a turn whatever the model thinks, ms; default 500.
+    pub eot_timeout_ms: u32,
+    /// Languages to expect, for the model of several languages.
+    pub language_hints: Vec<String>,
 }
 
 impl TranscriberVendor {
@@ -80,20 +95,58 @@ impl Transcriber {
                 local::check_heard(&language, language_name);
                 (TranscriberVendor::Local, "moonshine-tiny-en")
             }
-            _ => {
-                if let Some(name) = model_name.filter(|name| name.starts_with("flux")) {
-                    model.unsupported(format_args!("model {name:?}"));
-                }
-                (TranscriberVendor::Deepgram, "nova-3")
-            }
+            _ => (TranscriberVendor::Deepgram, "nova-3"),
         };
+        let is_flux = vendor == TranscriberVendor::Deepgram
+            && model_name.is_some_and(|name| name.starts_with("flux"));
+        let flux =
+            is_flux.then(|| Flux::read(place, model_name.unwrap_or_default(), language_name));
         Some(Self {
             vendor,
             model: model_name.unwrap_or(default_model).to_owned(),
             language: language_name.to_owned(),
             endpointing_ms,
             keywords,
+            flux,
         })
+    }
+}
+
+impl Flux {
+    fn read(place: &Place<'_>, model: &str, language: &str) -> Self {
+        let eot_threshold = place.at("eot_threshold").number(0.5..=1.0).unwrap_or(0.7);
+        let eager = place.at("eager_eot_threshold");
+        let eager_eot_threshold = eager.number(0.3..=0.9);
+        if eager_eot_threshold.is_some_and(|eager| eager > eot_threshold) {
+            eager.fault(format_args!(
+                "must be at most eot_threshold, {eot_threshold}"
+            ));
+        }
+        let hints = place.at("language_hints");
+        let mut language_hints = hints.texts().unwrap_or_default();
+        let primary = language.split('-').next().unwrap_or(language);
+        if model.ends_with("-en") {
+            if primary != "en" {
+                place.at("language").fault(format_args!(
+                    "{model} understands no {language:?}; flux-general-multi may"
+                ));
+            }
+            if !language_hints.is_empty() {
+                hints.fault(format_args!("{model} takes none; flux-general-multi does"));
+            }
+        } else if language_hints.is_empty() && language != "multi" {
+            let hint = language.strip_prefix("multi-").unwrap_or(primary);
+            language_hints.push(hint.to_owned());
+        }
+        Self {
+            eot_threshold: eot_threshold as f32,
+            eager_eot_threshold: eager_eot_threshold.map(|eager| eager as f32),
+            eot_timeout_ms: place
+                .at("eot_timeout_ms")
+                .whole(500..=60_000)
+                .unwrap_or(500),
+            language_hints,
+        }
     }
 }
 

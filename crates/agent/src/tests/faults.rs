@@ -314,6 +314,42 @@ fn models_and_vendors_that_do_not_fit_each_other() {
     tasks[0].tools_config.llm_agent.llm_config.reasoning_effort: unknown value "huge"; one of none, minimal, low, medium, high, xhigh
     tasks[0].tools_config.llm_agent.llm_config.verbosity: unknown value "chatty"; one of low, medium, high
     "#);
-    let flux = json!({ "provider": "deepgram", "model": "flux-general-en" });
-    assert_snapshot!(faults(&minimal_with(&[(&tools("transcriber"), flux)])), @r#"tasks[0].tools_config.transcriber.model: model "flux-general-en" is not supported by this version yet"#);
+}
+
+#[test]
+fn a_flux_model_judges_turns_as_told() {
+    let of = |config: Value| faults(&minimal_with(&[(&tools("transcriber"), config)]));
+    let flux = |more: Value| {
+        let mut flux = json!({ "provider": "deepgram", "model": "flux-general-en" });
+        flux.as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
+        flux
+    };
+    let all = json!({ "eot_threshold": 0.8, "eager_eot_threshold": 0.5, "eot_timeout_ms": 700 });
+    assert_snapshot!(of(flux(all)), @"none");
+    assert_snapshot!(of(flux(json!({ "eot_threshold": 0.4, "eager_eot_threshold": 0.2, "eot_timeout_ms": 100 }))), @r"
+    tasks[0].tools_config.transcriber.eot_threshold: must be between 0.5 and 1, not 0.4
+    tasks[0].tools_config.transcriber.eager_eot_threshold: must be between 0.3 and 0.9, not 0.2
+    tasks[0].tools_config.transcriber.eot_timeout_ms: must be between 500 and 60000, not 100
+    ");
+    assert_snapshot!(of(flux(json!({ "eot_threshold": 0.6, "eager_eot_threshold": 0.7 }))), @"tasks[0].tools_config.transcriber.eager_eot_threshold: must be at most eot_threshold, 0.6");
+    assert_snapshot!(of(flux(json!({ "language": "de", "language_hints": ["de"] }))), @r#"
+    tasks[0].tools_config.transcriber.language: flux-general-en understands no "de"; flux-general-multi may
+    tasks[0].tools_config.transcriber.language_hints: flux-general-en takes none; flux-general-multi does
+    "#);
+    assert_snapshot!(of(json!({ "model": "flux-general-multi", "language": "multi-de", "language_hints": ["de", "en"] })), @"none");
+}
+
+#[test]
+fn a_flux_model_expects_the_agents_language() {
+    let hints = |language: &str| {
+        let flux = json!({ "model": "flux-general-multi", "language": language });
+        let body = minimal_with(&[(&tools("transcriber"), flux)]);
+        let agent = crate::Agent::parse(&body).unwrap();
+        agent.conversation.transcriber.flux.unwrap().language_hints
+    };
+    assert_eq!(hints("de-AT"), ["de"]);
+    assert_eq!(hints("multi-de"), ["de"]);
+    assert!(hints("multi").is_empty());
 }

@@ -1,6 +1,7 @@
 //! Speech to text: the trait, and a module a vendor.
 
 pub mod deepgram;
+mod live;
 
 use async_trait::async_trait;
 use bolo_audio::Format;

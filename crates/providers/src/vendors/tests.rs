@@ -42,6 +42,7 @@ fn transcriber() -> bolo_agent::Transcriber {
         language: "en".into(),
         endpointing_ms: 250,
         keywords: Vec::new(),
+        flux: None,
     }
 }
 

@@ -36,6 +36,7 @@ impl Vendors {
                     key,
                     self.tls.clone(),
                     deepgram::Limits::default(),
+                    agent.flux.clone(),
                 ))
             }
             TranscriberVendor::Local => {

@@ -49,6 +49,7 @@ macro_rules! conforms {
 }
 
 conforms!(nova: nova());
+conforms!(flux: flux());
 
 async fn nova() -> Subject<deepgram::Options> {
     let fake = deepgram::FakeDeepgram::start(deepgram::Options::default())
@@ -65,6 +66,19 @@ async fn nova() -> Subject<deepgram::Options> {
     }
 }
 
+async fn flux() -> Subject<deepgram::Options> {
+    let mut flux = nova().await;
+    flux.end = HeardEnd::EndOfTurn;
+    flux.agent.model = "flux-general-en".into();
+    flux.agent.flux = Some(bolo_agent::Flux {
+        eot_threshold: 0.7,
+        eager_eot_threshold: Some(0.4),
+        eot_timeout_ms: 500,
+        language_hints: Vec::new(),
+    });
+    flux
+}
+
 fn agent(vendor: TranscriberVendor, model: &str) -> Agent {
     Agent {
         vendor,
@@ -72,6 +86,7 @@ fn agent(vendor: TranscriberVendor, model: &str) -> Agent {
         language: "en".into(),
         endpointing_ms: 250,
         keywords: Vec::new(),
+        flux: None,
     }
 }
 
@@ -203,7 +218,7 @@ async fn a_lost_connection_is_told_and_billed<O>(subject: Subject<O>) {
 /// Whether a silent vendor is dead, only the caller's voice can tell: the session itself takes audio for
 /// as long as it is wanted.
 async fn a_silent_vendor_ends_nothing<O>(subject: Subject<O>) {
-    let mut session = subject.open(Some(Fault::SilentAfter(0))).await;
+    let mut session = subject.open(Some(Fault::SilentAfter(20))).await;
     send(&session.input, audio(&["where is my order"])).await;
     assert!(!session.input.is_closed());
     assert!(session.output.try_recv().is_err());

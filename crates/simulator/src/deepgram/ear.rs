@@ -3,7 +3,7 @@
 use crate::{g711, tone};
 
 /// Mean level from which a frame counts as speech.
-const SPEECH: u32 = 220;
+pub(super) const SPEECH: u32 = 220;
 
 /// What the audio gave rise to.
 #[derive(Debug, Clone, PartialEq)]

@@ -1,7 +1,7 @@
 //! Deepgram against a scripted server.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use tokio_tungstenite::tungstenite::Message;
+use std::time::Duration;
 
 use super::*;
 use crate::{
@@ -22,6 +22,7 @@ fn spec() -> TranscriberSpec {
 fn limits() -> Limits {
     Limits {
         connect: LONG,
+        usable: LONG,
         write: LONG,
         keep_alive: LONG,
         close: LONG,
@@ -29,7 +30,7 @@ fn limits() -> Limits {
 }
 
 fn deepgram(base: &str, limits: Limits) -> Deepgram {
-    Deepgram::new(base, SecretString::from("sesame"), tls(), limits)
+    Deepgram::new(base, SecretString::from("sesame"), tls(), limits, None)
 }
 
 type Live = Session<Hear, Heard>;

@@ -1,0 +1,277 @@
+//! What transcribers over a socket have in common: one task that sends audio, reads what the vendor says
+//! of it, keeps the connection alive, and ends with a bill. A vendor is a [`Wire`].
+
+use std::{sync::Arc, time::Duration};
+
+use bolo_audio::Format;
+use bytes::{Bytes, BytesMut};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, sleep_until},
+};
+use tokio_tungstenite::tungstenite::Message;
+use tokio_util::task::AbortOnDropHandle;
+use url::Url;
+
+use crate::{
+    Error, ErrorKind, Hear, Heard, Session,
+    error::Origin,
+    socket::{self, Incoming, Socket},
+};
+
+/// Frames of 20 ms that may wait: 2 s.
+const INPUT_FRAMES: usize = 100;
+const OUTPUT_FACTS: usize = 64;
+
+/// Time limits of a session (wire-providers.md §10.4).
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// DNS, TCP, TLS and upgrade together.
+    pub connect: Duration,
+    /// From the upgrade to the first message, where the vendor sends one before any audio.
+    pub usable: Duration,
+    /// One message to the vendor.
+    pub write: Duration,
+    /// Without audio for this long, say that we are still here.
+    pub keep_alive: Duration,
+    /// From the last audio to the last result and the bill.
+    pub close: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(3),
+            usable: Duration::from_secs(2),
+            write: Duration::from_secs(2),
+            keep_alive: Duration::from_secs(4),
+            close: Duration::from_secs(5),
+        }
+    }
+}
+
+/// A vendor's protocol on one connection. Pure: messages in, messages out.
+pub(crate) trait Wire: Send + 'static {
+    const ORIGIN: Origin;
+
+    /// Whether the vendor's first message comes before any audio: the connection is usable from there on
+    /// (wire-providers.md §7.2).
+    const GREETS: bool;
+
+    /// What carries this audio; none while it waits for more.
+    fn audio(&mut self, audio: Bytes) -> Option<Message>;
+
+    /// What is said when no audio has been sent for a while.
+    fn keep_alive(&self) -> Message;
+
+    /// Ends the open turn (R29).
+    fn end_turn(&mut self) -> Vec<Message>;
+
+    /// No audio follows: gives what is there as final, then closes.
+    fn finish(&mut self) -> Vec<Message>;
+
+    /// What a message means.
+    fn read(&mut self, text: &str, heard: &mut Vec<Heard>) -> Result<(), Error>;
+
+    /// What a close means that we did not ask for.
+    fn closed(&self, code: u16, words: &str) -> Error;
+
+    /// Seconds billed: of audio sent, in a session of this length.
+    fn billed(&self, sent: f64, session: f64) -> f64;
+}
+
+/// Connects, and starts the session's task.
+pub(crate) async fn open<W: Wire>(
+    wire: W,
+    url: &Url,
+    authorization: &str,
+    tls: &Arc<rustls::ClientConfig>,
+    limits: Limits,
+    format: Format,
+) -> Result<Session<Hear, Heard>, Error> {
+    let socket = socket::connect(
+        W::ORIGIN,
+        url,
+        ("authorization", authorization),
+        tls,
+        (limits.connect, limits.write),
+        |refusal| refusal.error(W::ORIGIN),
+    )
+    .await?;
+    let (input, frames) = mpsc::channel(INPUT_FRAMES);
+    let (facts, output) = mpsc::channel(OUTPUT_FACTS);
+    let mut listening = Listening {
+        socket,
+        wire,
+        frames,
+        facts,
+        limits,
+        format,
+        opened: Instant::now(),
+        sent: 0,
+    };
+    if W::GREETS {
+        listening.greeted().await?;
+    }
+    let task = AbortOnDropHandle::new(tokio::spawn(listening.run()));
+    Ok(Session {
+        input,
+        output,
+        task,
+    })
+}
+
+struct Listening<W> {
+    socket: Socket,
+    wire: W,
+    frames: mpsc::Receiver<Hear>,
+    facts: mpsc::Sender<Result<Heard, Error>>,
+    limits: Limits,
+    format: Format,
+    opened: Instant,
+    /// Bytes of audio taken.
+    sent: u64,
+}
+
+/// The receiver of facts is gone, or all has been said.
+struct Over;
+
+impl<W: Wire> Listening<W> {
+    async fn greeted(&mut self) -> Result<(), Error> {
+        match tokio::time::timeout(self.limits.usable, self.socket.next()).await {
+            Ok(Ok(Incoming::Text(text))) => self.wire.read(&text, &mut Vec::new()),
+            Ok(Ok(Incoming::Binary(_))) => Ok(()),
+            Ok(Ok(Incoming::Closed(reason))) => Err(self.closed(reason)),
+            Ok(Err(error)) => Err(error),
+            Err(_) => Err(W::ORIGIN.no_answer(self.limits.usable)),
+        }
+    }
+
+    async fn run(mut self) {
+        let mut outcome = self.listen().await;
+        if outcome
+            .as_ref()
+            .is_err_and(|error| error.kind == ErrorKind::Dropped)
+            && let Some(reason) = self.socket.last_words().await
+        {
+            outcome = Err(self.closed(Some(reason)));
+        }
+        // A connection that broke was billed too.
+        let sent = self.sent as f64 / self.format.bytes_per_second() as f64;
+        let session = self.opened.elapsed().as_secs_f64();
+        let bill = Heard::Billed(self.wire.billed(sent, session));
+        // A receiver that is gone wants no news.
+        if self.facts.send(Ok(bill)).await.is_ok()
+            && let Err(error) = outcome
+        {
+            let _ = self.facts.send(Err(error)).await;
+        }
+    }
+
+    /// Until the vendor has said all, or somebody is gone.
+    async fn listen(&mut self) -> Result<(), Error> {
+        let mut quiet_until = Instant::now() + self.limits.keep_alive;
+        let mut close_by = None;
+        loop {
+            tokio::select! {
+                frame = self.frames.recv(), if close_by.is_none() => match frame {
+                    Some(Hear::Audio(audio)) => {
+                        self.sent += audio.len() as u64;
+                        if let Some(message) = self.wire.audio(audio) {
+                            self.socket.send(message).await?;
+                            quiet_until = Instant::now() + self.limits.keep_alive;
+                        }
+                    }
+                    Some(Hear::EndTurn) => {
+                        let messages = self.wire.end_turn();
+                        self.send(messages).await?;
+                    }
+                    Some(Hear::Finish) | None => {
+                        let messages = self.wire.finish();
+                        self.send(messages).await?;
+                        close_by = Some(Instant::now() + self.limits.close);
+                    }
+                },
+                incoming = self.socket.next() => match incoming {
+                    Ok(Incoming::Text(text)) => {
+                        if let Err(Over) = self.tell(&text).await? {
+                            return Ok(());
+                        }
+                    }
+                    Ok(Incoming::Binary(_)) => {}
+                    // All that was to come has come.
+                    Ok(Incoming::Closed(_)) | Err(_) if close_by.is_some() => return Ok(()),
+                    Ok(Incoming::Closed(reason)) => return Err(self.closed(reason)),
+                    Err(error) => return Err(error),
+                },
+                () = sleep_until(close_by.unwrap_or(quiet_until)) => match close_by {
+                    Some(_) => {
+                        tracing::warn!(vendor = W::ORIGIN.vendor, "the transcriber did not close in time");
+                        return Ok(());
+                    }
+                    None => {
+                        let message = self.wire.keep_alive();
+                        self.socket.send(message).await?;
+                        quiet_until = Instant::now() + self.limits.keep_alive;
+                    }
+                },
+                () = self.facts.closed() => return Ok(()),
+            }
+        }
+    }
+
+    async fn send(&mut self, messages: Vec<Message>) -> Result<(), Error> {
+        for message in messages {
+            self.socket.send(message).await?;
+        }
+        Ok(())
+    }
+
+    async fn tell(&mut self, text: &str) -> Result<Result<(), Over>, Error> {
+        let mut heard = Vec::new();
+        self.wire.read(text, &mut heard)?;
+        for heard in heard {
+            if self.facts.send(Ok(heard)).await.is_err() {
+                return Ok(Err(Over));
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    fn closed(&self, reason: Option<(u16, String)>) -> Error {
+        let Some((code, words)) = reason else {
+            return W::ORIGIN.dropped();
+        };
+        let vendor = W::ORIGIN.vendor;
+        tracing::warn!(vendor, code, words, "the transcriber closed the socket");
+        self.wire.closed(code, &words)
+    }
+}
+
+/// Gathers audio to the size that a vendor wants.
+#[derive(Debug)]
+pub(crate) struct Batch {
+    size: usize,
+    held: BytesMut,
+}
+
+impl Batch {
+    /// Of this many ms.
+    pub(crate) fn new(format: Format, ms: usize) -> Self {
+        Self {
+            size: format.bytes_per_second() * ms / 1000,
+            held: BytesMut::new(),
+        }
+    }
+
+    /// Adds audio; a batch, once there is one.
+    pub(crate) fn add(&mut self, audio: &[u8]) -> Option<Bytes> {
+        self.held.extend_from_slice(audio);
+        (self.held.len() >= self.size).then(|| self.held.split().freeze())
+    }
+
+    /// What is left.
+    pub(crate) fn rest(&mut self) -> Option<Bytes> {
+        (!self.held.is_empty()).then(|| self.held.split().freeze())
+    }
+}
