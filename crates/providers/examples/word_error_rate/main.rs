@@ -217,7 +217,11 @@ impl Gathered {
                 self.thinking.extend(thought_ms);
             }
             Heard::Interim(_) => self.interims += 1,
-            Heard::SpeechStarted | Heard::SpeechEnded | Heard::Billed(_) => {}
+            Heard::Eager { .. }
+            | Heard::Resumed
+            | Heard::SpeechStarted
+            | Heard::SpeechEnded
+            | Heard::Billed(_) => {}
         }
     }
 
