@@ -92,7 +92,7 @@ pub(crate) async fn open<W: Wire>(
     let socket = socket::connect(
         W::ORIGIN,
         url,
-        ("authorization", authorization),
+        &[("authorization", authorization)],
         tls,
         (limits.connect, limits.write),
         |refusal| refusal.error(W::ORIGIN),
