@@ -12,3 +12,4 @@ mod support;
 mod tidy;
 mod twilio_sdk;
 mod vendor_faults;
+mod voicemail;

@@ -20,7 +20,7 @@ pub use fault::{Fault, Faults};
 pub use llm::{LlmAgent, LlmConfig, Route, Routes};
 pub use patch::patch;
 pub use speech::{Flux, Synthesizer, SynthesizerVendor, Transcriber, TranscriberVendor};
-pub use task::{ConversationTask, EndCallTool, TaskConfig};
+pub use task::{ConversationTask, EndCallTool, TaskConfig, Voicemail};
 pub use text::LocalText;
 pub use variables::{Variables, fill};
 

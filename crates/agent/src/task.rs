@@ -57,6 +57,8 @@ pub struct TaskConfig {
     pub check_user_online_message: LocalText,
     /// Silence before that line; already min(10 s, 0.6 × hang-up) where not given (R152).
     pub trigger_user_online_ms: u64,
+    /// Look whether a machine answered; `None` = don't.
+    pub voicemail: Option<Voicemail>,
     /// Keypad input. Default false.
     pub dtmf_enabled: bool,
     /// Drop what was said before the welcome's end. Default false.
@@ -71,6 +73,21 @@ pub struct TaskConfig {
     pub normalize_numbers: bool,
     /// `task_config.bolo`: overrides of `runtime.*` for this agent.
     pub bolo: serde_json::Map<String, serde_json::Value>,
+}
+
+/// How machines that answer are found (R158, R159). Times in ms.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Voicemail {
+    /// From media start; later nobody looks any more. Default 30 s.
+    pub window_ms: u64,
+    /// Between two looks at text that may still change. Default 7 s.
+    pub interval_ms: u64,
+    /// Words such a text must have. Default 7.
+    pub min_words: usize,
+    /// Nobody looks earlier. Default 2.5 s.
+    pub first_ms: u64,
+    /// Left on the machine before hanging up.
+    pub message: Option<LocalText>,
 }
 
 impl ConversationTask {

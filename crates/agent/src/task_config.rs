@@ -1,23 +1,16 @@
 //! Reading `task_config`. Source: agent-config.md §8.
 
-use crate::{EndCallTool, LocalText, TaskConfig, place::Place};
+use crate::{EndCallTool, LocalText, TaskConfig, Voicemail, place::Place};
 
 /// Would change what a caller hears or whether a call happens, so they aren't passed over in silence.
-const SWITCHES_TO_COME: [(&str, &str); 4] = [
+const SWITCHES_TO_COME: [(&str, &str); 3] = [
     ("backchanneling", "acknowledging while the caller speaks"),
     ("ambient_noise", "ambient noise"),
-    ("voicemail", "voicemail detection"),
     ("auto_reschedule", "rescheduling by the conversation"),
 ];
 
 /// Belong to switches above; read for their type and range alone.
-const TIMES_TO_COME: [&str; 5] = [
-    "backchanneling_message_gap",
-    "backchanneling_start_delay",
-    "voicemail_detection_duration",
-    "voicemail_check_interval",
-    "voicemail_detection_time",
-];
+const TIMES_TO_COME: [&str; 2] = ["backchanneling_message_gap", "backchanneling_start_delay"];
 
 impl TaskConfig {
     /// The defaults where nothing stands; `None` where no object stands.
@@ -55,6 +48,7 @@ impl TaskConfig {
                 .at("trigger_user_online_message_after")
                 .seconds_as_ms(0.0))
             .unwrap_or_else(|| default_trigger_ms(hangup_after_silence_ms)),
+            voicemail: voicemail(place),
             dtmf_enabled: place.at("dtmf_enabled").flag(false),
             discard_pre_welcome_utterance: place.at("discard_pre_welcome_utterance").flag(false),
             welcome_message_delay_ms: welcome_delay_ms(&place.at("welcome_message_delay")),
@@ -90,6 +84,20 @@ fn welcome_delay_ms(place: &Place<'_>) -> u64 {
     }
 }
 
+/// Its times are read, and their faults told, also where the switch is off.
+fn voicemail(place: &Place<'_>) -> Option<Voicemail> {
+    let ms = |key, default| place.at(key).seconds_as_ms(0.0).unwrap_or(default);
+    let voicemail = Voicemail {
+        window_ms: ms("voicemail_detection_duration", 30_000),
+        interval_ms: ms("voicemail_check_interval", 7_000),
+        min_words: (place.at("voicemail_min_transcript_length").whole(0..=1_000))
+            .map_or(7, |words| words as usize),
+        first_ms: ms("voicemail_detection_time", 2_500),
+        message: place.at("voicemail_message").local_text(),
+    };
+    place.at("voicemail").flag(false).then_some(voicemail)
+}
+
 fn refuse_what_does_not_run(place: &Place<'_>) {
     for (key, what) in SWITCHES_TO_COME {
         if place.at(key).flag(false) {
@@ -99,10 +107,8 @@ fn refuse_what_does_not_run(place: &Place<'_>) {
     for key in TIMES_TO_COME {
         place.at(key).seconds_as_ms(0.0);
     }
-    place.at("voicemail_min_transcript_length").whole(0..=1_000);
     place.at("language_detection_turns").whole(0..=1_000);
     place.at("ambient_noise_track").text();
-    place.at("voicemail_message").local_text();
     if place
         .at("noise_cancellation_level")
         .number(0.0..=100.0)

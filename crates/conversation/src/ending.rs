@@ -48,7 +48,7 @@ impl Conversation {
         }
     }
 
-    fn enter_closing(&mut self, reason: EndReason, cause: Cause, farewell: Farewell) {
+    pub(crate) fn enter_closing(&mut self, reason: EndReason, cause: Cause, farewell: Farewell) {
         let is_firm = !matches!(cause, Cause::Silence | Cause::Judge | Cause::EndCall);
         self.log_event("closing", &[("reason", reason.as_str().into())]);
         self.phase = Phase::Closing(Closing {
@@ -128,12 +128,23 @@ impl Conversation {
                 true
             }
             None if !self.live.is_empty() => false,
+            None if closing.farewell == Farewell::Message
+                && self.message_due().is_none_or(|due| due > self.now) =>
+            {
+                false
+            }
             None => {
                 self.timers.stop(Timer::CapGrace);
                 let line = match closing.farewell {
                     Farewell::None | Farewell::Models => String::new(),
                     Farewell::Goodbye => self.script.goodbye.clone(),
                     Farewell::Apology => self.script.lines().apology,
+                    Farewell::Message => self
+                        .script
+                        .voicemail
+                        .as_ref()
+                        .map(|voicemail| voicemail.message.clone())
+                        .unwrap_or_default(),
                 };
                 let clip = if closing.farewell == Farewell::Apology {
                     Clip::Apology
@@ -354,9 +365,9 @@ impl Conversation {
         if !self.is_live() {
             return;
         }
-        self.judge.last_id += 1;
+        let id = self.next_judge_id();
+        self.judge.id = id;
         self.judge.running = true;
-        let id = self.judge.last_id;
         // The judge sees the answer as it is going to be heard.
         let whole = self.live.iter().find(|utterance| utterance.id == answer);
         let whole = whole
@@ -393,13 +404,21 @@ impl Conversation {
         });
     }
 
+    pub(crate) fn next_judge_id(&mut self) -> u32 {
+        self.judge.last_id += 1;
+        self.judge.last_id
+    }
+
     pub(crate) fn judged(&mut self, id: u32, yes: bool) {
-        if id != self.judge.last_id || !self.judge.running {
+        if self.voicemail_judged(id, yes) {
+            return;
+        }
+        if id != self.judge.id || !self.judge.running {
             return self.stale();
         }
         self.judge.running = false;
         self.timers.stop(Timer::Judge);
-        self.log_verdict(id, yes);
+        self.log_verdict(id, "hangup", yes);
         self.judge.end_after = yes;
         if self.live.is_empty() && self.pending.is_none() {
             self.end_after_verdict();

@@ -199,6 +199,11 @@ pub enum Input {
         /// Yes or no; a failure is a no.
         yes: bool,
     },
+    /// The carrier's own listening has decided who answered (R161).
+    AnsweredBy {
+        /// An answering machine or a fax, not a person.
+        is_machine: bool,
+    },
     /// A key was pressed.
     Dtmf {
         /// `0`..`9`, `*`, `#`, `A`..`D`.

@@ -74,8 +74,8 @@ impl Conversation {
         self.log(entry);
     }
 
-    /// What the judge found (R155).
-    pub(crate) fn log_verdict(&mut self, id: u32, yes: bool) {
+    /// What a judge found (R155, R158).
+    pub(crate) fn log_verdict(&mut self, id: u32, purpose: &str, yes: bool) {
         let text = if yes { "Yes" } else { "No" };
         let entry = Entry::new(
             Component::Llm,
@@ -83,7 +83,7 @@ impl Conversation {
             &self.script.names.model,
             text,
         );
-        self.log(entry.leg(format!("judge-{id}")).with("purpose", "hangup"));
+        self.log(entry.leg(format!("judge-{id}")).with("purpose", purpose));
     }
 
     /// Text for the synthesizer.

@@ -7,7 +7,8 @@
 //!
 //! Where to look: `machine` (the dispatch), `listen` (what the caller does), `commit` (his turns),
 //! `answer` (the model), `speak` (the agent's voice), `queue` (what is heard when), `interrupt` (barge-in),
-//! `guess` (answers made ahead), `silence`, `ending`, `faults`, `media`, `keypad`; the rest are parts that know no call.
+//! `guess` (answers made ahead), `silence`, `ending`, `faults`, `media`, `keypad`, `voicemail`; the rest are parts
+//! that know no call.
 
 mod answer;
 mod clean;
@@ -37,6 +38,7 @@ mod stats;
 mod timers;
 mod turn;
 mod utterance;
+mod voicemail;
 mod words;
 
 #[cfg(test)]
@@ -52,3 +54,4 @@ pub use rules::{FirstChunk, Rules};
 pub use script::{CallFacts, Ending, Names, OnlineCheck, RouteScript, Script};
 pub use state::End;
 pub use stats::Stats;
+pub use voicemail::VoicemailScript;

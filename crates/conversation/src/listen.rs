@@ -119,6 +119,7 @@ impl Conversation {
             return;
         }
         self.sign_of_words();
+        self.look_for_voicemail(text, false);
         if self.discarding || self.is_being_answered(text) {
             return;
         }
@@ -137,6 +138,7 @@ impl Conversation {
             return;
         }
         self.sign_of_words();
+        self.look_for_voicemail(text, true);
         if self.discarding || self.is_being_answered(text) {
             return;
         }
@@ -163,6 +165,7 @@ impl Conversation {
         if !text.is_empty() {
             self.sign_of_words();
         }
+        self.look_for_voicemail(text, true);
         if std::mem::take(&mut self.discarding) {
             self.turn = Default::default();
             return;

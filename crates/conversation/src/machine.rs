@@ -11,6 +11,7 @@ use crate::state::{
 use crate::timers::{Timer, Timers};
 use crate::turn::Turn;
 use crate::utterance::Utterance;
+use crate::voicemail::Voicemail;
 use crate::words::Vocabulary;
 use crate::{At, End, Input, Output, Script, Stats};
 
@@ -45,6 +46,7 @@ pub struct Conversation {
     pub(crate) backoff_until: At,
     pub(crate) quiet: Quiet,
     pub(crate) judge: Judge,
+    pub(crate) voicemail: Voicemail,
     pub(crate) faults: Faults,
     pub(crate) echo: Echo,
     /// Keys that were not submitted yet, and strings that wait for the welcome's end (R162).
@@ -92,6 +94,7 @@ impl Conversation {
             backoff_until: At(0),
             quiet: Quiet::default(),
             judge: Judge::default(),
+            voicemail: Voicemail::default(),
             faults: Faults::default(),
             echo: Echo::default(),
             keys: String::new(),
@@ -249,6 +252,7 @@ impl Conversation {
             Input::Mark { name } => self.mark(&name),
             Input::Routed { turn, hit, scores } => self.routed(turn, hit, scores),
             Input::Judged { id, yes } => self.judged(id, yes),
+            Input::AnsweredBy { is_machine } => self.answered_by(is_machine),
             Input::Dtmf { digit } => self.key(digit),
             Input::StopRequested => self.stop_now(EndReason::ApiStopped),
             Input::NodeStopping => self.node_stopping(),
@@ -274,6 +278,7 @@ impl Conversation {
             Timer::AskRetry => self.ask(),
             Timer::Filler => self.dead_air(),
             Timer::Judge => self.judge.running = false,
+            Timer::Voicemail => self.voicemail_due(),
             Timer::Untranscribed => self.untranscribed(),
             Timer::DeafVoice => self.deaf_voice(),
             Timer::Keypad => self.submit_keys(),
@@ -334,6 +339,7 @@ impl Conversation {
             (Timer::OnlineCheck, self.next_online_check()),
             (Timer::Silence, self.next_silence()),
             (Timer::Goodbye, self.next_goodbye_limit()),
+            (Timer::Voicemail, self.next_voicemail()),
             (Timer::Stall, self.next_stall()),
         ] {
             self.timers.put(timer, at);

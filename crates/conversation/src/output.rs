@@ -107,6 +107,8 @@ pub enum Output {
         /// Why.
         reason: EndReason,
     },
+    /// A machine answered: for the record (R159).
+    AnsweredByMachine,
     /// The agent failed this caller for good; text for `error_message`.
     Fault {
         /// `<provider> <role>: <cause>`.
@@ -154,6 +156,7 @@ pub enum Clip {
 #[allow(missing_docs)]
 pub enum JudgeKind {
     HangUp,
+    Voicemail,
 }
 
 /// Who speaks in a message.

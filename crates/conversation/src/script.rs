@@ -6,8 +6,8 @@ use bolo_execution::{AgentId, Direction, ExecutionId};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::Rules;
 use crate::phrases::Lines;
+use crate::{Rules, VoicemailScript};
 
 /// What is known of the call before its media starts.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -82,6 +82,9 @@ pub struct Script {
     pub use_fillers: bool,
     /// Keypad input (R162).
     pub dtmf: bool,
+    /// How machines that answer are found; `None` = nobody looks (R158).
+    #[serde(default)]
+    pub voicemail: Option<VoicemailScript>,
     /// Semantic routes in the agent's order (R120).
     pub routes: Vec<RouteScript>,
 }
@@ -241,6 +244,15 @@ impl Script {
             ending,
             use_fillers: config.use_fillers,
             dtmf: config.dtmf_enabled,
+            voicemail: config.voicemail.as_ref().map(|voicemail| VoicemailScript {
+                window_ms: voicemail.window_ms,
+                interval_ms: voicemail.interval_ms,
+                min_words: voicemail.min_words,
+                first_ms: voicemail.first_ms,
+                message: (voicemail.message.as_ref())
+                    .map(|text| filled(in_language(text, &language)))
+                    .unwrap_or_default(),
+            }),
             routes: routes
                 .iter()
                 .map(|route| RouteScript::new(route, &variables))

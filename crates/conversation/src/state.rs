@@ -43,6 +43,7 @@ pub(crate) enum Cause {
     Cap,
     Fault,
     Node,
+    Machine,
 }
 
 /// What is said last.
@@ -55,6 +56,8 @@ pub(crate) enum Farewell {
     Models,
     /// Of a fault (R192).
     Apology,
+    /// `voicemail_message`, once the greeting is over (R159).
+    Message,
 }
 
 /// An end under way.
@@ -167,7 +170,10 @@ pub(crate) struct Quiet {
 /// The judge (R155).
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(crate) struct Judge {
+    /// Of all questions to judges.
     pub(crate) last_id: u32,
+    /// Of the question whether the call is over.
+    pub(crate) id: u32,
     pub(crate) running: bool,
     /// It said yes; the end comes when the answer was heard.
     pub(crate) end_after: bool,

@@ -16,3 +16,4 @@ mod play;
 mod silence;
 mod turns;
 mod vendors;
+mod voicemail;

@@ -41,6 +41,8 @@ pub(crate) enum Timer {
     Filler,
     /// The judge is too slow (R155).
     Judge,
+    /// Look whether a machine answered, or leave it a message (R158, R159).
+    Voicemail,
     /// Voice without text (R35).
     Untranscribed,
     /// The caller speaks while nobody listens (R193).

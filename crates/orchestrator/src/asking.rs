@@ -172,6 +172,7 @@ impl Mind {
         };
         let key = match kind {
             JudgeKind::HangUp => "hangup",
+            JudgeKind::Voicemail => "is_voicemail",
         };
         let (llm, news) = (self.llm.clone(), self.news.clone());
         self.judges.retain(|_, judge| !judge.is_finished());

@@ -129,6 +129,7 @@ impl Closing {
             usage: Some(usage),
             latency: Some(books.latency.json()),
             has_recording: recorded.then_some(true),
+            answered_by_voice_mail: books.answered_by_machine.then_some(true),
             ..Facts::default()
         }
     }

@@ -17,6 +17,8 @@ pub(crate) struct Books {
     pub(crate) end: Option<End>,
     /// Text for `error_message`.
     pub(crate) fault: Option<String>,
+    /// A machine answered (R159).
+    pub(crate) answered_by_machine: bool,
     /// The caller has heard something of the agent.
     pub(crate) agent_heard: bool,
     /// What was used of the vendors.

@@ -105,6 +105,7 @@ impl<M: Machine> Call<M> {
                 } => self.playout.resume(answer, chunk, from_ms),
                 Output::ClearPlayback => self.clear(now),
                 Output::HangUp { reason } => self.hang_up(reason, now),
+                Output::AnsweredByMachine => self.ledger.books().answered_by_machine = true,
                 Output::Fault { message } => {
                     self.ledger.books().fault.get_or_insert(message);
                 }

@@ -176,6 +176,7 @@ pub(crate) fn rebuild(
                     books.usage.synthesizer_characters += text.chars().count() as u64;
                 }
                 Output::Fault { message } => books.fault = Some(message),
+                Output::AnsweredByMachine => books.answered_by_machine = true,
                 _ => {}
             }
         }

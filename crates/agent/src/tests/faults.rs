@@ -151,7 +151,6 @@ fn what_is_known_but_does_not_run_yet_says_so() {
         (&tools("multilingual_config/enabled"), json!(true)),
         (&tools("api_tools/tools"), json!([{ "name": "look_up" }])),
         (&tools("output/provider"), json!("exotel")),
-        (&settings("voicemail"), json!(true)),
         (&settings("backchanneling"), json!(true)),
         (&settings("ambient_noise"), json!(true)),
         (&settings("auto_reschedule"), json!(true)),
@@ -171,7 +170,6 @@ fn what_is_known_but_does_not_run_yet_says_so() {
     tasks[0].tools_config.api_tools.tools: calling tools is not supported by this version yet
     tasks[0].task_config.backchanneling: acknowledging while the caller speaks is not supported by this version yet
     tasks[0].task_config.ambient_noise: ambient noise is not supported by this version yet
-    tasks[0].task_config.voicemail: voicemail detection is not supported by this version yet
     tasks[0].task_config.auto_reschedule: rescheduling by the conversation is not supported by this version yet
     tasks[0].task_config.noise_cancellation_level: noise cancellation is not supported by this version yet
     "#);

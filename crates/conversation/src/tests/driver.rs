@@ -34,6 +34,7 @@ pub(crate) enum Event {
     Mark(u32, Option<u32>),
     Routed(u32, bool),
     Judged(u32, bool),
+    AnsweredBy(bool),
     Key(char),
     Media(u8),
     Frozen(u64),
@@ -357,6 +358,9 @@ impl Checked {
             Event::Judged(back, yes) => Input::Judged {
                 id: self.last_judge.saturating_sub(*back),
                 yes: *yes,
+            },
+            Event::AnsweredBy(is_machine) => Input::AnsweredBy {
+                is_machine: *is_machine,
             },
             Event::Key(digit) => Input::Dtmf { digit: *digit },
             Event::Media(0..=2) => Input::MediaLost,

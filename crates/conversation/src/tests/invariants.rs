@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::driver::{Checked, Event, SAID, TOKENS};
 use super::play::script;
-use crate::{At, Conversation, Ending, Input, RouteScript, Script};
+use crate::{At, Conversation, Ending, Input, RouteScript, Script, VoicemailScript};
 
 fn event() -> impl Strategy<Value = Event> {
     let back = || 0..3_u32;
@@ -32,6 +32,7 @@ fn event() -> impl Strategy<Value = Event> {
         3 => (back(), prop::option::of(0..4_u32)).prop_map(|(back, chunk)| Event::Mark(back, chunk)),
         1 => (0..2_u32, any::<bool>()).prop_map(|(back, hit)| Event::Routed(back, hit)),
         1 => (0..2_u32, any::<bool>()).prop_map(|(back, yes)| Event::Judged(back, yes)),
+        1 => any::<bool>().prop_map(Event::AnsweredBy),
         2 => prop::sample::select(vec!['1', '2', '#', '*']).prop_map(Event::Key),
         1 => (0..12_u8).prop_map(Event::Media),
         1 => (0..11_000_u64).prop_map(Event::Frozen),
@@ -56,7 +57,7 @@ fn agent() -> impl Strategy<Value = Script> {
         Ending::Tool("All is said.".to_owned()),
         Ending::Judge("All is said.".to_owned()),
     ]);
-    (ending, 0..4_u32, any::<[bool; 8]>(), 0..3_u64).prop_map(|(ending, words, flags, delay)| {
+    (ending, 0..4_u32, any::<[bool; 10]>(), 0..3_u64).prop_map(|(ending, words, flags, delay)| {
         Script {
             welcome: if flags[0] {
                 String::new()
@@ -83,6 +84,10 @@ fn agent() -> impl Strategy<Value = Script> {
                     responses: vec!["At nine.".into()],
                 }]
             },
+            voicemail: flags[8].then(|| VoicemailScript {
+                message: if flags[9] { "Please call back." } else { "" }.into(),
+                ..super::voicemail::looking()
+            }),
             ending,
             ..base()
         }

@@ -60,6 +60,7 @@ pub(crate) fn script() -> Script {
         ending: Ending::Never,
         use_fillers: false,
         dtmf: false,
+        voicemail: None,
         routes: Vec::new(),
     }
 }
@@ -264,6 +265,9 @@ pub(crate) fn input(what: &str) -> Vec<Input> {
         "key" => Input::Dtmf {
             digit: rest.chars().next().unwrap(),
         },
+        "answered_by" => Input::AnsweredBy {
+            is_machine: first == "machine",
+        },
         "stop_request" => Input::StopRequested,
         "node_stopping" => Input::NodeStopping,
         "tick" => Input::Tick,
@@ -325,6 +329,7 @@ fn shown(output: &Output, metrics: bool) -> Option<String> {
         } => format!("resume {}.{chunk} from {from_ms}", answer.0),
         Output::ClearPlayback => "clear".into(),
         Output::HangUp { reason } => format!("hang_up {}", reason.as_str()),
+        Output::AnsweredByMachine => "answered_by_machine".into(),
         Output::Fault { message } => format!("fault {message}"),
     })
 }

@@ -1,0 +1,58 @@
+//! Calls that a machine answers.
+
+use bolo_simulator::{caller::CallerScript, llm::Reply};
+use rstest::rstest;
+use serde_json::json;
+
+use crate::support::{Database, World, agent_with};
+
+#[rstest]
+#[case::left_a_message("Please call Asha back.")]
+#[case::hung_up_on("")]
+#[tokio::test]
+async fn a_machine_that_answers_is_noticed_and_recorded(#[case] message: &str) {
+    let world = World::start(Database::Sqlite).await;
+    let verdict = Reply::text("{\"is_voicemail\": \"Yes\"}");
+    world.fakes.llm.on("after the tone", verdict);
+    let agent = agent_with(json!({
+        "voicemail": true,
+        "voicemail_detection_time": 0,
+        "voicemail_message": message,
+        "call_hangup_message": "Goodbye then.",
+    }));
+    let (execution, call) = world.dial(&agent, CallerScript::default()).await;
+    call.hears("Hello there").await.unwrap();
+    call.agent_stopped().await.unwrap();
+    // Without a message the machine is cut off in mid-sentence.
+    tokio::select! {
+        said = call.says("please leave a message after the tone") => said.unwrap(),
+        _ = call.ended() => {}
+    }
+    if !message.is_empty() {
+        call.hears("Please call Asha back").await.unwrap();
+    }
+    assert_eq!(call.ended().await.unwrap(), "completed");
+    let record = world.server.status(&execution, "completed").await;
+    assert_eq!(record["answered_by_voice_mail"], true);
+    assert_eq!(
+        record["telephony_data"]["hangup_reason"],
+        "voicemail_detected"
+    );
+    let transcript = record["transcript"].as_str().unwrap();
+    let agents: Vec<&str> = transcript
+        .lines()
+        .filter_map(|line| line.strip_prefix("assistant: "))
+        .collect();
+    let expected = ["Hello there.", message];
+    assert_eq!(
+        agents,
+        expected[..expected.len() - usize::from(message.is_empty())]
+    );
+    let agent = record["agent_id"].as_str().unwrap();
+    let found = world
+        .server
+        .get(&format!("/v2/agent/{agent}/executions?voicemail=true"))
+        .await;
+    assert_eq!(found["data"][0]["id"], execution.as_str());
+    world.end(&[]).await;
+}
