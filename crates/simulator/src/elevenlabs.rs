@@ -1,4 +1,4 @@
-//! A fake ElevenLabs: the multi-context socket of wire-providers.md §4.2. It speaks in tones
+//! A fake ElevenLabs: the sockets of wire-providers.md §4.1 and §4.2. It speaks in tones
 //! ([`crate::tone`]), so that whoever listens can tell which words were heard.
 
 mod context;
@@ -9,7 +9,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use axum::{
     Router,
     extract::{Path, Query, State, WebSocketUpgrade},
-    http::{HeaderMap, StatusCode},
+    http::{HeaderMap, StatusCode, Uri},
     response::{IntoResponse, Response},
     routing::get,
 };
@@ -81,6 +81,7 @@ impl FakeElevenlabs {
         Self::serve(options.addr, options, |desk| {
             Router::new()
                 .route("/v1/text-to-speech/{voice}/multi-stream-input", get(speak))
+                .route("/v1/text-to-speech/{voice}/stream-input", get(speak))
                 .with_state(desk)
         })
         .await
@@ -113,6 +114,7 @@ struct Asked {
 async fn speak(
     State(desk): State<Arc<Desk>>,
     Path(voice): Path<String>,
+    uri: Uri,
     headers: HeaderMap,
     Query(asked): Query<Asked>,
     upgrade: WebSocketUpgrade,
@@ -137,7 +139,8 @@ async fn speak(
     }
     let key_given = given.is_some();
     let inactivity = Duration::from_secs(asked.inactivity_timeout.unwrap_or(20).min(180));
-    let session = session::Session::new(desk.clone(), fault, key_given, inactivity);
+    let single = uri.path().ends_with("/stream-input");
+    let session = session::Session::new(desk.clone(), fault, key_given, inactivity, single);
     desk.upgrade(upgrade, |socket| session.run(socket))
 }
 

@@ -19,6 +19,8 @@ pub(super) struct Session {
     fault: Option<Fault>,
     authenticated: bool,
     inactivity: Duration,
+    /// `stream-input`: one context without a name, and the socket ends with it.
+    single: bool,
     contexts: BTreeMap<String, Context>,
     /// When the next audio message goes out.
     next: Option<Instant>,
@@ -50,12 +52,14 @@ impl Session {
         fault: Option<Fault>,
         authenticated: bool,
         inactivity: Duration,
+        single: bool,
     ) -> Self {
         Self {
             desk,
             fault,
             authenticated,
             inactivity,
+            single,
             contexts: BTreeMap::new(),
             next: None,
             sent: 0,
@@ -128,9 +132,10 @@ impl Session {
             close(socket, 1000, "").await;
             return Then::End;
         }
-        let Some(id) = said.context_id else {
+        let Some(id) = said.context_id.or(self.single.then(String::new)) else {
             return Then::Listen;
         };
+        let ends = said.close_context || (self.single && said.text.as_deref() == Some(""));
         if !self.contexts.contains_key(&id) {
             if said.text.is_none() {
                 // A flush or close of what is closed already.
@@ -154,7 +159,7 @@ impl Session {
         if said.flush {
             characters += context.generate();
         }
-        if said.close_context {
+        if ends {
             characters += context.close();
         }
         self.desk.bill(characters as u64);
@@ -208,8 +213,12 @@ impl Session {
                     "charStartTimesMs": column(|(_, start, _)| json!(start)),
                     "charDurationsMs": column(|(.., duration)| json!(duration)),
                 });
-                json!({"audio": BASE64_STANDARD.encode(&chunk.audio), "isFinal": null,
-                    "normalizedAlignment": alignment, "alignment": alignment, "contextId": id})
+                let mut message = json!({"audio": BASE64_STANDARD.encode(&chunk.audio), "isFinal": null,
+                    "normalizedAlignment": alignment, "alignment": alignment});
+                if !self.single {
+                    message["contextId"] = id.into();
+                }
+                message
             }
             None => {
                 self.contexts.remove(&id);
@@ -217,13 +226,7 @@ impl Session {
                 if self.fault == Some(Fault::NeverFinal) {
                     return Then::Listen;
                 }
-                return sent(
-                    socket
-                        .send(Message::text(
-                            json!({"isFinal": true, "contextId": id}).to_string(),
-                        ))
-                        .await,
-                );
+                return self.finish(&id, socket).await;
             }
         };
         let before = match self.fault {
@@ -249,6 +252,21 @@ impl Session {
         self.sent += 1;
         self.plan(after);
         sent(socket.send(Message::text(message.to_string())).await)
+    }
+}
+
+impl Session {
+    async fn finish(&self, id: &str, socket: &mut WebSocket) -> Then {
+        if !self.single {
+            let last = json!({"isFinal": true, "contextId": id}).to_string();
+            return sent(socket.send(Message::text(last)).await);
+        }
+        let last =
+            json!({"audio": null, "isFinal": true, "normalizedAlignment": null, "alignment": null});
+        if let Then::Listen = sent(socket.send(Message::text(last.to_string())).await) {
+            close(socket, 1000, "").await;
+        }
+        Then::End
     }
 }
 
