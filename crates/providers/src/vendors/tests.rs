@@ -102,6 +102,55 @@ fn a_missing_key_names_its_variable() {
 }
 
 #[test]
+fn each_voice_says_what_it_lacks() {
+    let refusal = |vendors: &Vendors, vendor, own: &[(&str, &str)]| {
+        let agent = bolo_agent::Synthesizer {
+            vendor,
+            ..synthesizer()
+        };
+        let made = vendors.synthesizer(&agent, &keys(own), None, Format::Mulaw8k);
+        made.err().map(|error| error.to_string())
+    };
+    let bare = vendors(&[]);
+    for vendor in SynthesizerVendor::ALL {
+        let error = refusal(&bare, vendor, &[]);
+        match vendor {
+            SynthesizerVendor::Local => assert!(!error.unwrap_or_default().contains("no key")),
+            _ => assert!(error.unwrap().contains("no key"), "{vendor:?}"),
+        }
+    }
+    // Azure's address has its region in it, of the account or of the server.
+    let azure =
+        |vendors: &Vendors, own: &[(&str, &str)]| refusal(vendors, SynthesizerVendor::Azure, own);
+    let key = ("AZURE_SPEECH_KEY", "k");
+    let error = azure(&bare, &[key]).unwrap();
+    assert!(
+        error.contains("no region (add AZURE_SPEECH_REGION"),
+        "{error}"
+    );
+    assert_eq!(
+        azure(&bare, &[key, ("AZURE_SPEECH_REGION", "westeurope")]),
+        None
+    );
+    let with_address = vendors(&[("azuretts", Some("https://x.example"), Some("k"))]);
+    assert_eq!(azure(&with_address, &[]), None);
+    // Polly's key has two parts.
+    let polly =
+        |vendors: &Vendors, own: &[(&str, &str)]| refusal(vendors, SynthesizerVendor::Polly, own);
+    let id = ("AWS_ACCESS_KEY_ID", "AKID");
+    assert!(
+        polly(&bare, &[id])
+            .unwrap()
+            .contains("AWS_SECRET_ACCESS_KEY")
+    );
+    assert_eq!(polly(&bare, &[id, ("AWS_SECRET_ACCESS_KEY", "s")]), None);
+    let half = vendors(&[("polly", None, Some("AKID"))]);
+    assert!(polly(&half, &[]).is_some());
+    let whole = vendors(&[("polly", None, Some("AKID:s"))]);
+    assert_eq!(polly(&whole, &[]), None);
+}
+
+#[test]
 fn keys_of_an_account_or_of_the_server() {
     let bare = vendors(&[]);
     for name in ["DEEPGRAM", "DEEPGRAM_API_KEY", "DEEPGRAM_AUTH_TOKEN"] {

@@ -87,4 +87,25 @@ mod tests {
             "5d672d79c15b13162d9279b0855cfba6789a8edb4c82c400e06b5924a6f2b5d7"
         );
     }
+
+    /// What botocore 1.43.11 makes of the same request.
+    #[test]
+    fn a_request_of_polly() {
+        let secret = SecretString::from("sesame");
+        let signer = Signer {
+            region: "eu-west-1",
+            key_id: "AKIDEXAMPLE",
+            secret: &secret,
+        };
+        let now = DateTime::from_timestamp(1_795_694_400, 0).unwrap_or_default();
+        let host = "polly.eu-west-1.amazonaws.com";
+        let (date, authorization) = signer.sign(host, "/v1/speech", r#"{"Text":"Hola."}"#, now);
+        assert_eq!(date, "20261126T120000Z");
+        assert_eq!(
+            authorization,
+            "AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20261126/eu-west-1/polly/aws4_request, \
+             SignedHeaders=content-type;host;x-amz-date, \
+             Signature=c1f2f4a14c650fcd6e037a6e2cae0ac671ef7405a2b2e0f3114b450925f15c37"
+        );
+    }
 }

@@ -16,6 +16,17 @@ pub(super) use bolo_simulator::voices::Fault;
 
 use crate::{keys, vendors};
 
+/// What a vendor makes for a line of mu-law.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sound {
+    /// The line's own bytes.
+    Mulaw,
+    /// Samples of the line's rate.
+    Samples,
+    /// Samples of another rate.
+    Resampled,
+}
+
 /// A vendor under test.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Case {
@@ -23,8 +34,7 @@ pub(super) struct Case {
     pub model: &'static str,
     /// Speaks over a socket, so that a session has messages, and a refusal comes when it opens.
     pub socket: bool,
-    /// Makes what the line wants, or samples of the same rate: no sound is lost.
-    pub exact: bool,
+    pub sound: Sound,
     /// Tells the times of words.
     pub words: bool,
     key: &'static str,
@@ -35,7 +45,7 @@ const fn case(vendor: SynthesizerVendor, model: &'static str) -> Case {
         vendor,
         model,
         socket: true,
-        exact: true,
+        sound: Sound::Mulaw,
         words: false,
         key: "voice-test-key",
     }
@@ -59,7 +69,7 @@ pub(super) const CASES: [Case; 10] = [
     },
     Case {
         socket: false,
-        exact: false,
+        sound: Sound::Resampled,
         ..case(SynthesizerVendor::Openai, "gpt-4o-mini-tts")
     },
     case(SynthesizerVendor::Sarvam, "bulbul:v3"),
@@ -69,6 +79,7 @@ pub(super) const CASES: [Case; 10] = [
     },
     Case {
         socket: false,
+        sound: Sound::Samples,
         key: "AKIDTEST:secret",
         ..case(SynthesizerVendor::Polly, "neural")
     },
@@ -78,6 +89,7 @@ pub(super) const CASES: [Case; 10] = [
     },
     Case {
         words: true,
+        sound: Sound::Samples,
         ..case(SynthesizerVendor::Smallest, "lightning_v3.1")
     },
 ];
@@ -89,7 +101,6 @@ pub(super) enum Fake {
 }
 
 impl Case {
-    /// The vendor's; where it has two sockets, the model tells which.
     pub fn name(&self) -> &'static str {
         self.vendor.as_str()
     }
@@ -172,6 +183,18 @@ impl Case {
             .with_synthesizer_limits(limits)
             .synthesizer(&agent, &keys(), None, format)
             .unwrap()
+    }
+
+    /// Its row of `docs/vendors.md`.
+    pub fn row(&self) -> String {
+        let way = if self.socket { "socket" } else { "HTTP" };
+        let sound = match self.sound {
+            Sound::Mulaw => "as it is",
+            Sound::Samples => "from samples of its rate",
+            Sound::Resampled => "resampled",
+        };
+        let words = if self.words { "yes" } else { "no" };
+        format!("| `{}` | {way} | {sound} | {words} |", self.name())
     }
 
     pub fn key(&self) -> &'static str {
