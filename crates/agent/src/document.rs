@@ -57,17 +57,10 @@ pub const WEBHOOK_STATUSES: [&str; 16] = [
     "error",
 ];
 
-const CARRIERS: [&str; 1] = ["twilio"];
+const CARRIERS: [&str; 2] = ["twilio", "plivo"];
 /// Not a carrier: whatever the server is set up with.
 const ANY_CARRIER: &str = "default";
-const CARRIERS_TO_COME: [&str; 6] = [
-    "plivo",
-    "exotel",
-    "vobiz",
-    "sip-trunk",
-    "freeswitch",
-    "database",
-];
+const CARRIERS_TO_COME: [&str; 5] = ["exotel", "vobiz", "sip-trunk", "freeswitch", "database"];
 
 impl Agent {
     /// Reads a body `{agent_config, agent_prompts}` of API v1 or v2. The caller keeps `body`: it is

@@ -2,7 +2,7 @@
 
 use axum::{Json, extract::State, routing::post};
 use bolo_agent::Agent;
-use bolo_execution::{Change, Direction, ExecutionId, Hangup, HangupBy, Record, Status};
+use bolo_execution::{AccountId, Change, Direction, ExecutionId, Hangup, HangupBy, Record, Status};
 use bolo_store::{Command, Facts, NewExecution, WebhookTarget};
 use serde::Serialize;
 use serde_json::Value;
@@ -19,9 +19,6 @@ use crate::{
 
 /// Reads and writes of a stop that meets other writers.
 const STOP_TRIES: usize = 5;
-
-/// The carrier of agents that name none.
-pub const DEFAULT_CARRIER: &str = "twilio";
 
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
@@ -78,7 +75,7 @@ async fn create(
         agent: stored.id,
         agent_version: stored.version,
         direction: Direction::Outbound,
-        provider: carrier_of(&agent).to_owned(),
+        provider: carrier_of(&app, caller.account, Some(&agent)).await?,
         to: call.to.to_string(),
         from: call.from.map(|from| from.to_string()).unwrap_or_default(),
         status: if due_at.is_some() {
@@ -109,12 +106,17 @@ async fn create(
     }))
 }
 
-/// The carrier that an agent's calls go through.
-pub fn carrier_of(agent: &Agent) -> &str {
-    agent
-        .telephony_provider
-        .as_deref()
-        .unwrap_or(DEFAULT_CARRIER)
+/// The carrier that an agent's calls go through; one that names none takes what the account has keys for.
+pub async fn carrier_of(
+    app: &App,
+    account: AccountId,
+    agent: Option<&Agent>,
+) -> Result<String, ApiError> {
+    if let Some(named) = agent.and_then(|agent| agent.telephony_provider.clone()) {
+        return Ok(named);
+    }
+    let secrets = app.store.secrets(account).await?;
+    Ok(app.carriers.default_name(&secrets).to_owned())
 }
 
 /// Where the agent wants to be told of its calls.

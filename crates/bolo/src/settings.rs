@@ -113,6 +113,7 @@ pub struct Telephony {
     pub verify_signatures: bool,
     pub ring_s: u64,
     pub twilio: Carrier,
+    pub plivo: Carrier,
 }
 
 #[derive(Clone, Default, Serialize, Deserialize)]
@@ -179,6 +180,7 @@ impl Default for Settings {
                 verify_signatures: true,
                 ring_s: 45,
                 twilio: Carrier::default(),
+                plivo: Carrier::default(),
             },
             providers: BTreeMap::new(),
             security: Security {
@@ -200,7 +202,7 @@ impl Default for Settings {
 }
 
 /// Variables that many tools share, and the key each one sets.
-const SHARED_VARIABLES: [(&str, &str); 13] = [
+const SHARED_VARIABLES: [(&str, &str); 16] = [
     ("DATABASE_URL", "database.url"),
     ("REDIS_URL", "redis.url"),
     ("OPENAI_API_KEY", "providers.openai.api_key"),
@@ -214,6 +216,9 @@ const SHARED_VARIABLES: [(&str, &str); 13] = [
     ("TWILIO_ACCOUNT_SID", "telephony.twilio.account"),
     ("TWILIO_AUTH_TOKEN", "telephony.twilio.token"),
     ("TWILIO_PHONE_NUMBER", "telephony.twilio.phone_number"),
+    ("PLIVO_AUTH_ID", "telephony.plivo.account"),
+    ("PLIVO_AUTH_TOKEN", "telephony.plivo.token"),
+    ("PLIVO_PHONE_NUMBER", "telephony.plivo.phone_number"),
 ];
 
 /// `SHARED_VARIABLES` as a layer that names the variable in errors.
@@ -222,7 +227,7 @@ struct Shared;
 impl figment::Provider for Shared {
     fn metadata(&self) -> figment::Metadata {
         figment::Metadata::named(
-            "environment variables DATABASE_URL, REDIS_URL, OPENAI_API_KEY, TWILIO_… ",
+            "environment variables DATABASE_URL, REDIS_URL, OPENAI_API_KEY, TWILIO_…, PLIVO_…",
         )
     }
 
@@ -299,15 +304,15 @@ impl Settings {
                 bail!("server.public_url: must be http:// or https://");
             }
         }
-        if let Some(number) = &self.telephony.twilio.phone_number {
-            let _: E164 = number
-                .parse()
-                .map_err(|error| anyhow::anyhow!("telephony.twilio.phone_number: {error}"))?;
-        }
-        if self.telephony.twilio.account.is_some() != self.telephony.twilio.token.is_some() {
-            bail!(
-                "telephony.twilio: account and token (TWILIO_ACCOUNT_SID, TWILIO_AUTH_TOKEN) go together"
-            );
+        for (name, carrier) in self.telephony.carriers() {
+            if let Some(number) = &carrier.phone_number {
+                let _: E164 = number
+                    .parse()
+                    .map_err(|error| anyhow::anyhow!("telephony.{name}.phone_number: {error}"))?;
+            }
+            if carrier.account.is_some() != carrier.token.is_some() {
+                bail!("telephony.{name}: account and token go together");
+            }
         }
         if self.uses_postgres() && matches!(self.secrets.master_key, OneOrMany::None) {
             bail!(
@@ -342,6 +347,7 @@ impl Settings {
             .map(|provider| &mut provider.api_key);
         for secret in keys.chain([
             &mut shown.telephony.twilio.token,
+            &mut shown.telephony.plivo.token,
             &mut shown.database.url,
             &mut shown.redis.url,
         ]) {
@@ -401,20 +407,31 @@ impl Settings {
 
     /// Carrier settings in the words of `telephony`.
     pub fn carriers(&self) -> HashMap<String, bolo_telephony::CarrierSettings> {
-        let twilio = &self.telephony.twilio;
-        let credentials = twilio.account.clone().zip(twilio.token.clone());
-        let settings = bolo_telephony::CarrierSettings {
-            base_url: twilio.base_url.clone(),
-            credentials: credentials.map(|(account, token)| bolo_telephony::Credentials {
-                account,
-                token: token.into(),
-            }),
-            phone_number: twilio
+        let convert = |carrier: &Carrier| bolo_telephony::CarrierSettings {
+            base_url: carrier.base_url.clone(),
+            credentials: carrier.account.clone().zip(carrier.token.clone()).map(
+                |(account, token)| bolo_telephony::Credentials {
+                    account,
+                    token: token.into(),
+                },
+            ),
+            phone_number: carrier
                 .phone_number
                 .as_ref()
                 .and_then(|number| number.parse().ok()),
         };
-        HashMap::from([("twilio".to_owned(), settings)])
+        self.telephony
+            .carriers()
+            .into_iter()
+            .map(|(name, carrier)| (name.to_owned(), convert(carrier)))
+            .collect()
+    }
+}
+
+impl Telephony {
+    /// Each carrier's settings by its name.
+    fn carriers(&self) -> [(&'static str, &Carrier); 2] {
+        [("twilio", &self.twilio), ("plivo", &self.plivo)]
     }
 }
 

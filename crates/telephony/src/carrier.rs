@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use bolo_execution::{Change, Direction, E164, Hangup};
 use secrecy::SecretString;
 
-use crate::MediaWire;
+use crate::{MediaWire, RequestParts};
 
 /// An account at a carrier.
 #[derive(Debug, Clone)]
@@ -76,6 +76,8 @@ pub struct CallState {
 pub struct StatusEvent {
     /// The carrier's id of the call.
     pub call_id: String,
+    /// What the dial was answered with, where the carrier tells it apart from the call's id.
+    pub dial_id: Option<String>,
     /// Place in the order of firing.
     pub sequence: u64,
     /// What it amounts to; `None` = nothing new for us (`initiated`, unknown words).
@@ -93,28 +95,18 @@ pub struct StatusEvent {
 pub struct Webhook {
     /// The carrier's id of the call.
     pub call_id: String,
+    /// What the dial was answered with, where the carrier tells it apart from the call's id.
+    pub dial_id: Option<String>,
     /// The account at the carrier.
     pub account: String,
-    /// Caller's number as sent.
+    /// Caller's number, E.164 where it is one.
     pub from: String,
-    /// Called number as sent.
+    /// Called number, E.164 where it is one.
     pub to: String,
     /// Who called whom.
     pub direction: Direction,
-}
-
-/// What a carrier's request consists of, for signatures and parsing. `url` is the configured public
-/// base plus path and query exactly as received.
-#[derive(Debug, Clone, Copy)]
-pub struct RequestParts<'a> {
-    /// `GET` or `POST`.
-    pub method: &'a str,
-    /// Public address as the carrier requested it, `https://…` or `wss://…`.
-    pub url: &'a str,
-    /// Header lookup is case-insensitive.
-    pub headers: &'a axum::http::HeaderMap,
-    /// Raw body; empty for GET and upgrades.
-    pub body: &'a [u8],
+    /// Not a question but news: the call is over. Some carriers tell it here when they know no other address.
+    pub over: bool,
 }
 
 /// What the carrier shall do with an answered call.
@@ -156,7 +148,7 @@ pub enum Error {
 /// REST, webhooks and media wire of one carrier with one account's credentials.
 #[async_trait]
 pub trait Carrier: Send + Sync {
-    /// `twilio`, as it stands in paths and in `telephony_data.provider`.
+    /// `twilio`, `plivo`, as it stands in paths and in `telephony_data.provider`.
     fn name(&self) -> &'static str;
 
     /// Sends the dial request once; no retry inside, whatever happens.

@@ -8,7 +8,7 @@ use secrecy::{ExposeSecret, SecretString};
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
 
-use crate::{Carrier, Credentials, Error, twilio::Twilio};
+use crate::{Carrier, Credentials, Error, plivo::Plivo, twilio::Twilio};
 
 /// `telephony.<carrier>` of the server's configuration.
 #[derive(Debug, Clone, Default)]
@@ -55,52 +55,101 @@ impl Carriers {
         name: &str,
         secrets: &HashMap<String, SecretString>,
     ) -> Result<CarrierAccount, Error> {
-        if name != "twilio" {
+        let Some(known) = KNOWN.iter().find(|known| known.name == name) else {
+            let names = KNOWN.map(|known| format!("{:?}", known.name)).join(", ");
             return Err(Error::Account(format!(
-                "{name:?} is no carrier we can call with; use \"twilio\""
+                "{name:?} is no carrier we can call with; use one of {names}"
             )));
-        }
+        };
         let settings = self.settings.get(name);
+        let own = known.own_keys(secrets)?;
+        let (credentials, phone_number) = match own {
+            Some(own) => own,
+            None => {
+                let missing = || known.missing(known.account);
+                let settings = settings.ok_or_else(missing)?;
+                (
+                    settings.credentials.clone().ok_or_else(missing)?,
+                    settings.phone_number.clone(),
+                )
+            }
+        };
+        let base_url = settings.and_then(|settings| settings.base_url.as_deref());
+        Ok(CarrierAccount {
+            carrier: (known.open)(credentials, base_url, self.http.clone())?,
+            phone_number,
+        })
+    }
+
+    /// The carrier of agents that name none: the first one that the account has keys for, of its own or the
+    /// server's; without any, the first one there is.
+    pub fn default_name(&self, secrets: &HashMap<String, SecretString>) -> &'static str {
+        let usable = |known: &&Known| self.for_account(known.name, secrets).is_ok();
+        KNOWN.iter().find(usable).unwrap_or(&KNOWN[0]).name
+    }
+}
+
+type Open = fn(Credentials, Option<&str>, reqwest::Client) -> Result<Arc<dyn Carrier>, Error>;
+
+/// A carrier, and what its keys are called.
+struct Known {
+    name: &'static str,
+    account: &'static str,
+    token: &'static str,
+    phone_number: &'static str,
+    open: Open,
+}
+
+const KNOWN: [Known; 2] = [
+    Known {
+        name: "twilio",
+        account: "TWILIO_ACCOUNT_SID",
+        token: "TWILIO_AUTH_TOKEN",
+        phone_number: "TWILIO_PHONE_NUMBER",
+        open: |keys, base, http| Ok(Arc::new(Twilio::new(keys, base, http)?)),
+    },
+    Known {
+        name: "plivo",
+        account: "PLIVO_AUTH_ID",
+        token: "PLIVO_AUTH_TOKEN",
+        phone_number: "PLIVO_PHONE_NUMBER",
+        open: |keys, base, http| Ok(Arc::new(Plivo::new(keys, base, http)?)),
+    },
+];
+
+impl Known {
+    /// An account's own keys and number; `None` when it has neither of the keys.
+    fn own_keys(
+        &self,
+        secrets: &HashMap<String, SecretString>,
+    ) -> Result<Option<(Credentials, Option<E164>)>, Error> {
         let secret = |key: &str| {
             secrets
                 .get(key)
                 .filter(|value| !value.expose_secret().is_empty())
         };
-        let missing = |what: &str| {
-            Error::Account(format!(
-                "{name}: no {what} (set it or add it with POST /providers)"
-            ))
+        let (account, token) = match (secret(self.account), secret(self.token)) {
+            (Some(account), Some(token)) => (account, token),
+            (Some(_), None) => return Err(self.missing(self.token)),
+            (None, Some(_)) => return Err(self.missing(self.account)),
+            (None, None) => return Ok(None),
         };
-        let (credentials, phone_number) =
-            match (secret("TWILIO_ACCOUNT_SID"), secret("TWILIO_AUTH_TOKEN")) {
-                (Some(account), Some(token)) => {
-                    let number = secret("TWILIO_PHONE_NUMBER")
-                        .map(|number| number.expose_secret().trim().parse());
-                    let number = number
-                        .transpose()
-                        .map_err(|error| Error::Account(format!("TWILIO_PHONE_NUMBER {error}")))?;
-                    let credentials = Credentials {
-                        account: account.expose_secret().trim().to_owned(),
-                        token: token.clone(),
-                    };
-                    (credentials, number)
-                }
-                (Some(_), None) => return Err(missing("TWILIO_AUTH_TOKEN")),
-                (None, Some(_)) => return Err(missing("TWILIO_ACCOUNT_SID")),
-                (None, None) => {
-                    let settings = settings.ok_or_else(|| missing("TWILIO_ACCOUNT_SID"))?;
-                    let credentials = settings.credentials.clone();
-                    (
-                        credentials.ok_or_else(|| missing("TWILIO_ACCOUNT_SID"))?,
-                        settings.phone_number.clone(),
-                    )
-                }
-            };
-        let base_url = settings.and_then(|settings| settings.base_url.as_deref());
-        Ok(CarrierAccount {
-            carrier: Arc::new(Twilio::new(credentials, base_url, self.http.clone())?),
-            phone_number,
-        })
+        let number = secret(self.phone_number).map(|number| number.expose_secret().trim().parse());
+        let number = number
+            .transpose()
+            .map_err(|error| Error::Account(format!("{} {error}", self.phone_number)))?;
+        let credentials = Credentials {
+            account: account.expose_secret().trim().to_owned(),
+            token: token.clone(),
+        };
+        Ok(Some((credentials, number)))
+    }
+
+    fn missing(&self, what: &str) -> Error {
+        Error::Account(format!(
+            "{}: no {what} (set it or add it with POST /providers)",
+            self.name
+        ))
     }
 }
 
@@ -289,6 +338,21 @@ mod tests {
         let found = carriers.for_account("twilio", &secrets(&numbered)).unwrap();
         assert_eq!(found.phone_number, "+14155550199".parse().ok());
         assert_eq!(found.carrier.name(), "twilio");
+    }
+
+    #[test]
+    fn each_carrier_has_keys_of_its_own() {
+        let carriers = carriers(None);
+        let own = [("PLIVO_AUTH_ID", "MA1"), ("PLIVO_AUTH_TOKEN", "t")];
+        let found = carriers.for_account("plivo", &secrets(&own)).unwrap();
+        assert_eq!(found.carrier.name(), "plivo");
+        assert!(refused(&carriers, "twilio", &own).contains("TWILIO_ACCOUNT_SID"));
+        assert_eq!(carriers.default_name(&secrets(&own)), "plivo");
+        assert_eq!(carriers.default_name(&HashMap::new()), "twilio");
+        assert!(refused(&carriers, "plivo", &own[..1]).contains("PLIVO_AUTH_TOKEN"));
+        assert!(refused(&carriers, "plivo", &[]).contains("PLIVO_AUTH_ID"));
+        let bad_account = [("PLIVO_AUTH_ID", "MA1/../x"), own[1]];
+        assert!(refused(&carriers, "plivo", &bad_account).contains("PLIVO_AUTH_ID"));
     }
 
     #[test]

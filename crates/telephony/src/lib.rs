@@ -6,12 +6,20 @@
 
 mod carrier;
 mod carriers;
+mod http;
+mod json;
 mod media;
+pub mod plivo;
+mod request;
+#[cfg(test)]
+mod testing;
 pub mod twilio;
+mod xml;
 
 pub use carrier::{
-    CallState, Carrier, Credentials, Dial, Dialled, Error, Instruction, NotPlaced, RequestParts,
-    StatusEvent, Webhook,
+    CallState, Carrier, Credentials, Dial, Dialled, Error, Instruction, NotPlaced, StatusEvent,
+    Webhook,
 };
 pub use carriers::{CallbackKind, Callbacks, CarrierAccount, CarrierSettings, Carriers};
 pub use media::{MediaCommand, MediaError, MediaEvent, MediaWire};
+pub use request::RequestParts;

@@ -96,7 +96,7 @@ fn every_fault_of_a_document_is_found_at_once() {
     webhook_statuses[1]: unknown value "done"; one of prepared, scheduled, queued, rescheduled, initiated, ringing, in-progress, call-disconnected, completed, busy, no-answer, balance-low, canceled, failed, stopped, error
     webhook_statuses[2]: must be text, not a number
     calling_guardrails.call_end_hour: must not be before call_start_hour, 18
-    telephony_provider: unknown carrier "carrier-pigeon"; one of twilio, default
+    telephony_provider: unknown carrier "carrier-pigeon"; one of twilio, plivo, default
     tasks[0].tools_config.llm_agent.llm_config.provider: unknown vendor "foo"; one of openai, custom, ollama, vllm, groq, deepseek, openrouter, together, fireworks, deepinfra, perplexity, anyscale, ola, demo
     tasks[0].tools_config.llm_agent.llm_config.max_tokens: must be a whole number, not text
     tasks[0].tools_config.llm_agent.llm_config.temperature: must be between 0 and 2, not 2.5
@@ -109,7 +109,7 @@ fn every_fault_of_a_document_is_found_at_once() {
     tasks[0].tools_config.transcriber.endpointing: must be between 0 and 60000, not -1
     tasks[0].tools_config.transcriber.language: the local transcriber understands no "hi"; one of en
     tasks[0].tools_config.synthesizer.provider: unknown vendor "foo"; one of elevenlabs, deepgram, cartesia, openai, sarvam, azuretts, polly, rime, smallest, local
-    tasks[0].tools_config.input.provider: unknown carrier "fax"; one of twilio, default
+    tasks[0].tools_config.input.provider: unknown carrier "fax"; one of twilio, plivo, default
     tasks[0].toolchain.execution: unknown value "sideways"; one of parallel, sequential
     tasks[0].toolchain.pipelines[0]: must be a list, not text
     tasks[0].task_config.hangup_after_silence: must be between 0 and 86400, not -3
@@ -132,7 +132,7 @@ fn what_is_known_but_does_not_run_yet_says_so() {
             "/agent_config/ingest_source_config",
             json!({ "source_type": "csv", "source_name": "people.csv" }),
         ),
-        ("/agent_config/telephony_provider", json!("plivo")),
+        ("/agent_config/telephony_provider", json!("vobiz")),
         (&tools("llm_agent/llm_config/provider"), json!("anthropic")),
         (
             &tools("llm_agent/llm_config/rag_config"),
@@ -158,13 +158,13 @@ fn what_is_known_but_does_not_run_yet_says_so() {
     ]);
     assert_snapshot!(faults(&body), @r#"
     ingest_source_config: looking callers up is not supported by this version yet
-    telephony_provider: carrier "plivo" is not supported by this version yet; one of twilio, default
+    telephony_provider: carrier "vobiz" is not supported by this version yet; one of twilio, plivo, default
     tasks[0].tools_config.llm_agent.agent_flow_type: flow type "preprocessed" is not supported by this version yet; one of streaming
     tasks[0].tools_config.llm_agent.llm_config.rag_config: a knowledge base is not supported by this version yet
     tasks[0].tools_config.llm_agent.llm_config.provider: vendor "anthropic" is not supported by this version yet; one of openai, custom, ollama, vllm, groq, deepseek, openrouter, together, fireworks, deepinfra, perplexity, anyscale, ola, demo
     tasks[0].tools_config.transcriber.provider: vendor "sarvam" is not supported by this version yet; one of deepgram, local
     tasks[0].tools_config.synthesizer.provider: vendor "maya" is not supported by this version yet; one of elevenlabs, deepgram, cartesia, openai, sarvam, azuretts, polly, rime, smallest, local
-    tasks[0].tools_config.output.provider: carrier "exotel" is not supported by this version yet; one of twilio, default
+    tasks[0].tools_config.output.provider: carrier "exotel" is not supported by this version yet; one of twilio, plivo, default
     tasks[0].tools_config.s2s: a speech-to-speech model is not supported by this version yet
     tasks[0].tools_config.multilingual_config.enabled: switching languages is not supported by this version yet
     tasks[0].tools_config.api_tools.tools: calling tools is not supported by this version yet

@@ -5,7 +5,7 @@ use bolo_execution::{Change, Record, Status};
 use bolo_store::Facts;
 use bolo_telephony::Instruction;
 
-use super::{advance, bind, document, gate::Callback, hang_up_later, note_in_log, stream};
+use super::{advance, bind, document, gate::Callback, hang_up_later, note_in_log, status, stream};
 use crate::{App, error::ApiError, time::now};
 
 /// Sockets of one call that may be opened again.
@@ -53,6 +53,13 @@ async fn answered(
         webhook.ok_or_else(|| ApiError::field("", "the carrier's request names no call"))?;
     let call_id = webhook.call_id;
     let record = &callback.ours.record;
+    if webhook.over {
+        let event = callback.carrier.parse_status(callback.received.parts());
+        if let Some(event) = event {
+            status::apply(app, record.clone(), callback.ours.attempt, event).await?;
+        }
+        return Ok(None);
+    }
     if app
         .store
         .first_callback(&record.provider, &call_id, event, 0, now())
@@ -65,7 +72,8 @@ async fn answered(
         end_at_carrier(app, record, call_id);
         return Ok(None);
     }
-    let Some(record) = bind(app, record.clone(), &call_id).await? else {
+    let dial_id = webhook.dial_id.as_deref();
+    let Some(record) = bind(app, record.clone(), &call_id, dial_id).await? else {
         tracing::error!(execution_id = %record.id, "a second call of one dial: hung up");
         hang_up_later(app, record, Some(call_id));
         return Ok(None);

@@ -9,13 +9,13 @@ use axum::{
 use bolo_agent::Agent;
 use bolo_execution::{AccountId, AgentId, Direction, Status};
 use bolo_store::{Filter, NewExecution, StoredAgent};
-use bolo_telephony::{Instruction, Webhook};
+use bolo_telephony::{Carrier, Instruction, Webhook};
 use serde_json::{Map, Value};
 
 use super::{document, gate::Received, hang_up_later, note_in_log, status, stream};
 use crate::{
     App,
-    calls::{DEFAULT_CARRIER, carrier_of, webhook_of},
+    calls::{carrier_of, webhook_of},
     error::{ApiError, OrNotFound},
     extract::Params,
     time::now,
@@ -65,14 +65,15 @@ pub async fn answer(State(app): State<App>, request: Request) -> Result<Response
         received,
     ) = open(&app, request).await?;
     let agent = Agent::parse(&stored.body);
-    let provider = agent
-        .as_ref()
-        .map_or(DEFAULT_CARRIER, carrier_of)
-        .to_owned();
+    let provider = carrier_of(&app, account, agent.as_ref().ok()).await?;
     let carrier = received.verified(&app, account, &provider).await?;
     let webhook = carrier.parse_webhook(received.parts());
     let webhook =
         webhook.ok_or_else(|| ApiError::field("", "the carrier's request names no call"))?;
+    if webhook.over {
+        heard(&app, account, &*carrier, &received).await?;
+        return Ok(document(&*carrier, &Instruction::HangUp));
+    }
     let turned_away = match &agent {
         Ok(_) => gate(&app, &stored, &webhook).await?,
         Err(faults) => Some(format!("the agent's document is at fault: {faults}")),
@@ -127,14 +128,25 @@ pub async fn answer(State(app): State<App>, request: Request) -> Result<Response
 pub async fn status(State(app): State<App>, request: Request) -> Result<StatusCode, ApiError> {
     let (Target { account, agent }, received) = open(&app, request).await?;
     let agent = Agent::parse(&agent.body);
-    let provider = agent.as_ref().map_or(DEFAULT_CARRIER, carrier_of);
-    let carrier = received.verified(&app, account, provider).await?;
+    let provider = carrier_of(&app, account, agent.as_ref().ok()).await?;
+    let carrier = received.verified(&app, account, &provider).await?;
+    heard(&app, account, &*carrier, &received).await?;
+    Ok(StatusCode::OK)
+}
+
+/// Applies news of a call that somebody made to us.
+async fn heard(
+    app: &App,
+    account: AccountId,
+    carrier: &dyn Carrier,
+    received: &Received,
+) -> Result<(), ApiError> {
     let event = carrier.parse_status(received.parts());
     let event = event
         .ok_or_else(|| ApiError::field("", "the carrier's request names no call or status"))?;
     let record = app
         .store
-        .execution_by_call(provider, &event.call_id)
+        .execution_by_call(carrier.name(), &event.call_id)
         .await
         .or_not_found("Call")?;
     if record.account != account {
@@ -142,8 +154,7 @@ pub async fn status(State(app): State<App>, request: Request) -> Result<StatusCo
     }
     tracing::Span::current().record("execution_id", tracing::field::display(record.id));
     let attempt = record.attempt;
-    status::apply(&app, record, attempt, event).await?;
-    Ok(StatusCode::OK)
+    status::apply(app, record, attempt, event).await
 }
 
 /// Whether the call is taken; `Some` = the rule that turns it away.

@@ -94,10 +94,16 @@ async fn advance(
 }
 
 /// Binds the carrier's call to the execution: the first callback of any kind settles a dial whose outcome
-/// nobody knew. `None` when another call is bound already.
-async fn bind(app: &App, record: Record, call_id: &str) -> Result<Option<Record>, ApiError> {
+/// nobody knew. `None` when another call is bound already; the dial's own id may stand for the call's.
+async fn bind(
+    app: &App,
+    record: Record,
+    call_id: &str,
+    dial_id: Option<&str>,
+) -> Result<Option<Record>, ApiError> {
+    let ours = |known: &str| known == call_id || Some(known) == dial_id;
     let record = match record.carrier_call_id.as_deref() {
-        Some(known) => return Ok((known == call_id).then_some(record)),
+        Some(known) => return Ok(ours(known).then_some(record)),
         None => {
             let facts = Facts {
                 carrier_call_id: Some(call_id.to_owned()),
@@ -111,10 +117,7 @@ async fn bind(app: &App, record: Record, call_id: &str) -> Result<Option<Record>
         }
     };
     // Another callback may have bound another call meanwhile.
-    let ours = record
-        .carrier_call_id
-        .as_deref()
-        .is_none_or(|bound| bound == call_id);
+    let ours = record.carrier_call_id.as_deref().is_none_or(ours);
     Ok(ours.then_some(record))
 }
 

@@ -60,7 +60,14 @@ pub async fn apply(
         }
         return Ok(());
     }
-    let Some(record) = bind(app, record.clone(), &event.call_id).await? else {
+    let bound = bind(
+        app,
+        record.clone(),
+        &event.call_id,
+        event.dial_id.as_deref(),
+    )
+    .await?;
+    let Some(record) = bound else {
         if !ended {
             tracing::error!(execution_id = %record.id, "a second call of one dial: hung up");
             hang_up_later(app, &record, Some(event.call_id));
@@ -86,10 +93,10 @@ pub async fn apply(
 
 /// The leg is over.
 fn ends(change: Change) -> bool {
-    use Change::{Busy, Canceled, CarrierFailed, MediaEnded, NoAnswer};
+    use Change::{Busy, Canceled, CarrierFailed, Faulted, MediaEnded, NoAnswer};
     matches!(
         change,
-        Busy | NoAnswer | CarrierFailed | Canceled | MediaEnded
+        Busy | NoAnswer | CarrierFailed | Canceled | MediaEnded | Faulted
     )
 }
 

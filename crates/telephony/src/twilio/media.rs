@@ -3,22 +3,15 @@
 //! Fifty messages a second and call come in, so a message is read once into borrowed fields, and what
 //! goes out is a prefix made once a stream, base64, and a suffix.
 
-use std::borrow::Cow;
-
-use base64::{
-    Engine, alphabet,
-    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
-};
+use base64::Engine;
 use bolo_audio::Format;
-use serde::{Deserialize, Deserializer, de};
+use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use crate::{MediaCommand, MediaError, MediaEvent, MediaWire};
-
-const BASE64: GeneralPurpose = GeneralPurpose::new(
-    &alphabet::STANDARD,
-    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
-);
+use crate::{
+    MediaCommand, MediaError, MediaEvent, MediaWire,
+    json::{BASE64, Named, Number, Text, missing, quoted},
+};
 
 /// Codec of one stream. Remembers its id, which every message we send must carry.
 #[derive(Default)]
@@ -94,13 +87,6 @@ struct Mark<'a> {
 struct Dtmf<'a> {
     #[serde(borrow)]
     digit: Text<'a>,
-}
-
-/// For telling an event that we don't know from one that is broken.
-#[derive(Deserialize)]
-struct Named<'a> {
-    #[serde(borrow)]
-    event: Text<'a>,
 }
 
 impl MediaWire for Wire {
@@ -240,69 +226,6 @@ fn is_known(event: &str) -> bool {
         event,
         "connected" | "start" | "media" | "dtmf" | "mark" | "stop"
     )
-}
-
-fn missing(field: &str) -> MediaError {
-    MediaError(format!("{field} is missing"))
-}
-
-fn quoted(text: &str) -> String {
-    Value::from(text).to_string()
-}
-
-/// A string, borrowed where it holds no escapes; `Option<Cow>` would always copy.
-struct Text<'a>(Cow<'a, str>);
-
-impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visitor;
-        impl<'de> de::Visitor<'de> for Visitor {
-            type Value = Text<'de>;
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("a string")
-            }
-            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Text<'de>, E> {
-                Ok(Text(Cow::Borrowed(text)))
-            }
-            fn visit_str<E>(self, text: &str) -> Result<Text<'de>, E> {
-                Ok(Text(Cow::Owned(text.to_owned())))
-            }
-        }
-        deserializer.deserialize_str(Visitor)
-    }
-}
-
-/// A count, sent as a number or as a decimal string.
-#[derive(Default)]
-struct Number(u64);
-
-impl<'de> Deserialize<'de> for Number {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visitor;
-        impl de::Visitor<'_> for Visitor {
-            type Value = Number;
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("a number or a decimal string")
-            }
-            fn visit_u64<E>(self, number: u64) -> Result<Number, E> {
-                Ok(Number(number))
-            }
-            fn visit_i64<E>(self, number: i64) -> Result<Number, E> {
-                Ok(Number(number.max(0).unsigned_abs()))
-            }
-            fn visit_f64<E>(self, number: f64) -> Result<Number, E> {
-                // Saturates; a timestamp is far below 2^53.
-                Ok(Number(number as u64))
-            }
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<Number, E> {
-                text.trim()
-                    .parse()
-                    .map(Number)
-                    .map_err(|_| E::invalid_value(de::Unexpected::Str(text), &self))
-            }
-        }
-        deserializer.deserialize_any(Visitor)
-    }
 }
 
 #[cfg(test)]

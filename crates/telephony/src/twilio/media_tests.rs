@@ -1,6 +1,8 @@
 //! The media codec against messages as Twilio writes them, and against those it should not write.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 
 use super::*;

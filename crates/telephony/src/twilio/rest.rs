@@ -2,11 +2,9 @@
 //!
 //! One request a call, no retry: what to do about a failure is the caller's to say.
 
-use std::time::Duration;
-
 use bolo_execution::{Direction, E164};
 use chrono::{DateTime, Utc};
-use reqwest::{Response, StatusCode, header::RETRY_AFTER};
+use reqwest::{Response, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
@@ -14,24 +12,17 @@ use super::{
     FETCH_RULES,
     outcome::{outcome, refused_number},
 };
-use crate::{CallState, Credentials, Dial, Dialled, Error, NotPlaced};
+use crate::{
+    CallState, Credentials, Dial, Dialled, Error, NotPlaced,
+    http::{
+        BUSY_RETRY, CLOCK_SLACK_MS, CONNECT_RETRY, MOST_PAGES, REQUEST_TIMEOUT, path_of, read_body,
+        retry_after,
+    },
+};
 
 const DEFAULT_BASE: &str = "https://api.twilio.com";
 const VERSION: &str = "/2010-04-01";
-/// A whole request, connection included.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
-/// When no connection could be made.
-const CONNECT_RETRY: Duration = Duration::from_secs(2);
-/// When Twilio has too many requests and does not say how long to wait.
-const BUSY_RETRY: Duration = Duration::from_secs(1);
-const LONGEST_RETRY: Duration = Duration::from_secs(60);
-/// A page of 100 calls is about 150 KB.
-const LARGEST_BODY: usize = 4 << 20;
 const PAGE_SIZE: &str = "100";
-/// Calls between one pair of numbers on one day fill no more pages than this.
-const MOST_PAGES: usize = 50;
-/// How far Twilio's clock may be behind ours.
-const CLOCK_SLACK_MS: i64 = 2000;
 
 pub(super) struct Rest {
     credentials: Credentials,
@@ -386,43 +377,6 @@ async fn read_refusal(response: Response) -> Refusal {
         code: None,
         message: None,
     })
-}
-
-async fn read_body(mut response: Response) -> Result<Vec<u8>, String> {
-    let mut body = Vec::new();
-    while let Some(chunk) = response
-        .chunk()
-        .await
-        .map_err(|error| error.without_url().to_string())?
-    {
-        if body.len() + chunk.len() > LARGEST_BODY {
-            return Err("the answer is too long".into());
-        }
-        body.extend_from_slice(&chunk);
-    }
-    Ok(body)
-}
-
-fn retry_after(response: &Response) -> Option<Duration> {
-    let seconds: f64 = response
-        .headers()
-        .get(RETRY_AFTER)?
-        .to_str()
-        .ok()?
-        .trim()
-        .parse()
-        .ok()?;
-    Duration::try_from_secs_f64(seconds)
-        .ok()
-        .map(|wait| wait.min(LONGEST_RETRY))
-}
-
-/// Path and query of an address that may be whole or relative.
-fn path_of(uri: &str) -> &str {
-    match uri.split_once("://") {
-        Some((_, rest)) => rest.find('/').map_or("", |slash| &rest[slash..]),
-        None => uri,
-    }
 }
 
 /// Letters and digits only, so that it can stand in a path.

@@ -1,15 +1,10 @@
 //! The REST client against a small fake that speaks Twilio's wire, its refusals and its failures.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use axum::{
-    Router,
-    body::Bytes,
-    extract::State,
-    http::{HeaderMap, Method, Uri},
-};
 use bolo_execution::{Change, HangupBy};
+use reqwest::Method;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -17,92 +12,19 @@ use tokio::{
 use tokio_util::task::AbortOnDropHandle;
 
 use super::*;
+use crate::testing::Fake;
 
 const ACCOUNT: &str = "AC1234567890abcdef1234567890abcdef";
 const CALL: &str = "CA1234567890abcdef1234567890abcdef";
 /// 2026-01-02T03:04:05Z
 const SINCE: i64 = 1_767_323_045_000;
 
-/// Answers each request in turn, and remembers it.
-#[derive(Clone)]
-struct Fake {
-    base: String,
-    answers: Arc<Mutex<Vec<(u16, String)>>>,
-    seen: Arc<Mutex<Vec<Seen>>>,
-    _server: Arc<AbortOnDropHandle<()>>,
-}
-
-#[derive(Clone, Debug)]
-struct Seen {
-    method: Method,
-    uri: Uri,
-    authorization: String,
-    body: String,
-}
-
-type Shared = (Arc<Mutex<Vec<(u16, String)>>>, Arc<Mutex<Vec<Seen>>>);
-
-async fn answer(
-    State((answers, seen)): State<Shared>,
-    method: Method,
-    uri: Uri,
-    headers: HeaderMap,
-    body: Bytes,
-) -> (
-    reqwest::StatusCode,
-    [(&'static str, &'static str); 2],
-    String,
-) {
-    seen.lock().unwrap().push(Seen {
-        method,
-        uri,
-        authorization: headers["authorization"].to_str().unwrap().to_owned(),
-        body: String::from_utf8(body.to_vec()).unwrap(),
-    });
-    let (status, body) = answers.lock().unwrap().remove(0);
-    let headers = [("content-type", "application/json"), ("retry-after", "7")];
-    (status.try_into().unwrap(), headers, body)
-}
-
-impl Fake {
-    async fn start(answers: &[(u16, String)]) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let base = format!("http://{}", listener.local_addr().unwrap());
-        let answers = Arc::new(Mutex::new(answers.to_vec()));
-        let seen = Arc::new(Mutex::new(Vec::new()));
-        let app = Router::new()
-            .fallback(self::answer)
-            .with_state((answers.clone(), seen.clone()));
-        let server = tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
-        Self {
-            base,
-            answers,
-            seen,
-            _server: Arc::new(AbortOnDropHandle::new(server)),
-        }
-    }
-
-    fn rest(&self) -> Rest {
-        rest(&self.base)
-    }
-
-    fn seen(&self) -> Vec<Seen> {
-        self.seen.lock().unwrap().clone()
-    }
-}
-
 fn rest(base: &str) -> Rest {
-    let _ = rustls::crypto::ring::default_provider().install_default();
     let credentials = Credentials {
         account: ACCOUNT.into(),
         token: SecretString::from("sesame"),
     };
-    Rest::new(
-        credentials,
-        Some(base),
-        reqwest::Client::builder().no_proxy().build().unwrap(),
-    )
-    .unwrap()
+    Rest::new(credentials, Some(base), crate::testing::client()).unwrap()
 }
 
 /// Takes one request, reads it whole, then does what `act` says with the connection.
@@ -166,17 +88,14 @@ fn page(calls: &[String], next: &str) -> (u16, String) {
 }
 
 async fn dialled(status: u16, body: &str) -> Dialled {
-    Fake::start(&[(status, body.into())])
-        .await
-        .rest()
-        .dial(&dial())
-        .await
+    let fake = Fake::start(&[(status, body.into())]).await;
+    rest(&fake.base).dial(&dial()).await
 }
 
 #[tokio::test]
 async fn a_dial_is_one_post_with_everything_in_it() {
     let fake = Fake::start(&[(201, call(CALL, "queued", "null"))]).await;
-    match fake.rest().dial(&dial()).await {
+    match rest(&fake.base).dial(&dial()).await {
         Dialled::Accepted(sid) => assert_eq!(sid, CALL),
         other => panic!("{other:?}"),
     }
@@ -344,7 +263,7 @@ async fn a_reply_cut_off_is_unknown() {
 
 async fn find(fake: &Fake, bound: &[String]) -> Result<Option<CallState>, Error> {
     let Dial { to, from, .. } = dial();
-    fake.rest().find_dial(&to, &from, SINCE, bound).await
+    rest(&fake.base).find_dial(&to, &from, SINCE, bound).await
 }
 
 const JUST_BEFORE: &str = r#""Fri, 02 Jan 2026 03:04:04 +0000""#;
@@ -426,7 +345,7 @@ async fn a_look_up_that_fails_is_not_a_call_that_is_missing() {
     let endless = page(&[], r#""/2010-04-01/next""#);
     let fake = Fake::start(&vec![endless; MOST_PAGES]).await;
     assert!(matches!(find(&fake, &[]).await, Err(Error::Unavailable(_))));
-    assert!(fake.answers.lock().unwrap().is_empty());
+    assert!(fake.is_exhausted());
 }
 
 #[tokio::test]
@@ -437,17 +356,17 @@ async fn hanging_up_a_call_that_is_over_is_a_success() {
         (404, refusal(20404)),
     ] {
         let fake = Fake::start(&[(status, body)]).await;
-        fake.rest().hang_up(CALL).await.unwrap();
+        rest(&fake.base).hang_up(CALL).await.unwrap();
         assert_eq!(fake.seen()[0].body, "Status=completed");
     }
     let fake = Fake::start(&[(503, String::new())]).await;
     assert!(matches!(
-        fake.rest().hang_up(CALL).await,
+        rest(&fake.base).hang_up(CALL).await,
         Err(Error::Unavailable(_))
     ));
     let fake = Fake::start(&[(401, refusal(20003))]).await;
     assert!(matches!(
-        fake.rest().hang_up(CALL).await,
+        rest(&fake.base).hang_up(CALL).await,
         Err(Error::Account(_))
     ));
 }
@@ -456,14 +375,14 @@ async fn hanging_up_a_call_that_is_over_is_a_success() {
 async fn a_call_is_fetched_with_its_end() {
     let body = call(CALL, "completed", AFTER).replace(r#""duration":null"#, r#""duration":"15""#);
     let fake = Fake::start(&[(200, body), (404, refusal(20404))]).await;
-    let state = fake.rest().fetch(CALL).await.unwrap();
+    let state = rest(&fake.base).fetch(CALL).await.unwrap();
     assert_eq!(
         (state.change, state.duration_s),
         (Some(Change::MediaEnded), Some(15))
     );
     assert_eq!(state.hangup.unwrap().by, HangupBy::Callee);
     assert!(matches!(
-        fake.rest().fetch(CALL).await,
+        rest(&fake.base).fetch(CALL).await,
         Err(Error::NotFound)
     ));
 }
@@ -473,7 +392,7 @@ async fn an_id_that_is_none_is_never_asked_for() {
     let fake = Fake::start(&[]).await;
     for id in ["", "CA1/../..", "CA1?x", "CA 1"] {
         assert!(
-            matches!(fake.rest().fetch(id).await, Err(Error::NotFound)),
+            matches!(rest(&fake.base).fetch(id).await, Err(Error::NotFound)),
             "{id}"
         );
     }

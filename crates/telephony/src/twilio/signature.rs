@@ -11,28 +11,25 @@ use sha2::{Digest, Sha256};
 use subtle::{Choice, ConstantTimeEq};
 use url::form_urlencoded;
 
-use super::{
-    FETCH_RULES,
-    webhook::{is_form, query},
-};
+use super::FETCH_RULES;
 use crate::RequestParts;
 
 /// Whether the request carries the signature of someone who knows `token`.
 pub(super) fn verify(token: &SecretString, request: RequestParts<'_>) -> bool {
-    let Some(signature) = header(request, "x-twilio-signature") else {
+    let Some(signature) = request.header("x-twilio-signature") else {
         return false;
     };
     let Some(sign) = algorithm(request) else {
         return false;
     };
-    let form = is_form(request);
+    let form = request.is_form();
     let signed_fields = if form {
         sorted_fields(request.body)
     } else {
         String::new()
     };
     let mut body_ok = Choice::from(1);
-    if !form && let Some(sum) = body_sum(request.url) {
+    if !form && let Some(sum) = body_sum(request.query()) {
         let found = hex(&Sha256::digest(request.body));
         body_ok = found.as_bytes().ct_eq(sum.to_ascii_lowercase().as_bytes());
     }
@@ -48,7 +45,7 @@ type Sign = fn(&SecretString, &[&[u8]]) -> Vec<u8>;
 
 /// SHA-1 unless the settings header says otherwise; `None` for what we don't know.
 fn algorithm(request: RequestParts<'_>) -> Option<Sign> {
-    let Some(settings) = header(request, "x-twilio-webhooks-signature-settings") else {
+    let Some(settings) = request.header("x-twilio-webhooks-signature-settings") else {
         return Some(hmac_sha1);
     };
     let named = settings
@@ -96,8 +93,8 @@ fn sorted_fields(body: &[u8]) -> String {
 }
 
 /// `bodySHA256` of an address: the sum of a body that is not a form.
-fn body_sum(url: &str) -> Option<String> {
-    form_urlencoded::parse(query(url).as_bytes())
+fn body_sum(query: &str) -> Option<String> {
+    form_urlencoded::parse(query.as_bytes())
         .find(|(name, _)| name == "bodySHA256")
         .map(|(_, value)| value.into_owned())
 }
@@ -155,10 +152,6 @@ fn split_port(authority: &str) -> (&str, Option<&str>) {
         }
         _ => (authority, None),
     }
-}
-
-fn header<'a>(request: RequestParts<'a>, name: &str) -> Option<&'a str> {
-    request.headers.get(name)?.to_str().ok()
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -1,9 +1,10 @@
 //! Answer documents. Source: wire-telephony.md §1.6; attributes stand in the order of Twilio's own SDKs.
 
-use std::fmt::Write;
-
 use super::FETCH_RULES;
-use crate::Instruction;
+use crate::{
+    Instruction,
+    xml::{attribute, escape},
+};
 
 /// The document for an instruction, UTF-8, far below Twilio's 64 KB.
 pub(super) fn render(instruction: &Instruction) -> String {
@@ -49,34 +50,6 @@ pub(super) fn render(instruction: &Instruction) -> String {
     }
     xml.push_str("</Response>");
     xml
-}
-
-fn attribute(xml: &mut String, name: &str, value: &str) {
-    xml.push(' ');
-    xml.push_str(name);
-    xml.push_str("=\"");
-    escape(xml, value);
-    xml.push('"');
-}
-
-/// Fit for text and attributes alike. Characters that XML 1.0 can't hold are left out: one of them would
-/// make Twilio refuse the document and drop the call.
-fn escape(xml: &mut String, text: &str) {
-    for character in text.chars() {
-        match character {
-            '&' => xml.push_str("&amp;"),
-            '<' => xml.push_str("&lt;"),
-            '>' => xml.push_str("&gt;"),
-            '"' => xml.push_str("&quot;"),
-            '\'' => xml.push_str("&apos;"),
-            '\t' | '\n' | '\r' => {
-                // Writing to a String can't fail.
-                let _ = write!(xml, "&#{};", character as u32);
-            }
-            '\0'..='\u{1f}' | '\u{fffe}' | '\u{ffff}' => {}
-            other => xml.push(other),
-        }
-    }
 }
 
 #[cfg(test)]

@@ -2,45 +2,13 @@
 //!
 //! Names of fields that we don't know are kept: Twilio adds some at any time.
 
-use axum::http::header::CONTENT_TYPE;
 use bolo_execution::Direction;
-use url::form_urlencoded;
 
 use super::outcome::outcome;
-use crate::{RequestParts, StatusEvent, Webhook};
-
-/// Fields of a request: the form of a POST, else the query.
-pub(super) fn fields(request: RequestParts<'_>) -> Vec<(String, String)> {
-    if is_form(request) {
-        return form_urlencoded::parse(request.body).into_owned().collect();
-    }
-    form_urlencoded::parse(query(request.url).as_bytes())
-        .into_owned()
-        .collect()
-}
-
-/// A POST whose body is a form.
-pub(super) fn is_form(request: RequestParts<'_>) -> bool {
-    let form = |content: &str| {
-        let kind = content.split(';').next().unwrap_or_default().trim();
-        kind.eq_ignore_ascii_case("application/x-www-form-urlencoded")
-    };
-    request.method.eq_ignore_ascii_case("POST")
-        && request
-            .headers
-            .get(CONTENT_TYPE)
-            .and_then(|content| content.to_str().ok())
-            .is_some_and(form)
-}
-
-/// The query of an address, without its fragment.
-pub(super) fn query(url: &str) -> &str {
-    let url = url.split('#').next().unwrap_or_default();
-    url.split_once('?').map_or("", |(_, query)| query)
-}
+use crate::{RequestParts, StatusEvent, Webhook, request::get};
 
 pub(super) fn parse(request: RequestParts<'_>) -> Option<Webhook> {
-    let fields = fields(request);
+    let fields = request.fields();
     let get = |name: &str| get(&fields, name).map(str::to_owned);
     Some(Webhook {
         call_id: get("CallSid").filter(|id| !id.is_empty())?,
@@ -48,11 +16,13 @@ pub(super) fn parse(request: RequestParts<'_>) -> Option<Webhook> {
         from: get("From").unwrap_or_default(),
         to: get("To").unwrap_or_default(),
         direction: direction(&fields),
+        dial_id: None,
+        over: false,
     })
 }
 
 pub(super) fn parse_status(request: RequestParts<'_>) -> Option<StatusEvent> {
-    let fields = fields(request);
+    let fields = request.fields();
     let number = |name: &str| get(&fields, name).and_then(|text| text.trim().parse::<u64>().ok());
     let small = |name: &str| number(name).and_then(|value| value.try_into().ok());
     let call_id = get(&fields, "CallSid")
@@ -66,6 +36,7 @@ pub(super) fn parse_status(request: RequestParts<'_>) -> Option<StatusEvent> {
     );
     Some(StatusEvent {
         call_id,
+        dial_id: None,
         sequence: number("SequenceNumber").unwrap_or_default(),
         change,
         // `Duration` is billed minutes.
@@ -83,18 +54,11 @@ fn direction(fields: &[(String, String)]) -> Direction {
     }
 }
 
-fn get<'a>(fields: &'a [(String, String)], name: &str) -> Option<&'a str> {
-    fields
-        .iter()
-        .find(|(key, _)| key == name)
-        .map(|(_, value)| value.as_str())
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-    use axum::http::{HeaderMap, HeaderValue};
+    use axum::http::{HeaderMap, HeaderValue, header::CONTENT_TYPE};
     use bolo_execution::{Change, HangupBy};
 
     use super::*;

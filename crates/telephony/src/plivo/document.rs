@@ -1,0 +1,136 @@
+//! Answer documents in Plivo XML. Source: wire-telephony.md §2.5; attributes stand in the order of Plivo's
+//! own SDKs.
+
+use super::FETCH_RULES;
+use crate::{
+    Instruction,
+    xml::{attribute, escape},
+};
+
+/// What a stream may last, s: Plivo's own most; the dial's `time_limit` is the real bound.
+const STREAM_TIMEOUT: &str = "86400";
+/// `extraHeaders` holds no more bytes than this.
+const MOST_HEADERS: usize = 512;
+
+/// The document for an instruction, far below Plivo's 100 kB.
+pub(super) fn render(instruction: &Instruction) -> String {
+    let mut xml = String::from(r#"<?xml version="1.0" encoding="UTF-8"?><Response>"#);
+    match instruction {
+        Instruction::Stream {
+            socket_url,
+            resume_url,
+            status_url,
+            parameters,
+        } => {
+            xml.push_str("<Stream");
+            attribute(&mut xml, "bidirectional", "true");
+            attribute(&mut xml, "audioTrack", "inbound");
+            attribute(&mut xml, "streamTimeout", STREAM_TIMEOUT);
+            if !status_url.is_empty() {
+                attribute(&mut xml, "statusCallbackUrl", status_url);
+                attribute(&mut xml, "statusCallbackMethod", "POST");
+            }
+            // Plivo's pages disagree on the default.
+            attribute(&mut xml, "contentType", "audio/x-mulaw;rate=8000");
+            let headers = headers(parameters);
+            if !headers.is_empty() {
+                attribute(&mut xml, "extraHeaders", &headers);
+            }
+            // Without it the call ends with the socket, and nobody could take it up again.
+            attribute(&mut xml, "keepCallAlive", "true");
+            xml.push('>');
+            escape(&mut xml, socket_url);
+            xml.push_str(r#"</Stream><Redirect method="POST">"#);
+            escape(&mut xml, resume_url);
+            escape(&mut xml, FETCH_RULES);
+            xml.push_str("</Redirect>");
+        }
+        Instruction::HangUp => xml.push_str("<Hangup />"),
+        Instruction::Reject => xml.push_str(r#"<Hangup reason="rejected" />"#),
+        Instruction::Apologise(text) => {
+            xml.push_str("<Speak>");
+            escape(&mut xml, text);
+            xml.push_str("</Speak><Hangup />");
+        }
+    }
+    xml.push_str("</Response>");
+    xml
+}
+
+/// `a=1,b=2`. What would be read as another pair, or does not fit, is left out: the path of the socket
+/// names the call, these only go with it.
+fn headers(parameters: &[(String, String)]) -> String {
+    let plain = |text: &str| !text.is_empty() && !text.contains(['=', ',', ';', '{', '}', ':']);
+    let mut text = String::new();
+    for (name, value) in parameters {
+        let pair = format!("{name}={value}");
+        if !plain(name) || !plain(value) || text.len() + 1 + pair.len() > MOST_HEADERS {
+            continue;
+        }
+        if !text.is_empty() {
+            text.push(',');
+        }
+        text.push_str(&pair);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn body(instruction: &Instruction) -> String {
+        render(instruction).replace(r#"<?xml version="1.0" encoding="UTF-8"?>"#, "")
+    }
+
+    #[test]
+    fn a_stream_comes_back_to_us_when_its_socket_ends() {
+        let xml = body(&Instruction::Stream {
+            socket_url: "wss://h/media/plivo/7f1c".into(),
+            resume_url: "https://h/telephony/plivo/resume/7f1c?n=1&k=2".into(),
+            status_url: "https://h/s".into(),
+            parameters: vec![("eid".into(), "7f1c".into()), ("run".into(), "1".into())],
+        });
+        assert_eq!(
+            xml,
+            concat!(
+                r#"<Response><Stream bidirectional="true" audioTrack="inbound" streamTimeout="86400" "#,
+                r#"statusCallbackUrl="https://h/s" statusCallbackMethod="POST" "#,
+                r#"contentType="audio/x-mulaw;rate=8000" extraHeaders="eid=7f1c,run=1" keepCallAlive="true">"#,
+                r#"wss://h/media/plivo/7f1c</Stream><Redirect method="POST">"#,
+                r#"https://h/telephony/plivo/resume/7f1c?n=1&amp;k=2"#,
+                r#"#rc=2&amp;rp=ct,rt,5xx&amp;ct=2000&amp;rt=4000</Redirect></Response>"#,
+            )
+        );
+    }
+
+    #[test]
+    fn headers_hold_what_can_be_told_apart_and_fits() {
+        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let long = "x".repeat(505);
+        let all = [
+            pair("a", "1"),
+            pair("b", "2,c=3"),
+            pair("", "4"),
+            pair("d", &long),
+            pair("e", "5"),
+        ];
+        assert_eq!(headers(&all), "a=1,e=5");
+    }
+
+    #[test]
+    fn the_short_documents() {
+        assert_eq!(
+            body(&Instruction::HangUp),
+            "<Response><Hangup /></Response>"
+        );
+        assert_eq!(
+            body(&Instruction::Reject),
+            r#"<Response><Hangup reason="rejected" /></Response>"#
+        );
+        assert_eq!(
+            body(&Instruction::Apologise("We're sorry & out".into())),
+            "<Response><Speak>We&apos;re sorry &amp; out</Speak><Hangup /></Response>"
+        );
+    }
+}

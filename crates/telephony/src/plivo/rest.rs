@@ -1,0 +1,501 @@
+//! Plivo's REST interface: dial, look up, hang up. Source: wire-telephony.md §2.1, §2.2, §6.1.
+//!
+//! One request a call, no retry: what to do about a failure is the caller's to say. (Plivo's own Python SDK
+//! repeats a dial after a 5xx, which may be a second phone call.)
+
+use bolo_execution::{Direction, E164, Hangup, HangupBy};
+use chrono::{DateTime, NaiveDateTime, Utc};
+use reqwest::{Method, Response, StatusCode};
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::{Value, json};
+
+use super::{FETCH_RULES, outcome::ended, webhook::number};
+use crate::{
+    CallState, Credentials, Dial, Dialled, Error, NotPlaced,
+    http::{
+        BUSY_RETRY, CLOCK_SLACK_MS, CONNECT_RETRY, MOST_PAGES, REQUEST_TIMEOUT, path_of, read_body,
+        retry_after,
+    },
+};
+
+const DEFAULT_BASE: &str = "https://api.plivo.com";
+const VERSION: &str = "/v1";
+/// The most that a page holds.
+const PAGE_SIZE: &str = "20";
+
+pub(super) struct Rest {
+    credentials: Credentials,
+    /// Without version, without trailing slash.
+    base: String,
+    http: reqwest::Client,
+}
+
+/// The answer to a dial. Several destinations would have several ids; ours has one.
+#[derive(Deserialize)]
+struct Fired {
+    request_uuid: OneOrMany,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum OneOrMany {
+    One(String),
+    Many(Vec<String>),
+}
+
+/// Ids of calls that ring or talk, or wait to be dialled.
+#[derive(Deserialize)]
+struct Ids {
+    calls: Vec<String>,
+}
+
+/// A call that is not over.
+#[derive(Deserialize)]
+struct Live {
+    call_uuid: String,
+    #[serde(default)]
+    call_status: Option<String>,
+    #[serde(default)]
+    from: Option<String>,
+    #[serde(default)]
+    to: Option<String>,
+    #[serde(default)]
+    direction: Option<String>,
+    /// UTC, without saying so.
+    #[serde(default)]
+    session_start: Option<String>,
+}
+
+/// The record of a call that is over.
+#[derive(Deserialize)]
+struct Cdr {
+    call_uuid: String,
+    #[serde(default)]
+    from_number: Option<String>,
+    #[serde(default)]
+    to_number: Option<String>,
+    #[serde(default)]
+    call_direction: Option<String>,
+    #[serde(default)]
+    initiation_time: Option<String>,
+    #[serde(default)]
+    answer_time: Option<String>,
+    #[serde(default)]
+    call_duration: Option<u64>,
+    #[serde(default)]
+    hangup_cause_code: Option<u16>,
+    #[serde(default)]
+    hangup_source: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Page {
+    objects: Vec<Cdr>,
+    meta: Meta,
+}
+
+#[derive(Deserialize)]
+struct Meta {
+    #[serde(default)]
+    next: Option<String>,
+}
+
+impl Rest {
+    pub(super) fn new(
+        credentials: Credentials,
+        base: Option<&str>,
+        http: reqwest::Client,
+    ) -> Result<Self, Error> {
+        // The account stands in every path.
+        let account = &credentials.account;
+        if account.is_empty() || !account.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+            return Err(Error::Account(
+                "PLIVO_AUTH_ID is not the id of an account".into(),
+            ));
+        }
+        let base = base.unwrap_or(DEFAULT_BASE).trim_end_matches('/');
+        Ok(Self {
+            credentials,
+            base: base.strip_suffix(VERSION).unwrap_or(base).to_owned(),
+            http,
+        })
+    }
+
+    pub(super) fn token(&self) -> &SecretString {
+        &self.credentials.token
+    }
+
+    pub(super) async fn dial(&self, dial: &Dial) -> Dialled {
+        let with_rules = |url: &str| format!("{url}{FETCH_RULES}");
+        let status = with_rules(&dial.status_url);
+        let mut body = json!({
+            "from": digits(&dial.from),
+            "to": digits(&dial.to),
+            "answer_url": with_rules(&dial.answer_url),
+            "answer_method": "POST",
+            "ring_url": status,
+            "ring_method": "POST",
+            // Without one Plivo tells the answer address of the end.
+            "hangup_url": status,
+            "hangup_method": "POST",
+            "ring_timeout": dial.ring.as_secs(),
+            "time_limit": dial.limit.as_secs(),
+        });
+        if !dial.fallback_url.is_empty() {
+            body["fallback_url"] = with_rules(&dial.fallback_url).into();
+            body["fallback_method"] = "POST".into();
+        }
+        let request = self.request(Method::POST, "/Call/").json(&body);
+        match self.send(request).await {
+            Ok(response) => classify(response).await,
+            Err(error) if error.is_builder() => Dialled::Refused(NotPlaced::Account(format!(
+                "Plivo: base_url can't be called: {error}"
+            ))),
+            // DNS, TCP or TLS: the request was never written.
+            Err(error) if error.is_connect() => {
+                tracing::warn!(%error, "no connection to Plivo; the dial was not sent");
+                Dialled::Refused(NotPlaced::Later(CONNECT_RETRY))
+            }
+            Err(error) => Dialled::Unknown(format!("Plivo did not answer the dial: {error}")),
+        }
+    }
+
+    pub(super) async fn find_dial(
+        &self,
+        to: &E164,
+        from: &E164,
+        since: i64,
+        bound: &[String],
+    ) -> Result<Option<CallState>, Error> {
+        let earliest = since - CLOCK_SLACK_MS;
+        let pair = [
+            ("from_number", digits(from)),
+            ("to_number", digits(to)),
+            ("call_direction", "outbound"),
+        ];
+        for status in ["live", "queued"] {
+            let request = self.request(Method::GET, "/Call/").query(&pair);
+            let ids: Ids = self.read(request.query(&[("status", status)])).await?;
+            for id in ids.calls.iter().filter(|id| !bound.contains(id)) {
+                match self.open(id, status).await {
+                    Ok(call) if call.is(to, from, earliest) => return Ok(Some(call.into_state())),
+                    // Over meanwhile: its record tells.
+                    Ok(_) | Err(Error::NotFound) => {}
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        let day = DateTime::<Utc>::from_timestamp_millis(earliest)
+            .unwrap_or_default()
+            .format("%Y-%m-%d %H:%M:%S")
+            .to_string();
+        let request = self.request(Method::GET, "/Call/").query(&pair);
+        let filter = [("end_time__gte", day.as_str()), ("limit", PAGE_SIZE)];
+        let ours = |call: &Cdr| call.is(to, from, earliest) && !bound.contains(&call.call_uuid);
+        let found = self.list(request.query(&filter), ours).await?;
+        // The oldest: a later call between the same numbers belongs to a later dial.
+        Ok(found
+            .into_iter()
+            .min_by_key(|call| call.initiated().unwrap_or(i64::MAX))
+            .map(Cdr::into_state))
+    }
+
+    /// A call that rings or talks is ended; one that still waits is taken out of the queue.
+    pub(super) async fn hang_up(&self, call_id: &str) -> Result<(), Error> {
+        let id = path_id(call_id)?;
+        for path in [format!("/Call/{id}/"), format!("/Request/{id}/")] {
+            let request = self.request(Method::DELETE, &path);
+            let response = self.send(request).await.map_err(unavailable)?;
+            let status = response.status();
+            if status.is_success() {
+                return Ok(());
+            }
+            if status != StatusCode::NOT_FOUND {
+                return Err(fault(status, &refusal(response).await));
+            }
+        }
+        // Neither live nor queued: over.
+        Ok(())
+    }
+
+    pub(super) async fn fetch(&self, call_id: &str) -> Result<CallState, Error> {
+        let id = path_id(call_id)?;
+        for status in ["live", "queued"] {
+            match self.open(id, status).await {
+                Ok(call) => return Ok(call.into_state()),
+                Err(Error::NotFound) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let record = self.request(Method::GET, &format!("/Call/{id}/"));
+        Ok(self.read::<Cdr>(record).await?.into_state())
+    }
+
+    /// A call that is live or queued; `NotFound` when it is not.
+    async fn open(&self, call_id: &str, status: &str) -> Result<Live, Error> {
+        let path = format!("/Call/{}/", path_id(call_id)?);
+        let request = self.request(Method::GET, &path);
+        self.read(request.query(&[("status", status)])).await
+    }
+
+    /// Every record of a listing that `keep` says, from all its pages.
+    async fn list(
+        &self,
+        mut request: reqwest::RequestBuilder,
+        keep: impl Fn(&Cdr) -> bool,
+    ) -> Result<Vec<Cdr>, Error> {
+        let mut found = Vec::new();
+        for _ in 0..MOST_PAGES {
+            let page: Page = self.read(request).await?;
+            found.extend(page.objects.into_iter().filter(&keep));
+            let Some(next) = page.meta.next.filter(|next| !next.is_empty()) else {
+                return Ok(found);
+            };
+            // Only its path: our credentials go to no other host, whatever the page says.
+            request = self.http.get(format!("{}{}", self.base, path_of(&next)));
+        }
+        // To say "none" here could hide a call that rings.
+        Err(Error::Unavailable(format!(
+            "Plivo's list of calls has more than {MOST_PAGES} pages"
+        )))
+    }
+
+    async fn read<T: DeserializeOwned>(
+        &self,
+        request: reqwest::RequestBuilder,
+    ) -> Result<T, Error> {
+        let response = self.send(request).await.map_err(unavailable)?;
+        let status = response.status();
+        if !status.is_success() {
+            return Err(fault(status, &refusal(response).await));
+        }
+        let body = read_body(response).await.map_err(Error::Unavailable)?;
+        serde_json::from_slice(&body)
+            .map_err(|error| Error::Unavailable(format!("Plivo's answer is unreadable: {error}")))
+    }
+
+    fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
+        let (base, account) = (&self.base, &self.credentials.account);
+        let address = format!("{base}{VERSION}/Account/{account}{path}");
+        self.http.request(method, address)
+    }
+
+    async fn send(&self, request: reqwest::RequestBuilder) -> Result<Response, reqwest::Error> {
+        request
+            .basic_auth(
+                &self.credentials.account,
+                Some(self.credentials.token.expose_secret()),
+            )
+            .timeout(REQUEST_TIMEOUT)
+            .send()
+            .await
+            .map_err(reqwest::Error::without_url)
+    }
+}
+
+impl Live {
+    fn is(&self, to: &E164, from: &E164, earliest: i64) -> bool {
+        let started = self.session_start.as_deref().and_then(|text| {
+            let time = NaiveDateTime::parse_from_str(text, "%Y-%m-%d %H:%M:%S%.f").ok()?;
+            Some(time.and_utc().timestamp_millis())
+        });
+        between(&self.to, &self.from, &self.direction, to, from)
+            // One that waits has not begun yet.
+            && started.is_none_or(|started| started >= earliest)
+    }
+
+    fn into_state(self) -> CallState {
+        use bolo_execution::Change;
+        CallState {
+            change: match self.call_status.as_deref() {
+                Some("ringing") => Some(Change::Ringing),
+                Some("in-progress") => Some(Change::Answered),
+                _ => None,
+            },
+            id: self.call_uuid,
+            hangup: None,
+            duration_s: None,
+        }
+    }
+}
+
+impl Cdr {
+    /// Epoch ms.
+    fn initiated(&self) -> Option<i64> {
+        let text = self.initiation_time.as_deref()?;
+        let time = DateTime::parse_from_str(text, "%Y-%m-%d %H:%M:%S%.f%:z").ok()?;
+        Some(time.timestamp_millis())
+    }
+
+    /// Plivo's dates have whole seconds.
+    fn is(&self, to: &E164, from: &E164, earliest: i64) -> bool {
+        between(
+            &self.to_number,
+            &self.from_number,
+            &self.call_direction,
+            to,
+            from,
+        ) && self.initiated().is_some_and(|at| at + 999 >= earliest)
+    }
+
+    fn into_state(self) -> CallState {
+        let direction = match self.call_direction.as_deref() {
+            Some("inbound") => Direction::Inbound,
+            _ => Direction::Outbound,
+        };
+        let (change, hangup) = ended(
+            self.hangup_cause_code.unwrap_or_default(),
+            self.hangup_source.as_deref().unwrap_or_default(),
+            direction,
+            self.answer_time.is_some_and(|time| !time.is_empty()),
+        );
+        CallState {
+            id: self.call_uuid,
+            change: Some(change),
+            hangup: Some(hangup),
+            duration_s: self.call_duration,
+        }
+    }
+}
+
+/// An outbound call between these numbers.
+fn between(
+    found_to: &Option<String>,
+    found_from: &Option<String>,
+    direction: &Option<String>,
+    to: &E164,
+    from: &E164,
+) -> bool {
+    let is = |found: &Option<String>, wanted: &E164| {
+        found
+            .as_deref()
+            .is_some_and(|found| number(found) == wanted.as_str())
+    };
+    direction
+        .as_deref()
+        .is_none_or(|direction| direction == "outbound")
+        && is(found_to, to)
+        && is(found_from, from)
+}
+
+/// Accepted, refused or unknown, from the reply to a dial (§2.1, §6.1).
+async fn classify(response: Response) -> Dialled {
+    let status = response.status();
+    if status.is_success() {
+        return match read_body(response).await {
+            Ok(body) => match serde_json::from_slice::<Fired>(&body)
+                .ok()
+                .and_then(Fired::id)
+            {
+                Some(id) => Dialled::Accepted(id),
+                None => Dialled::Unknown("Plivo took the dial but its answer names no call".into()),
+            },
+            Err(cause) => Dialled::Unknown(format!(
+                "Plivo took the dial but its answer was cut off: {cause}"
+            )),
+        };
+    }
+    if status == StatusCode::TOO_MANY_REQUESTS {
+        return Dialled::Refused(NotPlaced::Later(
+            retry_after(&response).unwrap_or(BUSY_RETRY),
+        ));
+    }
+    let text = refusal(response).await;
+    let said = describe(status, &text);
+    let Some(text) = text else {
+        // A 4xx without Plivo's words is not Plivo's.
+        return match status {
+            StatusCode::UNAUTHORIZED => Dialled::Refused(NotPlaced::Account(account_text(&said))),
+            _ => Dialled::Unknown(said),
+        };
+    };
+    let text = text.to_ascii_lowercase();
+    Dialled::Refused(match status {
+        // India: too many calls at once (code 5030).
+        StatusCode::FORBIDDEN if text.contains("limit") => NotPlaced::Later(BUSY_RETRY),
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => NotPlaced::Account(account_text(&said)),
+        StatusCode::REQUEST_TIMEOUT => return Dialled::Unknown(said),
+        status if status.is_client_error() && is_about_number(&text) => NotPlaced::Number(Hangup {
+            by: HangupBy::Carrier,
+            reason: "Call recipient number invalid".to_owned(),
+            code: 2000,
+        }),
+        status if status.is_client_error() => NotPlaced::Account(said),
+        // A 5xx may come after the call was placed.
+        _ => return Dialled::Unknown(said),
+    })
+}
+
+impl Fired {
+    fn id(self) -> Option<String> {
+        let id = match self.request_uuid {
+            OneOrMany::One(id) => id,
+            OneOrMany::Many(ids) => ids.into_iter().next()?,
+        };
+        (!id.is_empty()).then_some(id)
+    }
+}
+
+/// Plivo has texts where others have codes: whether one is about the number called.
+fn is_about_number(text: &str) -> bool {
+    let mut words = text.split(|c: char| !c.is_ascii_alphanumeric());
+    words.any(|word| matches!(word, "to" | "to_number" | "destination"))
+        && text.contains("valid")
+        && !text.contains("from")
+}
+
+/// The text of an error body; `None` when the body is not Plivo's.
+async fn refusal(response: Response) -> Option<String> {
+    let body: Value = serde_json::from_slice(&read_body(response).await.ok()?).ok()?;
+    match body.get("error")? {
+        Value::String(text) => Some(text.clone()),
+        other => Some(other.to_string()),
+    }
+}
+
+fn describe(status: StatusCode, text: &Option<String>) -> String {
+    match text {
+        Some(text) => format!("Plivo answered {}: {text}", status.as_u16()),
+        None => format!("Plivo answered {}", status.as_u16()),
+    }
+}
+
+fn fault(status: StatusCode, text: &Option<String>) -> Error {
+    let said = describe(status, text);
+    match status {
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Error::Account(account_text(&said)),
+        StatusCode::NOT_FOUND => Error::NotFound,
+        _ => Error::Unavailable(said),
+    }
+}
+
+fn account_text(said: &str) -> String {
+    format!("{said} (check PLIVO_AUTH_ID and PLIVO_AUTH_TOKEN)")
+}
+
+fn unavailable(error: reqwest::Error) -> Error {
+    if error.is_builder() {
+        return Error::Account(format!("Plivo: base_url can't be called: {error}"));
+    }
+    Error::Unavailable(format!("Plivo could not be asked: {error}"))
+}
+
+/// As numbers stand on Plivo's wire.
+fn digits(number: &E164) -> &str {
+    number.as_str().trim_start_matches('+')
+}
+
+/// A UUID, fit for a path.
+fn path_id(text: &str) -> Result<&str, Error> {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+    if !text.is_empty() && text.bytes().all(fits) {
+        Ok(text)
+    } else {
+        Err(Error::NotFound)
+    }
+}
+
+#[cfg(test)]
+#[path = "rest_tests.rs"]
+mod tests;
