@@ -2,12 +2,13 @@
 
 use bolo_simulator::{
     caller::{CallerScript, Event, Outcome},
+    carrier::Kind,
     llm::Reply,
 };
 use rstest::rstest;
 use serde_json::{Value, json};
 
-use crate::support::{Database, OURS, THEIRS, World, agent, agent_with};
+use crate::support::{Database, EVERYWHERE, OURS, THEIRS, World, agent, agent_with};
 
 /// Loudest sample of a stretch of the recording.
 fn peak(samples: &[i16]) -> i32 {
@@ -47,11 +48,15 @@ fn orders(world: &World) {
 }
 
 #[rstest]
-#[case::sqlite(Database::Sqlite)]
-#[case::postgres(Database::Postgres)]
+#[case::sqlite(Kind::Twilio, Database::Sqlite)]
+#[case::postgres(Kind::Twilio, Database::Postgres)]
+#[case::plivo(Kind::Plivo, Database::Sqlite)]
 #[tokio::test]
-async fn an_outbound_call_is_cut_and_remembers_only_what_was_heard(#[case] database: Database) {
-    let world = World::start(database).await;
+async fn an_outbound_call_is_cut_and_remembers_only_what_was_heard(
+    #[case] carrier: Kind,
+    #[case] database: Database,
+) {
+    let world = World::on(carrier, database).await;
     orders(&world);
     let (execution, call) = world.dial(&agent(), CallerScript::default()).await;
     let record = barge_in(&world, &execution, &call).await;
@@ -92,16 +97,20 @@ async fn an_outbound_call_is_cut_and_remembers_only_what_was_heard(#[case] datab
     let (caller, agent) = world.server.recording(&execution).await;
     assert_eq!(caller.len(), agent.len());
     assert!(peak(&caller) > 1000 && peak(&agent) > 1000);
-    assert_eq!(world.fakes.twilio.ledger().duplicates(), 0);
+    assert_eq!(world.fakes.carrier.ledger().duplicates(), 0);
     world.end(&[]).await;
 }
 
 #[rstest]
-#[case::sqlite(Database::Sqlite)]
-#[case::postgres(Database::Postgres)]
+#[case::sqlite(Kind::Twilio, Database::Sqlite)]
+#[case::postgres(Kind::Twilio, Database::Postgres)]
+#[case::plivo(Kind::Plivo, Database::Sqlite)]
 #[tokio::test]
-async fn an_inbound_call_is_answered_and_can_be_cut(#[case] database: Database) {
-    let world = World::start(database).await;
+async fn an_inbound_call_is_answered_and_can_be_cut(
+    #[case] carrier: Kind,
+    #[case] database: Database,
+) {
+    let world = World::on(carrier, database).await;
     orders(&world);
     let (execution, call) = world.ring(&agent(), CallerScript::default()).await;
     let record = barge_in(&world, &execution, &call).await;
@@ -112,9 +121,12 @@ async fn an_inbound_call_is_answered_and_can_be_cut(#[case] database: Database) 
     world.end(&[]).await;
 }
 
+#[rstest]
+#[case::twilio(Kind::Twilio)]
+#[case::plivo(Kind::Plivo)]
 #[tokio::test]
-async fn after_a_clear_the_caller_hears_nothing_more_of_the_answer() {
-    let world = World::start(Database::Sqlite).await;
+async fn after_a_clear_the_caller_hears_nothing_more_of_the_answer(#[case] carrier: Kind) {
+    let world = World::on(carrier, Database::Sqlite).await;
     orders(&world);
     let (_, call) = world.dial(&agent(), CallerScript::default()).await;
     call.hears("Hello there").await.unwrap();
@@ -188,11 +200,15 @@ async fn a_route_answers_without_the_model(#[case] database: Database) {
 }
 
 #[rstest]
-#[case::sqlite(Database::Sqlite)]
-#[case::postgres(Database::Postgres)]
+#[case::sqlite(Kind::Twilio, Database::Sqlite)]
+#[case::postgres(Kind::Twilio, Database::Postgres)]
+#[case::plivo(Kind::Plivo, Database::Sqlite)]
 #[tokio::test]
-async fn a_silent_caller_is_asked_and_then_told_goodbye(#[case] database: Database) {
-    let world = World::start(database).await;
+async fn a_silent_caller_is_asked_and_then_told_goodbye(
+    #[case] carrier: Kind,
+    #[case] database: Database,
+) {
+    let world = World::on(carrier, database).await;
     let agent = agent_with(json!({
         "check_if_user_online": true,
         "trigger_user_online_message_after": 1,
@@ -219,11 +235,15 @@ async fn a_silent_caller_is_asked_and_then_told_goodbye(#[case] database: Databa
 }
 
 #[rstest]
-#[case::sqlite(Database::Sqlite)]
-#[case::postgres(Database::Postgres)]
+#[case::sqlite(Kind::Twilio, Database::Sqlite)]
+#[case::postgres(Kind::Twilio, Database::Postgres)]
+#[case::plivo(Kind::Plivo, Database::Sqlite)]
 #[tokio::test]
-async fn a_caller_who_hangs_up_in_mid_sentence_leaves_what_he_heard(#[case] database: Database) {
-    let world = World::start(database).await;
+async fn a_caller_who_hangs_up_in_mid_sentence_leaves_what_he_heard(
+    #[case] carrier: Kind,
+    #[case] database: Database,
+) {
+    let world = World::on(carrier, database).await;
     orders(&world);
     let (execution, call) = world.dial(&agent(), CallerScript::default()).await;
     call.hears("Hello there").await.unwrap();
@@ -256,23 +276,27 @@ async fn a_call_that_is_not_answered_says_why(
     #[case] status: &str,
     #[case] reason: &str,
 ) {
-    for database in [Database::Sqlite, Database::Postgres] {
-        let world = World::start(database).await;
+    for (carrier, database) in EVERYWHERE {
+        let world = World::on(carrier, database).await;
         let (execution, _call) = world.dial(&agent(), CallerScript::fails(outcome)).await;
         let record = world.server.status(&execution, status).await;
         assert_eq!(record["telephony_data"]["hangup_reason"], reason);
         assert_eq!(record["transcript"], Value::Null);
-        assert_eq!(world.fakes.twilio.ledger().placed(), 1);
+        assert_eq!(world.fakes.carrier.ledger().placed(), 1);
         world.end(&[]).await;
     }
 }
 
 #[rstest]
-#[case::sqlite(Database::Sqlite)]
-#[case::postgres(Database::Postgres)]
+#[case::sqlite(Kind::Twilio, Database::Sqlite)]
+#[case::postgres(Kind::Twilio, Database::Postgres)]
+#[case::plivo(Kind::Plivo, Database::Sqlite)]
 #[tokio::test]
-async fn a_call_can_be_stopped_while_it_waits_rings_and_talks(#[case] database: Database) {
-    let world = World::start(database).await;
+async fn a_call_can_be_stopped_while_it_waits_rings_and_talks(
+    #[case] carrier: Kind,
+    #[case] database: Database,
+) {
+    let world = World::on(carrier, database).await;
     let agent_id = world.server.create_agent(&agent()).await;
 
     // Waiting: scheduled for later, never dialled.
@@ -289,16 +313,16 @@ async fn a_call_can_be_stopped_while_it_waits_rings_and_talks(#[case] database: 
         json!({"message": "done", "status": "stopped", "execution_id": waiting})
     );
     world.server.status(&waiting, "stopped").await;
-    assert_eq!(world.fakes.twilio.ledger().placed(), 0);
+    assert_eq!(world.fakes.carrier.ledger().placed(), 0);
 
     // Ringing: the carrier ends it.
     let long = CallerScript {
         ring_ms: 60_000,
         ..CallerScript::default()
     };
-    world.fakes.twilio.script(THEIRS, long);
+    world.fakes.carrier.script(THEIRS, long);
     let ringing = world.server.call(&agent_id, THEIRS).await;
-    let call = world.fakes.twilio.dialled(THEIRS).await.unwrap();
+    let call = world.fakes.carrier.dialled(THEIRS).await.unwrap();
     world.server.status(&ringing, "ringing").await;
     world
         .server
@@ -308,9 +332,9 @@ async fn a_call_can_be_stopped_while_it_waits_rings_and_talks(#[case] database: 
     world.server.status(&ringing, "stopped").await;
 
     // Talking: hung up at once, no goodbye.
-    world.fakes.twilio.script(THEIRS, CallerScript::default());
+    world.fakes.carrier.script(THEIRS, CallerScript::default());
     let talking = world.server.call(&agent_id, THEIRS).await;
-    let call = world.fakes.twilio.dialled(THEIRS).await.unwrap();
+    let call = world.fakes.carrier.dialled(THEIRS).await.unwrap();
     call.hears("Hello there").await.unwrap();
     world
         .server

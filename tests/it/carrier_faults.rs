@@ -2,13 +2,13 @@
 
 use bolo_simulator::{
     caller::CallerScript,
+    carrier::{BadFrame, CallFaults, DialFault, Kind},
     llm::Reply,
-    twilio::{BadFrame, CallFaults, DialFault},
 };
 use rstest::rstest;
 use serde_json::Value;
 
-use crate::support::{Database, THEIRS, World, agent};
+use crate::support::{Database, EVERYWHERE, THEIRS, World, agent};
 
 /// A short conversation that must go well whatever the carrier does.
 async fn converse(world: &World, faults: CallFaults) -> (String, Value) {
@@ -117,23 +117,27 @@ fn no_marks() -> CallFaults {
 #[case::no_marks_and_no_stop(no_marks())]
 #[tokio::test]
 async fn a_call_survives_its_carrier(#[case] faults: CallFaults) {
-    for database in [Database::Sqlite, Database::Postgres] {
-        let world = World::start(database).await;
+    for (carrier, database) in EVERYWHERE {
+        let world = World::on(carrier, database).await;
         let (_, record) = converse(&world, faults.clone()).await;
         assert_eq!(record["status"], "completed");
-        assert_eq!(world.fakes.twilio.ledger().placed(), 1);
+        assert_eq!(world.fakes.carrier.ledger().placed(), 1);
         // Malformed messages are complained of; that is the point.
         world.end(&["media message"]).await;
     }
 }
 
 #[rstest]
-#[case::sqlite(Database::Sqlite)]
-#[case::postgres(Database::Postgres)]
+#[case::sqlite(Kind::Twilio, Database::Sqlite)]
+#[case::postgres(Kind::Twilio, Database::Postgres)]
+#[case::plivo(Kind::Plivo, Database::Sqlite)]
 #[tokio::test]
-async fn a_lost_socket_is_attached_again_and_the_call_goes_on(#[case] database: Database) {
+async fn a_lost_socket_is_attached_again_and_the_call_goes_on(
+    #[case] carrier: Kind,
+    #[case] database: Database,
+) {
     for reset in [false, true] {
-        let world = World::start(database).await;
+        let world = World::on(carrier, database).await;
         world
             .fakes
             .llm
@@ -165,23 +169,26 @@ async fn a_lost_socket_is_attached_again_and_the_call_goes_on(#[case] database: 
     }
 }
 
+#[rstest]
+#[case::twilio(Kind::Twilio)]
+#[case::plivo(Kind::Plivo)]
 #[tokio::test]
-async fn a_dial_of_unknown_outcome_is_looked_up_and_never_repeated() {
+async fn a_dial_of_unknown_outcome_is_looked_up_and_never_repeated(#[case] carrier: Kind) {
     for fault in [
         DialFault::ErrorAfterPlacing {},
         DialFault::ResetAfterPlacing {},
         DialFault::TruncatedJson {},
     ] {
-        let world = World::start(Database::Sqlite).await;
-        world.fakes.twilio.fail_dials_to(THEIRS, [fault]);
+        let world = World::on(carrier, Database::Sqlite).await;
+        world.fakes.carrier.fail_dials_to(THEIRS, [fault]);
         let (execution, call) = world.dial(&agent(), CallerScript::default()).await;
         call.hears("Hello there").await.unwrap();
         call.hangs_up().await.unwrap();
         world.server.status(&execution, "completed").await;
         assert_eq!(
             (
-                world.fakes.twilio.ledger().placed(),
-                world.fakes.twilio.ledger().duplicates()
+                world.fakes.carrier.ledger().placed(),
+                world.fakes.carrier.ledger().duplicates()
             ),
             (1, 0)
         );
@@ -189,15 +196,23 @@ async fn a_dial_of_unknown_outcome_is_looked_up_and_never_repeated() {
     }
 }
 
+#[rstest]
+#[case::twilio(Kind::Twilio, DialFault::bad_request(21211), "TWILIO")]
+#[case::plivo(
+    Kind::Plivo,
+    DialFault::bad_request_saying("to parameter is not valid"),
+    "PLIVO"
+)]
 #[tokio::test]
-async fn a_refused_dial_says_why_and_a_busy_carrier_is_asked_again() {
-    let world = World::start(Database::Sqlite).await;
+async fn a_refused_dial_says_why_and_a_busy_carrier_is_asked_again(
+    #[case] carrier: Kind,
+    #[case] bad_number: DialFault,
+    #[case] keys: &str,
+) {
+    let world = World::on(carrier, Database::Sqlite).await;
     let agent_id = world.server.create_agent(&agent()).await;
 
-    world
-        .fakes
-        .twilio
-        .fail_dials_to(THEIRS, [DialFault::bad_request(21211)]);
+    world.fakes.carrier.fail_dials_to(THEIRS, [bad_number]);
     let execution = world.server.call(&agent_id, THEIRS).await;
     let record = world.server.status(&execution, "failed").await;
     assert_eq!(
@@ -207,31 +222,34 @@ async fn a_refused_dial_says_why_and_a_busy_carrier_is_asked_again() {
 
     world
         .fakes
-        .twilio
+        .carrier
         .fail_dials_to(THEIRS, [DialFault::unauthorized()]);
     let execution = world.server.call(&agent_id, THEIRS).await;
     let record = world.server.status(&execution, "error").await;
     assert!(
-        record["error_message"].as_str().unwrap().contains("TWILIO"),
+        record["error_message"].as_str().unwrap().contains(keys),
         "{record:#}"
     );
 
     world
         .fakes
-        .twilio
+        .carrier
         .fail_dials_to(THEIRS, [DialFault::too_many(1)]);
     let execution = world.server.call(&agent_id, THEIRS).await;
-    let call = world.fakes.twilio.dialled(THEIRS).await.unwrap();
+    let call = world.fakes.carrier.dialled(THEIRS).await.unwrap();
     call.hears("Hello there").await.unwrap();
     call.hangs_up().await.unwrap();
     world.server.status(&execution, "completed").await;
-    assert_eq!(world.fakes.twilio.ledger().placed(), 1);
+    assert_eq!(world.fakes.carrier.ledger().placed(), 1);
     world.end(&["call failed"]).await;
 }
 
+#[rstest]
+#[case::twilio(Kind::Twilio)]
+#[case::plivo(Kind::Plivo)]
 #[tokio::test]
-async fn requests_with_a_bad_signature_are_refused() {
-    let world = World::start(Database::Sqlite).await;
+async fn requests_with_a_bad_signature_are_refused(#[case] carrier: Kind) {
+    let world = World::on(carrier, Database::Sqlite).await;
     let faults = CallFaults {
         bad_signature: true,
         ..CallFaults::default()
@@ -240,7 +258,7 @@ async fn requests_with_a_bad_signature_are_refused() {
         .dial(&agent(), CallerScript::default().with_faults(faults))
         .await;
     call.ended().await.unwrap();
-    let hooks = world.fakes.twilio.ledger().webhooks();
+    let hooks = world.fakes.carrier.ledger().webhooks();
     assert!(!hooks.is_empty());
     assert!(
         hooks.iter().all(|hook| hook.status == Some(403)),

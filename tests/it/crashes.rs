@@ -2,8 +2,8 @@
 
 use bolo_simulator::{
     caller::{CallHandle, CallerScript},
+    carrier::{Delays, Kind},
     llm::Reply,
-    twilio::Delays,
 };
 use rstest::rstest;
 use serde_json::Value;
@@ -44,15 +44,22 @@ async fn killed_and_started(mut world: World) -> World {
 }
 
 #[rstest]
-#[case::sqlite(Database::Sqlite)]
-#[case::postgres(Database::Postgres)]
+#[case::sqlite(Kind::Twilio, Database::Sqlite)]
+#[case::postgres(Kind::Twilio, Database::Postgres)]
+#[case::plivo(Kind::Plivo, Database::Sqlite)]
 #[tokio::test]
-async fn a_call_goes_on_after_the_server_was_killed(#[case] database: Database) {
+async fn a_call_goes_on_after_the_server_was_killed(
+    #[case] carrier: Kind,
+    #[case] database: Database,
+) {
     // A carrier that needs a while to notice: the new process is there when it asks.
-    let fakes = Fakes::with(Delays {
-        reset_ms: 8000,
-        ..Delays::default()
-    })
+    let fakes = Fakes::with(
+        carrier,
+        Delays {
+            reset_ms: 8000,
+            ..Delays::default()
+        },
+    )
     .await;
     let world = World::around(fakes, database, &[]).await;
     let (execution, call) = talking(&world).await;
@@ -81,21 +88,26 @@ async fn a_call_goes_on_after_the_server_was_killed(#[case] database: Database) 
         "{history}"
     );
     assert_ne!(record["telephony_data"]["recording_url"], Value::Null);
-    assert_eq!(world.fakes.twilio.ledger().placed(), 1);
+    assert_eq!(world.fakes.carrier.ledger().placed(), 1);
     world.end(&["call"]).await;
 }
 
 #[rstest]
-#[case::sqlite(Database::Sqlite)]
-#[case::postgres(Database::Postgres)]
+#[case::sqlite(Kind::Twilio, Database::Sqlite)]
+#[case::postgres(Kind::Twilio, Database::Postgres)]
+#[case::plivo(Kind::Plivo, Database::Sqlite)]
 #[tokio::test]
 async fn a_call_whose_carrier_gave_up_after_a_crash_ends_with_what_was_said(
+    #[case] carrier: Kind,
     #[case] database: Database,
 ) {
-    let fakes = Fakes::with(Delays {
-        reset_ms: 0,
-        ..Delays::default()
-    })
+    let fakes = Fakes::with(
+        carrier,
+        Delays {
+            reset_ms: 0,
+            ..Delays::default()
+        },
+    )
     .await;
     let world = World::around(fakes, database, &[("BOLO_LIMITS__ORPHAN_S", "1")]).await;
     let (execution, call) = talking(&world).await;
@@ -121,6 +133,6 @@ async fn a_call_whose_carrier_gave_up_after_a_crash_ends_with_what_was_said(
         "{record:#}"
     );
     assert_ne!(record["telephony_data"]["recording_url"], Value::Null);
-    assert_eq!(world.fakes.twilio.ledger().placed(), 1);
+    assert_eq!(world.fakes.carrier.ledger().placed(), 1);
     world.end(&["call"]).await;
 }

@@ -48,10 +48,7 @@ async fn a_log_at_trace_holds_no_key_and_no_audio() {
     );
     let fakes = &world.fakes;
     let secrets = [
-        (
-            "the carrier's token",
-            fakes.twilio.options().auth_token.as_str(),
-        ),
+        ("the carrier's token", fakes.carrier.token()),
         ("the transcriber's key", fakes.deepgram.api_key()),
         ("the synthesizer's key", fakes.elevenlabs.api_key()),
         ("the model's key", fakes.llm.api_key()),

@@ -1,60 +1,32 @@
 //! Twilio's own Python SDK as a peer: a judge of our signatures and a client of our fake.
 
-use std::{
-    io::Write,
-    process::{Command, Stdio},
+use bolo_simulator::{
+    carrier::{FakeCarrier, Kind, Options},
+    twilio::signature,
 };
-
-use bolo_simulator::twilio::{FakeTwilio, Options, signature};
 use serde_json::{Value, json};
 
-use crate::support::{Database, OURS, THEIRS, World, agent};
+use crate::support::{Database, OURS, THEIRS, World, agent, peer::python};
 
-fn python(arguments: &[&str], input: &str) -> String {
-    let script = concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/../../tests/it/sdk/twilio_peer.py"
-    );
-    let mut command = Command::new("python3");
-    command
-        .arg(script)
-        .args(arguments)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped());
-    if let Ok(path) = std::env::var("BOLO_TEST_PYTHONPATH") {
-        command.env("PYTHONPATH", path);
-    }
-    let mut child = command.spawn().unwrap();
-    child
-        .stdin
-        .take()
-        .unwrap()
-        .write_all(input.as_bytes())
-        .unwrap();
-    let output = child.wait_with_output().unwrap();
-    assert!(
-        output.status.success(),
-        "the SDK failed; `tests/run` installs it (PyPI: twilio)"
-    );
-    String::from_utf8(output.stdout).unwrap()
-}
+const SCRIPT: &str = "twilio_peer.py";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_sdk_places_fetches_lists_and_ends_calls_on_the_fake() {
-    let fake = FakeTwilio::start(Options::default()).await.unwrap();
-    let options = fake.options().clone();
-    let base = fake.base_url();
+    let fake = FakeCarrier::start(Kind::Twilio, Options::default())
+        .await
+        .unwrap();
+    let (base, account, token) = (fake.base_url(), fake.account(), fake.token());
     let answer = tokio::task::spawn_blocking(move || {
         let arguments = [
             "client",
             &base,
-            &options.account_sid,
-            &options.auth_token,
+            account,
+            token,
             THEIRS,
             OURS,
             "http://127.0.0.1:9/x",
         ];
-        python(&arguments, "")
+        python(SCRIPT, &arguments, "")
     });
     let answer: Value = serde_json::from_str(&answer.await.unwrap()).unwrap();
     assert_eq!(answer["placed"], "queued");
@@ -83,9 +55,9 @@ fn the_sdk_accepts_the_fakes_signatures() {
         .collect();
     let signature = signature::sign(token, url, &form);
     let line = json!({"url": url, "params": params, "signature": signature}).to_string();
-    assert_eq!(python(&["verify", token], &line).trim(), "true");
+    assert_eq!(python(SCRIPT, &["verify", token], &line).trim(), "true");
     let wrong = json!({"url": url, "params": params, "signature": "AAAA"}).to_string();
-    assert_eq!(python(&["verify", token], &wrong).trim(), "false");
+    assert_eq!(python(SCRIPT, &["verify", token], &wrong).trim(), "false");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -93,10 +65,10 @@ async fn the_server_accepts_the_sdks_signatures() {
     let world = World::start(Database::Sqlite).await;
     let agent = world.server.create_agent(&agent()).await;
     let url = format!("{}/inbound_call?agent_id={agent}", world.server.base);
-    let options = world.fakes.twilio.options();
+    let (account, token) = (world.fakes.carrier.account(), world.fakes.carrier.token());
     let form = [
         ("CallSid", format!("CA{}", "7".repeat(32))),
-        ("AccountSid", options.account_sid.clone()),
+        ("AccountSid", account.to_owned()),
         ("From", THEIRS.to_owned()),
         ("To", OURS.to_owned()),
         ("CallStatus", "ringing".to_owned()),
@@ -108,8 +80,7 @@ async fn the_server_accepts_the_sdks_signatures() {
         .map(|(key, value)| ((*key).to_owned(), json!(value)))
         .collect();
     let line = json!({"url": url, "params": params}).to_string();
-    let signature: String =
-        serde_json::from_str(&python(&["sign", &options.auth_token], &line)).unwrap();
+    let signature: String = serde_json::from_str(&python(SCRIPT, &["sign", token], &line)).unwrap();
     let post = |signature: String| {
         let request = reqwest::Client::new()
             .post(&url)

@@ -143,7 +143,7 @@ async fn without_a_vendors_key_nobody_is_called() {
         "{message}"
     );
     assert_eq!(record["transcript"], Value::Null);
-    assert_eq!(world.fakes.twilio.ledger().dials().len(), 0);
+    assert_eq!(world.fakes.carrier.ledger().dials().len(), 0);
     world.end(&["deepgram"]).await;
 }
 

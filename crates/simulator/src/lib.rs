@@ -3,7 +3,7 @@
 //!
 //! | Want | Take |
 //! |---|---|
-//! | a carrier that dials, rings, answers and streams | [`twilio::FakeTwilio`] |
+//! | a carrier that dials, rings, answers and streams | [`carrier::FakeCarrier`] |
 //! | a caller who speaks, listens, barges in | [`caller::CallerScript`], or live: [`caller::CallHandle`] |
 //! | a language model | [`llm::FakeLlm`] |
 //! | a transcriber, a synthesizer | [`deepgram::FakeDeepgram`], [`elevenlabs::FakeElevenlabs`] |
@@ -17,6 +17,7 @@
 //! let both ends be wrong together.
 
 pub mod caller;
+pub mod carrier;
 pub mod clips;
 pub mod deepgram;
 pub mod elevenlabs;
@@ -27,6 +28,7 @@ mod http;
 mod lag;
 pub mod llm;
 pub mod load;
+pub mod plivo;
 pub mod relay;
 mod server;
 mod ticker;
@@ -35,6 +37,7 @@ pub mod twilio;
 mod vendor;
 pub mod voices;
 pub mod wav;
+mod xml;
 
 pub use error::Error;
 pub use vendor::FakeVendor;

@@ -17,11 +17,11 @@ pub use figures::{Barge, Dials, Report, Spread};
 use crate::{
     Error,
     caller::{CallHandle, CallerScript, Event, Line, Step, Then},
+    carrier::{self, FakeCarrier, Kind, Number},
     deepgram::{self, FakeDeepgram},
     elevenlabs::{self, FakeElevenlabs},
     http,
     llm::{self, FakeLlm, Reply},
-    twilio::{self, FakeTwilio, Number},
 };
 
 /// Our number at the fake carrier.
@@ -53,6 +53,8 @@ impl Default for Delays {
 /// How much load.
 #[derive(Debug, Clone, Copy)]
 pub struct Plan {
+    /// The carrier they go through.
+    pub carrier: Kind,
     /// Calls, all at once after the ramp.
     pub calls: usize,
     /// Time over which they are placed.
@@ -77,7 +79,7 @@ pub struct Target {
 /// The fakes of a load run. Start them first: the server is told their addresses.
 pub struct Load {
     /// The carrier.
-    pub twilio: FakeTwilio,
+    pub carrier: FakeCarrier,
     /// The transcriber.
     pub deepgram: FakeDeepgram,
     /// The synthesizer.
@@ -97,7 +99,7 @@ impl Load {
             let mut sent = noted.lock().unwrap_or_else(PoisonError::into_inner);
             sent.push(text.clone());
         });
-        let twilio = twilio::Options {
+        let options = carrier::Options {
             numbers: vec![Number::new(OURS)],
             tones: false,
             record: false,
@@ -112,7 +114,7 @@ impl Load {
         let llm = FakeLlm::start(llm).await?;
         llm.on_pattern("(?s).*", Reply::text(ANSWER))?;
         Ok(Self {
-            twilio: FakeTwilio::start(twilio).await?,
+            carrier: FakeCarrier::start(plan.carrier, options).await?,
             deepgram: FakeDeepgram::start(deepgram::Options {
                 result_delay: plan.delays.result,
                 observer: Some(observer),
@@ -132,7 +134,8 @@ impl Load {
     }
 
     /// The agent under load: no hold, so that every wait of the server is its own.
-    pub fn agent() -> Value {
+    pub fn agent(carrier: Kind) -> Value {
+        let carrier = carrier.name();
         json!({
             "agent_config": {
                 "agent_name": "Load",
@@ -145,7 +148,7 @@ impl Load {
                         "transcriber": {"provider": "deepgram", "model": "nova-3", "language": "en", "endpointing": 250},
                         "synthesizer": {"provider": "elevenlabs",
                             "provider_config": {"voice": "Nila", "voice_id": "v1", "model": "eleven_flash_v2_5"}},
-                        "input": {"provider": "twilio"}, "output": {"provider": "twilio"},
+                        "input": {"provider": carrier}, "output": {"provider": carrier},
                     },
                     "task_config": {"incremental_delay": 0, "hangup_after_silence": 60, "check_if_user_online": false},
                 }],
@@ -160,7 +163,9 @@ impl Load {
             http: http::client()?,
             target: target.clone(),
         };
-        let agent = api.post("/v2/agent", &Self::agent()).await?;
+        let agent = api
+            .post("/v2/agent", &Self::agent(self.plan.carrier))
+            .await?;
         let agent = agent["agent_id"].as_str().unwrap_or_default().to_owned();
         let before = target.pid.map(process::sample).transpose()?;
         let watch = target.pid.map(process::Watch::start);
@@ -168,7 +173,7 @@ impl Load {
         let mut executions = Vec::with_capacity(self.plan.calls);
         for call in 0..self.plan.calls {
             let number = number(call);
-            self.twilio.script(&number, self.script(call));
+            self.carrier.script(&number, self.script(call));
             let body = json!({"agent_id": agent, "recipient_phone_number": number});
             let placed = api.post("/call", &body).await?;
             executions.push(
@@ -183,7 +188,7 @@ impl Load {
         let mut talked = Duration::ZERO;
         let (mut added, mut cleared) = (Vec::new(), Vec::new());
         for call in 0..self.plan.calls {
-            match self.twilio.dialled(&number(call)).await {
+            match self.carrier.dialled(&number(call)).await {
                 Ok(handle) => match handle.ended().await {
                     Ok(_) => {
                         talked += duration(&handle);
@@ -210,10 +215,10 @@ impl Load {
         report.added_ms = Spread::of(added);
         report.barge_clear_ms = Barge::of(cleared);
         report.dials = Dials {
-            placed: self.twilio.ledger().placed(),
-            duplicate: self.twilio.ledger().duplicates(),
+            placed: self.carrier.ledger().placed(),
+            duplicate: self.carrier.ledger().duplicates(),
         };
-        report.lag_ms = self.twilio.lag_ms().1;
+        report.lag_ms = self.carrier.lag_ms().1;
         Ok(report)
     }
 

@@ -1,393 +1,270 @@
-//! A fake Twilio: REST, webhooks, answer documents, media sockets and signatures of
-//! wire-telephony.md §1, with callers that follow scripts and faults on demand.
-//!
-//! ```no_run
-//! use bolo_simulator::twilio::{FakeTwilio, Options};
-//!
-//! # async fn story() -> Result<(), Box<dyn std::error::Error>> {
-//! let twilio = FakeTwilio::start(Options::default()).await?;
-//! // the server under test is told `twilio.base_url()` and dials +14155550199; then:
-//! let call = twilio.dialled("+14155550199").await?;
-//! call.hears("Your order ships").await?;
-//! call.says("no wait").await?;
-//! call.sees_clear().await?;
-//! call.hangs_up().await?;
-//! assert_eq!(twilio.ledger().duplicates(), 0);
-//! # Ok(())
-//! # }
-//! ```
+//! Twilio's wire, for a [`FakeCarrier`](crate::carrier::FakeCarrier): REST, TwiML, webhooks, media messages and
+//! signatures of wire-telephony.md §1.
 
-mod call;
-pub mod faults;
-mod ledger;
-mod life;
-mod options;
-mod playout;
 mod rest;
-mod session;
 pub mod signature;
-mod stream;
 mod twiml;
-mod webhook;
 mod wire;
-pub(crate) mod xml;
 
-use std::{
-    collections::{HashMap, HashSet, VecDeque},
-    net::SocketAddr,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use chrono::{DateTime, SecondsFormat, Utc};
+use serde_json::{Value, json};
 
-use chrono::Utc;
-use tokio::{sync::watch, time::Instant};
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
-
-pub use faults::{BadFrame, CallFaults, DialFault};
-pub use ledger::{DialEntry, Ledger, WebhookEntry};
-pub use options::{Delays, Number, Options};
-pub use playout::Playout;
-
-pub(crate) use call::{Call, Command};
-pub(crate) use ledger::execution_in;
+pub(crate) use rest::routes;
 
 use crate::{
-    Error,
-    caller::{CallHandle, CallerScript, Lines, Missed},
-    server::Server,
-    ticker::Ticker,
+    carrier::{
+        Call,
+        call::Status,
+        dialect::{Dialect, Form, News, Outgoing, StreamNews, Telling, Writer},
+        document::{Stream, Verb},
+        life::Ending,
+    },
+    g711,
 };
-use call::Plan;
 
-/// All that a carrier's requests and calls share.
-pub(crate) struct Shared {
-    pub options: Options,
-    pub http: reqwest::Client,
-    pub ledger: Ledger,
-    pub ticker: Ticker,
-    pub lag: crate::lag::Lag,
-    pub lines: Lines,
-    state: Mutex<State>,
-    news: watch::Sender<u64>,
-    tasks: TaskTracker,
-    stop: CancellationToken,
-}
+const ACCOUNT: &str = "AC11111111111111111111111111111111";
+const TOKEN: &str = "12345678901234567890123456789012";
+/// Ten minutes of audio wait at most (31931).
+const BUFFER: u64 = 600 * g711::RATE;
 
-#[derive(Default)]
-struct State {
-    calls: Vec<Arc<Call>>,
-    by_sid: HashMap<String, Arc<Call>>,
-    scripts: HashMap<String, CallerScript>,
-    default_script: CallerScript,
-    numbers: Vec<Number>,
-    dial_faults: VecDeque<DialFault>,
-    number_faults: HashMap<String, VecDeque<DialFault>>,
-    /// Calls that a test has already taken with [`FakeTwilio::dialled`].
-    taken: HashSet<String>,
-    next_slot: Option<Instant>,
-}
+/// Twilio's way to spell.
+pub(crate) struct Twilio;
 
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+impl Dialect for Twilio {
+    fn account(&self) -> &'static str {
+        ACCOUNT
     }
 
-    /// Runs a task that ends with the fake.
-    pub fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
-        let stop = self.stop.clone();
-        self.tasks.spawn(async move {
-            // None = the fake is gone, and the work with it.
-            let _finished = stop.run_until_cancelled(work).await;
-        });
+    fn token(&self) -> &'static str {
+        TOKEN
     }
 
-    pub fn call(&self, sid: &str) -> Option<Arc<Call>> {
-        self.lock().by_sid.get(sid).cloned()
+    fn call_id(&self) -> String {
+        sid("CA")
     }
 
-    pub fn calls(&self) -> Vec<Arc<Call>> {
-        self.lock().calls.clone()
+    fn stream_id(&self) -> String {
+        sid("MZ")
     }
 
-    pub fn numbers(&self) -> Vec<Number> {
-        self.lock().numbers.clone()
+    fn fetch_rules(&self) -> &'static str {
+        "ct=5000&rt=15000&tt=15000&rc=1&rp=ct"
     }
 
-    /// Changes a number by its SID; false if there is none.
-    pub fn change_number(&self, sid: &str, change: impl FnOnce(&mut Number)) -> bool {
-        let mut state = self.lock();
-        let number = state.numbers.iter_mut().find(|number| number.sid == sid);
-        number.map(change).is_some()
+    fn headers(&self, token: &str, request: &Outgoing<'_>) -> Vec<(&'static str, String)> {
+        let signature = signature::sign(token, request.url, request.form);
+        vec![
+            ("X-Twilio-Signature", signature),
+            ("I-Twilio-Idempotency-Token", request.token.to_owned()),
+            ("User-Agent", "TwilioProxy/1.1".to_owned()),
+        ]
     }
 
-    fn script_for(&self, number: &str) -> CallerScript {
-        let state = self.lock();
-        state
-            .scripts
-            .get(number)
-            .unwrap_or(&state.default_script)
-            .clone()
+    fn upgrade_headers(&self, token: &str, url: &str) -> Vec<(&'static str, String)> {
+        vec![("X-Twilio-Signature", signature::sign(token, url, &[]))]
     }
 
-    fn dial_fault(&self, to: &str) -> Option<DialFault> {
-        let mut state = self.lock();
-        let own = state
-            .number_faults
-            .get_mut(to)
-            .and_then(VecDeque::pop_front);
-        own.or_else(|| state.dial_faults.pop_front())
-    }
-
-    /// How long a new call waits for the account's calls per second.
-    fn queue_wait(&self) -> Duration {
-        let Some(cps) = self.options.calls_per_second else {
-            return Duration::ZERO;
-        };
-        let mut state = self.lock();
-        let now = Instant::now();
-        let slot = state.next_slot.map_or(now, |slot| slot.max(now));
-        state.next_slot = Some(slot + Duration::from_secs_f64(1.0 / cps.max(0.001)));
-        slot - now
-    }
-
-    /// Makes a call and starts its life.
-    pub fn begin(
-        self: &Arc<Self>,
-        to: String,
-        from: String,
-        inbound: bool,
-        plan: Plan,
-        script: CallerScript,
-    ) -> Arc<Call> {
-        let (call, commands) = Call::new(&self.options.account_sid, to, from, inbound, plan);
-        let call = Arc::new(call);
-        let mut state = self.lock();
-        state.calls.push(call.clone());
-        state.by_sid.insert(call.sid.clone(), call.clone());
-        drop(state);
-        self.news.send_modify(|count| *count += 1);
-        let life = life::Life::new(self.clone(), call.clone(), script, commands);
-        self.spawn(Box::pin(life.run()));
-        call
-    }
-}
-
-/// A running fake Twilio. Stops with all its calls when dropped.
-pub struct FakeTwilio {
-    shared: Arc<Shared>,
-    server: Server,
-}
-
-impl FakeTwilio {
-    /// Starts it. `Error::Listen` if the address is taken.
-    pub async fn start(options: Options) -> Result<Self, Error> {
-        let stop = CancellationToken::new();
-        let addr = options.addr;
-        let shared = Arc::new(Shared {
-            http: crate::http::client()?,
-            ledger: Ledger::default(),
-            ticker: Ticker::start(),
-            lag: crate::lag::Lag::default(),
-            lines: Lines {
-                voice: options.voice.clone(),
-                folder: options.clips.clone(),
-            },
-            state: Mutex::new(State {
-                default_script: options.default_script.clone(),
-                numbers: options.numbers.clone(),
-                ..State::default()
-            }),
-            news: watch::channel(0).0,
-            tasks: TaskTracker::new(),
-            stop: stop.clone(),
-            options,
-        });
-        let server = Server::start(addr, rest::routes(shared.clone()), stop).await?;
-        Ok(Self { shared, server })
-    }
-
-    /// `http://127.0.0.1:<port>`: stands in for `https://api.twilio.com`.
-    pub fn base_url(&self) -> String {
-        format!("http://{}", self.server.addr)
-    }
-
-    /// Where it listens.
-    pub fn addr(&self) -> SocketAddr {
-        self.server.addr
-    }
-
-    /// What was started: account, token, numbers.
-    pub fn options(&self) -> &Options {
-        &self.shared.options
-    }
-
-    /// Sets who answers at a number, from the next call on.
-    pub fn script(&self, number: &str, script: CallerScript) {
-        self.shared.lock().scripts.insert(number.to_owned(), script);
-    }
-
-    /// Sets who answers at every number without a script of its own.
-    pub fn default_script(&self, script: CallerScript) {
-        self.shared.lock().default_script = script;
-    }
-
-    /// The next dial requests meet these faults, one each, whatever the number.
-    pub fn fail_next_dials(&self, faults: impl IntoIterator<Item = DialFault>) {
-        self.shared.lock().dial_faults.extend(faults);
-    }
-
-    /// The next dial requests to a number meet these faults, one each.
-    pub fn fail_dials_to(&self, number: &str, faults: impl IntoIterator<Item = DialFault>) {
-        let mut state = self.shared.lock();
-        state
-            .number_faults
-            .entry(number.to_owned())
-            .or_default()
-            .extend(faults);
-    }
-
-    /// Points one of the account's numbers at a voice webhook (and optionally a status callback).
-    pub fn set_voice_url(&self, number: &str, voice_url: &str, status_callback: Option<&str>) {
-        let mut state = self.shared.lock();
-        if !state.numbers.iter().any(|own| own.phone_number == number) {
-            state.numbers.push(Number::new(number));
-        }
-        for own in state
-            .numbers
-            .iter_mut()
-            .filter(|own| own.phone_number == number)
-        {
-            own.voice_url = voice_url.to_owned();
-            own.status_callback = status_callback.unwrap_or_default().to_owned();
-        }
-    }
-
-    /// Someone calls. `to` is one of the account's numbers with a voice URL; the script's steps are
-    /// the caller's. Returns at once; the call rings until the document is fetched.
-    pub fn call_in(&self, from: &str, to: &str, script: CallerScript) -> Result<CallHandle, Error> {
-        let number = self
-            .shared
-            .numbers()
-            .into_iter()
-            .find(|number| number.phone_number == to);
-        let number = number
-            .filter(|number| !number.voice_url.is_empty())
-            .ok_or_else(|| Error::Peer(format!("{to} has no voice URL")))?;
-        let plan = Plan {
-            url: Some(number.voice_url),
-            method: number.voice_method,
-            fallback_url: Some(number.voice_fallback_url).filter(|url| !url.is_empty()),
-            fallback_method: "POST".into(),
-            status_callback: Some(number.status_callback).filter(|url| !url.is_empty()),
-            status_method: "POST".into(),
-            time_limit_s: 14_400,
-            ..Plan::default()
-        };
-        let call = self
-            .shared
-            .begin(to.to_owned(), from.to_owned(), true, plan, script);
-        Ok(CallHandle::new(self.shared.clone(), call))
-    }
-
-    /// Someone calls, and the voice webhook is `voice_url`, whatever the number's own.
-    pub fn call_in_to(
+    fn ask_form(
         &self,
-        from: &str,
-        to: &str,
-        voice_url: &str,
-        script: CallerScript,
-    ) -> Result<CallHandle, Error> {
-        let status = self
-            .shared
-            .numbers()
-            .into_iter()
-            .find(|number| number.phone_number == to);
-        let status = status
-            .map(|number| number.status_callback)
-            .filter(|url| !url.is_empty());
-        self.set_voice_url(to, voice_url, status.as_deref());
-        self.call_in(from, to, script)
+        call: &Call,
+        _what: &str,
+        status: Status,
+        failed: Option<(&str, &str)>,
+    ) -> Form {
+        let mut form = base_form(call, status);
+        if let Some((code, url)) = failed {
+            form.push(("ErrorCode".into(), code.to_owned()));
+            form.push(("ErrorUrl".into(), url.to_owned()));
+        }
+        form
     }
 
-    /// Waits for the next outbound call to a number: each call is given once. Fails after the
-    /// options' `deadline`.
-    pub async fn dialled(&self, to: &str) -> Result<CallHandle, Missed> {
-        let mut news = self.shared.news.subscribe();
-        let waiting = async {
-            loop {
-                news.borrow_and_update();
-                if let Some(call) = self.take_dialled(to) {
-                    return CallHandle::new(self.shared.clone(), call);
-                }
-                // The sender is in `shared`, which `self` holds.
-                let _changed = news.changed().await;
-            }
+    fn read_document(&self, text: &str) -> Result<Vec<Verb>, String> {
+        twiml::parse(text)
+    }
+
+    fn no_document(&self, url: &str, status: Option<u16>) -> String {
+        format!("11200 {url} answered {status:?}")
+    }
+
+    fn news(&self, call: &Call, news: &News<'_>) -> Option<Telling> {
+        let plan = call.plan();
+        let asked = if plan.status_events.is_empty() {
+            news.event == "completed"
+        } else {
+            plan.status_events.iter().any(|event| event == news.event)
         };
-        tokio::time::timeout(self.shared.options.deadline, waiting)
-            .await
-            .map_err(|_| {
-                let dials = self.shared.ledger.dials();
-                let log = dials.iter().map(|dial| format!("{dial:?}\n")).collect();
-                Missed::new(format!("no call to {to}"), log)
-            })
+        let url = plan.status_callback.filter(|_| asked)?;
+        let mut form = base_form(call, news.status);
+        let mut add = |name: &str, value: String| form.push((name.to_owned(), value));
+        add("Timestamp", rfc2822(Utc::now()));
+        add("CallbackSource", "call-progress-events".to_owned());
+        add("SequenceNumber", news.sequence.to_string());
+        if let Some(ending) = news.ending {
+            add("SipResponseCode", sip_code(ending).to_string());
+            if ending.status() == Status::Completed {
+                let seconds = call.duration_s();
+                add("CallDuration", seconds.to_string());
+                add("Duration", seconds.div_ceil(60).to_string());
+            }
+        }
+        Some(Telling {
+            url,
+            method: plan.status_method,
+            form,
+        })
     }
 
-    fn take_dialled(&self, to: &str) -> Option<Arc<Call>> {
-        let mut state = self.shared.lock();
-        let call = state
-            .calls
-            .iter()
-            .find(|call| !call.inbound && call.to == to && !state.taken.contains(&call.sid))?
-            .clone();
-        state.taken.insert(call.sid.clone());
-        Some(call)
+    fn stream_form(&self, call: &Call, stream: &Stream, id: &str, news: &StreamNews) -> Form {
+        let name = if stream.name.is_empty() {
+            id
+        } else {
+            &stream.name
+        };
+        let (event, fault) = match news {
+            StreamNews::Started => ("stream-started", None),
+            StreamNews::Stopped => ("stream-stopped", None),
+            StreamNews::Lost => ("stream-error", Some("31921 Stream closed by the peer")),
+            StreamNews::Failed(fault) => ("stream-error", Some(fault.as_str())),
+        };
+        let now = Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true);
+        let mut form = pairs(&[
+            ("AccountSid", ACCOUNT),
+            ("CallSid", &call.id),
+            ("StreamSid", id),
+            ("StreamName", name),
+            ("StreamEvent", event),
+            ("Timestamp", &now),
+        ]);
+        if let Some(fault) = fault {
+            form.push(("StreamError".into(), fault.to_owned()));
+        }
+        form
     }
 
-    /// A handle of any call by its SID.
-    pub fn call(&self, sid: &str) -> Option<CallHandle> {
-        let call = self.shared.call(sid)?;
-        Some(CallHandle::new(self.shared.clone(), call))
+    fn no_socket(&self, status: Option<u16>, why: &str) -> String {
+        match status {
+            Some(_) => format!("31920 {why}"),
+            None => format!("31901 {why}"),
+        }
     }
 
-    /// Handles of all calls, oldest first.
-    pub fn calls(&self) -> Vec<CallHandle> {
-        let handle = |call| CallHandle::new(self.shared.clone(), call);
-        self.shared.calls().into_iter().map(handle).collect()
+    fn upgrade_tries(&self) -> u32 {
+        1
     }
 
-    /// What the carrier saw.
-    pub fn ledger(&self) -> &Ledger {
-        &self.shared.ledger
+    fn buffer(&self) -> u64 {
+        BUFFER
     }
 
-    /// Waits until the ledger satisfies a condition, such as a number of dials or a webhook.
-    /// `None` after the options' `deadline`.
-    pub async fn ledger_shows<T>(&self, look: impl FnMut(&Ledger) -> Option<T>) -> Option<T> {
-        let watching = self.shared.ledger.wait(look);
-        tokio::time::timeout(self.shared.options.deadline, watching)
-            .await
-            .ok()
-    }
-
-    /// How late this carrier's own frames were sent, milliseconds: `(p50, p99, max)` since the start.
-    pub fn lag_ms(&self) -> (f64, f64, f64) {
-        self.shared.lag.figures()
-    }
-
-    /// Removes calls that are over from the carrier's lists, so that a long run stays small. Handles
-    /// keep theirs.
-    pub fn forget_finished(&self) {
-        let mut state = self.shared.lock();
-        state.calls.retain(|call| !call.status().is_over());
-        state.by_sid.retain(|_, call| !call.status().is_over());
-        let kept: HashSet<String> = state.by_sid.keys().cloned().collect();
-        state.taken.retain(|sid| kept.contains(sid));
+    fn writer(&self, call: &Call, stream_id: String) -> Box<dyn Writer> {
+        Box::new(wire::Writer::new(ACCOUNT, &call.id, stream_id))
     }
 }
 
-/// Epoch milliseconds.
-pub(crate) fn now_ms() -> i64 {
-    Utc::now().timestamp_millis()
+/// `SipResponseCode` of the final callback.
+fn sip_code(ending: Ending) -> u16 {
+    match ending {
+        Ending::Canceled | Ending::NoAnswer | Ending::NoDocument { answered: false } => 487,
+        Ending::BadDocument { answered: false } => 487,
+        Ending::Busy => 486,
+        Ending::Rejected => 603,
+        Ending::Invalid => 404,
+        Ending::Congested => 503,
+        _ => 200,
+    }
+}
+
+fn pairs(fields: &[(&str, &str)]) -> Form {
+    fields
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .collect()
+}
+
+/// The fields of every voice webhook of a call.
+fn base_form(call: &Call, status: Status) -> Form {
+    let mut form = pairs(&[
+        ("CallSid", &call.id),
+        ("AccountSid", ACCOUNT),
+        ("From", &call.from),
+        ("To", &call.to),
+        ("Caller", &call.from),
+        ("Called", &call.to),
+        ("CallStatus", status.word()),
+        ("ApiVersion", "2010-04-01"),
+        ("Direction", direction(call)),
+    ]);
+    for who in ["From", "To", "Caller", "Called"] {
+        for what in ["City", "State", "Zip", "Country"] {
+            let value = if what == "Country" { "US" } else { "" };
+            form.push((format!("{who}{what}"), value.to_owned()));
+        }
+    }
+    form
+}
+
+fn direction(call: &Call) -> &'static str {
+    if call.inbound {
+        "inbound"
+    } else {
+        "outbound-api"
+    }
+}
+
+/// The REST Call object. `initiated` is spoken of in callbacks only; REST says `queued`.
+fn call_json(call: &Call) -> Value {
+    let times = call.times();
+    let uri = format!("/2010-04-01/Accounts/{ACCOUNT}/Calls/{}", call.id);
+    let date = |date: Option<DateTime<Utc>>| date.map(rfc2822);
+    let status = match call.status() {
+        Status::Initiated => Status::Queued,
+        status => status,
+    };
+    json!({
+        "sid": call.id,
+        "date_created": rfc2822(call.created),
+        "date_updated": rfc2822(times.updated),
+        "parent_call_sid": null,
+        "account_sid": ACCOUNT,
+        "to": call.to,
+        "to_formatted": call.to,
+        "from": call.from,
+        "from_formatted": call.from,
+        "phone_number_sid": null,
+        "status": status.word(),
+        "start_time": date(times.answered.or(times.ended)),
+        "end_time": date(times.ended),
+        "duration": status.is_over().then(|| call.duration_s().to_string()),
+        "price": null,
+        "price_unit": "USD",
+        "direction": direction(call),
+        "answered_by": null,
+        "api_version": "2010-04-01",
+        "forwarded_from": null,
+        "group_sid": null,
+        "caller_name": null,
+        "queue_time": "0",
+        "trunk_sid": null,
+        "annotation": null,
+        "uri": format!("{uri}.json"),
+        "subresource_uris": {
+            "notifications": format!("{uri}/Notifications.json"),
+            "recordings": format!("{uri}/Recordings.json"),
+            "streams": format!("{uri}/Streams.json"),
+            "events": format!("{uri}/Events.json"),
+        },
+    })
+}
+
+/// A random SID: two letters and 32 hex digits.
+fn sid(kind: &str) -> String {
+    format!("{kind}{:032x}", rand::random::<u128>())
+}
+
+/// `Tue, 31 Aug 2010 20:36:28 +0000`.
+fn rfc2822(date: DateTime<Utc>) -> String {
+    date.format("%a, %d %b %Y %H:%M:%S +0000").to_string()
 }
 
 #[cfg(test)]

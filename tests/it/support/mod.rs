@@ -1,15 +1,16 @@
 //! What every story needs: the real binary, and the fakes at the internet's edge.
 
+pub mod peer;
 #[path = "../../support/postgres.rs"]
 pub mod postgres;
 pub mod server;
 
 use bolo_simulator::{
     caller::{CallHandle, CallerScript},
+    carrier::{self, Delays, FakeCarrier, Kind},
     deepgram::{self, FakeDeepgram},
     elevenlabs::{self, FakeElevenlabs},
     llm::{self, FakeLlm},
-    twilio::{self, Delays, FakeTwilio},
 };
 use serde_json::{Value, json};
 pub use server::{DEADLINE, Database, Server, Setup};
@@ -19,6 +20,13 @@ pub const OURS: &str = "+14155550100";
 /// Somebody's number.
 pub const THEIRS: &str = "+14155550199";
 
+/// Each database, and each carrier.
+pub const EVERYWHERE: [(Kind, Database); 3] = [
+    (Kind::Twilio, Database::Sqlite),
+    (Kind::Twilio, Database::Postgres),
+    (Kind::Plivo, Database::Sqlite),
+];
+
 /// The server with a carrier and vendors around it. Callers speak in tones, which the fake transcriber
 /// recognises without a model; so does the agent, which callers hear.
 pub struct World {
@@ -27,26 +35,26 @@ pub struct World {
 }
 
 pub struct Fakes {
-    pub twilio: FakeTwilio,
+    pub carrier: FakeCarrier,
     pub deepgram: FakeDeepgram,
     pub elevenlabs: FakeElevenlabs,
     pub llm: FakeLlm,
 }
 
 impl Fakes {
-    pub async fn start() -> Self {
-        Self::with(Delays::default()).await
+    pub async fn start(carrier: Kind) -> Self {
+        Self::with(carrier, Delays::default()).await
     }
 
     /// With a carrier that takes its time.
-    pub async fn with(delays: Delays) -> Self {
-        let twilio = twilio::Options {
+    pub async fn with(carrier: Kind, delays: Delays) -> Self {
+        let options = carrier::Options {
             deadline: DEADLINE,
             delays,
             ..Default::default()
         };
         Self {
-            twilio: FakeTwilio::start(twilio).await.unwrap(),
+            carrier: FakeCarrier::start(carrier, options).await.unwrap(),
             deepgram: FakeDeepgram::start(deepgram::Options::default())
                 .await
                 .unwrap(),
@@ -59,12 +67,25 @@ impl Fakes {
 
     /// Settings that send the server to the fakes.
     pub fn environment(&self) -> Vec<(String, String)> {
-        let twilio = self.twilio.options();
+        let [account, token, number, base_url] = match self.carrier.kind() {
+            Kind::Twilio => [
+                "TWILIO_ACCOUNT_SID",
+                "TWILIO_AUTH_TOKEN",
+                "TWILIO_PHONE_NUMBER",
+                "BOLO_TELEPHONY__TWILIO__BASE_URL",
+            ],
+            Kind::Plivo => [
+                "PLIVO_AUTH_ID",
+                "PLIVO_AUTH_TOKEN",
+                "PLIVO_PHONE_NUMBER",
+                "BOLO_TELEPHONY__PLIVO__BASE_URL",
+            ],
+        };
         [
-            ("TWILIO_ACCOUNT_SID", twilio.account_sid.clone()),
-            ("TWILIO_AUTH_TOKEN", twilio.auth_token.clone()),
-            ("TWILIO_PHONE_NUMBER", OURS.to_owned()),
-            ("BOLO_TELEPHONY__TWILIO__BASE_URL", self.twilio.base_url()),
+            (account, self.carrier.account().to_owned()),
+            (token, self.carrier.token().to_owned()),
+            (number, OURS.to_owned()),
+            (base_url, self.carrier.base_url()),
             (
                 "BOLO_PROVIDERS__DEEPGRAM__BASE_URL",
                 self.deepgram.base_url(),
@@ -88,9 +109,14 @@ impl World {
         Self::with(database, &[]).await
     }
 
+    /// With this carrier.
+    pub async fn on(carrier: Kind, database: Database) -> Self {
+        Self::around(Fakes::start(carrier).await, database, &[]).await
+    }
+
     /// With more settings.
     pub async fn with(database: Database, more: &[(&str, &str)]) -> Self {
-        Self::around(Fakes::start().await, database, more).await
+        Self::around(Fakes::start(Kind::Twilio).await, database, more).await
     }
 
     /// Around fakes that run already.
@@ -106,20 +132,20 @@ impl World {
 
     /// An agent calls somebody who follows a script: the execution, and the far end's handle.
     pub async fn dial(&self, agent: &Value, script: CallerScript) -> (String, CallHandle) {
-        self.fakes.twilio.script(THEIRS, script);
-        let agent = self.server.create_agent(agent).await;
+        self.fakes.carrier.script(THEIRS, script);
+        let agent = self.server.create_agent(&self.of_carrier(agent)).await;
         let execution = self.server.call(&agent, THEIRS).await;
-        let call = self.fakes.twilio.dialled(THEIRS).await.unwrap();
+        let call = self.fakes.carrier.dialled(THEIRS).await.unwrap();
         (execution, call)
     }
 
     /// Somebody calls an agent: the execution, and the far end's handle.
     pub async fn ring(&self, agent: &Value, script: CallerScript) -> (String, CallHandle) {
-        let agent = self.server.create_agent(agent).await;
+        let agent = self.server.create_agent(&self.of_carrier(agent)).await;
         let url = format!("{}/inbound_call?agent_id={agent}", self.server.base);
         let call = self
             .fakes
-            .twilio
+            .carrier
             .call_in_to(THEIRS, OURS, &url, script)
             .unwrap();
         call.media_opened().await.unwrap();
@@ -131,13 +157,24 @@ impl World {
         (execution, call)
     }
 
+    /// The agent with this world's carrier named.
+    fn of_carrier(&self, agent: &Value) -> Value {
+        let mut agent = agent.clone();
+        let provider = self.fakes.carrier.kind().name();
+        let tools = &mut agent["agent_config"]["tasks"][0]["tools_config"];
+        for way in ["input", "output"] {
+            tools[way]["provider"] = provider.into();
+        }
+        agent
+    }
+
     /// Stops the server and fails on unexpected complaints in its log.
     pub async fn end(self, expected: &[&str]) {
         self.server.stop_cleanly(expected).await;
     }
 }
 
-/// An agent of the fakes' vendors. Its welcome and answers are short, so that stories are quick.
+/// An agent of the fakes' vendors, and of whatever carrier the server has keys for. Its welcome and answers are short, so that stories are quick.
 pub fn agent() -> Value {
     agent_with(json!({}))
 }
@@ -170,8 +207,8 @@ pub fn agent_with(task_config: Value) -> Value {
                         "provider": "elevenlabs",
                         "provider_config": {"voice": "Nila", "voice_id": "v1", "model": "eleven_flash_v2_5"},
                     },
-                    "input": {"provider": "twilio"},
-                    "output": {"provider": "twilio"},
+                    "input": {"provider": "default"},
+                    "output": {"provider": "default"},
                 },
                 "task_config": settings,
             }],

@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Context, bail};
 use bolo_simulator::{
     caller::CallerScript,
-    twilio::{Delays, FakeTwilio, Options},
+    carrier::{Delays, FakeCarrier, Kind, Number, Options},
 };
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
@@ -43,8 +43,8 @@ impl Demo {
         let script: CallerScript =
             toml::from_str(include_str!("../../../../config/callers/demo.toml"))
                 .context("config/callers/demo.toml")?;
-        let carrier = FakeTwilio::start(Options {
-            numbers: vec![bolo_simulator::twilio::Number::new(CLINIC)],
+        let options = Options {
+            numbers: vec![Number::new(CLINIC)],
             default_script: script,
             delays: Delays {
                 rest_ms: 60,
@@ -54,13 +54,14 @@ impl Demo {
             },
             tones: false,
             ..Options::default()
-        })
-        .await
-        .context("can't start the simulated carrier")?;
+        };
+        let carrier = FakeCarrier::start(Kind::Twilio, options)
+            .await
+            .context("can't start the simulated carrier")?;
         let twilio = &mut settings.telephony.twilio;
         twilio.base_url = Some(carrier.base_url());
-        twilio.account = Some(carrier.options().account_sid.clone());
-        twilio.token = Some(carrier.options().auth_token.clone());
+        twilio.account = Some(carrier.account().to_owned());
+        twilio.token = Some(carrier.token().to_owned());
         twilio.phone_number = Some(CLINIC.to_owned());
         settings.security.allow_private_addresses = true;
         if tokio::net::TcpListener::bind(settings.server.listen)

@@ -4,7 +4,10 @@
 use std::{path::PathBuf, process::ExitCode, process::Stdio, time::Duration};
 
 use anyhow::{Context, bail};
-use bolo_simulator::load::{Delays, Load, Plan, Report, Target};
+use bolo_simulator::{
+    carrier::Kind,
+    load::{Delays, Load, Plan, Report, Target},
+};
 use serde::Deserialize;
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
@@ -27,12 +30,31 @@ pub struct Simulate {
     /// Seconds over which they are placed; default: a twentieth of a second a call.
     #[arg(long, value_name = "SECONDS")]
     ramp: Option<f64>,
+    /// The carrier that the calls go through.
+    #[arg(long, value_enum, default_value_t = Carrier::Twilio)]
+    carrier: Carrier,
     /// Measure a bare relay of the same sockets instead of the server, for the ratio.
     #[arg(long)]
     relay: bool,
     /// Be that relay: what `--relay` starts as its child.
     #[arg(long, hide = true)]
     be_relay: bool,
+}
+
+/// Carriers there are fakes of.
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Carrier {
+    Twilio,
+    Plivo,
+}
+
+impl From<Carrier> for Kind {
+    fn from(carrier: Carrier) -> Self {
+        match carrier {
+            Carrier::Twilio => Self::Twilio,
+            Carrier::Plivo => Self::Plivo,
+        }
+    }
 }
 
 /// What `--script` holds.
@@ -50,6 +72,9 @@ impl Simulate {
         if self.be_relay {
             return be_relay().await;
         }
+        if self.relay && self.carrier != Carrier::Twilio {
+            bail!("--relay: the bare relay speaks Twilio's wire only");
+        }
         let text = match &self.script {
             Some(path) => std::fs::read_to_string(path)
                 .with_context(|| format!("--script: {}", path.display()))?,
@@ -57,6 +82,7 @@ impl Simulate {
         };
         let script: Script = toml::from_str(&text).context("--script")?;
         let plan = Plan {
+            carrier: self.carrier.into(),
             calls: self.calls,
             ramp: Duration::from_secs_f64(self.ramp.unwrap_or(self.calls as f64 / 20.0)),
             turns: script.turns,
@@ -157,24 +183,37 @@ async fn be_relay() -> anyhow::Result<ExitCode> {
 }
 
 fn environment(load: &Load, folder: &std::path::Path, calls: usize) -> Vec<(String, String)> {
-    let twilio = load.twilio.options();
+    let carrier = &load.carrier;
+    let (account, token, number) = match carrier.kind() {
+        Kind::Twilio => (
+            "TWILIO_ACCOUNT_SID",
+            "TWILIO_AUTH_TOKEN",
+            "TWILIO_PHONE_NUMBER",
+        ),
+        Kind::Plivo => ("PLIVO_AUTH_ID", "PLIVO_AUTH_TOKEN", "PLIVO_PHONE_NUMBER"),
+    };
+    let base_url = match carrier.kind() {
+        Kind::Twilio => "BOLO_TELEPHONY__TWILIO__BASE_URL",
+        Kind::Plivo => "BOLO_TELEPHONY__PLIVO__BASE_URL",
+    };
     [
         ("BOLO_SERVER__LISTEN", "127.0.0.1:0".to_owned()),
         ("BOLO_DATA_DIR", folder.display().to_string()),
         ("BOLO_SECURITY__ALLOW_PRIVATE_ADDRESSES", "true".to_owned()),
         ("BOLO_LIMITS__DIALS_PER_SECOND", "1000".to_owned()),
         ("BOLO_LIMITS__MAX_CALLS", (calls + 100).to_string()),
-        ("TWILIO_ACCOUNT_SID", twilio.account_sid.clone()),
-        ("TWILIO_AUTH_TOKEN", twilio.auth_token.clone()),
+        (account, carrier.account().to_owned()),
+        (token, carrier.token().to_owned()),
         (
-            "TWILIO_PHONE_NUMBER",
-            twilio
+            number,
+            carrier
+                .options()
                 .numbers
                 .first()
                 .map(|number| number.phone_number.clone())
                 .unwrap_or_default(),
         ),
-        ("BOLO_TELEPHONY__TWILIO__BASE_URL", load.twilio.base_url()),
+        (base_url, carrier.base_url()),
         (
             "BOLO_PROVIDERS__DEEPGRAM__BASE_URL",
             load.deepgram.base_url(),

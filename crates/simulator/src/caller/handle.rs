@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     Error,
-    twilio::{Call, Command, Shared},
+    carrier::{Call, Command, Shared},
     wav,
 };
 
@@ -69,7 +69,7 @@ impl fmt::Debug for CallHandle {
         write!(
             f,
             "CallHandle({} {} → {})",
-            self.call.sid, self.call.from, self.call.to
+            self.call.id, self.call.from, self.call.to
         )
     }
 }
@@ -83,9 +83,9 @@ impl CallHandle {
         }
     }
 
-    /// `CA…`.
-    pub fn sid(&self) -> &str {
-        &self.call.sid
+    /// The carrier's id.
+    pub fn id(&self) -> &str {
+        &self.call.id
     }
 
     /// Who is called.
@@ -98,7 +98,7 @@ impl CallHandle {
         &self.call.from
     }
 
-    /// CallStatus now.
+    /// Where the call stands: `queued`, `ringing`, `in-progress`, `completed`, …
     pub fn status(&self) -> &'static str {
         self.call.status().word()
     }
@@ -109,11 +109,11 @@ impl CallHandle {
         let dials = self.shared.ledger.dials();
         let dial = dials
             .into_iter()
-            .find(|dial| dial.sid.as_deref() == Some(self.sid()));
+            .find(|dial| dial.call.as_deref() == Some(self.id()));
         dial.and_then(|dial| dial.execution).or_else(|| {
             let hooks = self.shared.ledger.webhooks();
-            let own = hooks.into_iter().filter(|hook| hook.sid == self.sid());
-            own.filter_map(|hook| crate::twilio::execution_in(&hook.url))
+            let own = hooks.into_iter().filter(|hook| hook.call == self.id());
+            own.filter_map(|hook| crate::carrier::execution_in(&hook.url))
                 .next()
         })
     }
@@ -138,7 +138,7 @@ impl CallHandle {
         utterances(&self.timeline()).join(" ")
     }
 
-    /// Twilio's complaints about the server (`31951 …`), and other oddities.
+    /// The carrier's complaints about the server (`31951 …`), and other oddities.
     pub fn warnings(&self) -> Vec<String> {
         let warning = |timed: Timed| match timed.event {
             Event::Warning(what) => Some(what),
@@ -190,7 +190,7 @@ impl CallHandle {
         let waiting = self.call.timeline.wait(look);
         tokio::time::timeout(self.shared.options.deadline, waiting)
             .await
-            .map_err(|_| Missed::new(format!("{} never saw: {what}", self.sid()), self.log()))
+            .map_err(|_| Missed::new(format!("{} never saw: {what}", self.id()), self.log()))
     }
 
     /// Waits until the agent has said `text` (case and punctuation don't matter) after what earlier
@@ -277,7 +277,7 @@ impl CallHandle {
         self.waits_for(what, look).await
     }
 
-    /// Waits until the call has this CallStatus, or has had it.
+    /// Waits until the call has this status, or has had it.
     pub async fn reaches(&self, status: &str) -> Result<(), Missed> {
         let is = |event: &Event| matches!(event, Event::Status(word) if word == status);
         self.nth(&format!("status {status}"), 0, is)
@@ -285,7 +285,7 @@ impl CallHandle {
             .map(|_| ())
     }
 
-    /// Waits for the end; gives the final CallStatus.
+    /// Waits for the end; gives the final status.
     pub async fn ended(&self) -> Result<String, Missed> {
         let look = |events: &[Timed]| {
             events.iter().find_map(|timed| match &timed.event {
@@ -327,7 +327,7 @@ impl CallHandle {
         self.media_closed().await
     }
 
-    /// Hangs up and waits for the end; gives the final CallStatus.
+    /// Hangs up and waits for the end; gives the final status.
     pub async fn hangs_up(&self) -> Result<String, Missed> {
         self.gives(Step::HangUp {}).await?;
         self.ended().await

@@ -16,7 +16,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::twilio::faults::CallFaults;
+use crate::carrier::CallFaults;
 
 /// A caller: how the phone is answered and what is said then.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -80,7 +80,7 @@ impl CallerScript {
     }
 }
 
-/// How a dialled phone ends its ringing. In brackets the final CallStatus and SIP code.
+/// How a dialled phone ends its ringing. In brackets Twilio's final CallStatus and SIP code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {

@@ -15,7 +15,7 @@ const ROOM: usize = 50_000;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Event {
-    /// The carrier's CallStatus changed.
+    /// The call's status changed.
     Status(String),
     /// A document was fetched (`answer`, `fallback`, `redirect`, `inbound`).
     Fetched {
@@ -74,13 +74,13 @@ pub enum Event {
     },
     /// The carrier said a line of the document itself (`<Say>`).
     CarrierSaid(String),
-    /// Twilio's debugger would show this: its code and what was wrong.
+    /// The carrier's debugger would show this.
     Warning(String),
     /// A step of the script did not come to pass.
     StepFailed(String),
     /// A live step (a verb of the handle) is done.
     StepDone(u64),
-    /// The call is over, with its final CallStatus.
+    /// The call is over, with its final status.
     Ended(String),
 }
 

@@ -4,15 +4,17 @@
 
 use super::*;
 use crate::{
+    carrier::{self, FakeCarrier, Kind},
     deepgram::{self, FakeDeepgram},
     elevenlabs::{self, FakeElevenlabs},
     llm::{self, FakeLlm, Reply},
-    twilio::{self, FakeTwilio},
 };
 
 #[tokio::test]
 async fn a_relayed_call_answers_and_can_be_interrupted() {
-    let twilio = FakeTwilio::start(twilio::Options::default()).await.unwrap();
+    let twilio = FakeCarrier::start(Kind::Twilio, carrier::Options::default())
+        .await
+        .unwrap();
     let deepgram = FakeDeepgram::start(deepgram::Options::default())
         .await
         .unwrap();
@@ -24,14 +26,13 @@ async fn a_relayed_call_answers_and_can_be_interrupted() {
         "my order",
         Reply::text("Your order ships on Monday. It comes by post."),
     );
-    let account = twilio.options();
     let relay = Relay::start(Options {
         addr: server::ANY,
         twilio: (
             twilio.base_url(),
-            account.account_sid.clone(),
-            account.auth_token.clone(),
-            account.numbers[0].phone_number.clone(),
+            twilio.account().to_owned(),
+            twilio.token().to_owned(),
+            twilio.options().numbers[0].phone_number.clone(),
         ),
         deepgram: (deepgram.base_url(), deepgram.api_key().to_owned()),
         elevenlabs: (elevenlabs.base_url(), elevenlabs.api_key().to_owned()),
@@ -68,7 +69,7 @@ async fn a_relayed_call_answers_and_can_be_interrupted() {
         placed["execution_id"].as_str().unwrap()
     );
     twilio
-        .ledger_shows(|ledger| ledger.webhooks_of(call.sid(), "status").pop())
+        .ledger_shows(|ledger| ledger.webhooks_of(call.id(), "status").pop())
         .await
         .unwrap();
     let shown: Value = client.get(url).send().await.unwrap().json().await.unwrap();

@@ -4,23 +4,22 @@ use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use axum::{
     Router,
-    body::{Body, Bytes},
+    body::Bytes,
     extract::{Path, RawQuery, Request, State},
     http::{HeaderMap, StatusCode, header},
     middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::get,
 };
-use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 use url::form_urlencoded;
 
-use super::{
-    Shared,
-    call::{Call, Command, Plan, Status},
-    faults::DialFault,
-    ledger::{DialEntry, execution_in},
-    now_ms,
+use super::call_json;
+use crate::carrier::{
+    Call, Command, DialEntry, Shared,
+    call::{Plan, Status},
+    execution_in, now_ms,
+    rest::{self, Refusal, json as answer},
 };
 
 mod numbers;
@@ -38,21 +37,6 @@ pub(crate) fn routes(shared: Arc<Shared>) -> Router {
     Router::new()
         .nest("/2010-04-01/Accounts/{account}", account)
         .fallback(|| async { not_found("the requested resource") })
-}
-
-/// A refusal on its way out; boxed, since a response is large and refusals are rare.
-pub(super) struct Refusal(Box<Response>);
-
-impl From<Response> for Refusal {
-    fn from(response: Response) -> Self {
-        Self(Box::new(response))
-    }
-}
-
-impl IntoResponse for Refusal {
-    fn into_response(self) -> Response {
-        *self.0
-    }
 }
 
 /// Twilio's error body.
@@ -74,16 +58,6 @@ pub(super) fn not_found(what: &str) -> Response {
     )
 }
 
-pub(super) fn answer(status: u16, body: &Value) -> Response {
-    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    (
-        status,
-        [(header::CONTENT_TYPE, "application/json")],
-        body.to_string(),
-    )
-        .into_response()
-}
-
 /// Credentials, account, delay and headers of every request.
 async fn guard(
     State(shared): App,
@@ -92,18 +66,11 @@ async fn guard(
     next: Next,
 ) -> Response {
     tokio::time::sleep(Duration::from_millis(shared.options.delays.rest_ms)).await;
-    let options = &shared.options;
-    let wanted = STANDARD.encode(format!("{}:{}", options.account_sid, options.auth_token));
-    let given = request
-        .headers()
-        .get(header::AUTHORIZATION)
-        .and_then(|value| value.to_str().ok());
-    let mut response = if given != Some(&format!("Basic {wanted}")) {
-        shared.ledger.refused();
+    let mut response = if !shared.knows(request.headers()) {
         error(401, 20003, "Authenticate")
     } else if parts
         .first()
-        .is_none_or(|(_, account)| *account != options.account_sid)
+        .is_none_or(|(_, account)| account != shared.dialect.account())
     {
         not_found(request.uri().path())
     } else {
@@ -197,7 +164,6 @@ fn plan(shared: &Shared, form: &Form) -> Result<(String, String, Plan), Refusal>
         return Err(error(400, 21210, &message).into());
     }
     let url = form.text("Url");
-    let twiml = form.text("Twiml");
     for name in ["Url", "FallbackUrl", "StatusCallback"] {
         let bad = |value: &str| !(value.starts_with("http://") || value.starts_with("https://"));
         if form.text(name).is_some_and(|value| bad(&value)) {
@@ -205,7 +171,7 @@ fn plan(shared: &Shared, form: &Form) -> Result<(String, String, Plan), Refusal>
             return Err(error(400, 21205, &format!("{name} is not a valid URL: {value}")).into());
         }
     }
-    if url.is_none() && twiml.is_none() {
+    if url.is_none() && form.text("Twiml").is_none() {
         return Err(error(400, 21205, "Url parameter is required.").into());
     }
     let method = |name: &str| form.text(name).unwrap_or_else(|| "POST".into());
@@ -217,7 +183,7 @@ fn plan(shared: &Shared, form: &Form) -> Result<(String, String, Plan), Refusal>
     let plan = Plan {
         url,
         method: method("Method"),
-        twiml,
+        document: form.text("Twiml"),
         fallback_url: form.text("FallbackUrl"),
         fallback_method: method("FallbackMethod"),
         status_callback: form.text("StatusCallback"),
@@ -225,6 +191,7 @@ fn plan(shared: &Shared, form: &Form) -> Result<(String, String, Plan), Refusal>
         status_events: form.all("StatusCallbackEvent"),
         timeout_s: number("Timeout", 60).min(600),
         time_limit_s: number("TimeLimit", 14_400),
+        ring_url: None,
     };
     Ok((to, from, plan))
 }
@@ -232,105 +199,24 @@ fn plan(shared: &Shared, form: &Form) -> Result<(String, String, Plan), Refusal>
 async fn create(State(shared): App, headers: HeaderMap, body: Bytes) -> Response {
     let form = Form::read(&headers, &body);
     let text = |name: &str| form.get(name).unwrap_or_default().to_owned();
-    let mut entry = DialEntry {
+    let entry = DialEntry {
         at_ms: now_ms(),
         to: text("To"),
         from: text("From"),
         execution: execution_in(&text("StatusCallback")).or_else(|| execution_in(&text("Url"))),
         url: text("Url"),
         status_callback: text("StatusCallback"),
-        sid: None,
+        call: None,
         answered: None,
     };
-    let fault = shared.dial_fault(&entry.to);
-    let checked = match &fault {
-        Some(fault) if !fault.places() => None,
-        _ => Some(plan(&shared, &form)),
-    };
-    let response = match checked {
-        None => None,
-        Some(Err(refusal)) => Some(refusal.into_response()),
-        Some(Ok((to, from, plan))) => {
-            let script = shared.script_for(&to);
-            let call = shared.begin(to, from, false, plan, script);
-            entry.sid = Some(call.sid.clone());
-            Some(answer(201, &call.json()))
-        }
-    };
-    let response = spoil(fault.as_ref(), response, || {
-        let sid = entry.sid.as_ref();
-        sid.and_then(|sid| shared.call(sid))
-            .map(|call| call.json().to_string())
-            .unwrap_or_default()
-    });
-    entry.answered = match &fault {
-        Some(
-            DialFault::ResetBeforePlacing {}
-            | DialFault::ResetAfterPlacing {}
-            | DialFault::Silence {},
-        ) => None,
-        _ => Some(response.status().as_u16()),
-    };
-    shared.ledger.dial(entry);
-    match fault {
-        Some(DialFault::SlowAnswer { ms }) => tokio::time::sleep(Duration::from_millis(ms)).await,
-        Some(DialFault::Silence {}) => std::future::pending().await,
-        _ => {}
-    }
-    response
+    rest::dial(&shared, entry, &ANSWERS, || plan(&shared, &form)).await
 }
 
-/// What the client gets to see of a good response under a fault.
-fn spoil(
-    fault: Option<&DialFault>,
-    response: Option<Response>,
-    body: impl FnOnce() -> String,
-) -> Response {
-    let oops = || error(500, 20500, "An internal server error has occurred");
-    match (fault, response) {
-        (None | Some(DialFault::SlowAnswer { .. }), Some(response)) => response,
-        (
-            Some(DialFault::Refuse {
-                status,
-                code,
-                retry_after_s,
-            }),
-            _,
-        ) => {
-            let mut response = error(*status, *code, "refused as the test asked");
-            if let Some(seconds) = retry_after_s {
-                response
-                    .headers_mut()
-                    .insert(header::RETRY_AFTER, (*seconds).into());
-            }
-            response
-        }
-        (Some(DialFault::ResetBeforePlacing {} | DialFault::ResetAfterPlacing {}), _) => broken(),
-        (Some(DialFault::TruncatedJson {}), _) => {
-            let text = body();
-            let half = text[..text.len() / 2].to_owned();
-            (
-                StatusCode::CREATED,
-                [(header::CONTENT_TYPE, "application/json")],
-                half,
-            )
-                .into_response()
-        }
-        _ => oops(),
-    }
-}
-
-/// A response whose connection breaks before its body.
-fn broken() -> Response {
-    let pieces = futures_util::stream::iter([Err::<Bytes, _>(std::io::Error::other(
-        "reset as the test asked",
-    ))]);
-    let mut response = Body::from_stream(pieces).into_response();
-    response
-        .headers_mut()
-        .insert(header::CONTENT_LENGTH, 4096.into());
-    response
-}
+const ANSWERS: rest::Answers = rest::Answers {
+    placed: call_json,
+    refused: error,
+    oops: || error(500, 20500, "An internal server error has occurred"),
+};
 
 /// `CA….json` → the call.
 fn find(shared: &Shared, file: &str) -> Result<Arc<Call>, Refusal> {
@@ -344,7 +230,7 @@ async fn fetch(
     State(shared): App,
     Path((_, file)): Path<(String, String)>,
 ) -> Result<Response, Refusal> {
-    Ok(answer(200, &find(&shared, &file)?.json()))
+    Ok(answer(200, &call_json(&*find(&shared, &file)?)))
 }
 
 async fn update(
@@ -355,7 +241,7 @@ async fn update(
 ) -> Result<Response, Refusal> {
     let call = find(&shared, &file)?;
     let form = Form::read(&headers, &body);
-    shared.ledger.update(&call.sid, form.0.clone());
+    shared.ledger.update(&call.id, form.0.clone());
     let status = call.status();
     if status.is_over() {
         return Err(error(400, 21220, "Call is not in-progress. Cannot redirect.").into());
@@ -392,7 +278,7 @@ async fn update(
     {
         return Err(error(400, 21220, "Call is not in-progress. Cannot redirect.").into());
     }
-    let mut body = call.json();
+    let mut body = call_json(&call);
     if ends {
         // Twilio answers with the state that was asked for, before the call is really down.
         body["status"] = if status == Status::InProgress {
@@ -434,7 +320,7 @@ async fn list(
         .calls()
         .iter()
         .rev()
-        .map(|call| (call.created, call.json()))
+        .map(|call| (call.created, call_json(call)))
         .filter(|(created, call)| {
             let is =
                 |name: &str, field: &str| query.get(name).is_none_or(|value| call[field] == value);

@@ -1,37 +1,9 @@
 //! TwiML: from a document to the verbs this fake performs (wire-telephony.md §1.6).
 
-use super::xml::{self, Element};
-
-/// One step of a document.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Verb {
-    /// Opens the media socket; the document goes on when it closes, for whatever reason.
-    Stream(Stream),
-    Redirect {
-        url: String,
-        method: String,
-    },
-    Say(String),
-    Play(String),
-    Pause {
-        seconds: u64,
-    },
-    Reject {
-        busy: bool,
-    },
-    Hangup,
-    /// A verb of Twilio's that the fake does not perform; named in the call's warnings.
-    Unsupported(String),
-}
-
-/// `<Connect><Stream>`.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(crate) struct Stream {
-    pub url: String,
-    pub name: String,
-    pub status_callback: Option<String>,
-    pub parameters: Vec<(String, String)>,
-}
+use crate::{
+    carrier::document::{Stream, Verb},
+    xml::{self, Element},
+};
 
 /// Reads a document. The error is what Twilio's debugger would complain of.
 pub(crate) fn parse(document: &str) -> Result<Vec<Verb>, String> {

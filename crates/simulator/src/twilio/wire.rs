@@ -4,24 +4,29 @@
 use std::{borrow::Cow, fmt::Write as _, sync::LazyLock};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::faults::BadFrame;
-use crate::g711;
+use crate::{
+    carrier::{
+        BadFrame,
+        dialect::{self, Ask, Complaint},
+        document::Stream,
+    },
+    g711,
+};
 
 static SILENCE: LazyLock<String> = LazyLock::new(|| STANDARD.encode([g711::SILENCE; g711::FRAME]));
 
 /// First message of a socket.
-pub(crate) const CONNECTED: &str = r#"{"event":"connected","protocol":"Call","version":"1.0.0"}"#;
+const CONNECTED: &str = r#"{"event":"connected","protocol":"Call","version":"1.0.0"}"#;
 
 /// Builds the messages of one stream and counts them.
 #[derive(Debug)]
 pub(crate) struct Writer {
-    pub account_sid: String,
-    pub call_sid: String,
-    pub stream_sid: String,
+    account_sid: String,
+    call_sid: String,
+    stream_sid: String,
     sequence: u64,
     chunk: u64,
 }
@@ -42,7 +47,31 @@ impl Writer {
         self.sequence
     }
 
-    pub fn start(&mut self, parameters: &[(String, String)], with_parameters: bool) -> String {
+    fn media_head(&mut self) -> String {
+        self.chunk += 1;
+        let sequence = self.next();
+        let mut message = String::with_capacity(400);
+        let _ = write!(
+            message,
+            "{{\"event\":\"media\",\"sequenceNumber\":\"{sequence}\",\"media\":{{\"track\":\"inbound\",\"chunk\":\"",
+        );
+        message
+    }
+
+    fn media_tail(&self, mut message: String) -> String {
+        message.push_str("\"},\"streamSid\":\"");
+        message.push_str(&self.stream_sid);
+        message.push_str("\"}");
+        message
+    }
+}
+
+impl dialect::Writer for Writer {
+    fn hello(&self) -> Option<String> {
+        Some(CONNECTED.to_owned())
+    }
+
+    fn start(&mut self, stream: &Stream, with_parameters: bool) -> String {
         let mut start = json!({
             "accountSid": self.account_sid,
             "streamSid": self.stream_sid,
@@ -51,7 +80,8 @@ impl Writer {
             "mediaFormat": {"encoding": "audio/x-mulaw", "sampleRate": 8000, "channels": 1},
         });
         if with_parameters {
-            let custom: serde_json::Map<_, _> = parameters
+            let custom: serde_json::Map<_, _> = stream
+                .parameters
                 .iter()
                 .map(|(name, value)| (name.clone(), value.clone().into()))
                 .collect();
@@ -66,8 +96,7 @@ impl Writer {
         .to_string()
     }
 
-    /// 20 ms of the caller, `None` for silence. `ms` is the time since the stream's start.
-    pub fn media(&mut self, ms: u64, audio: Option<&[u8]>) -> String {
+    fn media(&mut self, ms: u64, audio: Option<&[u8]>) -> String {
         let mut message = self.media_head();
         let _ = write!(
             message,
@@ -89,27 +118,7 @@ impl Writer {
         self.media_tail(message)
     }
 
-    fn media_head(&mut self) -> String {
-        self.chunk += 1;
-        let sequence = self.next();
-        let mut message = String::with_capacity(400);
-        let _ = write!(
-            message,
-            "{{\"event\":\"media\",\"sequenceNumber\":\"{sequence}\",\"media\":{{\"track\":\"inbound\",\"chunk\":\"",
-        );
-        message
-    }
-
-    fn media_tail(&self, mut message: String) -> String {
-        message.push_str("\"},\"streamSid\":\"");
-        message.push_str(&self.stream_sid);
-        message.push_str("\"}");
-        message
-    }
-
-    /// The text to send in place of a good frame; `None` sends nothing. `Doubled` and `Binary` are
-    /// the sender's to do.
-    pub fn bad_media(&mut self, ms: u64, audio: Option<&[u8]>, bad: BadFrame) -> Option<String> {
+    fn bad_media(&mut self, ms: u64, audio: Option<&[u8]>, bad: BadFrame) -> Option<String> {
         let good = self.media(ms, audio);
         let payload = |payload: &str| {
             let start = good.find("\"payload\":\"").map_or(0, |at| at + 11);
@@ -143,7 +152,7 @@ impl Writer {
         })
     }
 
-    pub fn dtmf(&mut self, digit: char) -> String {
+    fn dtmf(&mut self, digit: char) -> String {
         json!({
             "event": "dtmf",
             "streamSid": self.stream_sid,
@@ -153,7 +162,7 @@ impl Writer {
         .to_string()
     }
 
-    pub fn mark(&mut self, name: &str) -> String {
+    fn mark(&mut self, name: &str) -> String {
         json!({
             "event": "mark",
             "sequenceNumber": self.next().to_string(),
@@ -163,23 +172,30 @@ impl Writer {
         .to_string()
     }
 
-    pub fn stop(&mut self) -> String {
-        json!({
+    fn cleared(&mut self) -> Option<String> {
+        None
+    }
+
+    fn stop(&mut self) -> Option<String> {
+        let stop = json!({
             "event": "stop",
             "sequenceNumber": self.next().to_string(),
             "streamSid": self.stream_sid,
             "stop": {"accountSid": self.account_sid, "callSid": self.call_sid},
-        })
-        .to_string()
+        });
+        Some(stop.to_string())
     }
-}
 
-/// What the server asks of the stream.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Ask {
-    Audio(Bytes),
-    Mark(String),
-    Clear,
+    fn read(&self, text: &str) -> Result<Ask, Complaint> {
+        read(text, &self.stream_sid).map_err(|(code, what)| Complaint {
+            text: format!("{code} {what}"),
+            fatal: code == 31924,
+        })
+    }
+
+    fn against_binary(&self) -> &'static str {
+        "31950 binary message"
+    }
 }
 
 #[derive(Deserialize)]
@@ -208,7 +224,7 @@ struct Mark<'a> {
 
 /// Reads a message of the server. The error is Twilio's code and what is wrong: 31924 closes the
 /// socket, others are warnings and the message is ignored.
-pub(crate) fn read(text: &str, stream_sid: &str) -> Result<Ask, (u32, String)> {
+fn read(text: &str, stream_sid: &str) -> Result<Ask, (u32, String)> {
     let message: Message =
         serde_json::from_str(text).map_err(|fault| (31924, fault.to_string()))?;
     let ignored = |what: String| Err((31951, what));
@@ -237,7 +253,9 @@ pub(crate) fn read(text: &str, stream_sid: &str) -> Result<Ask, (u32, String)> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-    use super::*;
+    use bytes::Bytes;
+
+    use super::{dialect::Writer as _, *};
 
     fn writer() -> Writer {
         Writer::new("AC1", "CA1", "MZ1".into())
@@ -246,8 +264,12 @@ mod tests {
     #[test]
     fn messages_as_the_carrier_sends_them() {
         let mut writer = writer();
+        let stream = Stream {
+            parameters: vec![("eid".into(), "7f1c".into())],
+            ..Stream::default()
+        };
         assert_eq!(
-            writer.start(&[("eid".into(), "7f1c".into())], true),
+            writer.start(&stream, true),
             r#"{"event":"start","sequenceNumber":"1","start":{"accountSid":"AC1","streamSid":"MZ1","callSid":"CA1","tracks":["inbound"],"mediaFormat":{"encoding":"audio/x-mulaw","sampleRate":8000,"channels":1},"customParameters":{"eid":"7f1c"}},"streamSid":"MZ1"}"#
         );
         let payload = STANDARD.encode([0xFF; 160]);
@@ -266,8 +288,10 @@ mod tests {
             r#"{"event":"mark","sequenceNumber":"4","streamSid":"MZ1","mark":{"name":"m1"}}"#
         );
         assert_eq!(
-            writer.stop(),
-            r#"{"event":"stop","sequenceNumber":"5","streamSid":"MZ1","stop":{"accountSid":"AC1","callSid":"CA1"}}"#
+            writer.stop().as_deref(),
+            Some(
+                r#"{"event":"stop","sequenceNumber":"5","streamSid":"MZ1","stop":{"accountSid":"AC1","callSid":"CA1"}}"#
+            )
         );
     }
 

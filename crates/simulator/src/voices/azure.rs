@@ -11,7 +11,7 @@ use axum::{
 };
 
 use super::{Desk, FakeVoice, Fault, Options, http, says, sound::Encoding};
-use crate::{Error, twilio::xml};
+use crate::{Error, xml};
 
 /// Starts it. `Error::Listen` if the address is taken.
 pub async fn start(options: Options) -> Result<FakeVoice, Error> {

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::{Desk, FakeVoice, Fault, Options, http, sound::Encoding};
-use crate::{Error, twilio::xml};
+use crate::{Error, xml};
 
 /// Starts it. `Error::Listen` if the address is taken.
 pub async fn start(options: Options) -> Result<FakeVoice, Error> {

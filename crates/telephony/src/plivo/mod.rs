@@ -1,5 +1,6 @@
 //! Plivo. Source: wire-telephony.md §2.
 
+mod calls;
 mod document;
 mod media;
 mod outcome;

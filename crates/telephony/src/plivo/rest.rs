@@ -3,14 +3,17 @@
 //! One request a call, no retry: what to do about a failure is the caller's to say. (Plivo's own Python SDK
 //! repeats a dial after a 5xx, which may be a second phone call.)
 
-use bolo_execution::{Direction, E164, Hangup, HangupBy};
-use chrono::{DateTime, NaiveDateTime, Utc};
+use bolo_execution::{E164, Hangup, HangupBy};
+use chrono::{DateTime, Utc};
 use reqwest::{Method, Response, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
-use super::{FETCH_RULES, outcome::ended, webhook::number};
+use super::{
+    FETCH_RULES,
+    calls::{Cdr, Live, digits},
+};
 use crate::{
     CallState, Credentials, Dial, Dialled, Error, NotPlaced,
     http::{
@@ -21,6 +24,8 @@ use crate::{
 
 const DEFAULT_BASE: &str = "https://api.plivo.com";
 const VERSION: &str = "/v1";
+/// Where a call stands before it is over, in the order of its life: asked in this order, none slips through.
+const OPEN: [&str; 2] = ["queued", "live"];
 /// The most that a page holds.
 const PAGE_SIZE: &str = "20";
 
@@ -48,45 +53,6 @@ enum OneOrMany {
 #[derive(Deserialize)]
 struct Ids {
     calls: Vec<String>,
-}
-
-/// A call that is not over.
-#[derive(Deserialize)]
-struct Live {
-    call_uuid: String,
-    #[serde(default)]
-    call_status: Option<String>,
-    #[serde(default)]
-    from: Option<String>,
-    #[serde(default)]
-    to: Option<String>,
-    #[serde(default)]
-    direction: Option<String>,
-    /// UTC, without saying so.
-    #[serde(default)]
-    session_start: Option<String>,
-}
-
-/// The record of a call that is over.
-#[derive(Deserialize)]
-struct Cdr {
-    call_uuid: String,
-    #[serde(default)]
-    from_number: Option<String>,
-    #[serde(default)]
-    to_number: Option<String>,
-    #[serde(default)]
-    call_direction: Option<String>,
-    #[serde(default)]
-    initiation_time: Option<String>,
-    #[serde(default)]
-    answer_time: Option<String>,
-    #[serde(default)]
-    call_duration: Option<u64>,
-    #[serde(default)]
-    hangup_cause_code: Option<u16>,
-    #[serde(default)]
-    hangup_source: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -174,13 +140,13 @@ impl Rest {
             ("to_number", digits(to)),
             ("call_direction", "outbound"),
         ];
-        for status in ["live", "queued"] {
+        for status in OPEN {
             let request = self.request(Method::GET, "/Call/").query(&pair);
             let ids: Ids = self.read(request.query(&[("status", status)])).await?;
             for id in ids.calls.iter().filter(|id| !bound.contains(id)) {
                 match self.open(id, status).await {
                     Ok(call) if call.is(to, from, earliest) => return Ok(Some(call.into_state())),
-                    // Over meanwhile: its record tells.
+                    // Further on meanwhile.
                     Ok(_) | Err(Error::NotFound) => {}
                     Err(error) => return Err(error),
                 }
@@ -221,7 +187,7 @@ impl Rest {
 
     pub(super) async fn fetch(&self, call_id: &str) -> Result<CallState, Error> {
         let id = path_id(call_id)?;
-        for status in ["live", "queued"] {
+        for status in OPEN {
             match self.open(id, status).await {
                 Ok(call) => return Ok(call.into_state()),
                 Err(Error::NotFound) => {}
@@ -292,91 +258,6 @@ impl Rest {
             .await
             .map_err(reqwest::Error::without_url)
     }
-}
-
-impl Live {
-    fn is(&self, to: &E164, from: &E164, earliest: i64) -> bool {
-        let started = self.session_start.as_deref().and_then(|text| {
-            let time = NaiveDateTime::parse_from_str(text, "%Y-%m-%d %H:%M:%S%.f").ok()?;
-            Some(time.and_utc().timestamp_millis())
-        });
-        between(&self.to, &self.from, &self.direction, to, from)
-            // One that waits has not begun yet.
-            && started.is_none_or(|started| started >= earliest)
-    }
-
-    fn into_state(self) -> CallState {
-        use bolo_execution::Change;
-        CallState {
-            change: match self.call_status.as_deref() {
-                Some("ringing") => Some(Change::Ringing),
-                Some("in-progress") => Some(Change::Answered),
-                _ => None,
-            },
-            id: self.call_uuid,
-            hangup: None,
-            duration_s: None,
-        }
-    }
-}
-
-impl Cdr {
-    /// Epoch ms.
-    fn initiated(&self) -> Option<i64> {
-        let text = self.initiation_time.as_deref()?;
-        let time = DateTime::parse_from_str(text, "%Y-%m-%d %H:%M:%S%.f%:z").ok()?;
-        Some(time.timestamp_millis())
-    }
-
-    /// Plivo's dates have whole seconds.
-    fn is(&self, to: &E164, from: &E164, earliest: i64) -> bool {
-        between(
-            &self.to_number,
-            &self.from_number,
-            &self.call_direction,
-            to,
-            from,
-        ) && self.initiated().is_some_and(|at| at + 999 >= earliest)
-    }
-
-    fn into_state(self) -> CallState {
-        let direction = match self.call_direction.as_deref() {
-            Some("inbound") => Direction::Inbound,
-            _ => Direction::Outbound,
-        };
-        let (change, hangup) = ended(
-            self.hangup_cause_code.unwrap_or_default(),
-            self.hangup_source.as_deref().unwrap_or_default(),
-            direction,
-            self.answer_time.is_some_and(|time| !time.is_empty()),
-        );
-        CallState {
-            id: self.call_uuid,
-            change: Some(change),
-            hangup: Some(hangup),
-            duration_s: self.call_duration,
-        }
-    }
-}
-
-/// An outbound call between these numbers.
-fn between(
-    found_to: &Option<String>,
-    found_from: &Option<String>,
-    direction: &Option<String>,
-    to: &E164,
-    from: &E164,
-) -> bool {
-    let is = |found: &Option<String>, wanted: &E164| {
-        found
-            .as_deref()
-            .is_some_and(|found| number(found) == wanted.as_str())
-    };
-    direction
-        .as_deref()
-        .is_none_or(|direction| direction == "outbound")
-        && is(found_to, to)
-        && is(found_from, from)
 }
 
 /// Accepted, refused or unknown, from the reply to a dial (§2.1, §6.1).
@@ -479,11 +360,6 @@ fn unavailable(error: reqwest::Error) -> Error {
         return Error::Account(format!("Plivo: base_url can't be called: {error}"));
     }
     Error::Unavailable(format!("Plivo could not be asked: {error}"))
-}
-
-/// As numbers stand on Plivo's wire.
-fn digits(number: &E164) -> &str {
-    number.as_str().trim_start_matches('+')
 }
 
 /// A UUID, fit for a path.

@@ -16,13 +16,14 @@ use axum::{
 use bolo_execution::{Change, Direction, ExecutionId};
 use bolo_simulator::{
     caller::{CallerScript, Outcome},
+    carrier::{CallFaults, FakeCarrier, Kind, Options},
     tone,
-    twilio::{FakeTwilio, Options, faults::CallFaults},
 };
 use bolo_telephony::{
     CallbackKind, Callbacks, Carrier, CarrierAccount, Dialled, Instruction, MediaCommand,
     MediaEvent, RequestParts, StatusEvent,
 };
+use rstest::rstest;
 use secrecy::SecretString;
 use tokio::{net::TcpListener, sync::mpsc};
 use tokio_util::task::AbortOnDropHandle;
@@ -47,7 +48,7 @@ struct Server {
     seen: mpsc::Sender<Seen>,
 }
 
-type Ours = Path<(String, ExecutionId, i64, String)>;
+type Ours = Path<(String, String, ExecutionId, i64, String)>;
 
 impl Server {
     fn accepts(&self, method: &Method, url: &str, headers: &HeaderMap, body: &[u8]) -> bool {
@@ -71,14 +72,16 @@ impl Server {
 
 async fn callback(
     State(server): State<Server>,
-    Path((kind, execution, attempt, mac)): Ours,
+    Path((_, kind, execution, attempt, mac)): Ours,
     OriginalUri(uri): OriginalUri,
     method: Method,
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
     let url = format!("{}{uri}", server.callbacks.public_url());
-    let ours = server.callbacks.check("twilio", execution, attempt, &mac);
+    let ours = server
+        .callbacks
+        .check(server.carrier.name(), execution, attempt, &mac);
     if !ours || !server.accepts(&method, &url, &headers, &body) {
         server.tell(Seen::Refused).await;
         return StatusCode::FORBIDDEN.into_response();
@@ -156,7 +159,7 @@ async fn talk(server: Server, mut socket: WebSocket) {
 }
 
 struct World {
-    fake: FakeTwilio,
+    fake: FakeCarrier,
     account: CarrierAccount,
     server: Server,
     seen: mpsc::Receiver<Seen>,
@@ -164,8 +167,10 @@ struct World {
 }
 
 impl World {
-    async fn start() -> Self {
-        let fake = FakeTwilio::start(Options::default()).await.unwrap();
+    async fn start(carrier: Kind) -> Self {
+        let fake = FakeCarrier::start(carrier, Options::default())
+            .await
+            .unwrap();
         let account = account(&fake);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let public_url = format!("http://{}", listener.local_addr().unwrap());
@@ -177,10 +182,10 @@ impl World {
         };
         let app = Router::new()
             .route(
-                "/telephony/twilio/{kind}/{execution}/{attempt}/{mac}",
+                "/telephony/{carrier}/{kind}/{execution}/{attempt}/{mac}",
                 any(callback),
             )
-            .route("/media/twilio/{execution}/{attempt}/{mac}", get(media))
+            .route("/media/{carrier}/{execution}/{attempt}/{mac}", get(media))
             .with_state(server.clone());
         let task = tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
         Self {
@@ -200,7 +205,7 @@ impl World {
             url(CallbackKind::Status),
         );
         match self.account.carrier.dial(&dial).await {
-            Dialled::Accepted(sid) => sid,
+            Dialled::Accepted(id) => id,
             other => panic!("{other:?}"),
         }
     }
@@ -235,12 +240,15 @@ fn changes(all: &[Seen]) -> Vec<Option<Change>> {
     events.iter().map(|event| event.change).collect()
 }
 
+#[rstest]
+#[case::twilio(Kind::Twilio)]
+#[case::plivo(Kind::Plivo)]
 #[tokio::test]
-async fn a_call_from_dial_to_hang_up() {
-    let mut world = World::start().await;
-    let sid = world.dial().await;
+async fn a_call_from_dial_to_hang_up(#[case] carrier: Kind) {
+    let mut world = World::start(carrier).await;
+    let id = world.dial().await;
     let caller = world.fake.dialled(TO).await.unwrap();
-    assert_eq!(caller.sid(), sid);
+    assert_eq!(caller.id(), id);
     caller.hears("hello there").await.unwrap();
     caller.presses("7").await.unwrap();
     let mut all = Vec::new();
@@ -253,7 +261,7 @@ async fn a_call_from_dial_to_hang_up() {
             all.push(world.next().await);
         }
     }
-    world.account.carrier.hang_up(&sid).await.unwrap();
+    world.account.carrier.hang_up(&id).await.unwrap();
     assert_eq!(caller.ended().await.unwrap(), "completed");
     all.extend(world.until_over().await);
 
@@ -282,25 +290,29 @@ async fn a_call_from_dial_to_hang_up() {
     else {
         panic!("{media:?}")
     };
-    assert_eq!(*call_id, sid);
+    assert_eq!(*call_id, id);
     assert_eq!(
         *parameters,
         [("note".to_owned(), "a <b> & \"c\"".to_owned())]
     );
-    assert_eq!(
-        changes(&all),
-        [
+    let told: &[Option<Change>] = match carrier {
+        Kind::Twilio => &[
             None,
             Some(Change::Ringing),
             Some(Change::Answered),
-            Some(Change::MediaEnded)
-        ]
-    );
+            Some(Change::MediaEnded),
+        ],
+        Kind::Plivo => &[Some(Change::Ringing), Some(Change::MediaEnded)],
+    };
+    assert_eq!(changes(&all), told);
     assert!(caller.warnings().is_empty(), "{:?}", caller.warnings());
 }
 
+#[rstest]
+#[case::twilio(Kind::Twilio)]
+#[case::plivo(Kind::Plivo)]
 #[tokio::test]
-async fn a_call_that_does_not_get_through() {
+async fn a_call_that_does_not_get_through(#[case] carrier: Kind) {
     for (outcome, change, code) in [
         (Outcome::Busy, Change::Busy, 3010),
         (Outcome::NoAnswer, Change::NoAnswer, 3000),
@@ -308,7 +320,7 @@ async fn a_call_that_does_not_get_through() {
         (Outcome::Invalid, Change::CarrierFailed, 2000),
         (Outcome::Congestion, Change::CarrierFailed, 3090),
     ] {
-        let mut world = World::start().await;
+        let mut world = World::start(carrier).await;
         world.fake.script(TO, CallerScript::fails(outcome));
         world.dial().await;
         let all = world.until_over().await;
@@ -327,9 +339,12 @@ async fn a_call_that_does_not_get_through() {
     }
 }
 
+#[rstest]
+#[case::twilio(Kind::Twilio)]
+#[case::plivo(Kind::Plivo)]
 #[tokio::test]
-async fn a_socket_that_breaks_brings_the_carrier_back() {
-    let mut world = World::start().await;
+async fn a_socket_that_breaks_brings_the_carrier_back(#[case] carrier: Kind) {
+    let mut world = World::start(carrier).await;
     world.dial().await;
     let caller = world.fake.dialled(TO).await.unwrap();
     caller.hears("hello there").await.unwrap();
@@ -341,9 +356,12 @@ async fn a_socket_that_breaks_brings_the_carrier_back() {
     );
 }
 
+#[rstest]
+#[case::twilio(Kind::Twilio)]
+#[case::plivo(Kind::Plivo)]
 #[tokio::test]
-async fn forged_requests_are_refused() {
-    let mut world = World::start().await;
+async fn forged_requests_are_refused(#[case] carrier: Kind) {
+    let mut world = World::start(carrier).await;
     let faults = CallFaults {
         bad_signature: true,
         ..CallFaults::default()

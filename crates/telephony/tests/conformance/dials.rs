@@ -1,16 +1,19 @@
 //! What becomes of a dial, and whether a lost one is found.
 
 use bolo_execution::Change;
-use bolo_simulator::twilio::{FakeTwilio, Options, faults::DialFault};
+use bolo_simulator::carrier::{DialFault, FakeCarrier, Kind, Options};
 use bolo_telephony::{CarrierAccount, Dialled, Error, NotPlaced};
+use rstest::rstest;
 
 use crate::{account, dial};
 
 /// Nobody listens there; the calls of these tests ring into the void.
 const NOWHERE: &str = "http://127.0.0.1:9/x";
 
-async fn place(faults: &[DialFault]) -> (Dialled, FakeTwilio, CarrierAccount) {
-    let fake = FakeTwilio::start(Options::default()).await.unwrap();
+async fn place(carrier: Kind, faults: &[DialFault]) -> (Dialled, FakeCarrier, CarrierAccount) {
+    let fake = FakeCarrier::start(carrier, Options::default())
+        .await
+        .unwrap();
     fake.fail_next_dials(faults.iter().cloned());
     let account = account(&fake);
     let outcome = account
@@ -32,20 +35,26 @@ async fn find(account: &CarrierAccount, bound: &[String]) -> Option<String> {
     found.unwrap().map(|state| state.id)
 }
 
+#[rstest]
+#[case::twilio(Kind::Twilio)]
+#[case::plivo(Kind::Plivo)]
 #[tokio::test]
-async fn an_accepted_dial_has_the_carriers_id() {
-    let (outcome, fake, account) = place(&[]).await;
-    let Dialled::Accepted(sid) = outcome else {
+async fn an_accepted_dial_has_the_carriers_id(#[case] carrier: Kind) {
+    let (outcome, fake, account) = place(carrier, &[]).await;
+    let Dialled::Accepted(id) = outcome else {
         panic!("{outcome:?}")
     };
-    assert_eq!(fake.calls()[0].sid(), sid);
-    assert_eq!(account.carrier.fetch(&sid).await.unwrap().id, sid);
-    assert_eq!(find(&account, &[]).await.as_deref(), Some(sid.as_str()));
-    assert_eq!(find(&account, &[sid]).await, None);
+    assert_eq!(fake.calls()[0].id(), id);
+    assert_eq!(account.carrier.fetch(&id).await.unwrap().id, id);
+    assert_eq!(find(&account, &[]).await.as_deref(), Some(id.as_str()));
+    assert_eq!(find(&account, &[id]).await, None);
 }
 
+#[rstest]
+#[case::twilio(Kind::Twilio)]
+#[case::plivo(Kind::Plivo)]
 #[tokio::test]
-async fn a_dial_without_an_answer_is_looked_up_and_never_repeated() {
+async fn a_dial_without_an_answer_is_looked_up_and_never_repeated(#[case] carrier: Kind) {
     for (fault, placed) in [
         (DialFault::ErrorAfterPlacing {}, true),
         (DialFault::ResetAfterPlacing {}, true),
@@ -53,7 +62,7 @@ async fn a_dial_without_an_answer_is_looked_up_and_never_repeated() {
         (DialFault::ErrorBeforePlacing {}, false),
         (DialFault::ResetBeforePlacing {}, false),
     ] {
-        let (outcome, fake, account) = place(std::slice::from_ref(&fault)).await;
+        let (outcome, fake, account) = place(carrier, std::slice::from_ref(&fault)).await;
         assert!(
             matches!(outcome, Dialled::Unknown(_)),
             "{fault:?}: {outcome:?}"
@@ -63,9 +72,12 @@ async fn a_dial_without_an_answer_is_looked_up_and_never_repeated() {
     }
 }
 
+#[rstest]
+#[case::twilio(Kind::Twilio)]
+#[case::plivo(Kind::Plivo)]
 #[tokio::test]
-async fn a_refused_dial_says_what_to_do() {
-    let refused = async |fault| match place(&[fault]).await.0 {
+async fn a_refused_dial_says_what_to_do(#[case] carrier: Kind) {
+    let refused = async |fault| match place(carrier, &[fault]).await.0 {
         Dialled::Refused(why) => why,
         other => panic!("{other:?}"),
     };
@@ -76,30 +88,35 @@ async fn a_refused_dial_says_what_to_do() {
     assert!(
         matches!(refused(DialFault::too_many(3)).await, NotPlaced::Later(wait) if wait.as_secs() == 3)
     );
-    assert!(
-        matches!(refused(DialFault::bad_request(21211)).await, NotPlaced::Number(hangup) if hangup.code == 2000)
-    );
-    assert!(matches!(
-        refused(DialFault::bad_request(21212)).await,
-        NotPlaced::Account(_)
-    ));
+    let (bad_to, bad_from) = match carrier {
+        Kind::Twilio => (DialFault::bad_request(21211), DialFault::bad_request(21212)),
+        Kind::Plivo => (
+            DialFault::bad_request_saying("to parameter is not valid"),
+            DialFault::bad_request_saying("from parameter is not valid"),
+        ),
+    };
+    assert!(matches!(refused(bad_to).await, NotPlaced::Number(hangup) if hangup.code == 2000));
+    assert!(matches!(refused(bad_from).await, NotPlaced::Account(_)));
 }
 
+#[rstest]
+#[case::twilio(Kind::Twilio)]
+#[case::plivo(Kind::Plivo)]
 #[tokio::test]
-async fn a_call_is_hung_up_once_or_twice() {
-    let (outcome, fake, account) = place(&[]).await;
-    let Dialled::Accepted(sid) = outcome else {
+async fn a_call_is_hung_up_once_or_twice(#[case] carrier: Kind) {
+    let (outcome, fake, account) = place(carrier, &[]).await;
+    let Dialled::Accepted(id) = outcome else {
         panic!("{outcome:?}")
     };
-    account.carrier.hang_up(&sid).await.unwrap();
-    fake.call(&sid).unwrap().ended().await.unwrap();
-    account.carrier.hang_up(&sid).await.unwrap();
+    account.carrier.hang_up(&id).await.unwrap();
+    fake.call(&id).unwrap().ended().await.unwrap();
+    account.carrier.hang_up(&id).await.unwrap();
     account
         .carrier
         .hang_up("CA00000000000000000000000000000000")
         .await
         .unwrap();
-    let state = account.carrier.fetch(&sid).await.unwrap();
+    let state = account.carrier.fetch(&id).await.unwrap();
     assert!(
         matches!(
             state.change,

@@ -1,5 +1,5 @@
-//! Our Twilio against the simulator's, whose wire is written apart from ours: REST with its faults, and a
-//! whole call through documents, signatures, callbacks and the media socket.
+//! Each carrier of ours against the simulator's, whose wires are written apart from ours: REST with its faults,
+//! and a whole call through documents, signatures, callbacks and the media socket.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod call;
@@ -7,27 +7,27 @@ mod dials;
 
 use std::{collections::HashMap, time::Duration};
 
-use bolo_simulator::twilio::FakeTwilio;
+use bolo_simulator::carrier::FakeCarrier;
 use bolo_telephony::{CarrierAccount, CarrierSettings, Carriers, Credentials, Dial};
 use secrecy::SecretString;
 
 const TO: &str = "+14155550199";
 
 /// Our client with the fake's account.
-fn account(fake: &FakeTwilio) -> CarrierAccount {
+fn account(fake: &FakeCarrier) -> CarrierAccount {
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let options = fake.options();
+    let name = fake.kind().name();
     let settings = CarrierSettings {
         base_url: Some(fake.base_url()),
         credentials: Some(Credentials {
-            account: options.account_sid.clone(),
-            token: SecretString::from(options.auth_token.clone()),
+            account: fake.account().to_owned(),
+            token: SecretString::from(fake.token()),
         }),
-        phone_number: options.numbers[0].phone_number.parse().ok(),
+        phone_number: fake.options().numbers[0].phone_number.parse().ok(),
     };
     let http = reqwest::Client::builder().no_proxy().build().unwrap();
-    let carriers = Carriers::new(HashMap::from([("twilio".to_owned(), settings)]), http);
-    carriers.for_account("twilio", &HashMap::new()).unwrap()
+    let carriers = Carriers::new(HashMap::from([(name.to_owned(), settings)]), http);
+    carriers.for_account(name, &HashMap::new()).unwrap()
 }
 
 /// A dial to `TO` with callbacks at these addresses.

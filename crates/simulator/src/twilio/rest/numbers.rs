@@ -14,8 +14,11 @@ use axum::{
 use serde_json::{Value, json};
 use url::form_urlencoded;
 
-use super::{App, Form, Refusal, answer, not_found, paging};
-use crate::twilio::{Number, Shared};
+use super::{App, Form, not_found, paging};
+use crate::carrier::{
+    Number, Shared,
+    rest::{Refusal, json as answer},
+};
 
 pub(super) fn routes() -> Router<Arc<Shared>> {
     Router::new()
@@ -24,9 +27,9 @@ pub(super) fn routes() -> Router<Arc<Shared>> {
 }
 
 fn show(shared: &Shared, number: &Number) -> Value {
-    let account = &shared.options.account_sid;
+    let account = shared.dialect.account();
     json!({
-        "sid": number.sid,
+        "sid": number.id,
         "account_sid": account,
         "friendly_name": number.friendly_name,
         "phone_number": number.phone_number,
@@ -58,7 +61,7 @@ fn show(shared: &Shared, number: &Number) -> Value {
         "api_version": "2010-04-01",
         "status": "in-use",
         "type": null,
-        "uri": format!("/2010-04-01/Accounts/{account}/IncomingPhoneNumbers/{}.json", number.sid),
+        "uri": format!("/2010-04-01/Accounts/{account}/IncomingPhoneNumbers/{}.json", number.id),
         "subresource_uris": {},
     })
 }
@@ -91,10 +94,7 @@ async fn list(
 
 fn find(shared: &Shared, file: &str) -> Result<Number, Refusal> {
     let sid = file.strip_suffix(".json").unwrap_or(file);
-    let number = shared
-        .numbers()
-        .into_iter()
-        .find(|number| number.sid == sid);
+    let number = shared.numbers().into_iter().find(|number| number.id == sid);
     number.ok_or_else(|| not_found(&format!("/IncomingPhoneNumbers/{file}")).into())
 }
 
@@ -113,7 +113,7 @@ async fn update(
 ) -> Result<Response, Refusal> {
     let number = find(&shared, &file)?;
     let form = Form::read(&headers, &body);
-    shared.change_number(&number.sid, |number| {
+    shared.change_number(&number.id, |number| {
         let set = |field: &mut String, name: &str| {
             if let Some(value) = form.get(name) {
                 value.clone_into(field);

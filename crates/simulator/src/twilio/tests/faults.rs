@@ -3,10 +3,10 @@
 use super::server::*;
 use crate::{
     caller::CallerScript,
-    twilio::{BadFrame, CallFaults, DialFault, FakeTwilio, Ledger, Options},
+    carrier::{BadFrame, CallFaults, DialFault, FakeCarrier, Ledger, Options},
 };
 
-async fn call_with(faults: CallFaults) -> (FakeTwilio, Server, crate::caller::CallHandle) {
+async fn call_with(faults: CallFaults) -> (FakeCarrier, Server, crate::caller::CallHandle) {
     let (twilio, server) = pair(Options::default()).await;
     twilio.script(NUMBER, CallerScript::default().with_faults(faults));
     server.dial(&twilio, &[]).await;
@@ -14,7 +14,7 @@ async fn call_with(faults: CallFaults) -> (FakeTwilio, Server, crate::caller::Ca
     (twilio, server, call)
 }
 
-async fn statuses(twilio: &FakeTwilio, server: &Server, count: usize) -> Vec<String> {
+async fn statuses(twilio: &FakeCarrier, server: &Server, count: usize) -> Vec<String> {
     let enough = |ledger: &Ledger| {
         let sent = ledger
             .webhooks()
@@ -107,7 +107,7 @@ async fn the_answer_webhook_comes_twice() {
     };
     let (twilio, server, call) = call_with(faults).await;
     let twice =
-        |ledger: &Ledger| (ledger.webhooks_of(call.sid(), "answer").len() == 2).then_some(());
+        |ledger: &Ledger| (ledger.webhooks_of(call.id(), "answer").len() == 2).then_some(());
     twilio.ledger_shows(twice).await.unwrap();
     call.media_opened().await.unwrap();
     server.say.send(Say::Line("Hello.")).await.unwrap();
@@ -181,7 +181,6 @@ async fn dial_faults_place_or_do_not_place() {
 #[tokio::test]
 async fn dial_connections_break() {
     let (twilio, server) = pair(Options::default()).await;
-    let options = twilio.options();
     for (fault, placed) in [
         (DialFault::ResetBeforePlacing {}, 0),
         (DialFault::ResetAfterPlacing {}, 1),
@@ -192,13 +191,13 @@ async fn dial_connections_break() {
         let url = format!(
             "{}/2010-04-01/Accounts/{}/Calls.json",
             twilio.base_url(),
-            options.account_sid
+            twilio.account()
         );
         let answer = format!("{}/answer/{EXECUTION}", server.url);
         let form = [("To", NUMBER), ("From", OWN), ("Url", &answer)];
         let request = client
             .post(url)
-            .basic_auth(&options.account_sid, Some(&options.auth_token))
+            .basic_auth(twilio.account(), Some(twilio.token()))
             .form(&form);
         let outcome = match request.send().await {
             Ok(response) => response.text().await.map(|_| ()),
@@ -304,7 +303,7 @@ async fn failing_webhooks_fall_back_or_end_the_call() {
     server.dial(&twilio, &[("FallbackUrl", &fallback)]).await;
     let call = twilio.dialled(NUMBER).await.unwrap();
     call.media_opened().await.unwrap();
-    let hooks = twilio.ledger().webhooks_of(call.sid(), "fallback");
+    let hooks = twilio.ledger().webhooks_of(call.id(), "fallback");
     assert_eq!(hooks[0].field("ErrorCode"), Some("11200"));
     call.hangs_up().await.unwrap();
 
@@ -313,7 +312,7 @@ async fn failing_webhooks_fall_back_or_end_the_call() {
     server.dial(&twilio, &[("Url", &url)]).await;
     let call = twilio.dialled(NUMBER).await.unwrap();
     assert_eq!(call.ended().await.unwrap(), "completed");
-    let hooks = twilio.ledger().webhooks_of(call.sid(), "answer");
+    let hooks = twilio.ledger().webhooks_of(call.id(), "answer");
     assert_eq!((hooks[0].tries, hooks[0].status), (2, Some(503)));
     assert!(!hooks[0].url.contains('#'));
 }

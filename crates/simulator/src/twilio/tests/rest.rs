@@ -3,12 +3,12 @@
 use serde_json::json;
 
 use super::server::*;
-use crate::twilio::Options;
+use crate::carrier::Options;
 
 #[tokio::test]
 async fn credentials_and_unknown_things_are_refused() {
     let (twilio, _server) = pair(Options::default()).await;
-    let account = &twilio.options().account_sid;
+    let account = twilio.account();
     let url = format!(
         "{}/2010-04-01/Accounts/{account}/Calls.json",
         twilio.base_url()
@@ -74,7 +74,7 @@ async fn calls_are_listed_newest_first_with_filters_and_pages() {
     assert_eq!(body["calls"].as_array().unwrap().len(), 1);
     assert_eq!(body["calls"][0]["to"], NUMBER);
     let next = body["next_page_uri"].as_str().unwrap();
-    let path = next.split_once(&twilio.options().account_sid).unwrap().1;
+    let path = next.split_once(twilio.account()).unwrap().1;
     let (_, second) = request(&twilio, "GET", path, &[]).await;
     assert_ne!(second["calls"][0]["sid"], body["calls"][0]["sid"]);
     assert!(second["next_page_uri"].is_null());

@@ -23,8 +23,9 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    carrier::{FakeCarrier, Kind, Options},
     server, tone,
-    twilio::{FakeTwilio, Options, signature},
+    twilio::signature,
 };
 
 pub const NUMBER: &str = "+14155550199";
@@ -71,8 +72,8 @@ struct App {
 }
 
 /// A carrier and a server that know each other.
-pub async fn pair(options: Options) -> (FakeTwilio, Server) {
-    let twilio = FakeTwilio::start(options).await.unwrap();
+pub async fn pair(options: Options) -> (FakeCarrier, Server) {
+    let twilio = FakeCarrier::start(Kind::Twilio, options).await.unwrap();
     let (say, orders) = mpsc::channel(64);
     let seen = Seen {
         hooks: Vec::new(),
@@ -85,7 +86,7 @@ pub async fn pair(options: Options) -> (FakeTwilio, Server) {
         seen: Arc::new(Mutex::new(seen)),
         orders: Arc::new(tokio::sync::Mutex::new(orders)),
         url: Arc::default(),
-        token: twilio.options().auth_token.clone(),
+        token: twilio.token().to_owned(),
     };
     let router = Router::new()
         .route("/{what}/{execution}", post(hook))
@@ -201,7 +202,7 @@ async fn talk(mut socket: WebSocket, app: App) {
 
 impl Server {
     /// Dials through the carrier's REST with plain form fields; HTTP status and body.
-    pub async fn dial(&self, twilio: &FakeTwilio, extra: &[(&str, &str)]) -> (u16, Value) {
+    pub async fn dial(&self, twilio: &FakeCarrier, extra: &[(&str, &str)]) -> (u16, Value) {
         let answer = format!("{}/answer/{EXECUTION}", self.url);
         let status = format!("{}/status/{EXECUTION}", self.url);
         let mut form = vec![
@@ -261,21 +262,20 @@ impl Server {
 
 /// A REST request with the right credentials.
 pub async fn request(
-    twilio: &FakeTwilio,
+    twilio: &FakeCarrier,
     method: &str,
     path: &str,
     form: &[(&str, &str)],
 ) -> (u16, Value) {
-    let options = twilio.options();
     let url = format!(
         "{}/2010-04-01/Accounts/{}{path}",
         twilio.base_url(),
-        options.account_sid
+        twilio.account()
     );
     let client = crate::http::client().unwrap();
     let request = client
         .request(method.parse().unwrap(), url)
-        .basic_auth(&options.account_sid, Some(&options.auth_token));
+        .basic_auth(twilio.account(), Some(twilio.token()));
     let request = if form.is_empty() {
         request
     } else {

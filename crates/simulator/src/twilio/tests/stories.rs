@@ -3,8 +3,8 @@
 use super::server::*;
 use crate::{
     caller::{CallerScript, Event, Line, Outcome, Step},
+    carrier::{FakeCarrier, Options},
     g711, tone,
-    twilio::{FakeTwilio, Options},
 };
 
 fn pairs(words: &[&str]) -> Vec<(String, String)> {
@@ -15,8 +15,8 @@ fn pairs(words: &[&str]) -> Vec<(String, String)> {
         .collect()
 }
 
-async fn told(twilio: &FakeTwilio, count: usize) {
-    let enough = |ledger: &crate::twilio::Ledger| {
+async fn told(twilio: &FakeCarrier, count: usize) {
+    let enough = |ledger: &crate::carrier::Ledger| {
         let statuses = ledger
             .webhooks()
             .iter()
@@ -33,7 +33,7 @@ async fn an_outbound_call_from_dial_to_hang_up() {
     let (status, dialled) = server.dial(&twilio, &[]).await;
     assert_eq!((status, &dialled["status"]), (201, &"queued".into()));
     let call = twilio.dialled(NUMBER).await.unwrap();
-    assert_eq!(dialled["sid"], call.sid());
+    assert_eq!(dialled["sid"], call.id());
     assert_eq!(call.execution().as_deref(), Some(EXECUTION));
 
     server
@@ -77,7 +77,7 @@ async fn an_outbound_call_from_dial_to_hang_up() {
     assert_eq!(twilio.ledger().duplicates(), 0);
     assert_eq!(call.warnings(), [""; 0]);
 
-    let (_, fetched) = request(&twilio, "GET", &format!("/Calls/{}.json", call.sid()), &[]).await;
+    let (_, fetched) = request(&twilio, "GET", &format!("/Calls/{}.json", call.id()), &[]).await;
     assert_eq!(
         (&fetched["status"], &fetched["direction"]),
         (&"completed".into(), &"outbound-api".into())
@@ -102,7 +102,7 @@ async fn the_media_socket_speaks_as_the_carrier_does() {
     call.presses("1").await.unwrap();
     call.hangs_up().await.unwrap();
     twilio
-        .ledger_shows(|ledger| ledger.webhooks_of(call.sid(), "stream").get(1).cloned())
+        .ledger_shows(|ledger| ledger.webhooks_of(call.id(), "stream").get(1).cloned())
         .await
         .unwrap();
 
@@ -192,7 +192,7 @@ async fn an_inbound_call_and_a_script_that_hangs_up() {
         server.statuses(),
         [("completed".to_owned(), "0".to_owned())]
     );
-    let hooks = twilio.ledger().webhooks_of(call.sid(), "inbound");
+    let hooks = twilio.ledger().webhooks_of(call.id(), "inbound");
     assert_eq!(hooks[0].field("CallStatus"), Some("ringing"));
     assert_eq!(hooks[0].field("Direction"), Some("inbound"));
     assert_eq!(hooks[0].url, voice);
@@ -222,7 +222,7 @@ async fn a_phone_that_does_not_get_through() {
         let call = twilio.dialled(NUMBER).await.unwrap();
         assert_eq!(call.ended().await.unwrap(), status, "{outcome:?}");
         told(&twilio, told_of).await;
-        let hooks = twilio.ledger().webhooks_of(call.sid(), "status");
+        let hooks = twilio.ledger().webhooks_of(call.id(), "status");
         let last = hooks.last().unwrap();
         assert_eq!(last.field("CallStatus"), Some(status));
         assert_eq!(last.field("SipResponseCode"), Some(sip));
@@ -244,7 +244,7 @@ async fn a_server_that_closes_is_asked_to_resume() {
             "completed",
             "resume answers Hangup"
         );
-        let resumes = twilio.ledger().webhooks_of(call.sid(), "redirect");
+        let resumes = twilio.ledger().webhooks_of(call.id(), "redirect");
         assert!(resumes[0].url.ends_with("?n=1&k=2"));
         assert_eq!(resumes[0].status, Some(200));
     }
@@ -285,7 +285,7 @@ async fn rest_ends_and_redirects_calls() {
     server.dial(&twilio, &[]).await;
     let call = twilio.dialled(NUMBER).await.unwrap();
     call.reaches("ringing").await.unwrap();
-    let path = format!("/Calls/{}.json", call.sid());
+    let path = format!("/Calls/{}.json", call.id());
     let (status, body) = request(&twilio, "POST", &path, &[("Status", "completed")]).await;
     assert_eq!((status, &body["status"]), (200, &"canceled".into()));
     assert_eq!(call.ended().await.unwrap(), "canceled");
@@ -296,14 +296,14 @@ async fn rest_ends_and_redirects_calls() {
     server.dial(&twilio, &[]).await;
     let call = twilio.dialled(NUMBER).await.unwrap();
     call.media_opened().await.unwrap();
-    let path = format!("/Calls/{}.json", call.sid());
+    let path = format!("/Calls/{}.json", call.id());
     let twiml = "<Response><Say>Moving on.</Say><Hangup/></Response>";
     let (status, _) = request(&twilio, "POST", &path, &[("Twiml", twiml)]).await;
     assert_eq!(status, 200);
     call.media_closed().await.unwrap();
     assert_eq!(call.ended().await.unwrap(), "completed");
     assert!(call.log().contains("CarrierSaid(\"Moving on.\")"));
-    assert_eq!(twilio.ledger().updates(call.sid()).len(), 1);
+    assert_eq!(twilio.ledger().updates(call.id()).len(), 1);
 }
 
 #[tokio::test]

@@ -8,12 +8,12 @@ use tokio::time::sleep;
 use super::{DOCUMENTS, Done, Session, Stage};
 use crate::{
     caller::Event,
-    twilio::{
+    carrier::{
         call::Status,
+        document::{Stream, Verb},
         life::{Ending, send_answer_again},
         stream::Media,
-        twiml::{self, Verb},
-        webhook::{self, Form, Reply, Webhook, base_form},
+        webhook::{self, Reply, Webhook},
     },
 };
 
@@ -25,18 +25,25 @@ impl Session {
         } else {
             "answer"
         };
-        match (plan.url, plan.twiml) {
-            (Some(url), _) => self.fetch(what, url, plan.method, Vec::new()),
-            (None, Some(twiml)) => self.document(&twiml),
-            (None, None) => self.stage = Stage::Over(Ending::COMPLETED),
+        match (plan.url, plan.document) {
+            (Some(url), _) => self.fetch(what, url, plan.method, None),
+            (None, Some(text)) => self.document(&text),
+            (None, None) => self.stage = Stage::Over(Ending::DocumentOver),
         }
     }
 
-    pub(super) fn fetch(&mut self, what: &'static str, url: String, method: String, extra: Form) {
+    /// `failed`: code and address of the document that this one stands in for.
+    pub(super) fn fetch(
+        &mut self,
+        what: &'static str,
+        url: String,
+        method: String,
+        failed: Option<(&str, &str)>,
+    ) {
         self.documents += 1;
         if self.documents > DOCUMENTS {
-            self.warn("11100 too many documents in one call");
-            self.stage = Stage::Over(Ending::COMPLETED);
+            self.warn("too many documents in one call");
+            self.stage = Stage::Over(Ending::DocumentOver);
             return;
         }
         let status = if self.answered.is_some() {
@@ -44,8 +51,10 @@ impl Session {
         } else {
             Status::Ringing
         };
-        let mut form = base_form(&self.call, status);
-        form.extend(extra);
+        let form = self
+            .shared
+            .dialect
+            .ask_form(&self.call, what, status, failed);
         let mut hook = Webhook::new(what, url.clone(), method, form);
         hook.bad_signature = self.faults.bad_signature;
         if let Some(ms) = self.faults.duplicate_answer_ms
@@ -55,10 +64,10 @@ impl Session {
             let after = Duration::from_millis(ms);
             send_answer_again(&self.shared, &self.call, url.clone(), token, after, run);
         }
-        let (shared, sid) = (self.shared.clone(), self.call.sid.clone());
+        let (shared, id) = (self.shared.clone(), self.call.id.clone());
         let reply = Box::pin(async move {
             sleep(Duration::from_millis(shared.options.delays.webhook_ms)).await;
-            webhook::send(&shared, &sid, &hook).await
+            webhook::send(&shared, &id, &hook).await
         });
         self.stage = Stage::Fetching { what, url, reply };
     }
@@ -68,46 +77,54 @@ impl Session {
             what: what.to_owned(),
             status: reply.status,
         });
-        let fault = match reply.is_ok().then(|| twiml::parse(&reply.body)) {
-            Some(Ok(_)) => return self.document(&reply.body),
-            Some(Err(fault)) => fault,
-            None => format!("11200 {url} answered {:?}", reply.status),
+        let dialect = &self.shared.dialect;
+        let answered = self.answered.is_some();
+        let (fault, ending) = match reply.is_ok().then(|| dialect.read_document(&reply.body)) {
+            Some(Ok(verbs)) => return self.perform_all(verbs),
+            Some(Err(fault)) => (fault, Ending::BadDocument { answered }),
+            None => {
+                let fault = dialect.no_document(&url, reply.status);
+                (fault, Ending::NoDocument { answered })
+            }
         };
         self.warn(&fault);
         let plan = self.call.plan();
         match plan.fallback_url {
             Some(fallback) if !self.fallen_back => {
                 self.fallen_back = true;
-                let code = fault.split(' ').next().unwrap_or_default().to_owned();
-                let extra = vec![("ErrorCode".into(), code), ("ErrorUrl".into(), url)];
-                self.fetch("fallback", fallback, plan.fallback_method, extra);
+                let code = fault.split(' ').next().unwrap_or_default();
+                self.fetch(
+                    "fallback",
+                    fallback,
+                    plan.fallback_method,
+                    Some((code, &url)),
+                );
             }
             _ => {
                 let said = "We are sorry, an application error has occurred. Goodbye.";
                 self.call.timeline.note(Event::CarrierSaid(said.into()));
-                self.stage = Stage::Over(if self.answered.is_some() {
-                    Ending::COMPLETED
-                } else {
-                    Ending::NO_ANSWER
-                });
+                self.stage = Stage::Over(ending);
             }
         }
     }
 
-    pub(super) fn document(&mut self, twiml: &str) {
-        match twiml::parse(twiml) {
-            Ok(verbs) => {
-                self.verbs = verbs.into();
-                if self.faults.hang_up_at_answer {
-                    self.stage = Stage::Over(Ending::COMPLETED);
-                } else {
-                    self.next_verb();
-                }
-            }
+    pub(super) fn document(&mut self, text: &str) {
+        match self.shared.dialect.read_document(text) {
+            Ok(verbs) => self.perform_all(verbs),
             Err(fault) => {
                 self.warn(&fault);
-                self.stage = Stage::Over(Ending::COMPLETED);
+                let answered = self.answered.is_some();
+                self.stage = Stage::Over(Ending::BadDocument { answered });
             }
+        }
+    }
+
+    fn perform_all(&mut self, verbs: Vec<Verb>) {
+        self.verbs = verbs.into();
+        if self.faults.hang_up_at_answer {
+            self.stage = Stage::Over(Ending::FarEnd);
+        } else {
+            self.next_verb();
         }
     }
 
@@ -115,9 +132,9 @@ impl Session {
         let verb = self.verbs.pop_front();
         if let (Some(Verb::Reject { busy }), None) = (&verb, self.answered) {
             self.stage = Stage::Over(if *busy {
-                Ending::BUSY
+                Ending::Busy
             } else {
-                Ending::NO_ANSWER
+                Ending::NoAnswer
             });
             return;
         }
@@ -127,15 +144,16 @@ impl Session {
         }
         let delays = &self.shared.options.delays;
         self.stage = match verb {
-            None | Some(Verb::Hangup) => Stage::Over(Ending::COMPLETED),
+            None => Stage::Over(Ending::DocumentOver),
+            Some(Verb::Hangup) => Stage::Over(Ending::Hangup),
             Some(Verb::Reject { .. }) => {
-                self.warn("<Reject> of an answered call");
-                Stage::Over(Ending::COMPLETED)
+                self.warn("an answered call can't be rejected");
+                Stage::Over(Ending::Hangup)
             }
             Some(Verb::Stream(_)) if self.faults.no_media => Stage::Streaming,
             Some(Verb::Stream(stream)) => Stage::Opening(self.opening(stream)),
             Some(Verb::Redirect { url, method }) => {
-                return self.fetch("redirect", url, method, Vec::new());
+                return self.fetch("redirect", url, method, None);
             }
             Some(Verb::Say(text)) => {
                 let ms = text.chars().count() as u64 * delays.say_char_ms;
@@ -160,10 +178,7 @@ impl Session {
         };
     }
 
-    pub(super) fn opening(
-        &self,
-        stream: twiml::Stream,
-    ) -> BoxFuture<'static, Result<Media, String>> {
+    pub(super) fn opening(&self, stream: Stream) -> BoxFuture<'static, Result<Media, String>> {
         Box::pin(Media::open(
             self.shared.clone(),
             self.call.clone(),

@@ -6,12 +6,12 @@ use std::sync::{
 };
 
 use chrono::{DateTime, Utc};
-use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
+use super::life::Ending;
 use crate::caller::{Event, LiveStep, Timeline};
 
-/// CallStatus. `Initiated` is spoken of in callbacks only; REST says `queued`.
+/// Where a call stands. Carriers have words of their own for it on their wires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Status {
     Queued,
@@ -26,6 +26,7 @@ pub(crate) enum Status {
 }
 
 impl Status {
+    /// In timelines.
     pub fn word(self) -> &'static str {
         match self {
             Self::Queued => "queued",
@@ -53,12 +54,16 @@ impl Status {
 pub(crate) struct Plan {
     pub url: Option<String>,
     pub method: String,
-    pub twiml: Option<String>,
+    /// A document given at once, instead of `url`.
+    pub document: Option<String>,
     pub fallback_url: Option<String>,
     pub fallback_method: String,
     pub status_callback: Option<String>,
     pub status_method: String,
+    /// Those asked for; empty = what the carrier tells anyway.
     pub status_events: Vec<String>,
+    /// Where ringing is told, if not to `status_callback`.
+    pub ring_url: Option<String>,
     /// Ring seconds.
     pub timeout_s: u64,
     /// Longest duration, seconds.
@@ -68,11 +73,11 @@ pub(crate) struct Plan {
 /// What others tell a call's task.
 #[derive(Debug)]
 pub(crate) enum Command {
-    /// REST `Status=completed` or `canceled`.
+    /// REST asks for the end.
     End,
-    /// REST `Url`.
+    /// REST sends the call to another document.
     Redirect { url: String, method: String },
-    /// REST `Twiml`.
+    /// REST gives another document.
     Document(String),
     /// The reply to a repeated answer webhook.
     SecondDocument(String),
@@ -88,13 +93,13 @@ struct State {
     updated: DateTime<Utc>,
     plan: Plan,
     heard: [Vec<u8>; 2],
+    ending: Option<Ending>,
 }
 
 /// A call. Its task lives in `life`; REST and tests see it through this.
 #[derive(Debug)]
 pub(crate) struct Call {
-    pub sid: String,
-    pub account_sid: String,
+    pub id: String,
     pub to: String,
     pub from: String,
     pub inbound: bool,
@@ -110,7 +115,7 @@ const HOUR: usize = 3600 * crate::g711::RATE as usize;
 
 impl Call {
     pub fn new(
-        account_sid: &str,
+        id: String,
         to: String,
         from: String,
         inbound: bool,
@@ -119,8 +124,7 @@ impl Call {
         let (commands, receiver) = mpsc::channel(64);
         let now = Utc::now();
         let call = Self {
-            sid: new_sid("CA"),
-            account_sid: account_sid.to_owned(),
+            id,
             to,
             from,
             inbound,
@@ -135,6 +139,7 @@ impl Call {
                 updated: now,
                 plan,
                 heard: [Vec::new(), Vec::new()],
+                ending: None,
             }),
         };
         (call, receiver)
@@ -204,74 +209,30 @@ impl Call {
         self.lock().heard.clone()
     }
 
-    /// The REST Call object.
-    pub fn json(&self) -> Value {
+    /// When it was answered, ended and last changed.
+    pub fn times(&self) -> Times {
         let state = self.lock();
-        let over = state.status.is_over();
-        let uri = format!(
-            "/2010-04-01/Accounts/{}/Calls/{}",
-            self.account_sid, self.sid
-        );
-        let date = |date: Option<DateTime<Utc>>| date.map(rfc2822);
-        let status = match state.status {
-            Status::Initiated => Status::Queued,
-            status => status,
-        };
-        let ms = match (state.answered, state.ended) {
-            (Some(answered), Some(ended)) => (ended - answered).num_milliseconds().max(0) as u64,
-            _ => 0,
-        };
-        json!({
-            "sid": self.sid,
-            "date_created": rfc2822(self.created),
-            "date_updated": rfc2822(state.updated),
-            "parent_call_sid": null,
-            "account_sid": self.account_sid,
-            "to": self.to,
-            "to_formatted": self.to,
-            "from": self.from,
-            "from_formatted": self.from,
-            "phone_number_sid": null,
-            "status": status.word(),
-            "start_time": date(state.answered.or(state.ended)),
-            "end_time": date(state.ended),
-            "duration": over.then(|| ms.div_ceil(1000).to_string()),
-            "price": null,
-            "price_unit": "USD",
-            "direction": self.direction(),
-            "answered_by": null,
-            "api_version": "2010-04-01",
-            "forwarded_from": null,
-            "group_sid": null,
-            "caller_name": null,
-            "queue_time": "0",
-            "trunk_sid": null,
-            "annotation": null,
-            "uri": format!("{uri}.json"),
-            "subresource_uris": {
-                "notifications": format!("{uri}/Notifications.json"),
-                "recordings": format!("{uri}/Recordings.json"),
-                "streams": format!("{uri}/Streams.json"),
-                "events": format!("{uri}/Events.json"),
-            },
-        })
-    }
-
-    pub fn direction(&self) -> &'static str {
-        if self.inbound {
-            "inbound"
-        } else {
-            "outbound-api"
+        Times {
+            answered: state.answered,
+            ended: state.ended,
+            updated: state.updated,
         }
     }
+
+    /// How it ended.
+    pub fn ending(&self) -> Option<Ending> {
+        self.lock().ending
+    }
+
+    pub fn set_ending(&self, ending: Ending) {
+        self.lock().ending = Some(ending);
+    }
 }
 
-/// A random SID: two letters and 32 hex digits.
-pub(crate) fn new_sid(kind: &str) -> String {
-    format!("{kind}{:032x}", rand::random::<u128>())
-}
-
-/// `Tue, 31 Aug 2010 20:36:28 +0000`.
-pub(crate) fn rfc2822(date: DateTime<Utc>) -> String {
-    date.format("%a, %d %b %Y %H:%M:%S +0000").to_string()
+/// Dates of a call.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Times {
+    pub answered: Option<DateTime<Utc>>,
+    pub ended: Option<DateTime<Utc>>,
+    pub updated: DateTime<Utc>,
 }

@@ -78,16 +78,20 @@ pub enum BadFrame {
     Numbers,
 }
 
-/// What becomes of a `POST Calls.json`.
+/// What becomes of a dial request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DialFault {
-    /// Refused with this status, Twilio code and message; not placed.
+    /// Refused with this status; not placed.
     Refuse {
         /// HTTP status, such as 400.
         status: u16,
-        /// Twilio's error code, such as 21211.
+        /// The carrier's error code, such as 21211, where it has codes.
+        #[serde(default)]
         code: u32,
+        /// What the refusal says; all there is where a carrier has no codes.
+        #[serde(default = "refusal")]
+        message: String,
         /// `Retry-After` header, seconds.
         retry_after_s: Option<u64>,
     },
@@ -99,7 +103,7 @@ pub enum DialFault {
     ResetBeforePlacing {},
     /// The connection breaks, but the call is placed.
     ResetAfterPlacing {},
-    /// 201 with a JSON body cut in half; the call is placed.
+    /// A good answer whose JSON body is cut in half; the call is placed.
     TruncatedJson {},
     /// The call is placed and the answer comes so late.
     SlowAnswer {
@@ -110,32 +114,43 @@ pub enum DialFault {
     Silence {},
 }
 
+fn refusal() -> String {
+    "refused as the test asked".to_owned()
+}
+
 impl DialFault {
-    /// 401 with code 20003.
-    pub fn unauthorized() -> Self {
+    fn refuse(status: u16, code: u32, message: String, retry_after_s: Option<u64>) -> Self {
         Self::Refuse {
-            status: 401,
-            code: 20003,
-            retry_after_s: None,
-        }
-    }
-
-    /// 429 with code 20429.
-    pub fn too_many(retry_after_s: u64) -> Self {
-        Self::Refuse {
-            status: 429,
-            code: 20429,
-            retry_after_s: Some(retry_after_s),
-        }
-    }
-
-    /// 400 with a code, such as 21211 for a bad number.
-    pub fn bad_request(code: u32) -> Self {
-        Self::Refuse {
-            status: 400,
+            status,
             code,
-            retry_after_s: None,
+            message,
+            retry_after_s,
         }
+    }
+
+    /// 401: wrong credentials.
+    pub fn unauthorized() -> Self {
+        Self::refuse(401, 20003, "Authenticate".to_owned(), None)
+    }
+
+    /// 429, to be tried again after so many seconds.
+    pub fn too_many(retry_after_s: u64) -> Self {
+        Self::refuse(
+            429,
+            20429,
+            "Too many requests".to_owned(),
+            Some(retry_after_s),
+        )
+    }
+
+    /// 400 with a code, such as Twilio's 21211 for a bad number.
+    pub fn bad_request(code: u32) -> Self {
+        Self::refuse(400, code, refusal(), None)
+    }
+
+    /// 400 with a text, as Plivo refuses.
+    pub fn bad_request_saying(message: &str) -> Self {
+        Self::refuse(400, 0, message.to_owned(), None)
     }
 
     /// Whether a call starts although the client is not told so.

@@ -12,11 +12,11 @@ use tokio_tungstenite::tungstenite::{
 use super::{
     Shared,
     call::Call,
+    dialect::{Ask, Complaint, StreamNews, Writer},
+    document::Stream,
     faults::{BadFrame, CallFaults},
     playout::Playout,
-    signature, twiml,
     webhook::{self, Webhook},
-    wire::{self, Ask, Writer},
 };
 use crate::{
     caller::Event,
@@ -43,54 +43,44 @@ pub(crate) struct Media {
     shared: Arc<Shared>,
     call: Arc<Call>,
     socket: Socket,
-    writer: Writer,
+    writer: Box<dyn Writer>,
+    id: String,
     playout: Playout,
     started: Instant,
     frames: u64,
-    verb: twiml::Stream,
+    verb: Stream,
     faults: CallFaults,
     /// Tell of the next audible audio.
     pub tell_audio: bool,
 }
 
 impl Media {
-    /// Opens the socket of a `<Stream>` and sends `connected` and `start`. The error is what
-    /// Twilio's debugger would show.
+    /// Opens the socket of a stream and sends its first messages. The error is what the carrier's
+    /// debugger would show.
     pub async fn open(
         shared: Arc<Shared>,
         call: Arc<Call>,
-        verb: twiml::Stream,
+        verb: Stream,
         faults: CallFaults,
     ) -> Result<Self, String> {
         let delays = shared.options.delays.clone();
         tokio::time::sleep(Duration::from_millis(delays.upgrade_ms)).await;
-        let token = if faults.bad_signature {
-            "not the token"
-        } else {
-            &*shared.options.auth_token
-        };
-        let headers = [("X-Twilio-Signature", signature::sign(token, &verb.url, &[]))];
-        let opened = http::open_socket(&verb.url, &headers, 4096, Duration::from_secs(5)).await;
-        let sid = webhook::stream_sid();
-        let socket = match opened {
+        let id = shared.dialect.stream_id();
+        let socket = match connect(&shared, &verb.url, faults.bad_signature).await {
             Ok(socket) => socket,
             Err(fault) => {
-                let (code, text) = match &fault {
-                    tungstenite::Error::Http(response) => (31920, response.status().to_string()),
-                    _ => (31901, fault.to_string()),
-                };
-                let text = format!("{code} {text}");
-                tell(&shared, &call, &verb, &sid, "stream-error", Some(&text));
-                return Err(text);
+                let news = StreamNews::Failed(fault.clone());
+                tell(&shared, &call, &verb, &id, &news);
+                return Err(fault);
             }
         };
-        let writer = Writer::new(&call.account_sid, &call.sid, sid);
         let mut media = Self {
+            playout: Playout::new(shared.dialect.buffer()),
+            writer: shared.dialect.writer(&call, id.clone()),
             shared,
             call,
             socket,
-            writer,
-            playout: Playout::default(),
+            id,
             started: Instant::now(),
             frames: 0,
             verb,
@@ -100,36 +90,29 @@ impl Media {
         media
             .hello(delays.start_ms)
             .await
-            .map_err(|fault| format!("31921 {fault}"))?;
-        media.tell("stream-started", None);
+            .map_err(|fault| media.shared.dialect.no_socket(None, &fault.to_string()))?;
+        media.tell(&StreamNews::Started);
         Ok(media)
     }
 
     async fn hello(&mut self, start_ms: u64) -> Result<(), tungstenite::Error> {
-        self.socket.send(Message::text(wire::CONNECTED)).await?;
+        if let Some(hello) = self.writer.hello() {
+            self.socket.send(Message::text(hello)).await?;
+        }
         tokio::time::sleep(Duration::from_millis(start_ms)).await;
         if self.faults.media_before_start {
             let early = self.writer.media(0, None);
             self.socket.send(Message::text(early)).await?;
         }
-        let start = self
-            .writer
-            .start(&self.verb.parameters, !self.faults.no_parameters);
+        let start = self.writer.start(&self.verb, !self.faults.no_parameters);
         self.socket.send(Message::text(start)).await?;
         self.started = Instant::now();
         Ok(())
     }
 
     /// The stream's status callback.
-    pub fn tell(&self, event: &'static str, fault: Option<&str>) {
-        tell(
-            &self.shared,
-            &self.call,
-            &self.verb,
-            &self.writer.stream_sid,
-            event,
-            fault,
-        );
+    fn tell(&self, news: &StreamNews) {
+        tell(&self.shared, &self.call, &self.verb, &self.id, news);
     }
 
     fn samples(&self) -> u64 {
@@ -228,7 +211,7 @@ impl Media {
         match message {
             Some(Ok(Message::Text(text))) => self.ask(&text).await,
             Some(Ok(Message::Binary(_))) => {
-                self.warn(31950, "binary message");
+                self.warn(self.writer.against_binary());
                 Ok(Got::Nothing)
             }
             Some(Ok(Message::Close(frame))) => {
@@ -248,13 +231,15 @@ impl Media {
 
     async fn ask(&mut self, text: &str) -> Result<Got, tungstenite::Error> {
         self.play().await?;
-        match wire::read(text, &self.writer.stream_sid) {
+        match self.writer.read(text) {
             Ok(Ask::Audio(audio)) => {
                 let audible = self.tell_audio
                     && audio
                         .iter()
                         .any(|byte| g711::decode(*byte).unsigned_abs() > 64);
-                self.playout.push_audio(self.samples(), audio);
+                if !self.playout.push_audio(self.samples(), audio) {
+                    self.warn("audio dropped: more waits than the carrier keeps");
+                }
                 if audible {
                     self.tell_audio = false;
                     return Ok(Got::Audio);
@@ -269,36 +254,34 @@ impl Media {
                 let unplayed_ms = g711::ms(samples as usize);
                 self.call.timeline.note(Event::Cleared { unplayed_ms });
                 self.tell_audio = true;
-                self.echo(marks, true).await?;
+                match self.writer.cleared() {
+                    Some(_) if self.faults.never_echo => {}
+                    Some(message) => self.socket.send(Message::text(message)).await?,
+                    None => self.echo(marks, true).await?,
+                }
             }
-            Err((31924, what)) => {
-                self.warn(31924, &what);
-                self.tell("stream-error", Some(&format!("31924 {what}")));
+            Err(Complaint { text, fatal: true }) => {
+                self.warn(&text);
+                self.tell(&StreamNews::Failed(text));
                 self.closed(Some(1002), false);
                 self.socket.close(Some(frame(CloseCode::Protocol))).await?;
                 return Ok(Got::Closed);
             }
-            Err((code, what)) => self.warn(code, &what),
+            Err(Complaint { text, .. }) => self.warn(&text),
         }
         Ok(Got::Nothing)
     }
 
-    fn warn(&self, code: u32, what: &str) {
-        self.call
-            .timeline
-            .note(Event::Warning(format!("{code} {what}")));
+    fn warn(&self, what: &str) {
+        self.call.timeline.note(Event::Warning(what.to_owned()));
     }
 
     fn closed(&self, code: Option<u16>, by_server: bool) {
-        let fault = (by_server && code != Some(1000)).then_some("31921 Stream closed by the peer");
-        self.tell(
-            if fault.is_some() {
-                "stream-error"
-            } else {
-                "stream-stopped"
-            },
-            fault,
-        );
+        self.tell(if by_server && code != Some(1000) {
+            &StreamNews::Lost
+        } else {
+            &StreamNews::Stopped
+        });
         if self.playout.underruns() > 0 {
             let gaps = self.playout.underruns();
             self.call.timeline.note(Event::Warning(format!(
@@ -310,8 +293,8 @@ impl Media {
             .note(Event::MediaClosed { code, by_server });
     }
 
-    /// The carrier ends the stream: `stop` (unless the faults say otherwise), close 1000, and a
-    /// second for the server to close its side.
+    /// The carrier ends the stream: its `stop` if it has one (unless the faults say otherwise), close
+    /// 1000, and a second for the server to close its side.
     pub async fn end(self) {
         self.closed(Some(1000), false);
         let Self {
@@ -323,8 +306,8 @@ impl Media {
         } = self;
         shared.spawn(async move {
             let closing = async {
-                if !faults.no_stop {
-                    socket.send(Message::text(writer.stop())).await?;
+                if let Some(stop) = writer.stop().filter(|_| !faults.no_stop) {
+                    socket.send(Message::text(stop)).await?;
                 }
                 socket.close(Some(frame(CloseCode::Normal))).await?;
                 while let Some(message) = socket.next().await {
@@ -358,21 +341,40 @@ fn frame(code: CloseCode) -> CloseFrame {
     }
 }
 
-fn tell(
-    shared: &Arc<Shared>,
-    call: &Call,
-    verb: &twiml::Stream,
-    sid: &str,
-    event: &'static str,
-    fault: Option<&str>,
-) {
+/// Tries as often as the carrier does. The error is what its debugger would show.
+async fn connect(shared: &Shared, url: &str, bad_signature: bool) -> Result<Socket, String> {
+    let dialect = &shared.dialect;
+    let token = if bad_signature {
+        "not the token"
+    } else {
+        dialect.token()
+    };
+    let mut tries = dialect.upgrade_tries();
+    loop {
+        tries -= 1;
+        let headers = dialect.upgrade_headers(token, url);
+        let fault = match http::open_socket(url, &headers, 4096, Duration::from_secs(5)).await {
+            Ok(socket) => return Ok(socket),
+            Err(tungstenite::Error::Http(response)) => {
+                let status = response.status();
+                dialect.no_socket(Some(status.as_u16()), &status.to_string())
+            }
+            Err(fault) => dialect.no_socket(None, &fault.to_string()),
+        };
+        if tries == 0 {
+            return Err(fault);
+        }
+    }
+}
+
+fn tell(shared: &Arc<Shared>, call: &Call, verb: &Stream, stream_id: &str, news: &StreamNews) {
     let Some(url) = verb.status_callback.clone() else {
         return;
     };
-    let form = webhook::stream_form(call, sid, &verb.name, event, fault);
+    let form = shared.dialect.stream_form(call, verb, stream_id, news);
     let hook = Webhook::new("stream", url, "POST".into(), form);
-    let (shared, sid) = (shared.clone(), call.sid.clone());
+    let (shared, id) = (shared.clone(), call.id.clone());
     shared.clone().spawn(async move {
-        webhook::send(&shared, &sid, &hook).await;
+        webhook::send(&shared, &id, &hook).await;
     });
 }

@@ -1,22 +1,17 @@
-//! How a fake Twilio is set up.
+//! How a fake carrier is set up.
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
-use super::call::new_sid;
 use crate::{
     caller::{CallerScript, Ears, Voice},
     server,
 };
 
-/// Settings of a fake Twilio; the defaults suit tests.
+/// Settings of a fake carrier; the defaults suit tests.
 #[derive(Clone)]
 pub struct Options {
     /// Where to listen; default `127.0.0.1:0`.
     pub addr: SocketAddr,
-    /// Basic auth user.
-    pub account_sid: String,
-    /// Basic auth password and key of all signatures.
-    pub auth_token: String,
     /// The account's numbers: `From` must be one of them, unless the list is empty.
     pub numbers: Vec<Number>,
     /// Who answers at numbers without a script.
@@ -45,8 +40,6 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             addr: server::ANY,
-            account_sid: format!("AC{}", "1".repeat(32)),
-            auth_token: "12345678901234567890123456789012".into(),
             numbers: vec![Number::new("+14155550100")],
             default_script: CallerScript::default(),
             delays: Delays::default(),
@@ -65,8 +58,8 @@ impl Default for Options {
 /// A phone number of the account.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Number {
-    /// `PN…`.
-    pub sid: String,
+    /// The carrier's id of it.
+    pub id: String,
     /// E.164.
     pub phone_number: String,
     /// What inbound calls fetch; empty = not set.
@@ -85,7 +78,7 @@ impl Number {
     /// A number without webhooks.
     pub fn new(phone_number: &str) -> Self {
         Self {
-            sid: new_sid("PN"),
+            id: format!("PN{:032x}", rand::random::<u128>()),
             phone_number: phone_number.to_owned(),
             voice_url: String::new(),
             voice_method: "POST".into(),
@@ -116,7 +109,7 @@ pub struct Delays {
     pub start_ms: u64,
     /// From the end to its callback.
     pub end_ms: u64,
-    /// How long a character of `<Say>` takes.
+    /// How long a character takes that the carrier says itself.
     pub say_char_ms: u64,
     /// From a TCP reset of the media socket to the next verb.
     pub reset_ms: u64,

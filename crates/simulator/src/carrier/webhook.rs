@@ -1,5 +1,4 @@
-//! Webhooks as Twilio sends them: signed form posts with retries by the URL's fragment
-//! (wire-telephony.md §1.5, §1.8, §1.10).
+//! Webhooks: signed form posts, tried again as the address' fragment says (wire-telephony.md §1.5, §2.4).
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,16 +9,15 @@ use url::form_urlencoded;
 
 use super::{
     Shared,
-    call::{Call, Status, new_sid, rfc2822},
+    call::{Call, Status},
+    dialect::{Form, News, Outgoing},
     faults::CallFaults,
     ledger::WebhookEntry,
-    signature,
+    life::Ending,
 };
 
 /// Largest document that is read.
 const BODY: usize = 64 * 1024;
-
-pub(crate) type Form = Vec<(String, String)>;
 
 /// One request to send.
 pub(crate) struct Webhook {
@@ -28,7 +26,7 @@ pub(crate) struct Webhook {
     pub url: String,
     pub method: String,
     pub form: Form,
-    /// `I-Twilio-Idempotency-Token`, the same on each repetition.
+    /// The same on each repetition.
     pub token: String,
     pub bad_signature: bool,
 }
@@ -61,8 +59,8 @@ impl Reply {
     }
 }
 
-/// `#ct=2000&rt=4000&tt=15000&rc=2&rp=ct,rt,5xx` of a URL, with Twilio's defaults.
-#[derive(Debug, PartialEq, Eq)]
+/// `#ct=2000&rt=4000&tt=15000&rc=2&rp=ct,rt,5xx` of a URL, over the carrier's defaults.
+#[derive(Debug, Default, PartialEq, Eq)]
 struct Override {
     connect: Duration,
     read: Duration,
@@ -72,14 +70,15 @@ struct Override {
 }
 
 impl Override {
-    fn of(fragment: &str) -> Self {
-        let mut it = Self {
-            connect: Duration::from_secs(5),
-            read: Duration::from_secs(15),
-            total: Duration::from_secs(15),
-            retries: 1,
-            policy: vec!["ct".into()],
-        };
+    fn of(defaults: &str, fragment: &str) -> Self {
+        let mut it = Self::default();
+        it.apply(defaults);
+        it.apply(fragment);
+        it
+    }
+
+    fn apply(&mut self, fragment: &str) {
+        let it = self;
         for (name, value) in form_urlencoded::parse(fragment.as_bytes()) {
             let ms = || value.parse().map(Duration::from_millis);
             match &*name {
@@ -91,7 +90,6 @@ impl Override {
                 _ => {}
             }
         }
-        it
     }
 
     fn retries_on(&self, failure: &str) -> bool {
@@ -102,9 +100,9 @@ impl Override {
 }
 
 /// Sends a webhook, retries as its URL says, and enters it into the ledger.
-pub(crate) async fn send(shared: &Shared, call_sid: &str, hook: &Webhook) -> Reply {
+pub(crate) async fn send(shared: &Shared, call_id: &str, hook: &Webhook) -> Reply {
     let (url, fragment) = hook.url.split_once('#').unwrap_or((&hook.url, ""));
-    let rules = Override::of(fragment);
+    let rules = Override::of(shared.dialect.fetch_rules(), fragment);
     let at_ms = Utc::now().timestamp_millis();
     let mut tries = 0;
     let reply = loop {
@@ -117,7 +115,7 @@ pub(crate) async fn send(shared: &Shared, call_sid: &str, hook: &Webhook) -> Rep
     };
     shared.ledger.webhook(WebhookEntry {
         at_ms,
-        sid: call_sid.to_owned(),
+        call: call_id.to_owned(),
         what: hook.what.to_owned(),
         url: url.to_owned(),
         status: reply.status,
@@ -137,38 +135,36 @@ async fn attempt(
     hook: &Webhook,
     rules: &Override,
 ) -> (Reply, Option<&'static str>) {
-    let token = if hook.bad_signature {
+    let dialect = &shared.dialect;
+    let key = if hook.bad_signature {
         "not the token"
     } else {
-        &*shared.options.auth_token
+        dialect.token()
     };
-    let request = if hook.method.eq_ignore_ascii_case("GET") {
-        let mut query = form_urlencoded::Serializer::new(String::new());
-        query.extend_pairs(&hook.form);
+    let get = hook.method.eq_ignore_ascii_case("GET");
+    let fields = encoded(&hook.form);
+    let (url, form): (_, &[_]) = if get {
         let join = if url.contains('?') { '&' } else { '?' };
-        let url = format!("{url}{join}{}", query.finish());
-        let signature = signature::sign(token, &url, &[]);
-        shared.http.get(url).header("X-Twilio-Signature", signature)
+        (format!("{url}{join}{fields}"), &[])
     } else {
-        let mut body = form_urlencoded::Serializer::new(String::new());
-        body.extend_pairs(&hook.form);
-        shared
-            .http
-            .post(url)
-            .header(
-                "X-Twilio-Signature",
-                signature::sign(token, url, &hook.form),
-            )
-            .header(
-                "Content-Type",
-                "application/x-www-form-urlencoded; charset=UTF-8",
-            )
-            .body(body.finish())
+        (url.to_owned(), &hook.form)
     };
-    let request = request
-        .header("I-Twilio-Idempotency-Token", &hook.token)
-        .header("User-Agent", "TwilioProxy/1.1")
-        .header("Accept", "*/*");
+    let outgoing = Outgoing {
+        url: &url,
+        form,
+        token: &hook.token,
+    };
+    let mut request = if get {
+        shared.http.get(&url)
+    } else {
+        let kind = "application/x-www-form-urlencoded; charset=UTF-8";
+        let request = shared.http.post(&url).header("Content-Type", kind);
+        request.body(fields)
+    };
+    for (name, value) in dialect.headers(key, &outgoing) {
+        request = request.header(name, value);
+    }
+    let request = request.header("Accept", "*/*");
     let limit = rules.total.min(rules.connect + rules.read);
     match tokio::time::timeout(limit, receive(request)).await {
         Ok(Ok(reply)) => {
@@ -190,6 +186,12 @@ async fn attempt(
     }
 }
 
+fn encoded(form: &[(String, String)]) -> String {
+    let mut text = form_urlencoded::Serializer::new(String::new());
+    text.extend_pairs(form);
+    text.finish()
+}
+
 async fn receive(request: reqwest::RequestBuilder) -> Result<Reply, reqwest::Error> {
     let response = request.send().await?;
     let status = response.status().as_u16();
@@ -206,39 +208,10 @@ async fn receive(request: reqwest::RequestBuilder) -> Result<Reply, reqwest::Err
     })
 }
 
-/// The fields of every voice webhook of a call.
-pub(crate) fn base_form(call: &Call, status: Status) -> Form {
-    let fields = [
-        ("CallSid", &*call.sid),
-        ("AccountSid", &call.account_sid),
-        ("From", &call.from),
-        ("To", &call.to),
-        ("Caller", &call.from),
-        ("Called", &call.to),
-        ("CallStatus", status.word()),
-        ("ApiVersion", "2010-04-01"),
-        ("Direction", call.direction()),
-    ];
-    let geography = ["From", "To", "Caller", "Called"]
-        .into_iter()
-        .flat_map(|who| {
-            ["City", "State", "Zip", "Country"].map(move |what| {
-                let value = if what == "Country" { "US" } else { "" };
-                (format!("{who}{what}"), value.to_owned())
-            })
-        });
-    fields
-        .into_iter()
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .chain(geography)
-        .collect()
-}
-
 /// Sends the status callbacks of one call, one after the other, with the faults asked for.
-#[derive(Debug)]
 pub(crate) struct StatusCallbacks {
-    queue: Option<mpsc::Sender<(String, Webhook)>>,
-    events: Vec<String>,
+    shared: Arc<Shared>,
+    queue: mpsc::Sender<(String, Webhook)>,
     sequence: u64,
 }
 
@@ -246,55 +219,36 @@ pub(crate) struct StatusCallbacks {
 const QUEUE: usize = 16;
 
 impl StatusCallbacks {
-    /// Without a callback address nothing is ever sent.
     pub fn start(shared: &Arc<Shared>, call: &Call, faults: &CallFaults) -> Self {
-        let plan = call.plan();
-        let events = if plan.status_events.is_empty() {
-            vec!["completed".to_owned()]
-        } else {
-            plan.status_events
+        let (queue, jobs) = mpsc::channel(QUEUE);
+        let sender = Sender {
+            shared: shared.clone(),
+            id: call.id.clone(),
+            faults: faults.clone(),
+            held: None,
         };
-        let queue = plan.status_callback.is_some().then(|| {
-            let (queue, jobs) = mpsc::channel(QUEUE);
-            let sender = Sender {
-                shared: shared.clone(),
-                sid: call.sid.clone(),
-                faults: faults.clone(),
-                held: None,
-            };
-            shared.spawn(sender.run(jobs));
-            queue
-        });
+        shared.spawn(sender.run(jobs));
         Self {
+            shared: shared.clone(),
             queue,
-            events,
             sequence: 0,
         }
     }
 
-    /// Fires an event if it was asked for. `extra` fields come last.
-    pub fn fire(&mut self, call: &Call, event: &str, status: Status, extra: &[(&str, String)]) {
-        let sequence = self.sequence;
+    /// Fires an event, if the carrier tells it.
+    pub fn fire(&mut self, call: &Call, event: &str, status: Status, ending: Option<Ending>) {
+        let news = News {
+            event,
+            status,
+            sequence: self.sequence,
+            ending,
+        };
         self.sequence += 1;
-        let Some(queue) = &self.queue else { return };
-        if !self.events.iter().any(|wanted| wanted == event) {
-            return;
-        }
-        let plan = call.plan();
-        let Some(url) = plan.status_callback else {
+        let Some(telling) = self.shared.dialect.news(call, &news) else {
             return;
         };
-        let mut form = base_form(call, status);
-        form.push(("Timestamp".into(), rfc2822(Utc::now())));
-        form.push(("CallbackSource".into(), "call-progress-events".into()));
-        form.push(("SequenceNumber".into(), sequence.to_string()));
-        form.extend(
-            extra
-                .iter()
-                .map(|(name, value)| ((*name).to_owned(), value.clone())),
-        );
-        let hook = Webhook::new("status", url, plan.status_method, form);
-        if queue.try_send((event.to_owned(), hook)).is_err() {
+        let hook = Webhook::new("status", telling.url, telling.method, telling.form);
+        if self.queue.try_send((event.to_owned(), hook)).is_err() {
             tracing::debug!(event, "status callback dropped");
         }
     }
@@ -302,7 +256,7 @@ impl StatusCallbacks {
 
 struct Sender {
     shared: Arc<Shared>,
-    sid: String,
+    id: String,
     faults: CallFaults,
     /// With `reversed_status`: the first of a pair, until the second has been sent.
     held: Option<Webhook>,
@@ -316,14 +270,14 @@ impl Sender {
                 continue;
             }
             if let Some(ms) = self.faults.late_status.get(&event) {
-                let (shared, sid, wait) = (
+                let (shared, id, wait) = (
                     self.shared.clone(),
-                    self.sid.clone(),
+                    self.id.clone(),
                     Duration::from_millis(*ms),
                 );
                 self.shared.spawn(async move {
                     tokio::time::sleep(wait).await;
-                    send(&shared, &sid, &hook).await;
+                    send(&shared, &id, &hook).await;
                 });
                 continue;
             }
@@ -360,45 +314,8 @@ impl Sender {
 
     async fn deliver(&self, hook: &Webhook) {
         tokio::time::sleep(self.shared.options.delays.callback()).await;
-        send(&self.shared, &self.sid, hook).await;
+        send(&self.shared, &self.id, hook).await;
     }
-}
-
-/// A `<Stream statusCallback>` event.
-pub(crate) fn stream_form(
-    call: &Call,
-    stream_sid: &str,
-    name: &str,
-    event: &str,
-    fault: Option<&str>,
-) -> Form {
-    let mut form = vec![
-        ("AccountSid".into(), call.account_sid.clone()),
-        ("CallSid".into(), call.sid.clone()),
-        ("StreamSid".into(), stream_sid.to_owned()),
-        (
-            "StreamName".into(),
-            if name.is_empty() {
-                stream_sid.to_owned()
-            } else {
-                name.to_owned()
-            },
-        ),
-        ("StreamEvent".into(), event.to_owned()),
-        (
-            "Timestamp".into(),
-            Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Millis, true),
-        ),
-    ];
-    if let Some(fault) = fault {
-        form.push(("StreamError".into(), fault.to_owned()));
-    }
-    form
-}
-
-/// A new `MZ…`.
-pub(crate) fn stream_sid() -> String {
-    new_sid("MZ")
 }
 
 #[cfg(test)]
@@ -407,12 +324,13 @@ mod tests {
 
     #[test]
     fn a_fragment_overrides_times_and_retries() {
-        let rules = Override::of("rc=2&rp=ct,rt,5xx&ct=2000&rt=4000");
+        const DEFAULTS: &str = "ct=5000&rt=15000&tt=15000&rc=1&rp=ct";
+        let rules = Override::of(DEFAULTS, "rc=2&rp=ct,rt,5xx&ct=2000&rt=4000");
         assert_eq!(rules.connect, Duration::from_secs(2));
         assert_eq!(rules.read, Duration::from_secs(4));
         assert_eq!(rules.retries, 2);
         assert!(rules.retries_on("5xx") && !rules.retries_on("4xx"));
-        let default = Override::of("");
+        let default = Override::of(DEFAULTS, "");
         assert_eq!(
             (
                 default.retries,

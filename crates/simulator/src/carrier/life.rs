@@ -8,47 +8,60 @@ use super::{
     Shared,
     call::{Call, Command, Status},
     session::Session,
-    webhook::{self, StatusCallbacks, base_form},
+    webhook::{self, StatusCallbacks},
 };
 use crate::caller::{CallerScript, Event, LiveStep, Outcome, ReadyStep};
 
 /// How a call ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Ending {
-    pub status: Status,
-    /// `SipResponseCode` of the final callback.
-    pub sip: u16,
+pub(crate) enum Ending {
+    /// The other side of an answered call hung up.
+    FarEnd,
+    /// REST asked for the end of an answered call.
+    Asked,
+    /// The document says so.
+    Hangup,
+    /// The document had no more steps.
+    DocumentOver,
+    /// The longest duration was reached.
+    TimeLimit,
+    /// REST asked for the end before the answer.
+    Canceled,
+    Busy,
+    /// By the person called.
+    Rejected,
+    NoAnswer,
+    Invalid,
+    Congested,
+    /// No document was to be had from the server.
+    NoDocument {
+        answered: bool,
+    },
+    /// The document can't be read.
+    BadDocument {
+        answered: bool,
+    },
 }
 
 impl Ending {
-    pub const COMPLETED: Self = Self {
-        status: Status::Completed,
-        sip: 200,
-    };
-    pub const CANCELED: Self = Self {
-        status: Status::Canceled,
-        sip: 487,
-    };
-    pub const BUSY: Self = Self {
-        status: Status::Busy,
-        sip: 486,
-    };
-    pub const REJECTED: Self = Self {
-        status: Status::Busy,
-        sip: 603,
-    };
-    pub const NO_ANSWER: Self = Self {
-        status: Status::NoAnswer,
-        sip: 487,
-    };
-    pub const INVALID: Self = Self {
-        status: Status::Failed,
-        sip: 404,
-    };
-    pub const CONGESTED: Self = Self {
-        status: Status::Failed,
-        sip: 503,
-    };
+    pub fn status(self) -> Status {
+        match self {
+            Self::FarEnd | Self::Asked | Self::Hangup | Self::DocumentOver | Self::TimeLimit => {
+                Status::Completed
+            }
+            Self::Canceled => Status::Canceled,
+            Self::Busy | Self::Rejected => Status::Busy,
+            Self::NoAnswer => Status::NoAnswer,
+            Self::Invalid | Self::Congested => Status::Failed,
+            Self::NoDocument { answered } | Self::BadDocument { answered } => {
+                if answered {
+                    Status::Completed
+                } else {
+                    Status::NoAnswer
+                }
+            }
+        }
+    }
 }
 
 /// The task of one call.
@@ -88,7 +101,7 @@ impl Life {
                     .timeline
                     .note(Event::StepFailed(fault.to_string()));
                 tracing::error!(%fault, "a caller's script cannot be played");
-                return self.end(Ending::INVALID).await;
+                return self.end(Ending::Invalid).await;
             }
         };
         let ending = if self.call.inbound {
@@ -103,31 +116,31 @@ impl Life {
         let delays = self.shared.options.delays.clone();
         let queued = self.shared.queue_wait() + Duration::from_millis(delays.initiated_ms);
         if self.wait(queued).await {
-            return Ending::CANCELED;
+            return Ending::Canceled;
         }
         self.change("initiated", Status::Initiated);
         if self.wait(Duration::from_millis(delays.ringing_ms)).await {
-            return Ending::CANCELED;
+            return Ending::Canceled;
         }
         match self.script.outcome {
-            Outcome::Invalid => return Ending::INVALID,
-            Outcome::Congestion => return Ending::CONGESTED,
+            Outcome::Invalid => return Ending::Invalid,
+            Outcome::Congestion => return Ending::Congested,
             _ => {}
         }
         self.change("ringing", Status::Ringing);
         let limit = Duration::from_secs(self.call.plan().timeout_s);
         let ring = Duration::from_millis(self.script.ring_ms);
         if self.wait(ring.min(limit)).await {
-            return Ending::CANCELED;
+            return Ending::Canceled;
         }
         match self.script.outcome {
-            Outcome::Busy => Ending::BUSY,
-            Outcome::Reject => Ending::REJECTED,
+            Outcome::Busy => Ending::Busy,
+            Outcome::Reject => Ending::Rejected,
             Outcome::Answer if ring <= limit => {
                 self.change("answered", Status::InProgress);
                 self.connected(steps, true).await
             }
-            _ => Ending::NO_ANSWER,
+            _ => Ending::NoAnswer,
         }
     }
 
@@ -153,7 +166,7 @@ impl Life {
 
     fn change(&mut self, event: &str, status: Status) {
         self.call.set_status(status);
-        self.callbacks.fire(&self.call, event, status, &[]);
+        self.callbacks.fire(&self.call, event, status, None);
     }
 
     /// Waits; true if the call was cancelled meanwhile.
@@ -171,9 +184,9 @@ impl Life {
                     plan.url = Some(url);
                     plan.method = method;
                 }),
-                Some(Command::Document(twiml)) => self.call.set_plan(|plan| {
+                Some(Command::Document(text)) => self.call.set_plan(|plan| {
                     plan.url = None;
-                    plan.twiml = Some(twiml);
+                    plan.document = Some(text);
                 }),
                 Some(Command::SecondDocument(_)) => {}
                 Some(Command::Live(live)) if matches!(live.step, ReadyStep::HangUp) => return true,
@@ -184,22 +197,18 @@ impl Life {
 
     async fn end(&mut self, ending: Ending) {
         tokio::time::sleep(Duration::from_millis(self.shared.options.delays.end_ms)).await;
-        self.call.set_status(ending.status);
-        let seconds = self.call.duration_s();
-        let mut extra = vec![("SipResponseCode", ending.sip.to_string())];
-        if ending.status == Status::Completed {
-            extra.push(("CallDuration", seconds.to_string()));
-            extra.push(("Duration", seconds.div_ceil(60).to_string()));
-        }
+        self.call.set_ending(ending);
+        let status = ending.status();
+        self.call.set_status(status);
         self.callbacks
-            .fire(&self.call, "completed", ending.status, &extra);
+            .fire(&self.call, "completed", status, Some(ending));
         if self.script.faults.ringing_after_end {
             self.callbacks
-                .fire(&self.call, "ringing", Status::Ringing, &[]);
+                .fire(&self.call, "ringing", Status::Ringing, None);
         }
         self.call
             .timeline
-            .note(Event::Ended(ending.status.word().to_owned()));
+            .note(Event::Ended(status.word().to_owned()));
     }
 }
 
@@ -216,10 +225,12 @@ pub(crate) fn send_answer_again(
     shared.clone().spawn(async move {
         tokio::time::sleep(after).await;
         let method = call.plan().method;
-        let mut hook =
-            webhook::Webhook::new("answer", url, method, base_form(&call, Status::InProgress));
+        let form = shared
+            .dialect
+            .ask_form(&call, "answer", Status::InProgress, None);
+        let mut hook = webhook::Webhook::new("answer", url, method, form);
         hook.token = token;
-        let reply = webhook::send(&shared, &call.sid, &hook).await;
+        let reply = webhook::send(&shared, &call.id, &hook).await;
         if run
             && reply.is_ok()
             && call

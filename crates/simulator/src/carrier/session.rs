@@ -14,10 +14,10 @@ use tokio::{
 use super::{
     Shared,
     call::{Call, Command},
+    document::Verb,
     faults::CallFaults,
     life::Ending,
     stream::{Got, Media},
-    twiml::{self, Verb},
     webhook::Reply,
 };
 use crate::{
@@ -234,7 +234,7 @@ impl Session {
         while self.frames < until && !matches!(self.stage, Stage::Over(_)) {
             self.frame().await;
             if self.frames * 20 >= limit * 1000 {
-                self.stage = Stage::Over(Ending::COMPLETED);
+                self.stage = Stage::Over(Ending::TimeLimit);
             }
         }
     }
@@ -297,7 +297,7 @@ impl Session {
                     self.got(sent.map(|()| Got::Nothing));
                 }
             }
-            Act::HangUp => self.stage = Stage::Over(Ending::COMPLETED),
+            Act::HangUp => self.stage = Stage::Over(Ending::FarEnd),
             Act::DropSocket { reset } => {
                 if let Some(media) = self.media.take() {
                     media.lose(reset).await;
@@ -337,18 +337,19 @@ impl Session {
 
     async fn command(&mut self, command: Option<Command>) {
         match command {
-            None | Some(Command::End) => self.stage = Stage::Over(Ending::COMPLETED),
+            None | Some(Command::End) => self.stage = Stage::Over(Ending::Asked),
             Some(Command::Live(live)) => self.actor.add(live),
             Some(Command::Redirect { url, method }) => {
                 self.end_media().await;
-                self.fetch("redirect", url, method, Vec::new());
+                self.fetch("redirect", url, method, None);
             }
-            Some(Command::Document(twiml)) => {
+            Some(Command::Document(text)) => {
                 self.end_media().await;
-                self.document(&twiml);
+                self.document(&text);
             }
             Some(Command::SecondDocument(body)) => {
-                let verbs: VecDeque<Verb> = twiml::parse(&body).unwrap_or_default().into();
+                let verbs = self.shared.dialect.read_document(&body);
+                let verbs: VecDeque<Verb> = verbs.unwrap_or_default().into();
                 if let Some(Verb::Stream(stream)) = verbs.front().cloned() {
                     self.verbs = verbs.into_iter().skip(1).collect();
                     self.stage = Stage::Opening(self.opening(stream));

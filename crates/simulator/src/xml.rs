@@ -1,4 +1,5 @@
-//! As much XML as an answer document needs: elements, attributes, text, entities, comments, CDATA.
+//! As much XML as an answer document, or a text to be spoken, needs: elements, attributes, text, entities,
+//! comments, CDATA.
 //! No DTD: a document that has one is refused, as carriers do.
 
 use std::collections::BTreeMap;

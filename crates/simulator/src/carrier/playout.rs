@@ -1,14 +1,11 @@
 //! What the far end hears: a FIFO of audio and marks played at 1x, exact to the sample. Pure: the
-//! caller tells the time, in samples (125 µs) since the stream's start (wire-telephony.md §1.9).
+//! caller tells the time, in samples (125 µs) since the stream's start (wire-telephony.md §7).
 
 use std::collections::VecDeque;
 
 use bytes::Bytes;
 
 use crate::g711;
-
-/// Audio beyond this is dropped, as the carrier does (31931): ten minutes.
-const LIMIT: u64 = 600 * g711::RATE;
 
 #[derive(Debug)]
 enum Item {
@@ -17,8 +14,10 @@ enum Item {
 }
 
 /// The queue of one stream.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Playout {
+    /// Audio beyond this is dropped, as the carrier does.
+    limit: u64,
     queue: VecDeque<Item>,
     queued: u64,
     /// Everything before this sample has been played.
@@ -32,6 +31,20 @@ pub struct Playout {
 }
 
 impl Playout {
+    /// An empty queue for so many samples.
+    pub fn new(limit: u64) -> Self {
+        Self {
+            limit,
+            queue: VecDeque::new(),
+            queued: 0,
+            now: 0,
+            played: Vec::new(),
+            underruns: 0,
+            dropped: 0,
+            dry_at: None,
+        }
+    }
+
     /// Samples that wait to be played.
     pub fn queued(&self) -> u64 {
         self.queued
@@ -81,14 +94,15 @@ impl Playout {
         reached
     }
 
-    /// Audio that arrived at sample `at`. Play it up to there first ([`Self::advance`]).
-    pub fn push_audio(&mut self, at: u64, bytes: Bytes) {
+    /// Audio that arrived at sample `at`; false when it has no room. Play it up to there first
+    /// ([`Self::advance`]).
+    pub fn push_audio(&mut self, at: u64, bytes: Bytes) -> bool {
         if bytes.is_empty() {
-            return;
+            return true;
         }
-        if self.queued + bytes.len() as u64 > LIMIT {
+        if self.queued + bytes.len() as u64 > self.limit {
             self.dropped += bytes.len() as u64;
-            return;
+            return false;
         }
         if let Some(dry) = self.dry_at.take() {
             let gap = at.saturating_sub(dry);
@@ -99,6 +113,7 @@ impl Playout {
         }
         self.queued += bytes.len() as u64;
         self.queue.push_back(Item::Audio(bytes));
+        true
     }
 
     /// A mark that arrived now. It is reached by the next [`Self::advance`] if nothing is before it.
@@ -106,8 +121,8 @@ impl Playout {
         self.queue.push_back(Item::Mark(name));
     }
 
-    /// Empties the queue. Returns the names of all pending marks, which are echoed at once, and how
-    /// many samples will never be heard.
+    /// Empties the queue. Returns the names of all pending marks, and how many samples will never be
+    /// heard.
     pub fn clear(&mut self) -> (Vec<String>, u64) {
         let marks = self
             .queue
@@ -149,6 +164,8 @@ impl Playout {
 mod tests {
     use super::*;
 
+    const LIMIT: u64 = 600 * g711::RATE;
+
     fn audio(byte: u8, samples: usize) -> Bytes {
         Bytes::from(vec![byte; samples])
     }
@@ -164,7 +181,7 @@ mod tests {
 
     #[test]
     fn audio_plays_from_the_sample_it_arrived_at() {
-        let mut playout = Playout::default();
+        let mut playout = Playout::new(LIMIT);
         assert!(playout.advance(100).is_empty());
         playout.push_audio(100, audio(1, 200));
         playout.push_mark("m".into());
@@ -180,7 +197,7 @@ mod tests {
 
     #[test]
     fn a_mark_behind_nothing_is_echoed_at_once() {
-        let mut playout = Playout::default();
+        let mut playout = Playout::new(LIMIT);
         playout.push_mark("a".into());
         playout.push_mark("b".into());
         assert_eq!(playout.advance(0), ["a", "b"]);
@@ -188,7 +205,7 @@ mod tests {
 
     #[test]
     fn marks_come_in_order_however_late_time_is_told() {
-        let mut playout = Playout::default();
+        let mut playout = Playout::new(LIMIT);
         for name in ["a", "b", "c"] {
             playout.push_audio(0, audio(2, 50));
             playout.push_mark(name.into());
@@ -197,8 +214,8 @@ mod tests {
     }
 
     #[test]
-    fn clear_drops_the_audio_and_echoes_every_pending_mark() {
-        let mut playout = Playout::default();
+    fn clear_drops_the_audio_and_tells_every_pending_mark() {
+        let mut playout = Playout::new(LIMIT);
         playout.push_audio(0, audio(3, 8000));
         playout.push_mark("a".into());
         playout.push_audio(0, audio(4, 8000));
@@ -218,7 +235,7 @@ mod tests {
 
     #[test]
     fn a_hole_inside_an_answer_is_counted() {
-        let mut playout = Playout::default();
+        let mut playout = Playout::new(LIMIT);
         playout.push_audio(0, audio(6, 160));
         playout.advance(400);
         playout.push_audio(400, audio(6, 160));
@@ -231,8 +248,8 @@ mod tests {
     }
 
     #[test]
-    fn beyond_ten_minutes_audio_is_dropped() {
-        let mut playout = Playout::default();
+    fn beyond_the_limit_audio_is_dropped() {
+        let mut playout = Playout::new(LIMIT);
         playout.push_audio(0, audio(7, LIMIT as usize));
         playout.push_audio(0, audio(7, 160));
         assert_eq!((playout.queued(), playout.dropped()), (LIMIT, 160));

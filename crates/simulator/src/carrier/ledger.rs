@@ -11,7 +11,7 @@ use tokio::sync::watch;
 /// More entries than any test makes; a load run beyond it keeps its counts.
 const ROOM: usize = 100_000;
 
-/// One `POST Calls.json` that reached the carrier.
+/// One dial request that reached the carrier.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct DialEntry {
     /// Epoch milliseconds.
@@ -22,13 +22,13 @@ pub struct DialEntry {
     pub from: String,
     /// Answer address.
     pub url: String,
-    /// Status callback address.
+    /// Where the end is told.
     pub status_callback: String,
     /// The execution's id, read from the callback addresses: their first path segment that is a
     /// UUID.
     pub execution: Option<String>,
     /// The call it became; `None` = not placed.
-    pub sid: Option<String>,
+    pub call: Option<String>,
     /// HTTP status that was answered; `None` = connection broken or no answer.
     pub answered: Option<u16>,
 }
@@ -38,8 +38,8 @@ pub struct DialEntry {
 pub struct WebhookEntry {
     /// Epoch milliseconds at sending.
     pub at_ms: i64,
-    /// The call.
-    pub sid: String,
+    /// The call's id.
+    pub call: String,
     /// `answer`, `fallback`, `redirect`, `inbound`, `status`, `stream`.
     pub what: String,
     /// Where to.
@@ -92,8 +92,8 @@ impl Ledger {
         self.tell();
     }
 
-    pub(crate) fn update(&self, sid: &str, form: Vec<(String, String)>) {
-        push(&mut self.lock().updates, (sid.to_owned(), form));
+    pub(crate) fn update(&self, call: &str, form: Vec<(String, String)>) {
+        push(&mut self.lock().updates, (call.to_owned(), form));
         self.tell();
     }
 
@@ -129,7 +129,7 @@ impl Ledger {
         self.lock()
             .dials
             .iter()
-            .filter(|dial| dial.sid.is_some())
+            .filter(|dial| dial.call.is_some())
             .count()
     }
 
@@ -137,7 +137,7 @@ impl Ledger {
     pub fn duplicates(&self) -> usize {
         let entries = self.lock();
         let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
-        for dial in entries.dials.iter().filter(|dial| dial.sid.is_some()) {
+        for dial in entries.dials.iter().filter(|dial| dial.call.is_some()) {
             *counts.entry(&dial.status_callback).or_default() += 1;
         }
         counts.values().map(|count| count - 1).sum()
@@ -149,8 +149,8 @@ impl Ledger {
     }
 
     /// Webhooks of one call and kind.
-    pub fn webhooks_of(&self, sid: &str, what: &str) -> Vec<WebhookEntry> {
-        let of_call = |hook: &&WebhookEntry| hook.sid == sid && hook.what == what;
+    pub fn webhooks_of(&self, call: &str, what: &str) -> Vec<WebhookEntry> {
+        let of_call = |hook: &&WebhookEntry| hook.call == call && hook.what == what;
         self.lock()
             .webhooks
             .iter()
@@ -160,9 +160,9 @@ impl Ledger {
     }
 
     /// Forms of the REST updates of one call.
-    pub fn updates(&self, sid: &str) -> Vec<Vec<(String, String)>> {
+    pub fn updates(&self, call: &str) -> Vec<Vec<(String, String)>> {
         let entries = self.lock();
-        let of_call = |(call, form): &(String, _)| (call == sid).then(|| Clone::clone(form));
+        let of_call = |(id, form): &(String, _)| (id == call).then(|| Clone::clone(form));
         entries.updates.iter().filter_map(of_call).collect()
     }
 
@@ -189,7 +189,7 @@ pub(crate) fn execution_in(url: &str) -> Option<String> {
 mod tests {
     use super::*;
 
-    fn dial(callback: &str, sid: Option<&str>) -> DialEntry {
+    fn dial(callback: &str, call: Option<&str>) -> DialEntry {
         DialEntry {
             at_ms: 0,
             to: String::new(),
@@ -197,7 +197,7 @@ mod tests {
             url: String::new(),
             status_callback: callback.into(),
             execution: None,
-            sid: sid.map(str::to_owned),
+            call: call.map(str::to_owned),
             answered: None,
         }
     }

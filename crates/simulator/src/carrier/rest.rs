@@ -1,0 +1,150 @@
+//! What REST interfaces of carriers share: refusals on their way out, credentials, broken answers.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    body::{Body, Bytes},
+    http::{HeaderMap, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use base64::{Engine, engine::general_purpose::STANDARD};
+
+use serde_json::Value;
+
+use super::{Call, DialEntry, DialFault, Shared, call::Plan};
+
+/// A refusal on its way out; boxed, since a response is large and refusals are rare.
+pub(crate) struct Refusal(Box<Response>);
+
+impl From<Response> for Refusal {
+    fn from(response: Response) -> Self {
+        Self(Box::new(response))
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        *self.0
+    }
+}
+
+impl Shared {
+    /// Whether a request has the account's credentials. One that has not is counted.
+    pub fn knows(&self, headers: &HeaderMap) -> bool {
+        let (account, token) = (self.dialect.account(), self.dialect.token());
+        let wanted = format!("Basic {}", STANDARD.encode(format!("{account}:{token}")));
+        let given = headers
+            .get(header::AUTHORIZATION)
+            .and_then(|value| value.to_str().ok());
+        let known = given == Some(&wanted);
+        if !known {
+            self.ledger.refused();
+        }
+        known
+    }
+}
+
+/// A carrier's answers to dial requests.
+pub(crate) struct Answers {
+    /// The body of a 201.
+    pub placed: fn(&Call) -> Value,
+    /// A refusal with status, code and text.
+    pub refused: fn(u16, u32, &str) -> Response,
+    /// A 500.
+    pub oops: fn() -> Response,
+}
+
+/// A dial request: placed, answered and noted as its fault says. `check` reads it: whom to call, from which
+/// number, and how.
+pub(crate) async fn dial(
+    shared: &Arc<Shared>,
+    mut entry: DialEntry,
+    answers: &Answers,
+    check: impl FnOnce() -> Result<(String, String, Plan), Refusal>,
+) -> Response {
+    let fault = shared.dial_fault(&entry.to);
+    let good = match fault.as_ref().is_none_or(DialFault::places).then(check) {
+        None => None,
+        Some(Err(refusal)) => Some(refusal.into_response()),
+        Some(Ok((to, from, plan))) => {
+            let script = shared.script_for(&to);
+            let call = shared.begin(to, from, false, plan, script);
+            entry.call = Some(call.id.clone());
+            Some(json(201, &(answers.placed)(&call)))
+        }
+    };
+    let response = match (&fault, good) {
+        (None | Some(DialFault::SlowAnswer { .. }), Some(response)) => response,
+        (Some(fault @ DialFault::Refuse { .. }), _) => refusal(fault, answers),
+        (Some(DialFault::ResetBeforePlacing {} | DialFault::ResetAfterPlacing {}), _) => broken(),
+        (Some(DialFault::TruncatedJson {}), Some(response)) => half(response).await,
+        _ => (answers.oops)(),
+    };
+    let silent = matches!(
+        fault,
+        Some(
+            DialFault::ResetBeforePlacing {}
+                | DialFault::ResetAfterPlacing {}
+                | DialFault::Silence {}
+        )
+    );
+    entry.answered = (!silent).then(|| response.status().as_u16());
+    shared.ledger.dial(entry);
+    match fault {
+        Some(DialFault::SlowAnswer { ms }) => tokio::time::sleep(Duration::from_millis(ms)).await,
+        Some(DialFault::Silence {}) => std::future::pending().await,
+        _ => {}
+    }
+    response
+}
+
+fn refusal(fault: &DialFault, answers: &Answers) -> Response {
+    let DialFault::Refuse {
+        status,
+        code,
+        message,
+        retry_after_s,
+    } = fault
+    else {
+        return (answers.oops)();
+    };
+    let mut response = (answers.refused)(*status, *code, message);
+    if let Some(seconds) = retry_after_s {
+        let headers = response.headers_mut();
+        headers.insert(header::RETRY_AFTER, (*seconds).into());
+    }
+    response
+}
+
+/// A JSON answer.
+pub(crate) fn json(status: u16, body: &Value) -> Response {
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    (
+        status,
+        [(header::CONTENT_TYPE, "application/json")],
+        body.to_string(),
+    )
+        .into_response()
+}
+
+/// The same answer with half of its body.
+async fn half(response: Response) -> Response {
+    let (head, body) = response.into_parts();
+    // It was made from a text a moment ago.
+    let body = axum::body::to_bytes(body, usize::MAX)
+        .await
+        .unwrap_or_default();
+    (head.status, body.slice(..body.len() / 2)).into_response()
+}
+
+/// A response whose connection breaks before its body.
+fn broken() -> Response {
+    let pieces = futures_util::stream::iter([Err::<Bytes, _>(std::io::Error::other(
+        "reset as the test asked",
+    ))]);
+    let mut response = Body::from_stream(pieces).into_response();
+    response
+        .headers_mut()
+        .insert(header::CONTENT_LENGTH, 4096.into());
+    response
+}

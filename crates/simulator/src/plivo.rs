@@ -1,0 +1,325 @@
+//! Plivo's wire, for a [`FakeCarrier`](crate::carrier::FakeCarrier): REST, XML, webhooks, stream messages and
+//! signatures of wire-telephony.md §2.
+
+mod document;
+mod rest;
+pub mod signature;
+mod wire;
+
+use chrono::{DateTime, Utc};
+
+pub(crate) use rest::routes;
+
+use crate::{
+    carrier::{
+        Call,
+        call::Status,
+        dialect::{Dialect, Form, News, Outgoing, StreamNews, Telling, Writer},
+        document::{Stream, Verb},
+        life::Ending,
+    },
+    g711,
+};
+
+const ACCOUNT: &str = "MA123456789012345678";
+const TOKEN: &str = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNk";
+/// 40 s of audio wait at most.
+const BUFFER: u64 = 40 * g711::RATE;
+
+/// Plivo's way to spell.
+pub(crate) struct Plivo;
+
+impl Dialect for Plivo {
+    fn account(&self) -> &'static str {
+        ACCOUNT
+    }
+
+    fn token(&self) -> &'static str {
+        TOKEN
+    }
+
+    /// One destination: the dial's id is the call's.
+    fn call_id(&self) -> String {
+        uuid::Uuid::new_v4().to_string()
+    }
+
+    fn stream_id(&self) -> String {
+        uuid::Uuid::new_v4().to_string()
+    }
+
+    fn fetch_rules(&self) -> &'static str {
+        "ct=2000&rt=40000&tt=55000&rc=1&rp=ct,rt"
+    }
+
+    fn headers(&self, token: &str, request: &Outgoing<'_>) -> Vec<(&'static str, String)> {
+        let mut headers = signed(token, request.url, request.form);
+        headers.push(("User-Agent", "Plivo".to_owned()));
+        headers
+    }
+
+    fn upgrade_headers(&self, token: &str, url: &str) -> Vec<(&'static str, String)> {
+        let (_, rest) = url.split_once("://").unwrap_or(("", url));
+        signed(token, &format!("http://{rest}"), &[])
+    }
+
+    fn ask_form(
+        &self,
+        call: &Call,
+        what: &str,
+        status: Status,
+        _failed: Option<(&str, &str)>,
+    ) -> Form {
+        let event = if what == "redirect" {
+            "Redirect"
+        } else {
+            "StartApp"
+        };
+        form(call, event, status.word())
+    }
+
+    fn read_document(&self, text: &str) -> Result<Vec<Verb>, String> {
+        document::parse(text)
+    }
+
+    fn no_document(&self, url: &str, status: Option<u16>) -> String {
+        format!("7011 {url} answered {status:?}")
+    }
+
+    fn news(&self, call: &Call, news: &News<'_>) -> Option<Telling> {
+        let plan = call.plan();
+        let Some(ending) = news.ending else {
+            let url = plan.ring_url.filter(|_| news.event == "ringing")?;
+            return Some(Telling {
+                url,
+                method: "POST".to_owned(),
+                form: form(call, "Ring", "ringing"),
+            });
+        };
+        let cause = cause(ending, call.inbound);
+        let times = call.times();
+        let seconds = call.duration_s();
+        let mut form = form(call, "Hangup", cause.status);
+        form.extend(
+            [
+                ("HangupCause", cause.word.to_owned()),
+                ("HangupCauseCode", cause.code.to_string()),
+                ("HangupCauseName", cause.name.to_owned()),
+                ("HangupSource", cause.source.to_owned()),
+                ("Duration", seconds.to_string()),
+                ("BillDuration", (seconds.div_ceil(60) * 60).to_string()),
+                ("BillRate", "0.00500".to_owned()),
+                ("TotalCost", "0.00000".to_owned()),
+                ("StartTime", date(Some(call.created))),
+                ("AnswerTime", date(times.answered)),
+                ("EndTime", date(times.ended)),
+            ]
+            .map(|(name, value)| (name.to_owned(), value)),
+        );
+        // Without an address for it, the end is told to the one that gave the document.
+        let (url, method) = match plan.status_callback {
+            Some(url) => (url, plan.status_method),
+            None => (plan.url?, plan.method),
+        };
+        Some(Telling { url, method, form })
+    }
+
+    fn stream_form(&self, call: &Call, stream: &Stream, id: &str, news: &StreamNews) -> Form {
+        let (event, fault) = match news {
+            StreamNews::Started => ("StartStream", None),
+            StreamNews::Stopped => ("StopStream", None),
+            StreamNews::Lost => ("DroppedStream", Some("connection lost")),
+            StreamNews::Failed(fault) => ("DroppedStream", Some(fault.as_str())),
+        };
+        let mut form = pairs(&[
+            ("CallUUID", &call.id),
+            ("StreamID", id),
+            ("ServiceURL", &stream.url),
+            ("Event", event),
+            ("Timestamp", &date(Some(Utc::now()))),
+            ("From", digits(&call.from)),
+            ("To", digits(&call.to)),
+            ("Direction", direction(call)),
+        ]);
+        if let Some(fault) = fault {
+            form.push(("Error".into(), fault.to_owned()));
+        }
+        form
+    }
+
+    fn no_socket(&self, _status: Option<u16>, why: &str) -> String {
+        format!("stream could not connect: {why}")
+    }
+
+    fn upgrade_tries(&self) -> u32 {
+        3
+    }
+
+    fn buffer(&self) -> u64 {
+        BUFFER
+    }
+
+    fn writer(&self, call: &Call, stream_id: String) -> Box<dyn Writer> {
+        Box::new(wire::Writer::new(ACCOUNT, &call.id, stream_id))
+    }
+}
+
+/// Why a call ended, in Plivo's words.
+struct Cause {
+    /// `CallStatus`.
+    status: &'static str,
+    /// `HangupCause`.
+    word: &'static str,
+    code: u16,
+    name: &'static str,
+    source: &'static str,
+}
+
+fn cause(ending: Ending, inbound: bool) -> Cause {
+    let far_end = if inbound { "Caller" } else { "Callee" };
+    let (status, word, code, name, source) = match ending {
+        Ending::FarEnd => (
+            "completed",
+            "NORMAL_CLEARING",
+            4000,
+            "Normal Hangup",
+            far_end,
+        ),
+        Ending::Asked => (
+            "completed",
+            "NORMAL_CLEARING",
+            4000,
+            "Normal Hangup",
+            "API Request",
+        ),
+        Ending::Hangup => (
+            "completed",
+            "NORMAL_CLEARING",
+            4000,
+            "Normal Hangup",
+            "Answer XML",
+        ),
+        Ending::DocumentOver => (
+            "completed",
+            "NORMAL_CLEARING",
+            4010,
+            "End Of XML Instructions",
+            "Plivo",
+        ),
+        Ending::TimeLimit => (
+            "completed",
+            "ALLOTTED_TIMEOUT",
+            6000,
+            "Scheduled Hangup",
+            "Plivo",
+        ),
+        Ending::Canceled => (
+            "cancel",
+            "ORIGINATOR_CANCEL",
+            1000,
+            "Cancelled",
+            "API Request",
+        ),
+        Ending::Busy => ("busy", "USER_BUSY", 3010, "Busy Line", "Carrier"),
+        Ending::Rejected => ("busy", "CALL_REJECTED", 3020, "Rejected", "Callee"),
+        Ending::NoAnswer => ("no-answer", "NO_ANSWER", 3000, "No Answer", "Carrier"),
+        Ending::Invalid => (
+            "failed",
+            "UNALLOCATED_NUMBER",
+            2000,
+            "Invalid Destination Address",
+            "Carrier",
+        ),
+        Ending::Congested => (
+            "failed",
+            "NORMAL_TEMPORARY_FAILURE",
+            3090,
+            "Network Congestion",
+            "Carrier",
+        ),
+        Ending::NoDocument { answered } => (
+            if answered { "completed" } else { "failed" },
+            "NORMAL_CLEARING",
+            7011,
+            "Error Reaching Answer URL",
+            "Error",
+        ),
+        Ending::BadDocument { answered } => (
+            if answered { "completed" } else { "failed" },
+            "NORMAL_CLEARING",
+            8011,
+            "Invalid Answer XML",
+            "Error",
+        ),
+    };
+    Cause {
+        status,
+        word,
+        code,
+        name,
+        source,
+    }
+}
+
+/// The fields of every webhook of a call.
+fn form(call: &Call, event: &str, status: &str) -> Form {
+    let mut form = pairs(&[
+        ("CallUUID", &call.id),
+        ("From", digits(&call.from)),
+        ("To", digits(&call.to)),
+        ("CallerName", &call.from),
+        ("Direction", direction(call)),
+        ("CallStatus", status),
+        ("Event", event),
+        ("ParentAuthID", ACCOUNT),
+        (
+            "SessionStart",
+            &call.created.format("%F %T%.6f").to_string(),
+        ),
+    ]);
+    if !call.inbound {
+        for name in ["RequestUUID", "ALegUUID", "ALegRequestUUID"] {
+            form.push((name.to_owned(), call.id.clone()));
+        }
+    }
+    form
+}
+
+fn signed(token: &str, url: &str, form: &[(String, String)]) -> Vec<(&'static str, String)> {
+    let nonce = signature::nonce();
+    let signature = signature::sign(token, url, form, &nonce);
+    vec![
+        ("X-Plivo-Signature-V3", signature.clone()),
+        ("X-Plivo-Signature-Ma-V3", signature),
+        ("X-Plivo-Signature-V3-Nonce", nonce),
+    ]
+}
+
+fn pairs(fields: &[(&str, &str)]) -> Form {
+    fields
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .collect()
+}
+
+fn direction(call: &Call) -> &'static str {
+    if call.inbound { "inbound" } else { "outbound" }
+}
+
+/// As numbers stand on Plivo's wire.
+fn digits(number: &str) -> &str {
+    number.trim_start_matches('+')
+}
+
+/// With a `+`, whether it was sent with one or not.
+fn e164(number: &str) -> String {
+    if !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()) {
+        format!("+{number}")
+    } else {
+        number.to_owned()
+    }
+}
+
+fn date(date: Option<DateTime<Utc>>) -> String {
+    date.map(|date| date.format("%F %T").to_string())
+        .unwrap_or_default()
+}

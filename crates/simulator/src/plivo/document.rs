@@ -1,0 +1,143 @@
+//! Plivo XML: from a document to the steps this fake performs (wire-telephony.md §2.5).
+
+use crate::{
+    carrier::document::{Stream, Verb},
+    xml::{self, Element},
+};
+
+/// Reads a document. The error is what Plivo would hang up with.
+pub(super) fn parse(document: &str) -> Result<Vec<Verb>, String> {
+    if document.len() > 100_000 {
+        return Err("8011 document larger than 100 kB".into());
+    }
+    let root = xml::parse(document.trim()).map_err(|fault| format!("8011 {fault}"))?;
+    if root.name != "Response" {
+        return Err(format!(
+            "8011 root element is <{}>, not <Response>",
+            root.name
+        ));
+    }
+    root.children.iter().map(verb).collect()
+}
+
+fn verb(element: &Element) -> Result<Verb, String> {
+    let text = element.text.trim().to_owned();
+    Ok(match element.name.as_str() {
+        "Stream" => Verb::Stream(stream(element)?),
+        "Redirect" if text.is_empty() => return Err("8011 <Redirect> needs a URL".into()),
+        "Redirect" => Verb::Redirect {
+            url: text,
+            method: element.attribute("method").unwrap_or("POST").to_owned(),
+        },
+        "Speak" => Verb::Say(text),
+        "Play" => Verb::Play(text),
+        "Wait" => {
+            let length = element.attribute("length").unwrap_or("1");
+            let seconds = length
+                .parse()
+                .map_err(|_| format!("8011 <Wait length=\"{length}\">"))?;
+            Verb::Pause { seconds }
+        }
+        "Hangup" => match element.attribute("reason") {
+            None => Verb::Hangup,
+            Some("rejected") => Verb::Reject { busy: false },
+            Some("busy") => Verb::Reject { busy: true },
+            Some(other) => return Err(format!("8011 <Hangup reason=\"{other}\">")),
+        },
+        // Twilio's; Plivo passes it over.
+        "Say" => Verb::Unsupported("Say".into()),
+        "Dial" | "GetInput" | "GetDigits" | "Record" | "PreAnswer" | "DTMF" | "Conference"
+        | "MultiPartyCall" | "Message" | "AudioStream" => Verb::Unsupported(element.name.clone()),
+        other => return Err(format!("8011 unknown element <{other}>")),
+    })
+}
+
+fn stream(element: &Element) -> Result<Stream, String> {
+    let url = element.text.trim().to_owned();
+    if !(url.starts_with("wss://") || url.starts_with("ws://")) || url.len() > 2048 {
+        return Err(format!("8011 stream url must be wss://, got `{url}`"));
+    }
+    let is = |name: &str, value: &str| element.attribute(name) == Some(value);
+    // What the fake performs is one kind of stream: that which a voice agent needs.
+    for (name, value) in [
+        ("bidirectional", "true"),
+        ("keepCallAlive", "true"),
+        ("contentType", "audio/x-mulaw;rate=8000"),
+    ] {
+        if !is(name, value) {
+            return Err(format!(
+                "8011 this fake performs streams with {name}=\"{value}\" only"
+            ));
+        }
+    }
+    let track = element.attribute("audioTrack");
+    if track.is_some_and(|track| track != "inbound") {
+        return Err("8011 audioTrack of a bidirectional stream must be inbound".into());
+    }
+    let headers = element.attribute("extraHeaders").unwrap_or_default();
+    if headers.len() > 512 {
+        return Err("8011 extraHeaders longer than 512 bytes".into());
+    }
+    let parameters = headers
+        .split(',')
+        .filter_map(|pair| pair.split_once('='))
+        .map(|(name, value)| (name.trim().to_owned(), value.trim().to_owned()))
+        .collect();
+    Ok(Stream {
+        url,
+        name: String::new(),
+        status_callback: element.attribute("statusCallbackUrl").map(str::to_owned),
+        parameters,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use super::*;
+
+    #[test]
+    fn the_document_of_an_answered_call() {
+        let verbs = parse(
+            r#"<Response><Stream bidirectional="true" audioTrack="inbound" streamTimeout="86400" statusCallbackUrl="https://h/s" statusCallbackMethod="POST" contentType="audio/x-mulaw;rate=8000" extraHeaders="eid=7f1c,run=1" keepCallAlive="true">wss://h/media/plivo/7f1c</Stream><Redirect method="POST">https://h/telephony/plivo/resume/7f1c</Redirect></Response>"#,
+        )
+        .unwrap();
+        assert_eq!(
+            verbs,
+            [
+                Verb::Stream(Stream {
+                    url: "wss://h/media/plivo/7f1c".into(),
+                    name: String::new(),
+                    status_callback: Some("https://h/s".into()),
+                    parameters: vec![("eid".into(), "7f1c".into()), ("run".into(), "1".into())],
+                }),
+                Verb::Redirect {
+                    url: "https://h/telephony/plivo/resume/7f1c".into(),
+                    method: "POST".into()
+                }
+            ]
+        );
+    }
+
+    #[test]
+    fn what_plivo_refuses() {
+        for document in [
+            "<Response><Reject/></Response>",
+            "<Response><Stream bidirectional=\"true\">wss://h/x</Stream></Response>",
+            "<Response><Redirect/></Response>",
+            "<Response><Hangup reason=\"bored\"/></Response>",
+            "<Other/>",
+            "{}",
+        ] {
+            assert!(
+                parse(document).unwrap_err().starts_with("8011 "),
+                "{document}"
+            );
+        }
+        assert_eq!(parse("<Response/>").unwrap(), []);
+        assert_eq!(
+            parse("<Response><Hangup reason=\"rejected\"/></Response>").unwrap(),
+            [Verb::Reject { busy: false }]
+        );
+    }
+}
