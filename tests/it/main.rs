@@ -7,6 +7,7 @@ mod carrier_faults;
 mod commands;
 mod crashes;
 mod documented;
+mod eager;
 mod plivo_sdk;
 mod secrets;
 mod support;

@@ -7,6 +7,8 @@ use crate::{At, Clip, Conversation, Kind, Metric, Output, TurnEndWhy};
 
 /// Voice without text for this long is a turn that nobody could make out (R35).
 const UNTRANSCRIBED_MS: u64 = 2000;
+/// A transcriber that is told to end a turn may take this long (wire-providers.md §1.1).
+const FINALIZE_MS: u64 = 300;
 /// Voice shorter than this is no sign of the caller (R150).
 const SIGN_MS: u64 = 300;
 
@@ -184,11 +186,14 @@ impl Conversation {
         self.end_turn(why, spoken_at);
     }
 
-    /// R29: the transcriber never ended the turn.
+    /// R29: the transcriber never ended the turn. It is told to, then not waited for any more.
     pub(crate) fn forced_turn_end(&mut self) {
         if std::mem::take(&mut self.discarding) {
             self.turn = Default::default();
             return;
+        }
+        if !std::mem::replace(&mut self.turn.is_overdue, true) {
+            return self.emit(Output::EndTurn);
         }
         self.resumed();
         let spoken_at = self.spoken_at();
@@ -231,6 +236,10 @@ impl Conversation {
         {
             return None;
         }
+        let stall = match self.turn.is_overdue {
+            true => stall + FINALIZE_MS,
+            false => stall,
+        };
         let words = self.turn.last_text_at.or(self.turn.started_at)?;
         Some(if self.voice.is_on {
             words.plus(stall).max(self.now)

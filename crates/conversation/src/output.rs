@@ -11,6 +11,8 @@ use crate::{AnswerId, ToolCall, TurnId};
 pub enum Output {
     /// The call is in progress: write the status (R3).
     Answered,
+    /// Let the transcriber end the open turn now: it has been waited for (R29).
+    EndTurn,
     /// Ask the model. The driver streams back `Token`, `ToolCalls`, then `AnswerDone` or `AnswerFailed`.
     Ask {
         /// Which answer.

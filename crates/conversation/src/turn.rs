@@ -21,6 +21,8 @@ pub(crate) struct Turn {
     pub(crate) started_at: Option<At>,
     /// When its text last changed.
     pub(crate) last_text_at: Option<At>,
+    /// The transcriber was told to end it (R29).
+    pub(crate) is_overdue: bool,
     /// The transcriber has ended it, but it was spoken over the agent (R53).
     pub(crate) ended: bool,
 }
@@ -73,6 +75,7 @@ impl Turn {
         self.started_at.get_or_insert(at);
         self.last_text_at = Some(at);
         self.ended = false;
+        self.is_overdue = false;
     }
 
     fn fitting(&self, text: &str) -> String {

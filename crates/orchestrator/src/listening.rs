@@ -9,7 +9,7 @@ use std::{
 };
 
 use bolo_audio::{Edge, Format, Vad, VadSettings};
-use bolo_conversation::{Fault, Input, TurnEndWhy};
+use bolo_conversation::{Fault, FaultKind, Input, TurnEndWhy};
 use bolo_providers::{Hear, Heard, HeardEnd};
 use bytes::Bytes;
 use tokio::time::Instant;
@@ -29,6 +29,11 @@ const GAP_MS: u64 = 1000;
 /// More breaks than this within [`BREAKS_WITHIN`] and the vendor is given up (wire-providers.md §7.3).
 const BREAKS: usize = 3;
 const BREAKS_WITHIN: Duration = Duration::from_secs(60);
+/// So much voice without a word of the transcriber, and its connection is taken for dead though it lives
+/// (wire-providers.md §10.4).
+const MUTE_MS: u64 = 4000;
+/// Other people's voices may fool that; so only a few times a call.
+const SUSPICIONS: u32 = 3;
 
 /// See the module.
 pub(crate) struct Ears {
@@ -46,6 +51,12 @@ pub(crate) struct Ears {
     billed_s: f64,
     breaks: VecDeque<Instant>,
     down: bool,
+    /// Voice since the transcriber's last word, ms; `None` on a connection that has told no text yet and
+    /// came in place of a mute one.
+    unheard_ms: Option<u64>,
+    suspicions: u32,
+    /// To be told.
+    mute: Option<Fault>,
     /// When audio that counts as speech was last handed on.
     pub(crate) voiced_at: Option<Instant>,
 }
@@ -76,6 +87,9 @@ impl Ears {
             billed_s: 0.0,
             breaks: VecDeque::new(),
             down: false,
+            unheard_ms: Some(0),
+            suspicions: 0,
+            mute: None,
             voiced_at: None,
         }
     }
@@ -120,6 +134,8 @@ impl Ears {
             );
             if vad.speaking() {
                 self.voiced_at = Some(now);
+                let ms = self.format.ms(frame.len());
+                self.unheard_ms = self.unheard_ms.map(|unheard| unheard + ms);
             }
         }
         let most = bytes(self.format, RING.as_millis() as u64);
@@ -130,12 +146,33 @@ impl Ears {
         if !self.line.is_open() {
             return; // the ring has it
         }
+        if self.is_mute() {
+            return self.replace();
+        }
         self.flush();
         if self.backlog.is_empty() {
             self.hand(frame);
         } else {
             self.wait(frame);
         }
+    }
+
+    fn is_mute(&self) -> bool {
+        self.suspicions < SUSPICIONS && self.unheard_ms.is_some_and(|ms| ms >= MUTE_MS)
+    }
+
+    /// The connection lives but tells nothing of what is being said: another one.
+    fn replace(&mut self) {
+        self.suspicions += 1;
+        self.unheard_ms = None;
+        self.backlog.clear();
+        self.line.reopen();
+        self.down = true;
+        self.mute = Some(Fault {
+            kind: FaultKind::Timeout,
+            message: format!("transcriber: no answer within {MUTE_MS} ms"),
+            retry_after_ms: None,
+        });
     }
 
     fn hand(&mut self, frame: Bytes) {
@@ -172,6 +209,9 @@ impl Ears {
 
     /// The transcriber's next fact.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<HeardNews> {
+        if let Some(fault) = self.mute.take() {
+            return Poll::Ready(HeardNews::Input(Input::TranscriberDown { fault }));
+        }
         loop {
             let news = match self.line.poll(cx) {
                 Poll::Pending => return Poll::Pending,
@@ -238,6 +278,14 @@ impl Ears {
     }
 
     fn input(&mut self, heard: Heard) -> Option<Input> {
+        match &heard {
+            Heard::Billed(_) => {}
+            Heard::SpeechStarted | Heard::SpeechEnded | Heard::Resumed => {
+                self.unheard_ms = self.unheard_ms.map(|_| 0);
+            }
+            // A connection that has told text is one to be missed.
+            _ => self.unheard_ms = Some(0),
+        }
         Some(match heard {
             Heard::SpeechStarted => Input::SpeechStarted,
             Heard::Interim(text) => Input::Interim { text },
@@ -265,6 +313,13 @@ impl Ears {
                 return None;
             }
         })
+    }
+
+    /// The open turn is to be ended, whatever the transcriber thinks of it (R29).
+    pub(crate) fn end_turn(&mut self) {
+        self.flush();
+        // Not connected, or far behind: then the machine ends the turn by itself.
+        let _ = self.line.try_send(Hear::EndTurn);
     }
 
     /// The call is over: what is there shall come as final. `false` = nothing to wait for.

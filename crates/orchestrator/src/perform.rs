@@ -42,6 +42,7 @@ impl<M: Machine> Call<M> {
         for output in outputs {
             match output {
                 Output::Answered => self.desk.answered(),
+                Output::EndTurn => self.ears.end_turn(),
                 Output::Ask {
                     answer,
                     messages,

@@ -464,39 +464,3 @@ fn a_carrier_comes_from_the_agent_or_else_its_task() {
         Some("twilio")
     );
 }
-
-#[test]
-fn warnings_name_what_can_never_happen() {
-    let warnings = |changes: &[(&str, serde_json::Value)]| {
-        Agent::parse(&minimal_with(changes)).unwrap().warnings()
-    };
-    assert_eq!(warnings(&[]), []);
-    assert_debug_snapshot!(warnings(&[
-        (&settings("hangup_after_silence"), json!(10)),
-        (&settings("trigger_user_online_message_after"), json!(10)),
-        (&settings("call_terminate"), json!(8)),
-        (&settings("hangup_after_LLMCall"), json!(true)),
-    ]), @r#"
-    [
-        Fault {
-            path: "task_config.trigger_user_online_message_after",
-            message: "never fires: the call ends after 10 s of silence",
-        },
-        Fault {
-            path: "task_config.hangup_after_silence",
-            message: "never fires: call_terminate comes first",
-        },
-        Fault {
-            path: "task_config.hangup_after_LLMCall",
-            message: "has no effect without call_cancellation_prompt",
-        },
-    ]
-    "#);
-    assert_eq!(
-        warnings(&[
-            (&settings("trigger_user_online_message_after"), json!(10)),
-            (&settings("check_if_user_online"), json!(false)),
-        ]),
-        []
-    );
-}

@@ -344,9 +344,45 @@ fn a_flux_model_expects_the_agents_language() {
     let hints = |language: &str| {
         let flux = json!({ "model": "flux-general-multi", "language": language });
         let body = minimal_with(&[(&tools("transcriber"), flux)]);
-        let agent = crate::Agent::parse(&body).unwrap();
+        let agent = Agent::parse(&body).unwrap();
         agent.conversation.transcriber.flux.unwrap().language_hints
     };
     assert_eq!(hints("de-AT"), ["de"]);
     assert_eq!(hints("multi-de"), ["de"]);
+}
+
+#[test]
+fn warnings_name_what_can_never_happen() {
+    let warnings = |changes: &[(&str, serde_json::Value)]| {
+        Agent::parse(&minimal_with(changes)).unwrap().warnings()
+    };
+    assert_eq!(warnings(&[]), []);
+    insta::assert_debug_snapshot!(warnings(&[
+        (&settings("hangup_after_silence"), json!(10)),
+        (&settings("trigger_user_online_message_after"), json!(10)),
+        (&settings("call_terminate"), json!(8)),
+        (&settings("hangup_after_LLMCall"), json!(true)),
+    ]), @r#"
+    [
+        Fault {
+            path: "task_config.trigger_user_online_message_after",
+            message: "never fires: the call ends after 10 s of silence",
+        },
+        Fault {
+            path: "task_config.hangup_after_silence",
+            message: "never fires: call_terminate comes first",
+        },
+        Fault {
+            path: "task_config.hangup_after_LLMCall",
+            message: "has no effect without call_cancellation_prompt",
+        },
+    ]
+    "#);
+    assert_eq!(
+        warnings(&[
+            (&settings("trigger_user_online_message_after"), json!(10)),
+            (&settings("check_if_user_online"), json!(false)),
+        ]),
+        []
+    );
 }

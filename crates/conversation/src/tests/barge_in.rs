@@ -20,7 +20,7 @@ fn small_words_over_a_long_answer_do_not_add_up() {
         13100 tick
     ";
     let long = after_answer(&STATEMENT.replace("3 2000", "3 6000"));
-    assert_snapshot!(since(10_001, &play(three.clone(), &format!("{long}{call}"))), @"");
+    assert_snapshot!(since(10_001, &play(three.clone(), &format!("{long}{call}"))), @"12201 end_turn");
     assert_snapshot!(since(10_001, &play(three, &format!("{long}{}", call.replace("13000", "12000").replace("13100", "12100")))), @r"
     12000 clear
     12000 cancel_say 3
@@ -70,6 +70,7 @@ fn a_first_word_pauses_and_a_second_cuts() {
     "))), @r"
     10500 pause
     11500 resume 3.1 from 900
+    11701 end_turn
     ");
 }
 

@@ -209,12 +209,13 @@ fn a_guess_that_fails_is_forgotten() {
 fn a_turn_that_has_to_be_ended_takes_its_guess_back_first() {
     let log = play(
         script(),
-        &after_answer("9000 eager 0.8 book it\n10300 tick"),
+        &after_answer("9000 eager 0.8 book it\n10600 tick"),
     );
     assert_snapshot!(since(6001, &log), @r"
     9000 ask 3, user: book it
-    10201 cancel_ask 3
-    10201 ask 4, user: book it
+    10201 end_turn
+    10501 cancel_ask 3
+    10501 ask 4, user: book it
     ");
 }
 

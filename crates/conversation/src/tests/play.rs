@@ -284,6 +284,7 @@ fn shown(output: &Output, metrics: bool) -> Option<String> {
         }
         Output::Metric(_) => return None,
         Output::Answered => "answered".into(),
+        Output::EndTurn => "end_turn".into(),
         Output::Ask {
             answer, messages, ..
         } => {

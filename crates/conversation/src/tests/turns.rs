@@ -98,13 +98,27 @@ fn a_turn_without_news_is_ended() {
     assert_snapshot!(since(9000, &play(script(), &after_answer("
         9000 interim tomorrow at
         11000 tick
-    "))), @"10201 ask 3, user: tomorrow at");
+    "))), @r"
+    10201 end_turn
+    10501 ask 3, user: tomorrow at
+    ");
+    // A transcriber that only had to be told.
+    assert_snapshot!(since(9000, &play(script(), &after_answer("
+        9000 interim tomorrow at
+        10300 end tomorrow at nine
+    "))), @r"
+    10201 end_turn
+    10300 ask 3, user: tomorrow at nine
+    ");
     assert_snapshot!(since(9000, &play(script(), &after_answer("
         8900 voice
         9000 interim tomorrow at
         12000 silence
         14000 tick
-    "))), @"13201 ask 3, user: tomorrow at");
+    "))), @r"
+    13201 end_turn
+    13501 ask 3, user: tomorrow at
+    ");
 }
 
 #[test] // R29
@@ -130,7 +144,10 @@ fn a_transcriber_that_judges_pauses_is_not_overruled_while_it_waits() {
         14000 tick
     ";
     assert_snapshot!(since(9000, &play(patient(), &after_answer(stuck))),
-        @"13201 ask 3, user: my number is");
+        @r"
+    13201 end_turn
+    13501 ask 3, user: my number is
+    ");
 }
 
 #[test] // R30
@@ -146,24 +163,25 @@ fn the_same_turn_twice_is_one() {
 fn a_late_final_completes_a_turn_that_was_forced() {
     let forced = "
         9000 interim my number is
-        10300 tick
+        10600 tick
     ";
     assert_snapshot!(since(9000, &play(script(), &after_answer(&format!("{forced}
-        10400 end my number is nine
+        10700 end my number is nine
     ")))), @r"
-    10201 ask 3, user: my number is
-    10400 cancel_ask 3
-    10400 cancel_say 3
-    10400 ask 4, user: my number is nine
+    10201 end_turn
+    10501 ask 3, user: my number is
+    10700 cancel_ask 3
+    10700 cancel_say 3
+    10700 ask 4, user: my number is nine
     ");
     // Once the answer is heard it only corrects the transcript.
     let call = played(
         script(),
         &after_answer(&format!(
             "{forced}
-        10400 token 3 Go on.
-        10400 done 3
-        10500 audio 3 3000
+        10700 token 3 Go on.
+        10700 done 3
+        10800 audio 3 3000
         11000 end my number is nine
         12400 tick
     "

@@ -1,7 +1,7 @@
 //! What vendors and carrier do by themselves in the random runs: answer, speak, echo marks, mostly.
 
-use super::driver::{Checked, TOKENS, fault, tool_call};
-use crate::{AnswerId, Finish, Input, Output, TokenUse};
+use super::driver::{Checked, TOKENS, fault};
+use crate::{AnswerId, Finish, Input, Output, TokenUse, ToolCall};
 
 impl Checked {
     fn draw(&mut self) -> u64 {
@@ -123,5 +123,17 @@ impl Checked {
         if last && luck % 32 != 9 {
             self.comes(wait + 1, Input::SpeechDone { answer });
         }
+    }
+}
+
+fn tool_call(answer: AnswerId) -> Input {
+    let call = ToolCall {
+        id: "c".into(),
+        name: "end_call".into(),
+        arguments: "{}".into(),
+    };
+    Input::ToolCalls {
+        answer,
+        calls: vec![call],
     }
 }

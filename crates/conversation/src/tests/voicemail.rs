@@ -70,7 +70,10 @@ fn nobody_looks_before_there_was_time_to_say_anything() {
         2500 tick
     "
     );
-    assert_snapshot!(since(1, &play(looks(), &call)), @"2500 ask_judge 1: you have reached the Smiths");
+    assert_snapshot!(since(1, &play(looks(), &call)), @r"
+    2101 end_turn
+    2500 ask_judge 1: you have reached the Smiths
+    ");
 }
 
 #[test] // R158
@@ -87,10 +90,12 @@ fn text_that_may_still_change_is_looked_at_when_it_is_long_and_not_too_often() {
     );
     assert_snapshot!(since(1, &play(looks(), &call)), @r"
     4000 ask_judge 1: you have reached the voice mail box of
-    6500 ask 2, user: you have reached the voice mail box of John Smith at
+    6201 end_turn
+    6501 ask 2, user: you have reached the voice mail box of John Smith at
     9000 cancel_ask 2
     9000 cancel_say 2
-    10201 ask 3, user: you have reached the voice mail box of John Smith at number
+    10201 end_turn
+    10501 ask 3, user: you have reached the voice mail box of John Smith at number
     11000 ask_judge 2: you have reached the voice mail box of John Smith at number
     ");
 }
@@ -129,6 +134,7 @@ fn a_message_waits_for_the_end_of_the_greeting() {
     2600 ask_judge 1: please leave a message after the tone
     3000 answered_by_machine
     3000 clear
+    5201 end_turn
     5500 clip 2 Goodbye: Please call Asha back.
     5600 play 2.1
     5600 play_end 2

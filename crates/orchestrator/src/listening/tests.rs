@@ -3,7 +3,6 @@
 
 use std::{future::poll_fn, sync::atomic::Ordering};
 
-use bolo_conversation::FaultKind;
 use bolo_providers::{ErrorKind, Transcriber};
 use futures_util::FutureExt;
 use tokio::sync::mpsc;
@@ -242,4 +241,54 @@ async fn at_the_end_what_is_there_comes_as_final() {
         HeardNews::Ended
     ));
     assert_eq!(ears.seconds(), 3.5);
+}
+
+/// Seconds of a real voice.
+fn voice() -> Vec<Bytes> {
+    let path = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../simulator/callers/turn04-am_michael.wav"
+    );
+    // Behind a header of 58 bytes: mu-law.
+    let speech = std::fs::read(path).unwrap()[58..].repeat(4);
+    speech
+        .chunks_exact(160)
+        .map(Bytes::copy_from_slice)
+        .collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_is_mute_while_the_caller_speaks_is_replaced() {
+    let (mut ears, mut sessions, vendor) = ears();
+    let far = connects(&mut ears, &mut sessions).await;
+    let text = Heard::Interim("where".into());
+    far.output.send(Ok(text)).await.unwrap();
+    assert!(matches!(tells(&mut ears).await, Input::Interim { .. }));
+    let now = Instant::now();
+    let mut frames = voice().into_iter().cycle().enumerate();
+    let mut speak = |ears: &mut Ears, count: usize| {
+        for (index, frame) in frames.by_ref().take(count) {
+            ears.hear(&frame, index as u64 * 20, now);
+        }
+    };
+    speak(&mut ears, 1000);
+    let Input::TranscriberDown { fault } = tells(&mut ears).await else {
+        panic!()
+    };
+    assert_eq!(fault.kind, FaultKind::Timeout);
+    assert_eq!(tells(&mut ears).await, Input::TranscriberUp);
+    // The new one may have nothing to tell: it is not replaced before it has told some text.
+    let far = sessions.recv().await.unwrap();
+    speak(&mut ears, 1000);
+    assert_eq!(vendor.asked.load(Ordering::Relaxed), 2);
+    far.output
+        .send(Ok(Heard::Interim("my order".into())))
+        .await
+        .unwrap();
+    assert!(matches!(tells(&mut ears).await, Input::Interim { .. }));
+    speak(&mut ears, 1000);
+    assert!(matches!(
+        tells(&mut ears).await,
+        Input::TranscriberDown { .. }
+    ));
 }

@@ -22,7 +22,7 @@ const SUREST: f64 = 0.95;
 /// With [`Fault::Hasty`](crate::hearing::Fault::Hasty): words after which a turn's end is expected.
 const HASTY_WORDS: usize = 2;
 
-const KEYS: [&str; 12] = [
+const KEYS: [&str; 13] = [
     "model",
     "encoding",
     "sample_rate",
@@ -33,6 +33,7 @@ const KEYS: [&str; 12] = [
     "language_hint",
     "profanity_filter",
     "numerals",
+    "redact",
     "tag",
     "mip_opt_out",
 ];
@@ -190,7 +191,9 @@ impl Flux {
         }
         if self.wishes.multi {
             message["languages"] = json!(["en"]);
-            message["languages_hinted"] = json!(self.wishes.hints);
+            if !self.wishes.hints.is_empty() {
+                message["languages_hinted"] = json!(self.wishes.hints);
+            }
         }
         let is_end = event == "EndOfTurn";
         out.tell(message, text, is_end, is_end);
