@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use axum::serve::ListenerExt;
 use bolo_api::App;
 use bolo_orchestrator::Calls;
@@ -10,7 +10,10 @@ use bolo_store::{MasterKeys, Store};
 use bolo_telephony::{Callbacks, Carriers};
 use bolo_worker::Worker;
 use secrecy::{ExposeSecret, SecretString};
-use tokio::{net::TcpListener, task::JoinHandle};
+use tokio::{
+    net::TcpListener,
+    task::{JoinError, JoinSet},
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::settings::{Role, Settings};
@@ -29,7 +32,8 @@ pub struct Node {
     /// The worker places no more calls; the rest of it goes on until `stop`.
     no_new_dials: CancellationToken,
     stop: CancellationToken,
-    tasks: Vec<JoinHandle<()>>,
+    /// Each runs until `stop`.
+    tasks: JoinSet<anyhow::Result<()>>,
     drain: Duration,
     // The scripted model of agents with provider `demo`; stops with the node.
     _demo: bolo_simulator::llm::FakeLlm,
@@ -104,7 +108,7 @@ impl Node {
         let stop = CancellationToken::new();
         let no_new_dials = CancellationToken::new();
         let draining = bolo_api::Draining::default();
-        let mut tasks = Vec::new();
+        let mut tasks = JoinSet::new();
         if settings.server.roles.contains(&Role::Worker) {
             let worker = Worker {
                 store: store.clone(),
@@ -123,9 +127,8 @@ impl Node {
                     ..Default::default()
                 },
             };
-            tasks.push(tokio::spawn(
-                worker.run_until(no_new_dials.clone(), stop.clone()),
-            ));
+            let working = worker.run_until(no_new_dials.clone(), stop.clone());
+            tasks.spawn(async move { working.await.context("the worker failed") });
         }
         let app = App {
             store: store.clone(),
@@ -142,19 +145,17 @@ impl Node {
         };
         let router = bolo_api::router(app);
         let shutdown = stop.clone().cancelled_owned();
-        tasks.push(tokio::spawn(async move {
+        tasks.spawn(async move {
             let listener = listener.tap_io(|stream| {
                 if let Err(error) = stream.set_nodelay(true) {
                     tracing::debug!(%error, "no TCP_NODELAY");
                 }
             });
-            if let Err(error) = axum::serve(listener, router)
+            axum::serve(listener, router)
                 .with_graceful_shutdown(shutdown)
                 .await
-            {
-                tracing::error!(%error, "the HTTP server failed");
-            }
-        }));
+                .context("the HTTP server failed")
+        });
         tracing::info!(%address, %public_url, node = store.node(), "serving");
         let drain = Duration::from_secs(settings.limits.drain_s);
         Ok(Self {
@@ -170,20 +171,37 @@ impl Node {
         })
     }
 
-    /// No new calls; waits for the live ones up to `limits.drain_s`, then stops everything (R201).
-    pub async fn stop(self) {
+    /// Returns when a part of the node has ended by itself, and why. A node that lacks a part must not
+    /// go on as if it were well.
+    pub async fn failed(&mut self) -> anyhow::Error {
+        tokio::select! {
+            Some(ended) = self.tasks.join_next() => match flat(ended) {
+                Ok(()) => anyhow!("a part of the node ended by itself"),
+                Err(error) => error,
+            },
+            () = self.store.call_log_ended() => anyhow!("the writer of call logs failed"),
+        }
+    }
+
+    /// No new calls; waits for the live ones up to `limits.drain_s`, then stops everything (R201). Tells
+    /// the first part of the node that failed meanwhile.
+    pub async fn stop(mut self) -> anyhow::Result<()> {
         self.draining.begin();
         self.no_new_dials.cancel();
         self.calls.drain(self.drain).await;
         self.draining.finished(HANG_UPS).await;
         self.stop.cancel();
-        for task in self.tasks {
-            if let Err(error) = task.await {
-                tracing::error!(%error, "a task of the node failed");
-            }
+        let mut outcome = Ok(());
+        while let Some(ended) = self.tasks.join_next().await {
+            outcome = outcome.and(flat(ended));
         }
         self.store.close().await;
+        outcome
     }
+}
+
+fn flat(ended: Result<anyhow::Result<()>, JoinError>) -> anyhow::Result<()> {
+    ended.context("a part of the node failed")?
 }
 
 /// Opens the store without migrating it.
@@ -212,3 +230,6 @@ fn callback_key(settings: &Settings) -> anyhow::Result<SecretString> {
         oldest.expose_secret()
     )))
 }
+
+#[cfg(test)]
+mod tests;

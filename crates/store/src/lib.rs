@@ -115,6 +115,11 @@ impl Store {
         Ok(())
     }
 
+    /// Returns when the call log is not written any more: after [`Store::close`], or because its task died.
+    pub async fn call_log_ended(&self) {
+        self.inner.call_log.queue().closed().await;
+    }
+
     /// Writes what waits and lets go of the database: the last thing a process does with it.
     pub async fn close(&self) {
         self.inner.call_log.close().await;

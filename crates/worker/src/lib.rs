@@ -27,7 +27,10 @@ use std::sync::Arc;
 use bolo_providers::Vendors;
 use bolo_store::Store;
 use bolo_telephony::{Callbacks, Carriers};
-use tokio::{sync::Notify, task::JoinSet};
+use tokio::{
+    sync::Notify,
+    task::{JoinError, JoinSet},
+};
 use tokio_util::sync::CancellationToken;
 
 pub use public_net::PublicClient;
@@ -50,15 +53,14 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// Works until stopped: [`Worker::run_until`] with no time of draining.
-    pub async fn run(self, stop: CancellationToken) {
-        self.run_until(stop.clone(), stop).await;
-    }
-
     /// Places no more calls once `drain` is cancelled (R201), and returns when, after `stop`, all its
     /// tasks have ended. A dial that is on its way is waited for; a webhook that is on its way is dropped
-    /// and delivered again by the next worker.
-    pub async fn run_until(self, drain: CancellationToken, stop: CancellationToken) {
+    /// and delivered again by the next worker. If a task panics the others end too, and it is told.
+    pub async fn run_until(
+        self,
+        drain: CancellationToken,
+        stop: CancellationToken,
+    ) -> Result<(), JoinError> {
         let (worker, stop) = (Arc::new(self), stop.child_token());
         // One wake-up of the store wakes one waiter, so it is handed on to each loop here.
         let (dials, webhooks) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
@@ -67,14 +69,15 @@ impl Worker {
         loops.spawn(worker.clone().webhook_loop(webhooks.clone(), stop.clone()));
         loops.spawn(worker.clone().reconcile_loop(stop.clone()));
         loops.spawn(worker.clone().sweep_loop(stop.clone()));
+        let mut outcome = Ok(());
         loop {
             tokio::select! {
                 biased;
                 ended = loops.join_next() => match ended {
-                    None => return,
+                    None => return outcome,
                     Some(Ok(())) => {}
                     Some(Err(error)) => {
-                        tracing::error!(%error, "a loop of the worker ended; stopping the worker");
+                        outcome = outcome.and(Err(error));
                         stop.cancel();
                     }
                 },

@@ -20,6 +20,7 @@ use super::{
     call::{follow, spoken_turn},
     client::Client,
     now, print_json,
+    serve::serve_until,
 };
 use crate::{node::Node, settings::Settings};
 
@@ -79,7 +80,7 @@ impl Demo {
         };
 
         say("Starting the server (SQLite, local speech) …");
-        let node = Node::start(settings).await?;
+        let mut node = Node::start(settings).await?;
         let key = key(&node).await?;
         let base = format!("http://{}", node.address);
         let client = Client::new(base.clone(), key.clone())?;
@@ -95,11 +96,14 @@ impl Demo {
             bail!("the server named no execution")
         };
         let mut turns = 0;
-        let record = follow(&client, id, |line| {
+        let following = follow(&client, id, |line| {
             turns += usize::from(spoken_turn(line));
             say(line);
-        })
-        .await?;
+        });
+        let record = tokio::select! {
+            record = following => record?,
+            error = node.failed() => return Err(error),
+        };
         let log = client.get(&format!("/executions/{id}/log")).await?;
         let completed = record["status"] == "completed";
         if let Some(folder) = &self.out {
@@ -129,11 +133,16 @@ impl Demo {
         }
         if !self.once {
             say("\nServing on. Ctrl-C ends it.");
-            tokio::signal::ctrl_c()
-                .await
-                .context("can't listen for SIGINT")?;
         }
-        node.stop().await;
+        let once = self.once;
+        let asked = async {
+            if once {
+                return Ok(());
+            }
+            let interrupted = tokio::signal::ctrl_c().await;
+            interrupted.context("can't listen for SIGINT")
+        };
+        serve_until(asked, node).await?;
         Ok(if completed {
             ExitCode::SUCCESS
         } else {

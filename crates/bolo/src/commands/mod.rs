@@ -9,7 +9,7 @@ mod migrate;
 mod models;
 mod openapi;
 mod replay;
-mod serve;
+pub mod serve;
 mod simulate;
 
 use std::{io::IsTerminal, path::PathBuf, process::ExitCode, time::SystemTime};

@@ -1,6 +1,6 @@
 //! `bolo serve`.
 
-use std::process::ExitCode;
+use std::{future::Future, process::ExitCode};
 
 use anyhow::Context;
 use secrecy::ExposeSecret;
@@ -38,14 +38,31 @@ impl Serve {
             node.address
         );
         let mut terminate = signal(SignalKind::terminate()).context("can't listen for SIGTERM")?;
-        tokio::select! {
-            _ = terminate.recv() => {}
-            interrupted = tokio::signal::ctrl_c() => interrupted.context("can't listen for SIGINT")?,
-        }
-        tracing::info!("stopping: no new calls, waiting for the live ones");
-        node.stop().await;
+        let asked = async {
+            tokio::select! {
+                _ = terminate.recv() => Ok(()),
+                interrupted = tokio::signal::ctrl_c() => interrupted.context("can't listen for SIGINT"),
+            }
+        };
+        serve_until(asked, node).await?;
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// Serves until asked to stop, or until a part of the node fails. Live calls are finished either way.
+pub async fn serve_until(
+    asked: impl Future<Output = anyhow::Result<()>>,
+    mut node: Node,
+) -> anyhow::Result<()> {
+    let outcome = tokio::select! {
+        asked = asked => asked,
+        error = node.failed() => {
+            tracing::error!(error = format!("{error:#}"), "a part of the node failed; stopping all of it");
+            Err(error)
+        }
+    };
+    tracing::info!("stopping: no new calls, waiting for the live ones");
+    outcome.and(node.stop().await)
 }
 
 /// On an empty database: an account and its key, printed once.

@@ -110,6 +110,11 @@ fn bounded(lines: usize, most_bytes: usize) -> (Queue, Waiting) {
 }
 
 impl Queue {
+    /// Returns when nobody takes lines any more.
+    pub(crate) async fn closed(&self) {
+        self.messages.closed().await;
+    }
+
     pub(crate) fn push(&self, call: &Arc<Call>, line: Line) -> Result<(), Error> {
         call.check()?;
         let size = line.len();

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use tokio::{
     net::TcpListener,
     sync::mpsc,
-    task::{AbortHandle, JoinHandle},
+    task::{AbortHandle, JoinError, JoinHandle},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -127,7 +127,7 @@ pub struct Lab {
     pub vendors: HashMap<String, VendorSettings>,
     pub drain: CancellationToken,
     folder: tempfile::TempDir,
-    working: Option<(CancellationToken, JoinHandle<()>)>,
+    working: Option<(CancellationToken, JoinHandle<Result<(), JoinError>>)>,
     aborts: Vec<AbortHandle>,
 }
 
@@ -275,7 +275,13 @@ impl Lab {
     pub async fn rest(&mut self) {
         let (stop, task) = self.working.take().unwrap();
         stop.cancel();
-        in_time(task).await.unwrap();
+        in_time(task).await.unwrap().unwrap();
+    }
+
+    /// The worker stops by itself; why.
+    pub async fn failed(&mut self) -> JoinError {
+        let (_, task) = self.working.take().unwrap();
+        in_time(task).await.unwrap().unwrap_err()
     }
 }
 

@@ -1,5 +1,7 @@
 //! Calls that nobody drives come to their end.
 
+use std::time::Duration;
+
 use bolo_execution::{Change, Direction, Record, Status};
 use bolo_store::Facts;
 
@@ -173,4 +175,14 @@ async fn a_caller_who_hung_up_before_anything_was_said_had_a_call() {
         (&told["error_message"], &told["recording_url"]),
         (&Value::Null, &Value::Null)
     );
+}
+
+#[tokio::test]
+async fn a_loop_that_panics_ends_the_worker_with_an_error() {
+    let mut lab = Lab::start().await;
+    // A clock that cannot tick.
+    lab.settings.timings.sweep_every = Duration::ZERO;
+    lab.work();
+    let error = lab.failed().await;
+    assert!(error.is_panic(), "{error}");
 }
