@@ -148,6 +148,72 @@ async fn without_a_vendors_key_nobody_is_called() {
 }
 
 #[tokio::test]
+async fn a_model_that_refuses_the_key_at_the_first_turn_is_no_silence() {
+    let world = World::start(Database::Sqlite).await;
+    let refused = Fault::Status {
+        status: 401,
+        retry_after_s: None,
+    };
+    world.fakes.llm.fail_next(vec![refused; 20]);
+    let mut agent = agent();
+    agent["agent_config"]["agent_welcome_message"] = "".into();
+    let (execution, call) = world.dial(&agent, CallerScript::default()).await;
+    call.media_opened().await.unwrap();
+    call.says("where is my order").await.unwrap();
+    call.agent_spoke().await.unwrap();
+    call.agent_stopped().await.unwrap();
+    call.says("where is my parcel now").await.unwrap();
+    assert_eq!(call.ended().await.unwrap(), "completed");
+    let record = world.server.status(&execution, "completed").await;
+    assert_eq!(record["telephony_data"]["hangup_reason"], "llm_error");
+    let message = record["error_message"].as_str().unwrap();
+    assert!(message.starts_with("openai llm:"), "{message}");
+    world.end(&["llm"]).await;
+}
+
+#[tokio::test]
+async fn a_synthesizer_that_refuses_the_key_ends_the_call_by_name() {
+    let world = World::start(Database::Sqlite).await;
+    world
+        .fakes
+        .elevenlabs
+        .fail_next(vec![elevenlabs::Fault::Status(401); 50]);
+    let (execution, call) = world.dial(&agent(), CallerScript::default()).await;
+    call.ended().await.unwrap();
+    let record = world.server.status(&execution, "error").await;
+    assert_eq!(
+        record["telephony_data"]["hangup_reason"],
+        "synthesizer_error"
+    );
+    let message = record["error_message"].as_str().unwrap();
+    assert!(message.starts_with("elevenlabs synthesizer:"), "{message}");
+    world.end(&["synthesizer", "rendered ahead"]).await;
+}
+
+#[tokio::test]
+async fn a_transcriber_that_cannot_be_reached_ends_in_an_apology_and_its_name() {
+    let address = format!("ws://127.0.0.1:{}", crate::support::server::free_port());
+    let settings = [("BOLO_PROVIDERS__DEEPGRAM__BASE_URL", address.as_str())];
+    let world = World::with(Database::Sqlite, &settings).await;
+    let (execution, call) = world.dial(&agent(), CallerScript::default()).await;
+    call.ended().await.unwrap();
+    assert!(!call.heard_text().is_empty(), "{}", call.log());
+    let record = world
+        .server
+        .until(&execution, "its end", |record| {
+            ["completed", "error"].contains(&record["status"].as_str().unwrap())
+        })
+        .await;
+    assert_eq!(
+        record["telephony_data"]["hangup_reason"],
+        "transcriber_connection_error"
+    );
+    let message = record["error_message"].as_str().unwrap();
+    assert!(message.starts_with("deepgram transcriber:"), "{message}");
+    world.end(&["transcriber"]).await;
+}
+
+#[tokio::test]
 async fn the_model_ends_the_call_with_its_tool() {
     let world = World::start(Database::Sqlite).await;
     let agent = agent_with(serde_json::json!({

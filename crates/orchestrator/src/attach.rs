@@ -303,13 +303,10 @@ impl Ready {
             _ahead,
         } = self;
         let running = Box::pin(call.run(first)).instrument(tracing::Span::current());
-        supervisor::watch(
-            AbortOnDropHandle::new(tokio::spawn(running)),
-            limit,
-            &ledger,
-        )
-        .await;
-        if tokio::time::timeout(CLERK, clerk).await.is_err() {
+        let task = AbortOnDropHandle::new(tokio::spawn(running));
+        // A blocked task keeps the clerk's queue open for ever: its line is hung up at once.
+        let ended = supervisor::watch(task, limit, &ledger).await;
+        if ended && tokio::time::timeout(CLERK, clerk).await.is_err() {
             tracing::error!("the record's last changes took too long");
         }
         closing.finish(&inner.settings.prices).await;

@@ -14,8 +14,13 @@ pub(crate) const GRACE: Duration = Duration::from_secs(17);
 /// A task that was aborted and does not end is left to itself: it is blocked.
 const ABORT: Duration = Duration::from_secs(1);
 
-/// Waits for the call's task until `limit` at the latest; enters into the ledger how it ended.
-pub(crate) async fn watch(mut task: AbortOnDropHandle<()>, limit: Instant, ledger: &Arc<Ledger>) {
+/// Waits for the call's task until `limit` at the latest; enters into the ledger how it ended. `false` if
+/// it is blocked and can't be ended.
+pub(crate) async fn watch(
+    mut task: AbortOnDropHandle<()>,
+    limit: Instant,
+    ledger: &Arc<Ledger>,
+) -> bool {
     let joined = tokio::select! {
         joined = &mut task => joined,
         () = tokio::time::sleep_until(limit) => {
@@ -25,7 +30,7 @@ pub(crate) async fn watch(mut task: AbortOnDropHandle<()>, limit: Instant, ledge
             task.abort();
             match tokio::time::timeout(ABORT, &mut task).await {
                 Ok(joined) => joined,
-                Err(_) => return,
+                Err(_) => return false,
             }
         }
     };
@@ -38,6 +43,7 @@ pub(crate) async fn watch(mut task: AbortOnDropHandle<()>, limit: Instant, ledge
             .books()
             .ended(End::Aborted("the call's task died".into()));
     }
+    true
 }
 
 #[cfg(test)]
