@@ -1,11 +1,13 @@
 //! A load generator: many calls at once against a running server, with vendors of fixed and known delay,
 //! so that what remains is the server's own. All clocks are this process's.
 
+mod answers;
 mod figures;
 mod process;
 
 use std::{
     collections::BTreeMap,
+    net::SocketAddr,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -16,7 +18,7 @@ pub use figures::{Barge, Dials, Report, Spread};
 
 use crate::{
     Error,
-    caller::{CallHandle, CallerScript, Event, Line, Step, Then},
+    caller::{CallHandle, CallerScript, Event, Line, Step, Then, Voice},
     carrier::{self, FakeCarrier, Kind, Number},
     deepgram::{self, FakeDeepgram},
     elevenlabs::{self, FakeElevenlabs},
@@ -50,8 +52,39 @@ impl Default for Delays {
     }
 }
 
-/// How much load.
-#[derive(Debug, Clone, Copy)]
+/// What the callers do.
+#[derive(Debug, Clone)]
+pub enum Callers {
+    /// So many turns in tones, which the fake transcriber understands, then one barge-in.
+    Turns(usize),
+    /// This, each of them.
+    Script(CallerScript),
+}
+
+impl Callers {
+    /// Whether they speak with a voice, which the fake transcriber doesn't understand.
+    fn have_voices(&self) -> bool {
+        match self {
+            Self::Turns(_) => false,
+            Self::Script(script) => script.lines().any(|line| !matches!(line, Line::Tone(_))),
+        }
+    }
+}
+
+/// Whom the calls are from.
+#[derive(Debug, Clone)]
+pub enum Agent {
+    /// One of the fakes' vendors, made for the run. It hears callers with voices by the server's own
+    /// transcriber.
+    OfFakes,
+    /// This document.
+    New(Value),
+    /// One that the server has, by its id.
+    Known(String),
+}
+
+/// How much load, and of what.
+#[derive(Clone)]
 pub struct Plan {
     /// The carrier they go through.
     pub carrier: Kind,
@@ -59,10 +92,17 @@ pub struct Plan {
     pub calls: usize,
     /// Time over which they are placed.
     pub ramp: Duration,
-    /// Caller turns in each call, before its one barge-in.
-    pub turns: usize,
+    /// What the callers do.
+    pub callers: Callers,
+    /// Whom they talk with.
+    pub agent: Agent,
     /// How long vendors take.
     pub delays: Delays,
+    /// Where the carrier listens; transcriber, synthesizer and model listen on the three ports after it.
+    /// Port 0: each on any free one.
+    pub listen: SocketAddr,
+    /// Speaks the callers' `text` lines; without one they are in tones.
+    pub voice: Option<Arc<dyn Voice>>,
 }
 
 /// The server under load.
@@ -99,15 +139,26 @@ impl Load {
             let mut sent = noted.lock().unwrap_or_else(PoisonError::into_inner);
             sent.push(text.clone());
         });
+        let at = |nth: u16| {
+            let port = match plan.listen.port() {
+                0 => 0,
+                first => first.saturating_add(nth),
+            };
+            SocketAddr::new(plan.listen.ip(), port)
+        };
         let options = carrier::Options {
+            addr: at(0),
             numbers: vec![Number::new(OURS)],
-            tones: false,
+            voice: plan.voice.clone(),
+            // What the agent says matters to free scripts only, and costs time.
+            tones: matches!(plan.callers, Callers::Script(_)),
             record: false,
             keep_forms: false,
             deadline: Duration::from_secs(600),
             ..Default::default()
         };
         let llm = llm::Options {
+            addr: at(3),
             first_token: plan.delays.first_token,
             ..Default::default()
         };
@@ -116,12 +167,14 @@ impl Load {
         Ok(Self {
             carrier: FakeCarrier::start(plan.carrier, options).await?,
             deepgram: FakeDeepgram::start(deepgram::Options {
+                addr: at(1),
                 result_delay: plan.delays.result,
                 observer: Some(observer),
                 ..Default::default()
             })
             .await?,
             elevenlabs: FakeElevenlabs::start(elevenlabs::Options {
+                addr: at(2),
                 first_byte: plan.delays.first_audio,
                 speed: 5.0,
                 ..Default::default()
@@ -134,8 +187,13 @@ impl Load {
     }
 
     /// The agent under load: no hold, so that every wait of the server is its own.
-    pub fn agent(carrier: Kind) -> Value {
-        let carrier = carrier.name();
+    fn agent(&self) -> Value {
+        let transcriber = if self.plan.callers.have_voices() {
+            json!({"provider": "local", "language": "en", "endpointing": 250})
+        } else {
+            json!({"provider": "deepgram", "model": "nova-3", "language": "en", "endpointing": 250})
+        };
+        let carrier = self.plan.carrier.name();
         json!({
             "agent_config": {
                 "agent_name": "Load",
@@ -145,7 +203,7 @@ impl Load {
                     "tools_config": {
                         "llm_agent": {"agent_type": "simple_llm_agent", "agent_flow_type": "streaming",
                             "llm_config": {"provider": "openai", "model": "gpt-4.1-mini", "max_tokens": 150}},
-                        "transcriber": {"provider": "deepgram", "model": "nova-3", "language": "en", "endpointing": 250},
+                        "transcriber": transcriber,
                         "synthesizer": {"provider": "elevenlabs",
                             "provider_config": {"voice": "Nila", "voice_id": "v1", "model": "eleven_flash_v2_5"}},
                         "input": {"provider": carrier}, "output": {"provider": carrier},
@@ -163,10 +221,11 @@ impl Load {
             http: http::client()?,
             target: target.clone(),
         };
-        let agent = api
-            .post("/v2/agent", &Self::agent(self.plan.carrier))
-            .await?;
-        let agent = agent["agent_id"].as_str().unwrap_or_default().to_owned();
+        let agent = match &self.plan.agent {
+            Agent::OfFakes => api.create_agent(&self.agent()).await?,
+            Agent::New(document) => api.create_agent(document).await?,
+            Agent::Known(id) => id.clone(),
+        };
         let before = target.pid.map(process::sample).transpose()?;
         let watch = target.pid.map(process::Watch::start);
         let gap = self.plan.ramp / self.plan.calls.max(1) as u32;
@@ -186,14 +245,24 @@ impl Load {
         }
         let mut report = Report::default();
         let mut talked = Duration::ZERO;
-        let (mut added, mut cleared) = (Vec::new(), Vec::new());
+        let (mut added, mut cleared, mut answers) = (Vec::new(), Vec::new(), Vec::new());
         for call in 0..self.plan.calls {
             match self.carrier.dialled(&number(call)).await {
                 Ok(handle) => match handle.ended().await {
                     Ok(_) => {
                         talked += duration(&handle);
                         report.errors += handle.failures().len() + handle.warnings().len();
-                        self.measure(call, &handle, &mut report, &mut added, &mut cleared);
+                        match &self.plan.callers {
+                            Callers::Turns(_) => {
+                                self.measure(call, &handle, &mut report, &mut added, &mut cleared);
+                            }
+                            Callers::Script(_) => {
+                                let (turns, waits) = answers::of(&handle.timeline());
+                                report.turns += turns;
+                                report.turns_ok += waits.len();
+                                answers.extend(waits);
+                            }
+                        }
                     }
                     Err(_) => report.errors += 1,
                 },
@@ -203,17 +272,23 @@ impl Load {
         let after = target.pid.map(process::sample).transpose()?;
         if let (Some(before), Some(after), Some(watch)) = (before, after, watch) {
             let minutes = talked.as_secs_f64() / 60.0;
-            report.cpu_s_per_call_minute = (after.cpu_s - before.cpu_s) / minutes.max(f64::EPSILON);
+            report.cpu_s_per_call_minute =
+                Some((after.cpu_s - before.cpu_s) / minutes.max(f64::EPSILON));
             let grown = watch.peak_kib().saturating_sub(before.rss_kib);
-            report.kib_per_call = grown as f64 / self.plan.calls.max(1) as f64;
+            report.kib_per_call = Some(grown as f64 / self.plan.calls.max(1) as f64);
         }
         for execution in executions {
             let status = api.settled(&execution).await?;
             *report.statuses.entry(status).or_default() += 1;
         }
         report.calls = self.plan.calls;
-        report.added_ms = Spread::of(added);
-        report.barge_clear_ms = Barge::of(cleared);
+        match &self.plan.callers {
+            Callers::Turns(_) => {
+                report.added_ms = Some(Spread::of(added));
+                report.barge_clear_ms = Some(Barge::of(cleared));
+            }
+            Callers::Script(_) => report.answer_ms = Some(Spread::of(answers)),
+        }
         report.dials = Dials {
             placed: self.carrier.ledger().placed(),
             duplicate: self.carrier.ledger().duplicates(),
@@ -223,16 +298,19 @@ impl Load {
     }
 
     fn script(&self, call: usize) -> CallerScript {
+        let turns = match &self.plan.callers {
+            Callers::Turns(turns) => *turns,
+            Callers::Script(script) => return script.clone(),
+        };
         let mut steps = vec![Step::WaitForAgent { silence_ms: 400 }];
-        for turn in 0..self.plan.turns {
+        for turn in 0..turns {
             steps.push(Step::Say(Line::Tone(format!(
                 "call {call} turn {turn} here is a note"
             ))));
             steps.push(Step::WaitForAgent { silence_ms: 600 });
         }
         steps.push(Step::Say(Line::Tone(format!(
-            "call {call} turn {} one more note",
-            self.plan.turns
+            "call {call} turn {turns} one more note"
         ))));
         let say = Line::Tone(format!("call {call} barge in now"));
         steps.push(Step::BargeIn {
@@ -346,6 +424,14 @@ impl Api {
                 body["message"]
             )))
         }
+    }
+
+    /// Creates an agent; its id.
+    async fn create_agent(&self, document: &Value) -> Result<String, Error> {
+        let created = self.post("/v2/agent", document).await?;
+        let id = created["agent_id"].as_str();
+        id.map(str::to_owned)
+            .ok_or_else(|| Error::Peer("/v2/agent: no agent_id in the answer".into()))
     }
 
     /// The status of an execution, once it is final; the last one seen if that takes too long.

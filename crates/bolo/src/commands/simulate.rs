@@ -1,14 +1,15 @@
 //! `bolo simulate`: calls against wire-exact fakes with vendors of fixed delay; the figures of what the
 //! server itself adds.
 
-use std::{path::PathBuf, process::ExitCode, process::Stdio, time::Duration};
+mod script;
+
+use std::{net::SocketAddr, path::PathBuf, process::ExitCode, process::Stdio, time::Duration};
 
 use anyhow::{Context, bail};
 use bolo_simulator::{
     carrier::Kind,
-    load::{Delays, Load, Plan, Report, Target},
+    load::{Callers, Load, Plan, Report, Target},
 };
-use serde::Deserialize;
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
     process::{Child, Command},
@@ -18,10 +19,29 @@ use tokio_util::task::AbortOnDropHandle;
 use super::print_json;
 use crate::settings::Settings;
 
+/// Where the fakes listen for a server that runs elsewhere.
+const LISTEN: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 7700);
+
 /// Run calls against wire-exact fakes and print figures.
+///
+/// Without --against it starts a server of its own. To drive one that runs elsewhere:
+///
+/// 1. `bolo simulate --listen IP:PORT --settings` prints what that server needs in its environment: the
+///    simulated carrier in place of the real one, and the simulated vendors. IP is one of this machine
+///    that the server reaches; the carrier listens on PORT, transcriber, synthesizer and model on the
+///    three ports after it.
+/// 2. Start the server with these. Its `server.public_url` must be reachable from here, for the simulated
+///    carrier calls back and streams there.
+/// 3. `bolo simulate --listen IP:PORT --against URL --key KEY`.
+///
+/// The vendors' settings may be left out if --agent names an agent that does without them.
 #[derive(clap::Args)]
+#[command(verbatim_doc_comment)]
 pub struct Simulate {
-    /// Turns and vendor delays (TOML, see config/simulate.toml); default: as that file says.
+    /// What callers do (TOML): turns and the vendors' delays as in config/simulate.toml (the default), or
+    /// the steps of a caller as in config/callers/. A step says a clip, a WAV file, a text in a local
+    /// voice or tones, waits, barges in, presses keys, hangs up.
     #[arg(long, value_name = "FILE")]
     script: Option<PathBuf>,
     /// Calls, all at once after the ramp.
@@ -33,8 +53,25 @@ pub struct Simulate {
     /// The carrier that the calls go through.
     #[arg(long, value_enum, default_value_t = Carrier::Twilio)]
     carrier: Carrier,
-    /// Measure a bare relay of the same sockets instead of the server, for the ratio.
+    /// The agent that calls: a file with its document, or the id of one that the server has; default: one
+    /// of the simulated vendors, which hears callers with voices by the server's local transcriber.
+    #[arg(long, value_name = "FILE|ID")]
+    agent: Option<String>,
+    /// Drive the server at this address, set up by --settings.
+    #[arg(long, value_name = "URL", requires = "key")]
+    against: Option<String>,
+    /// API key of that server.
+    #[arg(long, env = "BOLO_API_KEY", hide_env_values = true)]
+    key: Option<String>,
+    /// Where the simulated carrier listens; the vendors on the three ports after it. Default: any free
+    /// ports, and 127.0.0.1:7700 with --against or --settings.
+    #[arg(long, value_name = "IP:PORT")]
+    listen: Option<SocketAddr>,
+    /// Print what a server that is to be driven needs in its environment, and end.
     #[arg(long)]
+    settings: bool,
+    /// Measure a bare relay of the same sockets instead of the server, for the ratio.
+    #[arg(long, conflicts_with_all = ["against", "agent"])]
     relay: bool,
     /// Be that relay: what `--relay` starts as its child.
     #[arg(long, hide = true)]
@@ -57,18 +94,8 @@ impl From<Carrier> for Kind {
     }
 }
 
-/// What `--script` holds.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Script {
-    turns: usize,
-    result_ms: u64,
-    first_token_ms: u64,
-    first_audio_ms: u64,
-}
-
 impl Simulate {
-    pub async fn run(self, _settings: Settings, json: bool) -> anyhow::Result<ExitCode> {
+    pub async fn run(self, settings: Settings, json: bool) -> anyhow::Result<ExitCode> {
         if self.be_relay {
             return be_relay().await;
         }
@@ -80,30 +107,73 @@ impl Simulate {
                 .with_context(|| format!("--script: {}", path.display()))?,
             None => include_str!("../../../../config/simulate.toml").to_owned(),
         };
-        let script: Script = toml::from_str(&text).context("--script")?;
-        let plan = Plan {
-            carrier: self.carrier.into(),
-            calls: self.calls,
-            ramp: Duration::from_secs_f64(self.ramp.unwrap_or(self.calls as f64 / 20.0)),
-            turns: script.turns,
-            delays: Delays {
-                result: Duration::from_millis(script.result_ms),
-                first_token: Duration::from_millis(script.first_token_ms),
-                first_audio: Duration::from_millis(script.first_audio_ms),
-            },
-        };
-        let load = Load::start(plan).await.context("can't start the fakes")?;
+        let (callers, delays) = script::parse(&text).context("--script")?;
+        let ramp = self.ramp.unwrap_or(self.calls as f64 / 20.0);
+        let elsewhere = self.against.is_some() || self.settings;
         let folder =
             std::env::temp_dir().join(format!("bolo-simulate-{}", uuid::Uuid::now_v7().simple()));
-        let measured = measure(&load, &folder, plan.calls, self.relay).await;
+        let mut plan = Plan {
+            carrier: self.carrier.into(),
+            calls: self.calls,
+            ramp: Duration::try_from_secs_f64(ramp).context("--ramp")?,
+            callers,
+            agent: script::agent(self.agent.as_deref())?,
+            delays,
+            listen: self.listen.unwrap_or(if elsewhere {
+                LISTEN
+            } else {
+                SocketAddr::new(LISTEN.ip(), 0)
+            }),
+            voice: None,
+        };
+        let is_free = matches!(plan.callers, Callers::Script(_));
+        let measured = async {
+            if let Callers::Script(script) = &plan.callers
+                && !self.settings
+            {
+                let models =
+                    bolo_models::Store::new(settings.models_dir.clone(), folder.join("voice"));
+                plan.voice = script::voice(script, models).await?;
+            }
+            let load = Load::start(plan).await.context("can't start the fakes")?;
+            if self.settings {
+                for (key, value) in fakes(&load) {
+                    println!("{key}={value}");
+                }
+                return Ok(None);
+            }
+            let report = match &self.against {
+                Some(url) => {
+                    let target = Target {
+                        base_url: url.trim_end_matches('/').to_owned(),
+                        api_key: self.key.clone().unwrap_or_default(),
+                        pid: None,
+                    };
+                    load.run(&target).await.context("the simulation failed")?
+                }
+                None => {
+                    let mut environment = own(&folder, self.calls);
+                    environment.extend(fakes(&load));
+                    if let Some(models) = &settings.models_dir {
+                        environment.push(("BOLO_MODELS_DIR".into(), models.display().to_string()));
+                    }
+                    measure(&load, &environment, self.relay).await?
+                }
+            };
+            anyhow::Ok(Some(report))
+        }
+        .await;
         if folder.exists()
             && let Err(error) = std::fs::remove_dir_all(&folder)
         {
             tracing::warn!(%error, folder = %folder.display(), "the simulation's folder stays");
         }
-        let report = measured?;
-        let failed =
-            report.errors > 0 || report.turns_ok < report.turns || report.dials.duplicate > 0;
+        let Some(report) = measured? else {
+            return Ok(ExitCode::SUCCESS);
+        };
+        // Of a free script nobody but its steps knows which lines want an answer.
+        let unanswered = !is_free && report.turns_ok < report.turns;
+        let failed = report.errors > 0 || unanswered || report.dials.duplicate > 0;
         if json {
             print_json(&serde_json::to_value(&report)?);
         } else {
@@ -120,17 +190,15 @@ impl Simulate {
 /// Starts a server of our own beside the fakes, and loads it.
 async fn measure(
     load: &Load,
-    folder: &std::path::Path,
-    calls: usize,
+    environment: &[(String, String)],
     relay: bool,
 ) -> anyhow::Result<Report> {
-    let environment = environment(load, folder, calls);
     let arguments: &[&str] = if relay {
         &["simulate", "--be-relay"]
     } else {
         &["serve"]
     };
-    let (mut child, base_url, _said) = serve(arguments, &environment).await?;
+    let (mut child, base_url, _said) = serve(arguments, environment).await?;
     if relay {
         let target = Target {
             base_url,
@@ -147,7 +215,7 @@ async fn measure(
         command
             .args(arguments)
             .env_clear()
-            .envs(environment.clone());
+            .envs(environment.iter().cloned());
         async move {
             let output = command.output().await?;
             if !output.status.success() {
@@ -182,7 +250,21 @@ async fn be_relay() -> anyhow::Result<ExitCode> {
     std::future::pending().await
 }
 
-fn environment(load: &Load, folder: &std::path::Path, calls: usize) -> Vec<(String, String)> {
+/// Settings of the server that is started here.
+fn own(folder: &std::path::Path, calls: usize) -> Vec<(String, String)> {
+    [
+        ("BOLO_SERVER__LISTEN", "127.0.0.1:0".to_owned()),
+        ("BOLO_DATA_DIR", folder.display().to_string()),
+        ("BOLO_SECURITY__ALLOW_PRIVATE_ADDRESSES", "true".to_owned()),
+        ("BOLO_LIMITS__MAX_CALLS", (calls + 100).to_string()),
+        ("RUST_LOG", "warn".to_owned()),
+    ]
+    .map(|(key, value)| (key.to_owned(), value))
+    .into()
+}
+
+/// Settings of any server that is to talk with the fakes.
+fn fakes(load: &Load) -> Vec<(String, String)> {
     let carrier = &load.carrier;
     let (account, token, number) = match carrier.kind() {
         Kind::Twilio => (
@@ -197,11 +279,7 @@ fn environment(load: &Load, folder: &std::path::Path, calls: usize) -> Vec<(Stri
         Kind::Plivo => "BOLO_TELEPHONY__PLIVO__BASE_URL",
     };
     [
-        ("BOLO_SERVER__LISTEN", "127.0.0.1:0".to_owned()),
-        ("BOLO_DATA_DIR", folder.display().to_string()),
-        ("BOLO_SECURITY__ALLOW_PRIVATE_ADDRESSES", "true".to_owned()),
         ("BOLO_LIMITS__DIALS_PER_SECOND", "1000".to_owned()),
-        ("BOLO_LIMITS__MAX_CALLS", (calls + 100).to_string()),
         (account, carrier.account().to_owned()),
         (token, carrier.token().to_owned()),
         (
@@ -226,7 +304,6 @@ fn environment(load: &Load, folder: &std::path::Path, calls: usize) -> Vec<(Stri
         ("ELEVENLABS_API_KEY", load.elevenlabs.api_key().to_owned()),
         ("BOLO_PROVIDERS__OPENAI__BASE_URL", load.llm.base_url()),
         ("OPENAI_API_KEY", load.llm.api_key().to_owned()),
-        ("RUST_LOG", "warn".to_owned()),
     ]
     .map(|(key, value)| (key.to_owned(), value))
     .into()
@@ -274,20 +351,27 @@ fn show(report: &Report) {
         "calls {}, turns {} of which answered {}, errors {}",
         report.calls, report.turns, report.turns_ok, report.errors
     );
-    let added = &report.added_ms;
-    println!(
-        "added a turn   p50 {} ms, p95 {}, p99 {}, max {}",
-        added.p50, added.p95, added.p99, added.max
-    );
-    println!(
-        "barge to clear p50 {} ms, p99 {}",
-        report.barge_clear_ms.p50, report.barge_clear_ms.p99
-    );
-    println!(
-        "CPU            {:.3} s a call-minute",
-        report.cpu_s_per_call_minute
-    );
-    println!("memory         {:.0} KiB a call", report.kib_per_call);
+    if let Some(added) = &report.added_ms {
+        println!(
+            "added a turn   p50 {} ms, p95 {}, p99 {}, max {}",
+            added.p50, added.p95, added.p99, added.max
+        );
+    }
+    if let Some(clear) = &report.barge_clear_ms {
+        println!("barge to clear p50 {} ms, p99 {}", clear.p50, clear.p99);
+    }
+    if let Some(answer) = &report.answer_ms {
+        println!(
+            "line to answer p50 {} ms, p95 {}, p99 {}, max {} (end of turn and vendors included)",
+            answer.p50, answer.p95, answer.p99, answer.max
+        );
+    }
+    if let Some(cpu) = report.cpu_s_per_call_minute {
+        println!("CPU            {cpu:.3} s a call-minute");
+    }
+    if let Some(kib) = report.kib_per_call {
+        println!("memory         {kib:.0} KiB a call");
+    }
     println!(
         "dials          {} placed, {} twice; statuses {:?}",
         report.dials.placed, report.dials.duplicate, report.statuses

@@ -67,6 +67,14 @@ impl CallerScript {
         }
     }
 
+    /// Everything the caller says.
+    pub fn lines(&self) -> impl Iterator<Item = &Line> {
+        self.steps.iter().filter_map(|step| match step {
+            Step::Say(line) | Step::BargeIn { say: line, .. } => Some(line),
+            _ => None,
+        })
+    }
+
     /// The same caller with carrier faults.
     pub fn with_faults(mut self, faults: CallFaults) -> Self {
         self.faults = faults;

@@ -9,21 +9,25 @@ use super::Statuses;
 pub struct Report {
     /// Calls placed.
     pub calls: usize,
-    /// Turns that the transcriber ended.
+    /// Turns that the transcriber ended; with a free script: lines that the callers said.
     pub turns: usize,
     /// Turns that were answered.
     pub turns_ok: usize,
     /// Calls that did not end, steps that did not come to pass, complaints of the carrier.
     pub errors: usize,
     /// The server's own time a turn: turn end sent by the transcriber → first audio of the answer at the
-    /// carrier, less the vendors' delays. Milliseconds.
-    pub added_ms: Spread,
-    /// The text that cuts the agent left the transcriber → the clear arrived at the carrier, ms.
-    pub barge_clear_ms: Barge,
-    /// Processor seconds of the server a minute of call.
-    pub cpu_s_per_call_minute: f64,
-    /// Memory of the server: (peak − before) / calls, KiB.
-    pub kib_per_call: f64,
+    /// carrier, less the vendors' delays. Milliseconds. Not with a free script.
+    pub added_ms: Option<Spread>,
+    /// The text that cuts the agent left the transcriber → the clear arrived at the carrier, ms. Not with
+    /// a free script.
+    pub barge_clear_ms: Option<Barge>,
+    /// With a free script: the end of a caller's line → first audio of the answer at the carrier, ms.
+    /// The transcriber's wait for the end of the turn and the vendors' time are in it.
+    pub answer_ms: Option<Spread>,
+    /// Processor seconds of the server a minute of call. Not of a server that runs elsewhere.
+    pub cpu_s_per_call_minute: Option<f64>,
+    /// Memory of the server: (peak − before) / calls, KiB. Not of a server that runs elsewhere.
+    pub kib_per_call: Option<f64>,
     /// What the carrier saw.
     pub dials: Dials,
     /// Final statuses of the executions.
