@@ -43,7 +43,7 @@ async fn a_call_whose_task_hangs_is_ended_at_its_cap() {
         ring_ms: 1500,
         ..CallerScript::default()
     };
-    world.fakes.twilio.script(THEIRS, ringing);
+    world.fakes.carrier.script(THEIRS, ringing);
     let capped = agent_with(json!({"call_terminate": 4, "hangup_after_silence": 0}));
     let capped = world.server.create_agent(&capped).await;
     let execution = world.server.call(&capped, THEIRS).await;
@@ -53,14 +53,14 @@ async fn a_call_whose_task_hangs_is_ended_at_its_cap() {
         .join("data/scratch")
         .join(format!("{execution}.wav"));
     let unread = full_pipe(&file);
-    let call = world.fakes.twilio.dialled(THEIRS).await.unwrap();
+    let call = world.fakes.carrier.dialled(THEIRS).await.unwrap();
     call.hears("Hello there").await.unwrap();
 
     // Meanwhile the server serves others.
-    world.fakes.twilio.script(OTHERS, CallerScript::default());
+    world.fakes.carrier.script(OTHERS, CallerScript::default());
     let other = world.server.create_agent(&agent()).await;
     let other = world.server.call(&other, OTHERS).await;
-    let neighbour = world.fakes.twilio.dialled(OTHERS).await.unwrap();
+    let neighbour = world.fakes.carrier.dialled(OTHERS).await.unwrap();
     neighbour.hears("Hello there").await.unwrap();
     neighbour.hangs_up().await.unwrap();
     world.server.status(&other, "completed").await;

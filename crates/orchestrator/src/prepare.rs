@@ -79,7 +79,13 @@ impl Inner {
                 .vendors
                 .llm(&task.llm.config, &keys)
                 .unwrap_or_else(|error| Arc::new(NoLlm(error))),
-            transcriber: self.vendors.transcriber(&task.transcriber, &keys, format),
+            transcriber: self
+                .vendors
+                .transcriber(&task.transcriber, &keys, format)
+                .map(|(vendor, spec)| {
+                    let execution = record.id.to_string();
+                    (vendor, TranscriberSpec { execution, ..spec })
+                }),
             synthesizer: self.vendors.synthesizer(
                 &task.synthesizer,
                 &keys,

@@ -75,6 +75,8 @@ pub async fn answer(State(app): State<App>, request: Request) -> Result<Response
         return Ok(document(&*carrier, &Instruction::HangUp));
     }
     let turned_away = match &agent {
+        // A call that this node has taken keeps its row, and with it its answer, below.
+        Ok(_) if app.draining.is_on() => Some("this node is stopping".to_owned()),
         Ok(_) => gate(&app, &stored, &webhook).await?,
         Err(faults) => Some(format!("the agent's document is at fault: {faults}")),
     };

@@ -177,3 +177,22 @@ async fn a_caller_who_hangs_up_before_the_media_opens_is_written_down() {
     form[1].1 = "CA-other";
     bolo.twilio_posts(&path, &form).await.error(404);
 }
+
+#[tokio::test]
+async fn a_node_that_stops_turns_new_calls_away_and_keeps_those_it_has() {
+    let bolo = Bolo::start().await;
+    let agent = bolo.new_agent().await;
+    let taken = comes_in(&bolo, agent, "CA1", "+14155550100").await;
+    bolo.app.draining.begin();
+    assert_eq!(
+        comes_in(&bolo, agent, "CA1", "+14155550100").await.text(),
+        taken.text()
+    );
+    for id in ["CA2", "CA2"] {
+        let reply = comes_in(&bolo, agent, id, "+14155550101").await;
+        assert!(reply.text().contains("<Reject"), "{}", reply.text());
+    }
+    let turned_away = latest(&bolo).await;
+    assert_eq!(turned_away["status"], "canceled");
+    assert_eq!(turned_away["error_message"], "this node is stopping");
+}

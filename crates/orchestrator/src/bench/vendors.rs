@@ -201,6 +201,7 @@ pub(crate) fn cast(answers: &[&str]) -> (Cast, Team) {
         endpointing_ms: 250,
         keywords: Vec::new(),
         format: Format::Mulaw8k,
+        execution: String::new(),
     };
     let team = Team {
         llm: llm.clone(),

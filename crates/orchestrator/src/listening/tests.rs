@@ -23,6 +23,7 @@ fn ears() -> (Ears, Sessions, std::sync::Arc<Vendor<Hear, Heard>>) {
         endpointing_ms: 250,
         keywords: Vec::new(),
         format: Format::Mulaw8k,
+        execution: String::new(),
     };
     let opens = vendor.clone();
     let open: Opener<Hear, Heard> = std::sync::Arc::new(move || {

@@ -166,6 +166,7 @@ async fn listen(transcriber: &dyn Transcriber, audio: &[u8]) -> Result<Gathered,
         endpointing_ms: 250,
         keywords: Vec::new(),
         format: Format::Mulaw8k,
+        execution: String::new(),
     };
     let mut session = transcriber.open(&spec).await?;
     let mut heard = Gathered {

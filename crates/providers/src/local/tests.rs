@@ -28,6 +28,7 @@ fn listen_spec() -> TranscriberSpec {
         endpointing_ms: 250,
         keywords: Vec::new(),
         format: Format::Mulaw8k,
+        execution: String::new(),
     }
 }
 

@@ -22,6 +22,8 @@ pub struct TranscriberSpec {
     pub keywords: Vec<String>,
     /// What will be sent.
     pub format: Format,
+    /// The call, for the vendor's own records; empty = not told.
+    pub execution: String,
 }
 
 /// What goes into a transcriber.

@@ -25,6 +25,7 @@ impl Vendors {
             endpointing_ms: agent.endpointing_ms,
             keywords: agent.keywords.clone(),
             format,
+            execution: String::new(),
         };
         let transcriber: Arc<dyn Transcriber> = match agent.vendor {
             TranscriberVendor::Deepgram => {

@@ -260,6 +260,7 @@ mod tests {
             endpointing_ms: 250,
             keywords: vec!["Bolo".into(), "Plivo one".into()],
             format: Format::Mulaw8k,
+            execution: String::new(),
         };
         let settings = Settings {
             eot_threshold: 0.8,

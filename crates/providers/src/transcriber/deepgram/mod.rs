@@ -132,6 +132,11 @@ fn listen_url(base: &str, spec: &TranscriberSpec) -> Result<Url, Error> {
     {
         query.append_pair(term, word);
     }
+    if !spec.execution.is_empty() {
+        query
+            .append_pair("tag", &spec.execution)
+            .append_pair("extra", &format!("run_id:{}", spec.execution));
+    }
     drop(query);
     Ok(url)
 }

@@ -16,6 +16,7 @@ fn spec() -> TranscriberSpec {
         endpointing_ms: 250,
         keywords: vec!["Bolo".into(), " Plivo one ".into(), String::new()],
         format: Format::Mulaw8k,
+        execution: "4c06b4d1-4096-4561-919a-4f94539c8d4a".into(),
     }
 }
 
@@ -89,7 +90,8 @@ async fn a_session_from_the_first_word_to_the_bill() {
         peer.path,
         "/v1/listen?model=nova-3&language=en&encoding=mulaw&sample_rate=8000&channels=1&interim_results=true\
          &endpointing=250&utterance_end_ms=1000&vad_events=true&smart_format=true&filler_words=true\
-         &keyterm=Bolo&keyterm=Plivo+one"
+         &keyterm=Bolo&keyterm=Plivo+one&tag=4c06b4d1-4096-4561-919a-4f94539c8d4a\
+         &extra=run_id%3A4c06b4d1-4096-4561-919a-4f94539c8d4a"
     );
     assert_eq!(peer.headers["authorization"], "Token sesame");
 
@@ -157,6 +159,9 @@ async fn the_query_follows_model_language_and_format() {
         (Some("1500"), Some("1500"))
     );
     assert_eq!((get("keywords"), get("keyterm")), (Some("Bolo"), None));
+    let id = spec.execution.as_str();
+    assert_eq!(get("tag"), Some(id));
+    assert_eq!(get("extra"), Some(format!("run_id:{id}").as_str()));
 }
 
 #[tokio::test]
