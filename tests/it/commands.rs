@@ -162,13 +162,7 @@ async fn the_openapi_document_and_the_models_are_told() {
     let document: Value = serde_json::from_str(&setup.run(&["openapi"])).unwrap();
     assert!(document["paths"]["/call"]["post"].is_object());
     let models = setup.run(&["models", "list"]);
-    for name in [
-        "moonshine-tiny-en",
-        "minilm",
-        "pico",
-        "silero-vad",
-        "smart-turn",
-    ] {
+    for name in ["moonshine-tiny-en", "minilm", "pico", "smart-turn"] {
         assert!(models.contains(name), "{models}");
     }
 }

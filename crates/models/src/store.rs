@@ -42,8 +42,6 @@ pub struct Listed {
     pub present: bool,
     /// The folder of its first file.
     pub folder: Option<PathBuf>,
-    /// Comes with the source tree and with releases; others must be pulled.
-    pub shipped: bool,
     /// Where its files came from, in words.
     pub sources: Vec<&'static str>,
 }
@@ -130,7 +128,6 @@ impl Store {
                     .iter()
                     .all(|file| self.folder(model, file).is_some()),
                 folder: model.file.first().and_then(|file| self.folder(model, file)),
-                shipped: model.shipped,
                 sources: {
                     let mut sources: Vec<&str> =
                         model.file.iter().map(|file| file.source.as_str()).collect();

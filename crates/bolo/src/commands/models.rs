@@ -13,7 +13,8 @@ use crate::settings::Settings;
 pub enum Models {
     /// What there is, with licence and size.
     List,
-    /// Fetch models that are not there.
+    /// Fetch models that are not there: smart-turn and minilm, by `python3 -m pip`. Moonshine and Pico come
+    /// with the source tree and with releases only; a larger transcriber or a neural voice can't be run yet.
     Pull {
         /// Names, from `models list`.
         #[arg(required = true)]

@@ -18,7 +18,7 @@ fn a_packed_model_is_unpacked_once_and_by_many_at_once() {
         let run = || {
             store
                 .clone()
-                .path("silero-vad", "silero_vad_16k_op15.onnx")
+                .path("smart-turn", "smart-turn-v3.2-cpu.onnx")
                 .unwrap()
         };
         let threads: Vec<_> = (0..4).map(|_| scope.spawn(run)).collect();
@@ -28,14 +28,14 @@ fn a_packed_model_is_unpacked_once_and_by_many_at_once() {
             .collect()
     });
     assert!(paths.iter().all(|path| *path == paths[0]));
-    assert_eq!(fs::metadata(&paths[0]).unwrap().len(), 1_289_603);
+    assert_eq!(fs::metadata(&paths[0]).unwrap().len(), 8_679_182);
     let left: Vec<_> = fs::read_dir(paths[0].parent().unwrap()).unwrap().collect();
     assert_eq!(left.len(), 1, "no scratch file stays");
 
     let alone = Store::with(Vec::new(), data.path().join("models"));
     assert_eq!(
         alone
-            .path("silero-vad", "silero_vad_16k_op15.onnx")
+            .path("smart-turn", "smart-turn-v3.2-cpu.onnx")
             .unwrap(),
         paths[0]
     );
@@ -61,16 +61,16 @@ fn a_damaged_file_is_refused() {
         Err(Error::Damaged { .. })
     ));
     // Packed: wrong content inside a sound archive.
-    let folder = data.path().join("silero-vad");
+    let folder = data.path().join("smart-turn");
     fs::create_dir_all(&folder).unwrap();
     let packed = zstd::encode_all(&b"not a model"[..], 1).unwrap();
-    fs::write(folder.join("silero_vad_16k_op15.onnx.zst"), packed).unwrap();
-    let refused = store.path("silero-vad", "silero_vad_16k_op15.onnx");
+    fs::write(folder.join("smart-turn-v3.2-cpu.onnx.zst"), packed).unwrap();
+    let refused = store.path("smart-turn", "smart-turn-v3.2-cpu.onnx");
     assert!(matches!(refused, Err(Error::Damaged { .. })));
     assert!(
         !data
             .path()
-            .join("unpacked/silero-vad/silero_vad_16k_op15.onnx")
+            .join("unpacked/smart-turn/smart-turn-v3.2-cpu.onnx")
             .exists()
     );
 }
@@ -92,9 +92,7 @@ fn the_list_tells_what_is_there() {
     let data = tempdir().unwrap();
     let store = Store::with(vec![files()], data.path().to_owned());
     for model in store.list() {
-        if model.shipped {
-            assert!(model.present && model.folder.is_some(), "{}", model.name);
-        }
+        assert!(model.present && model.folder.is_some(), "{}", model.name);
     }
     let empty = Store::with(Vec::new(), data.path().to_owned());
     assert!(
@@ -106,10 +104,10 @@ fn the_list_tells_what_is_there() {
 }
 
 #[test]
-fn every_shipped_file_has_the_promised_sum() {
+fn every_file_has_the_promised_sum() {
     let data = tempdir().unwrap();
     let store = Store::with(vec![files()], data.path().to_owned());
-    for model in catalogue::all().iter().filter(|model| model.shipped) {
+    for model in catalogue::all() {
         for file in &model.file {
             let path = store.path(&model.name, &file.name).unwrap();
             assert_eq!(fs::metadata(path).unwrap().len(), file.bytes);
