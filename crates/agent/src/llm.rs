@@ -78,9 +78,13 @@ impl Route {
     }
 }
 
-/// Speak chat completions at an address we know or are told.
-const RUNS: [&str; 14] = [
+/// Vendors of models, at an address we know or are told.
+const RUNS: [&str; 18] = [
     "openai",
+    "azure",
+    "azure-openai",
+    "anthropic",
+    "google",
     "custom",
     "ollama",
     "vllm",
@@ -95,7 +99,7 @@ const RUNS: [&str; 14] = [
     "ola",
     "demo",
 ];
-const TO_COME: [&str; 5] = ["azure", "azure-openai", "anthropic", "google", "cohere"];
+const TO_COME: [&str; 1] = ["cohere"];
 /// Have no address of their own.
 const NEED_BASE_URL: [&str; 2] = ["custom", "ola"];
 
@@ -177,7 +181,13 @@ impl LlmConfig {
         } else {
             "gpt-4.1-mini"
         };
-        let model = fields.at("model").some_text().unwrap_or(default_model);
+        let model = fields.at("model");
+        if ["anthropic", "google"].contains(&provider) && !model.is_filled() {
+            model.fault(format_args!(
+                "is required: vendor {provider:?} has none of our default models"
+            ));
+        }
+        let model = model.some_text().unwrap_or(default_model);
         let model = without_prefix(provider, model).to_owned();
         let base_url = fields.at("base_url");
         if NEED_BASE_URL.contains(&provider) && !base_url.is_filled() {

@@ -86,12 +86,13 @@ impl Node {
             tls.clone(),
         );
         let rules = &settings.runtime;
-        let vendors = vendors.with_llm_limits(bolo_providers::llm::openai::Limits {
+        let vendors = vendors.with_llm_limits(bolo_providers::llm::Limits {
             first_token: Duration::from_secs(rules.llm_first_token_s),
             between: Duration::from_secs(rules.llm_between_s),
             total: Duration::from_secs(rules.llm_total_s),
             ..Default::default()
         });
+        let vendors = vendors.with_llm_hedge(Duration::from_millis(rules.llm_hedge_ms));
         let carriers = Carriers::new(settings.carriers(), http);
         let callbacks = Callbacks::new(public_url.clone(), callback_key(&settings)?);
         let calls = Calls::new(

@@ -3,6 +3,7 @@
 use bolo_execution::{Component, Entry, EntryKind};
 
 use crate::clean::without_next_speaker;
+use crate::history::bare;
 use crate::state::Phase;
 use crate::timers::Timer;
 use crate::utterance::{Asking, Utterance};
@@ -66,10 +67,15 @@ impl Conversation {
     fn messages(&self) -> Vec<Message> {
         let limit = self.script.rules.history_messages;
         let ahead = self.guess.as_ref().map(|guess| guess.text.as_str());
-        self.history
+        let messages = self
+            .history
             .messages(&self.script.prompt, limit, ahead, |answer| {
                 self.heard_text(answer)
-            })
+            });
+        match &self.pending {
+            Some(pending) if pending.is_bare => bare(messages),
+            _ => messages,
+        }
     }
 
     pub(crate) fn token(&mut self, answer: AnswerId, text: &str) {

@@ -40,6 +40,9 @@ impl Conversation {
             _ => {
                 let begun = has_said;
                 self.drop_utterance(answer);
+                if fault.kind == FaultKind::BadRequest && !begun && self.bare_ask() {
+                    return;
+                }
                 let retries = self.pending.as_ref().map(|pending| pending.retries);
                 match retries
                     .and_then(|tried| RETRY_MS.get(tried as usize))
@@ -63,6 +66,16 @@ impl Conversation {
             pending.retries += 1;
             self.timers.set(Timer::AskRetry, self.now.plus(wait_ms));
         }
+    }
+
+    /// A request that the vendor refused is asked once more, with a history that can't be at fault.
+    fn bare_ask(&mut self) -> bool {
+        match &mut self.pending {
+            Some(pending) if !pending.is_bare => pending.is_bare = true,
+            _ => return false,
+        }
+        self.ask();
+        true
     }
 
     /// The model refused: a fixed line answers (R194).

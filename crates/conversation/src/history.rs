@@ -231,6 +231,21 @@ pub(crate) fn message(role: Role, content: Option<String>) -> Message {
     }
 }
 
+/// The newer half of a history, without tools' calls and results: what is left when a vendor refuses the
+/// whole of it, as too long or for a form that we don't know (R194).
+pub(crate) fn bare(messages: Vec<Message>) -> Vec<Message> {
+    let mut messages = messages.into_iter();
+    let head = messages.next();
+    let mut rest: Vec<Message> = messages
+        .filter(|message| message.role != Role::Tool && message.content.is_some())
+        .collect();
+    rest.drain(..rest.len() / 2);
+    for message in &mut rest {
+        message.tool_calls.clear();
+    }
+    head.into_iter().chain(rest).collect()
+}
+
 /// Every call has its result right behind it, every result its call (R84).
 fn repair(messages: &mut Vec<Message>) {
     let mut open: Vec<String> = Vec::new();
@@ -364,6 +379,41 @@ mod tests {
     }
 
     #[test] // R55, R56
+    fn a_bare_history_is_half_as_long_and_knows_no_tools() {
+        let calling = Message {
+            tool_calls: vec![crate::ToolCall {
+                id: "c".into(),
+                name: "f".into(),
+                arguments: "{}".into(),
+            }],
+            ..message(Role::Assistant, Some("One moment.".into()))
+        };
+        let silent = Message {
+            content: None,
+            ..calling.clone()
+        };
+        let said = |role, text: &str| message(role, Some(text.to_owned()));
+        let told = bare(vec![
+            said(Role::System, "Be brief."),
+            said(Role::Assistant, "Hello."),
+            said(Role::User, "Hi."),
+            calling,
+            said(Role::Tool, "result"),
+            silent,
+            said(Role::Tool, "result"),
+            said(Role::User, "And?"),
+        ]);
+        assert_eq!(
+            told,
+            [
+                said(Role::System, "Be brief."),
+                said(Role::Assistant, "One moment."),
+                said(Role::User, "And?"),
+            ]
+        );
+    }
+
+    #[test]
     fn an_unheard_answer_leaves_no_message_but_its_tools_do() {
         let mut history = of(vec![user(1, "a"), agent(1, Kind::Answer, "text")]);
         history.fix(AnswerId(1), "");

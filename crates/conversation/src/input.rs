@@ -252,6 +252,7 @@ pub enum FaultKind {
     Quota,
     RateLimited,
     BadRequest,
+    NotFound,
     Connect,
     Timeout,
     Dropped,

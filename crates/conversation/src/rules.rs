@@ -72,6 +72,8 @@ pub struct Rules {
     pub llm_between_s: u64,
     /// The whole answer within this time (R194), s. Default 30.
     pub llm_total_s: u64,
+    /// A model silent for so long is asked a second time, the first to speak wins; 0: never.
+    pub llm_hedge_ms: u64,
     /// Voice of the caller while the transcriber is gone that earns a line (R193). Default 1000.
     pub deaf_voice_ms: u64,
     /// A detached caller who comes back later than this hears a line (R199). Default 1500.
@@ -114,6 +116,7 @@ impl Default for Rules {
             llm_first_token_s: 5,
             llm_between_s: 8,
             llm_total_s: 30,
+            llm_hedge_ms: 0,
             deaf_voice_ms: 1000,
             fault_line_ms: 1500,
             media_reattach_s: 5,

@@ -125,6 +125,8 @@ pub(crate) struct Pending {
     pub(crate) asks: u32,
     pub(crate) retries: u32,
     pub(crate) empties: u32,
+    /// The vendor refused the request: it is asked with a bare history from now on (R194).
+    pub(crate) is_bare: bool,
     /// Waits for the routing decision (R122).
     pub(crate) routing: bool,
     pub(crate) route_ms: Option<u64>,

@@ -33,6 +33,8 @@ pub(crate) enum News {
     Input(Input),
     /// What a reasoning model thought aloud, for the log; comes before `AnswerDone`.
     Thought { answer: AnswerId, text: String },
+    /// From now on this model answers, not the agent's own.
+    Model(String),
     /// Tokens of a judge, which no input tells of.
     Used(TokenUse),
     /// The hang-up was carried out as far as it can be.
@@ -52,6 +54,8 @@ struct Running {
 pub(crate) struct Mind {
     llm: Arc<dyn Llm>,
     config: LlmConfig,
+    /// Which model answers.
+    model: String,
     routes: Option<RouteSource>,
     cache_key: String,
     news: mpsc::Sender<News>,
@@ -70,6 +74,7 @@ impl Mind {
     ) -> Self {
         Self {
             llm,
+            model: config.model.clone(),
             config,
             routes,
             cache_key,
@@ -81,7 +86,11 @@ impl Mind {
     }
 
     pub(crate) fn model(&self) -> &str {
-        &self.config.model
+        &self.model
+    }
+
+    pub(crate) fn answered_by(&mut self, model: String) {
+        self.model = model;
     }
 
     /// Asks the model.
@@ -122,7 +131,7 @@ impl Mind {
         );
     }
 
-    /// Drops a request; what it will have cost, when it still ran.
+    /// Drops a request, or one that broke off; what it will have cost.
     pub(crate) fn cancel(&mut self, answer: AnswerId) -> Option<TokenUse> {
         let running = self.asks.remove(&answer.0)?;
         Some(TokenUse {
@@ -214,6 +223,10 @@ async fn answer_task(
                     continue;
                 }
                 Ok(Delta::Calling(_)) => continue,
+                Ok(Delta::Model(model)) => {
+                    tell(&news, News::Model(model)).await;
+                    continue;
+                }
                 Ok(Delta::Calls(calls)) => {
                     let call = |call: bolo_providers::Called| ToolCall {
                         id: call.id,
@@ -294,6 +307,7 @@ async fn judge(llm: Arc<dyn Llm>, ask: Ask, key: &str, news: &mpsc::Sender<News>
         match delta {
             Ok(Delta::Text(more)) => text.push_str(&more),
             Ok(Delta::Reasoning(_) | Delta::Calling(_) | Delta::Calls(_)) => {}
+            Ok(Delta::Model(model)) => tell(news, News::Model(model)).await,
             Ok(Delta::Done {
                 input,
                 output,

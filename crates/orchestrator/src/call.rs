@@ -223,6 +223,7 @@ impl<M: Machine> Call<M> {
             }
             Event::News(News::Input(input)) => self.give(now, input),
             Event::News(News::Thought { answer, text }) => self.thought(answer, text),
+            Event::News(News::Model(model)) => self.mind.answered_by(model),
             Event::News(News::Used(tokens)) => {
                 let model = self.mind.model().to_owned();
                 self.ledger.books().used(&model, tokens);

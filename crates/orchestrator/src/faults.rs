@@ -12,6 +12,7 @@ pub(crate) fn fault(error: &Error) -> Fault {
             ErrorKind::Quota => FaultKind::Quota,
             ErrorKind::RateLimited => FaultKind::RateLimited,
             ErrorKind::BadRequest => FaultKind::BadRequest,
+            ErrorKind::NotFound => FaultKind::NotFound,
             ErrorKind::Connect => FaultKind::Connect,
             ErrorKind::Timeout => FaultKind::Timeout,
             ErrorKind::Dropped => FaultKind::Dropped,

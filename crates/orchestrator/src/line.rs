@@ -229,7 +229,7 @@ impl<I: Send + 'static, O: Send + 'static> Line<I, O> {
 fn hopeless(kind: ErrorKind) -> bool {
     matches!(
         kind,
-        ErrorKind::Auth | ErrorKind::Quota | ErrorKind::BadRequest
+        ErrorKind::Auth | ErrorKind::Quota | ErrorKind::BadRequest | ErrorKind::NotFound
     )
 }
 

@@ -26,7 +26,13 @@ impl<M: Machine> Call<M> {
                 books.used(model, *usage);
                 books.latency.done(*answer, false, now);
             }
-            Input::AnswerFailed { answer, .. } => self.mind.ended(*answer),
+            Input::AnswerFailed { answer, .. } => {
+                // A request that was refused costs nothing, one that had begun does.
+                let tokens = self.mind.cancel(*answer);
+                if let Some(tokens) = tokens.filter(|tokens| tokens.output > 0) {
+                    self.ledger.books().used(self.mind.model(), tokens);
+                }
+            }
             Input::Audio { answer, .. } => self.ledger.books().latency.audio(*answer, now),
             Input::PieceDone { answer, piece } => self.playout.piece_done(*answer, *piece),
             Input::SpeechDone { answer } => self.ledger.books().latency.done(*answer, true, now),

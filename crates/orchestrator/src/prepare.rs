@@ -201,7 +201,7 @@ pub(crate) fn assemble(
     let opening: Opening<Hear, Heard> = open_after(&hear, Duration::ZERO);
     let transcriber = Line::new("transcriber", hear, listening::WAITS, opening);
     let opening: Opening<Speak, Spoken> = open_after(&speak, Duration::ZERO);
-    let ahead = ahead(&script, &voice, &speak, clips, routes.clone());
+    let ahead = ahead(&*team.llm, &script, &voice, &speak, clips, routes.clone());
     Prepared {
         llm: team.llm,
         routes,
@@ -220,9 +220,10 @@ pub(crate) fn assemble(
     }
 }
 
-/// Starts what can be done ahead: the call's first line is rendered on a connection of its own, unless
-/// it is there already; the routes are embedded.
+/// Starts what can be done ahead: a connection to the model is opened; the routes are embedded; the call's
+/// first line is rendered on a connection of its own, unless it is there already.
 fn ahead(
+    llm: &dyn Llm,
     script: &Script,
     voice: &Voice,
     speak: &Opener<Speak, Spoken>,
@@ -234,21 +235,24 @@ fn ahead(
         .filter_map(|text| Some((voice.key(&text)?, text)))
         .filter(|(key, _)| !clips.has(key))
         .collect();
-    let (speak, clips) = (speak.clone(), clips.clone());
+    let (speak, clips, warm) = (speak.clone(), clips.clone(), llm.warm());
     AbortOnDropHandle::new(tokio::spawn(async move {
-        if let Some(routes) = routes {
-            routes.warm().await;
-        }
-        for (key, text) in lines {
-            match tokio::time::timeout(RENDER, render(&speak, text)).await {
-                Ok(Ok(audio)) => clips.put(key, audio.into()),
-                Ok(Err(error)) => {
-                    tracing::warn!(%error, "a line could not be rendered ahead");
-                    return;
-                }
-                Err(_) => return,
+        let lines = async {
+            if let Some(routes) = routes {
+                routes.warm().await;
             }
-        }
+            for (key, text) in lines {
+                match tokio::time::timeout(RENDER, render(&speak, text)).await {
+                    Ok(Ok(audio)) => clips.put(key, audio.into()),
+                    Ok(Err(error)) => {
+                        tracing::warn!(%error, "a line could not be rendered ahead");
+                        return;
+                    }
+                    Err(_) => return,
+                }
+            }
+        };
+        tokio::join!(warm, lines);
     }))
 }
 

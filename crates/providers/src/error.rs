@@ -13,6 +13,8 @@ pub enum ErrorKind {
     RateLimited,
     /// The request is at fault. No retry.
     BadRequest,
+    /// There is no such model, deployment or place. No retry.
+    NotFound,
     /// No connection could be made.
     Connect,
     /// No answer in time.

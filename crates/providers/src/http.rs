@@ -27,7 +27,9 @@ pub fn client(tls: &Arc<ClientConfig>) -> Result<reqwest::Client, reqwest::Error
         .redirect(reqwest::redirect::Policy::none())
         .connect_timeout(CONNECT_LIMIT)
         .pool_max_idle_per_host(200)
-        .pool_idle_timeout(Duration::from_secs(30))
+        // A connection opened while the phone rings must last until the first question. The large
+        // vendors keep theirs longer; what dies earlier is seen, or asked again (llm/server.rs).
+        .pool_idle_timeout(Duration::from_secs(75))
         .tcp_nodelay(true)
         .tcp_keepalive(Duration::from_secs(30))
         .user_agent(concat!("bolo/", env!("CARGO_PKG_VERSION")))

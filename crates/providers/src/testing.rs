@@ -7,7 +7,8 @@ use std::{
     time::Duration,
 };
 
-use futures_util::{SinkExt, StreamExt};
+use bolo_agent::LlmConfig;
+use futures_util::{SinkExt, StreamExt, stream::BoxStream};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -22,6 +23,8 @@ use tokio_tungstenite::{
     },
 };
 use tokio_util::task::AbortOnDropHandle;
+
+use crate::{Ask, AskMessage, Delta, Error, Llm, ToolChoice};
 
 /// A limit for what must not happen in a test that goes well.
 pub(crate) const LONG: Duration = Duration::from_secs(20);
@@ -188,10 +191,15 @@ pub(crate) async fn plain_server() -> (String, AbortOnDropHandle<()>) {
 
 /// Head and body of a request.
 pub(crate) async fn read_request(stream: &mut TcpStream) -> String {
+    try_read_request(stream).await.expect("the client left")
+}
+
+/// Likewise; `None` when the client has left.
+pub(crate) async fn try_read_request(stream: &mut TcpStream) -> Option<String> {
     let mut bytes = Vec::new();
     loop {
         let mut buffer = [0; 4096];
-        let count = stream.read(&mut buffer).await.unwrap();
+        let count = stream.read(&mut buffer).await.ok()?;
         bytes.extend_from_slice(&buffer[..count]);
         let text = String::from_utf8_lossy(&bytes).into_owned();
         if let Some((head, body)) = text.split_once("\r\n\r\n") {
@@ -200,10 +208,12 @@ pub(crate) async fn read_request(stream: &mut TcpStream) -> String {
                 .lines()
                 .find_map(|line| line.strip_prefix("content-length:")?.trim().parse().ok());
             if body.len() >= length.unwrap_or(0) {
-                return text;
+                return Some(text);
             }
         }
-        assert!(count > 0, "the client left");
+        if count == 0 {
+            return None;
+        }
     }
 }
 
@@ -213,4 +223,89 @@ pub(crate) fn response(status: &str, headers: &str, body: &str) -> String {
         "HTTP/1.1 {status}\r\nconnection: close\r\n{headers}content-length: {}\r\n\r\n{body}",
         body.len()
     )
+}
+
+/// What a scripted model says, and after what time.
+pub(crate) type ScriptedAnswer = (Duration, Vec<Result<Delta, Error>>);
+
+/// A model that answers from a script, each answer beginning after its delay, and counts its requests.
+#[derive(Default)]
+pub(crate) struct ScriptedLlm {
+    pub(crate) name: &'static str,
+    answers: Mutex<std::collections::VecDeque<ScriptedAnswer>>,
+    pub(crate) asked: Mutex<Vec<Ask>>,
+}
+
+impl ScriptedLlm {
+    pub(crate) fn new(
+        name: &'static str,
+        answers: impl IntoIterator<Item = ScriptedAnswer>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            name,
+            answers: Mutex::new(answers.into_iter().collect()),
+            ..Self::default()
+        })
+    }
+}
+
+impl Llm for ScriptedLlm {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn answer(&self, ask: Ask) -> BoxStream<'static, Result<Delta, Error>> {
+        self.asked.lock().unwrap().push(ask);
+        let (delay, deltas) = self.answers.lock().unwrap().pop_front().unwrap();
+        futures_util::stream::once(tokio::time::sleep(delay))
+            .flat_map(move |()| futures_util::stream::iter(deltas.clone()))
+            .boxed()
+    }
+}
+
+/// What ends an answer of so many tokens.
+pub(crate) fn done(input: u64) -> Delta {
+    Delta::Done {
+        finish: "stop",
+        input,
+        output: 1,
+        cached: 0,
+        estimated: false,
+    }
+}
+
+/// A question to a model.
+pub(crate) fn ask(model: &str) -> Ask {
+    Ask {
+        config: LlmConfig {
+            provider: "openai".into(),
+            model: model.into(),
+            max_tokens: 150,
+            temperature: 0.7,
+            top_p: None,
+            presence_penalty: None,
+            frequency_penalty: None,
+            stop: Vec::new(),
+            request_json: false,
+            base_url: None,
+            reasoning_effort: None,
+            verbosity: None,
+        },
+        temperature: 0.1,
+        messages: vec![said("system", "Be brief."), said("user", "Hi")],
+        tools: Vec::new(),
+        tool_choice: ToolChoice::Auto,
+        json: false,
+        cache_key: "agent-1".into(),
+    }
+}
+
+/// A message of a history.
+pub(crate) fn said(role: &'static str, text: &str) -> AskMessage {
+    AskMessage {
+        role,
+        content: Some(text.into()),
+        tool_calls: Vec::new(),
+        tool_call_id: None,
+    }
 }

@@ -133,7 +133,7 @@ fn what_is_known_but_does_not_run_yet_says_so() {
             json!({ "source_type": "csv", "source_name": "people.csv" }),
         ),
         ("/agent_config/telephony_provider", json!("vobiz")),
-        (&tools("llm_agent/llm_config/provider"), json!("anthropic")),
+        (&tools("llm_agent/llm_config/provider"), json!("cohere")),
         (
             &tools("llm_agent/llm_config/rag_config"),
             json!({ "vector_store": {} }),
@@ -161,7 +161,7 @@ fn what_is_known_but_does_not_run_yet_says_so() {
     telephony_provider: carrier "vobiz" is not supported by this version yet; one of twilio, plivo, default
     tasks[0].tools_config.llm_agent.agent_flow_type: flow type "preprocessed" is not supported by this version yet; one of streaming
     tasks[0].tools_config.llm_agent.llm_config.rag_config: a knowledge base is not supported by this version yet
-    tasks[0].tools_config.llm_agent.llm_config.provider: vendor "anthropic" is not supported by this version yet; one of openai, custom, ollama, vllm, groq, deepseek, openrouter, together, fireworks, deepinfra, perplexity, anyscale, ola, demo
+    tasks[0].tools_config.llm_agent.llm_config.provider: vendor "cohere" is not supported by this version yet; one of openai, azure, azure-openai, anthropic, google, custom, ollama, vllm, groq, deepseek, openrouter, together, fireworks, deepinfra, perplexity, anyscale, ola, demo
     tasks[0].tools_config.transcriber.provider: vendor "sarvam" is not supported by this version yet; one of deepgram, local
     tasks[0].tools_config.synthesizer.provider: vendor "maya" is not supported by this version yet; one of elevenlabs, deepgram, cartesia, openai, sarvam, azuretts, polly, rime, smallest, local
     tasks[0].tools_config.output.provider: carrier "exotel" is not supported by this version yet; one of twilio, plivo, default

@@ -42,6 +42,23 @@ fn a_refused_key_is_not_tried_again_and_the_second_turn_ends_the_call() {
 }
 
 #[test] // R194
+fn a_refused_request_is_asked_once_more_with_less_history() {
+    assert_snapshot!(later("
+        9000 end tell me
+        9100 fail 3 bad_request
+        9200 fail 4 bad_request
+    "), @r"
+    9000 ask 3, user: tell me
+    9100 ask 4, user: tell me
+    9200 clip 5 Recovery: Sorry, I didn't get that. Could you say it again?
+    ");
+    assert_snapshot!(later("9000 end tell me\n9100 fail 3 not_found"), @r"
+    9000 ask 3, user: tell me
+    9100 clip 4 Recovery: Sorry, I didn't get that. Could you say it again?
+    ");
+}
+
+#[test] // R194
 fn a_vendor_may_say_when_to_ask_again() {
     let asked_again = |ms: u64| {
         let mut call = played(script(), &after_answer("9000 end tell me"));

@@ -1,9 +1,26 @@
-//! Language models: the trait, and a module a dialect.
+//! Language models: the trait, and a module a vendor's wire.
 
-pub mod openai;
+mod answer;
+mod anthropic;
+mod dialect;
+mod failure;
+mod fallback;
+mod gathered;
+mod gemini;
+mod hedged;
+mod openai;
+mod server;
+mod sse;
+mod turns;
 
 use bolo_agent::LlmConfig;
-use futures_util::stream::BoxStream;
+use futures_util::{FutureExt, future::BoxFuture, stream::BoxStream};
+
+pub(crate) use dialect::{DIALECTS, dialect};
+pub use fallback::{Fallback, Gate};
+pub(crate) use hedged::{Allowance, Hedged};
+pub use server::Limits;
+pub(crate) use server::Server;
 
 use crate::Error;
 
@@ -73,6 +90,8 @@ pub enum Delta {
     Calling(String),
     /// Tool calls, complete, once.
     Calls(Vec<Called>),
+    /// Not the model that was asked answers, but this one (a fallback); comes first.
+    Model(String),
     /// The end; nothing follows.
     Done {
         /// `stop`, `length`, `tool_calls`, `content_filter`; others come as `stop`.
@@ -107,4 +126,12 @@ pub trait Llm: Send + Sync {
 
     /// Streams an answer; dropping the stream stops the model. The stream ends after `Done` or an error.
     fn answer(&self, ask: Ask) -> BoxStream<'static, Result<Delta, Error>>;
+
+    /// Opens a connection that the next answer will use, by a request that is not billed (R3, R95).
+    fn warm(&self) -> BoxFuture<'static, ()> {
+        std::future::ready(()).boxed()
+    }
 }
+
+#[cfg(test)]
+mod tests;

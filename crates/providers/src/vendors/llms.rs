@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{Keys, Vendors, own_key};
 use crate::{
     Error, ErrorKind, Llm,
-    llm::openai::{self, DIALECTS, OpenAi},
+    llm::{DIALECTS, Hedged, Server, dialect},
 };
 
 impl Vendors {
@@ -14,7 +14,7 @@ impl Vendors {
     /// The server's own key goes to the vendor's or the server's own address only: to one that an agent
     /// names, goes no key but the account's.
     pub fn llm(&self, agent: &bolo_agent::LlmConfig, keys: &Keys) -> Result<Arc<dyn Llm>, Error> {
-        let Some(dialect) = openai::dialect(&agent.provider) else {
+        let Some(dialect) = dialect(&agent.provider) else {
             let names: Vec<_> = DIALECTS.iter().map(|dialect| dialect.name).collect();
             return Err(Error {
                 kind: ErrorKind::BadRequest,
@@ -28,7 +28,7 @@ impl Vendors {
                 retry_after: None,
             });
         };
-        let origin = openai::origin(dialect);
+        let origin = dialect.origin();
         let of_server = self
             .base_url(dialect.name)
             .or(Some(dialect.base_url).filter(|base| !base.is_empty()));
@@ -50,12 +50,17 @@ impl Vendors {
         if key.is_none() && dialect.needs_key {
             return Err(origin.no_key());
         }
-        Ok(Arc::new(OpenAi::new(
+        let server = Arc::new(Server::new(
             dialect,
             base,
+            &agent.model,
             key,
             self.http.clone(),
             self.llm_limits,
-        )?))
+        )?);
+        Ok(match &self.llm_hedge {
+            Some((after, allowance)) => Arc::new(Hedged::new(server, *after, allowance.clone())),
+            None => server,
+        })
     }
 }

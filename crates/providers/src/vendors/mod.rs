@@ -4,11 +4,17 @@ mod llms;
 mod synthesizers;
 mod transcribers;
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::{Embedder, Error, error::Origin, llm::openai, local, synthesizer::SynthesizerLimits};
+use crate::{
+    Embedder, Error,
+    error::Origin,
+    llm::{Allowance, Limits},
+    local,
+    synthesizer::SynthesizerLimits,
+};
 
 /// `providers.<vendor>` of the server's configuration.
 #[derive(Debug, Clone, Default)]
@@ -30,7 +36,8 @@ pub struct Vendors {
     http: reqwest::Client,
     tls: Arc<rustls::ClientConfig>,
     local: local::Speech,
-    llm_limits: openai::Limits,
+    llm_limits: Limits,
+    llm_hedge: Option<(Duration, Allowance)>,
     synthesizer_limits: SynthesizerLimits,
 }
 
@@ -50,13 +57,14 @@ impl Vendors {
             http,
             tls,
             local: local::Speech::new(models, speech_threads),
-            llm_limits: openai::Limits::default(),
+            llm_limits: Limits::default(),
+            llm_hedge: None,
             synthesizer_limits: SynthesizerLimits::default(),
         }
     }
 
     /// Replaces the time limits of models (R194: 5 s, 8 s, 30 s).
-    pub fn with_llm_limits(self, llm_limits: openai::Limits) -> Self {
+    pub fn with_llm_limits(self, llm_limits: Limits) -> Self {
         Self { llm_limits, ..self }
     }
 
@@ -66,6 +74,12 @@ impl Vendors {
             synthesizer_limits,
             ..self
         }
+    }
+
+    /// A model that has said nothing after this time is asked a second time; zero: never.
+    pub fn with_llm_hedge(self, after: Duration) -> Self {
+        let llm_hedge = (!after.is_zero()).then(|| (after, Allowance::default()));
+        Self { llm_hedge, ..self }
     }
 
     /// The embedder for routes: local.

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use bolo_agent::LlmConfig;
 use bolo_providers::{
-    Ask, AskMessage, Called, Delta, Error, ErrorKind, Llm, ToolChoice, llm::openai::Limits,
+    Ask, AskMessage, Called, Delta, Error, ErrorKind, Llm, ToolChoice, llm::Limits,
 };
 use bolo_simulator::llm::{FakeLlm, Fault, Options, Reply};
 use futures_util::StreamExt;

@@ -1,57 +1,62 @@
-//! Chunks of an answer, read leniently, and the tool calls gathered from them.
+//! Chunks of an answer, read leniently: each server has its own oddities.
 //! Source: wire-providers.md §3.2, §3.7.
 
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use serde_json::Value;
 
-use crate::Called;
+use super::super::{
+    failure,
+    gathered::{Gathered, Piece, Usage as Bill},
+    server::Reader,
+};
+use crate::{Error, ErrorKind, error::Origin};
 
 /// One chunk. A field of a type that we don't expect counts as absent: each vendor has its own oddities.
 #[derive(Default, Deserialize)]
 #[serde(default)]
-pub(super) struct Chunk {
+struct Chunk {
     #[serde(deserialize_with = "lenient")]
-    pub(super) choices: Option<Vec<Choice>>,
+    choices: Option<Vec<Choice>>,
     #[serde(deserialize_with = "lenient")]
     usage: Option<Usage>,
     #[serde(deserialize_with = "lenient")]
     x_groq: Option<XGroq>,
     /// Set when the server failed in mid-stream.
-    pub(super) error: Option<Value>,
+    error: Option<Value>,
     /// `error` where a server puts the failure at the top level.
     #[serde(deserialize_with = "lenient")]
     object: Option<String>,
-    pub(super) message: Option<Value>,
+    message: Option<Value>,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
-pub(super) struct Choice {
+struct Choice {
     /// `message` in an answer that is not streamed.
     #[serde(alias = "message", deserialize_with = "lenient")]
-    pub(super) delta: Option<Part>,
+    delta: Option<Part>,
     #[serde(deserialize_with = "lenient")]
-    pub(super) finish_reason: Option<String>,
+    finish_reason: Option<String>,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
-pub(super) struct Part {
+struct Part {
     #[serde(deserialize_with = "lenient")]
-    pub(super) content: Option<String>,
+    content: Option<String>,
     #[serde(deserialize_with = "lenient")]
     reasoning_content: Option<String>,
     #[serde(deserialize_with = "lenient")]
     reasoning: Option<String>,
     #[serde(deserialize_with = "lenient")]
-    pub(super) refusal: Option<String>,
+    refusal: Option<String>,
     #[serde(deserialize_with = "lenient")]
-    pub(super) tool_calls: Option<Vec<CallPart>>,
+    tool_calls: Option<Vec<CallPart>>,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
-pub(super) struct CallPart {
+struct CallPart {
     #[serde(deserialize_with = "lenient")]
     index: Option<u64>,
     #[serde(deserialize_with = "lenient")]
@@ -71,11 +76,11 @@ struct FunctionPart {
 
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
-pub(super) struct Usage {
+struct Usage {
     #[serde(deserialize_with = "count")]
-    pub(super) prompt_tokens: u64,
+    prompt_tokens: u64,
     #[serde(deserialize_with = "count")]
-    pub(super) completion_tokens: u64,
+    completion_tokens: u64,
     #[serde(deserialize_with = "lenient")]
     prompt_tokens_details: Option<PromptDetails>,
     #[serde(deserialize_with = "count")]
@@ -97,13 +102,21 @@ struct XGroq {
 }
 
 impl Chunk {
-    pub(super) fn usage(&mut self) -> Option<Usage> {
+    fn usage(&mut self) -> Option<Bill> {
         let usage = self.usage.take();
-        usage.or_else(|| self.x_groq.take()?.usage)
+        let usage = usage.or_else(|| self.x_groq.take()?.usage)?;
+        Some(Bill {
+            input: usage.prompt_tokens,
+            output: usage.completion_tokens,
+            cached: match usage.prompt_tokens_details {
+                Some(details) => details.cached_tokens,
+                None => usage.prompt_cache_hit_tokens,
+            },
+        })
     }
 
     /// The server's words for a failure in mid-stream.
-    pub(super) fn failure(&mut self) -> Option<Value> {
+    fn failure(&mut self) -> Option<Value> {
         let error = self.error.take().filter(|error| !error.is_null());
         error.or_else(|| {
             (self.object.as_deref() == Some("error"))
@@ -113,7 +126,16 @@ impl Chunk {
 }
 
 impl Part {
-    pub(super) fn reasoning(&mut self) -> Option<String> {
+    /// Pieces of tool calls.
+    fn calls(&mut self) -> Vec<Piece> {
+        let parts = self.tool_calls.take().into_iter().flatten();
+        parts
+            .enumerate()
+            .map(|(position, part)| part.piece(position))
+            .collect()
+    }
+
+    fn reasoning(&mut self) -> Option<String> {
         let text = self
             .reasoning_content
             .take()
@@ -122,101 +144,74 @@ impl Part {
     }
 }
 
-impl Usage {
-    pub(super) fn cached(&self) -> u64 {
-        match &self.prompt_tokens_details {
-            Some(details) => details.cached_tokens,
-            None => self.prompt_cache_hit_tokens,
+impl CallPart {
+    /// `position` stands in for an index that some servers leave out.
+    fn piece(self, position: usize) -> Piece {
+        let function = self.function.unwrap_or_default();
+        Piece {
+            index: self.index.unwrap_or(position as u64),
+            id: self.id.unwrap_or_default(),
+            name: function.name.unwrap_or_default(),
+            arguments: match function.arguments {
+                Some(Value::String(piece)) => piece,
+                Some(Value::Null) | None => String::new(),
+                Some(whole) => whole.to_string(),
+            },
         }
     }
 }
 
-/// Tool calls, put together from their pieces.
-#[derive(Default)]
-pub(super) struct Calls {
-    calls: Vec<Call>,
+/// Reads the chunks of one answer.
+pub(super) struct Chunks {
+    pub(super) origin: Origin,
 }
 
-struct Call {
-    index: u64,
-    id: String,
-    name: String,
-    arguments: String,
+impl Reader for Chunks {
+    fn event(&mut self, event: Value, gathered: &mut Gathered) -> Result<bool, Error> {
+        let Ok(mut chunk) = serde_json::from_value::<Chunk>(event) else {
+            return Ok(true); // no object
+        };
+        if let Some(error) = chunk.failure() {
+            return Err(failure::in_stream(self.origin, &error));
+        }
+        if let Some(usage) = chunk.usage() {
+            gathered.usage(usage);
+        }
+        if let Some(choice) = chunk.choices.into_iter().flatten().next() {
+            self.choice(choice, gathered)?;
+        }
+        Ok(true)
+    }
 }
 
-impl Calls {
-    /// Takes the pieces of one chunk; gives the names of calls that begin with it.
-    pub(super) fn add(&mut self, parts: Vec<CallPart>) -> Vec<String> {
-        let mut begun = Vec::new();
-        for (position, part) in parts.into_iter().enumerate() {
-            let index = part.index.unwrap_or(position as u64);
-            let id = part.id.unwrap_or_default();
-            let open = self.calls.iter().rposition(|call| {
-                // One index for several calls, each whole: told apart by their ids.
-                call.index == index && (id.is_empty() || call.id.is_empty() || call.id == id)
-            });
-            let at = open.unwrap_or(self.calls.len());
-            if at == self.calls.len() {
-                self.calls.push(Call {
-                    index,
-                    id: String::new(),
-                    name: String::new(),
-                    arguments: String::new(),
-                });
+impl Chunks {
+    fn choice(&self, choice: Choice, gathered: &mut Gathered) -> Result<(), Error> {
+        if let Some(mut part) = choice.delta {
+            if part.refusal.as_ref().is_some_and(|words| !words.is_empty()) {
+                return Err(self
+                    .origin
+                    .fault(ErrorKind::Content, "the model refused to answer"));
             }
-            let call = &mut self.calls[at];
-            let function = part.function.unwrap_or_default();
-            if call.id.is_empty() {
-                call.id = id;
-            }
-            if call.name.is_empty()
-                && let Some(name) = function.name.filter(|name| !name.is_empty())
-            {
-                begun.push(name.clone());
-                call.name = name;
-            }
-            match function.arguments {
-                Some(Value::String(piece)) => call.arguments.push_str(&piece),
-                Some(Value::Null) | None => {}
-                Some(whole) => call.arguments.push_str(&whole.to_string()),
+            gathered.thought(part.reasoning().unwrap_or_default());
+            gathered.text(part.content.take().unwrap_or_default());
+            for piece in part.calls() {
+                gathered.call(piece);
             }
         }
-        begun
-    }
-
-    /// Characters of all arguments, for an estimate.
-    pub(super) fn characters(&self) -> usize {
-        self.calls
-            .iter()
-            .map(|call| call.name.len() + call.arguments.len())
-            .sum()
-    }
-
-    /// The calls, whole; those without a name can't be made.
-    pub(super) fn take(&mut self) -> Vec<Called> {
-        let calls = std::mem::take(&mut self.calls).into_iter();
-        calls
-            .enumerate()
-            .filter(|(_, call)| {
-                if call.name.is_empty() {
-                    tracing::warn!("the model called a tool without a name");
+        if let Some(reason) = choice.finish_reason.filter(|reason| !reason.is_empty()) {
+            gathered.finish(match reason.as_str() {
+                "length" => "length",
+                "tool_calls" | "function_call" => "tool_calls",
+                "content_filter" => "content_filter",
+                "stop" => "stop",
+                other => {
+                    let vendor = self.origin.vendor;
+                    tracing::info!(vendor, reason = other, "unknown finish reason");
+                    "stop"
                 }
-                !call.name.is_empty()
-            })
-            .map(|(number, call)| Called {
-                id: if call.id.is_empty() {
-                    format!("call_{number}")
-                } else {
-                    call.id
-                },
-                name: call.name,
-                arguments: if call.arguments.trim().is_empty() {
-                    "{}".into()
-                } else {
-                    call.arguments
-                },
-            })
-            .collect()
+            });
+        }
+        Ok(())
     }
 }
 
@@ -246,60 +241,16 @@ mod tests {
 
     use super::*;
 
-    fn gather(chunks: &[&str]) -> Vec<(String, String, String)> {
-        let mut calls = Calls::default();
-        for chunk in chunks {
-            calls.add(serde_json::from_str(chunk).unwrap());
-        }
-        calls
-            .take()
-            .into_iter()
-            .map(|call| (call.id, call.name, call.arguments))
-            .collect()
-    }
-
-    fn call(id: &str, name: &str, arguments: &str) -> (String, String, String) {
-        (id.into(), name.into(), arguments.into())
-    }
-
-    #[test]
-    fn pieces_by_index() {
-        let calls = gather(&[
-            r#"[{"index":0,"id":"a","type":"function","function":{"name":"f","arguments":""}}]"#,
-            r#"[{"index":1,"id":"b","function":{"name":"g","arguments":"{"}}]"#,
-            r#"[{"index":0,"function":{"arguments":"{\"x\":"}}]"#,
-            r#"[{"index":1,"function":{"arguments":"}"}},{"index":0,"function":{"arguments":"1}"}}]"#,
-        ]);
-        assert_eq!(calls, [call("a", "f", "{\"x\":1}"), call("b", "g", "{}")]);
-    }
-
     #[test]
     fn whole_calls_without_index_or_id() {
-        let calls = gather(&[
-            r#"[{"id":"","function":{"name":"f","arguments":{"x":1}}},{"function":{"name":"g"}}]"#,
-        ]);
-        assert_eq!(
-            calls,
-            [call("call_0", "f", "{\"x\":1}"), call("call_1", "g", "{}")]
-        );
-    }
-
-    #[test]
-    fn one_index_for_two_calls() {
-        let calls = gather(&[
-            r#"[{"index":0,"id":"a","function":{"name":"f","arguments":"{}"}}]"#,
-            r#"[{"index":0,"id":"b","function":{"name":"g","arguments":"{}"}}]"#,
-        ]);
-        assert_eq!(calls, [call("a", "f", "{}"), call("b", "g", "{}")]);
-    }
-
-    #[test]
-    fn a_repeated_name_is_taken_once_and_a_nameless_call_is_none() {
-        let calls = gather(&[
-            r#"[{"index":0,"id":"a","function":{"name":"f","arguments":"{"}}]"#,
-            r#"[{"index":0,"id":"a","function":{"name":"f","arguments":"}"}},{"index":1,"id":"z"}]"#,
-        ]);
-        assert_eq!(calls, [call("a", "f", "{}")]);
+        let text = r#"{"tool_calls":[{"id":"","function":{"name":"f","arguments":{"x":1}}},{"function":{"name":"g"}}]}"#;
+        let mut part: Part = serde_json::from_str(text).unwrap();
+        let pieces = part.calls();
+        let told: Vec<_> = pieces
+            .iter()
+            .map(|piece| (piece.index, &*piece.id, &*piece.name, &*piece.arguments))
+            .collect();
+        assert_eq!(told, [(0, "", "f", "{\"x\":1}"), (1, "", "g", "")]);
     }
 
     #[test]
@@ -339,11 +290,12 @@ mod tests {
                 .unwrap()
                 .usage()
                 .unwrap();
-            assert_eq!(
-                (usage.prompt_tokens, usage.completion_tokens, usage.cached()),
-                (9, 4, cached),
-                "{text}"
-            );
+            let expected = Bill {
+                input: 9,
+                output: 4,
+                cached,
+            };
+            assert_eq!(usage, expected, "{text}");
         }
     }
 }

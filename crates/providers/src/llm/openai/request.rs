@@ -4,7 +4,7 @@
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::dialect::Dialect;
+use super::super::dialect::Dialect;
 use crate::{Ask, AskMessage, AskTool, ToolChoice};
 
 /// Most stop sequences that OpenAI takes.
@@ -88,7 +88,9 @@ impl<'a> Body<'a> {
             sampling: Sampling::new(ask, has_tools),
             tools,
             tool_choice: has_tools.then(|| choice(&ask.tool_choice)),
-            parallel_tool_calls: has_tools.then_some(false),
+            // R100. OpenAI's o-models refuse the field itself.
+            parallel_tool_calls: (has_tools && Model::of(&ask.config.model) != Model::OSeries)
+                .then_some(false),
             response_format: json.then(|| json!({"type": "json_object"})),
             service_tier: dialect.is_openai.then_some("default"),
             prompt_cache_key: (dialect.is_openai && !ask.cache_key.is_empty())
@@ -223,4 +225,4 @@ fn tool(tool: &AskTool) -> Value {
 
 #[cfg(test)]
 #[path = "request_tests.rs"]
-pub(super) mod tests;
+mod tests;

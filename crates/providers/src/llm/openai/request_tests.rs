@@ -1,43 +1,8 @@
 //! The body of a request, field by field.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use bolo_agent::LlmConfig;
-
-use super::{super::dialect::dialect, *};
-
-pub(in super::super) fn ask(model: &str) -> Ask {
-    Ask {
-        config: LlmConfig {
-            provider: "openai".into(),
-            model: model.into(),
-            max_tokens: 150,
-            temperature: 0.7,
-            top_p: None,
-            presence_penalty: None,
-            frequency_penalty: None,
-            stop: Vec::new(),
-            request_json: false,
-            base_url: None,
-            reasoning_effort: None,
-            verbosity: None,
-        },
-        temperature: 0.1,
-        messages: vec![said("system", "Be brief."), said("user", "Hi")],
-        tools: Vec::new(),
-        tool_choice: ToolChoice::Auto,
-        json: false,
-        cache_key: "agent-1".into(),
-    }
-}
-
-pub(in super::super) fn said(role: &'static str, text: &str) -> AskMessage {
-    AskMessage {
-        role,
-        content: Some(text.into()),
-        tool_calls: Vec::new(),
-        tool_call_id: None,
-    }
-}
+use super::{super::super::dialect::dialect, *};
+use crate::testing::{ask, said};
 
 fn weather() -> AskTool {
     AskTool {

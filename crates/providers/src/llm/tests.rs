@@ -6,10 +6,15 @@ use tokio::{
     net::TcpListener,
 };
 
-use super::{request::tests::ask, *};
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use secrecy::SecretString;
+
+use super::*;
 use crate::{
-    Called,
-    testing::{LONG, RawServer, plain_server, read_request, response, tls},
+    ErrorKind,
+    testing::{LONG, RawServer, ask, plain_server, read_request, response, tls},
 };
 
 const HEAD: &str =
@@ -25,17 +30,12 @@ fn limits() -> Limits {
     }
 }
 
-fn server(base: &str, limits: Limits) -> OpenAi {
+fn server(base: &str, limits: Limits) -> Server {
     let http = crate::http::client(&tls()).unwrap();
     let base = format!("{base}/v1");
-    OpenAi::new(
-        dialect("openai").unwrap(),
-        &base,
-        Some(SecretString::from("sesame")),
-        http,
-        limits,
-    )
-    .unwrap()
+    let key = Some(SecretString::from("sesame"));
+    let openai = dialect("openai").unwrap();
+    Server::new(openai, &base, "m", key, http, limits).unwrap()
 }
 
 async fn answer(raw: String, limits: Limits) -> Vec<Result<Delta, Error>> {
@@ -157,7 +157,8 @@ async fn without_a_key_no_authorization_is_sent() {
     }))
     .await;
     let http = crate::http::client(&tls()).unwrap();
-    let ollama = OpenAi::new(dialect("ollama").unwrap(), &fake.base, None, http, limits()).unwrap();
+    let ollama = dialect("ollama").unwrap();
+    let ollama = Server::new(ollama, &fake.base, "m", None, http, limits()).unwrap();
     let all: Vec<_> = ollama.answer(ask("m")).collect().await;
     assert_eq!(all[0].as_ref().unwrap_err().kind, ErrorKind::BadRequest);
 }
@@ -429,19 +430,20 @@ async fn tls_with_a_server_that_knows_none_is_no_connection() {
 }
 
 #[tokio::test]
-async fn a_reset_is_a_lost_connection() {
-    let fake = RawServer::start(Box::new(|stream, _| {
-        Box::pin(async move {
+async fn two_resets_are_a_lost_connection() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base = format!("http://{}", listener.local_addr().unwrap());
+    let resets = tokio::spawn(async move {
+        for _ in 0..2 {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            read_request(&mut stream).await;
             #[allow(deprecated)] // closing with RST is the point
             stream.set_linger(Some(Duration::ZERO)).unwrap();
-        })
-    }))
-    .await;
-    let all: Vec<_> = server(&fake.base, limits())
-        .answer(ask("m"))
-        .collect()
-        .await;
+        }
+    });
+    let all: Vec<_> = server(&base, limits()).answer(ask("m")).collect().await;
     assert_eq!(all[0].as_ref().unwrap_err().kind, ErrorKind::Dropped);
+    resets.await.unwrap();
 }
 
 #[tokio::test]

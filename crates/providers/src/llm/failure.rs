@@ -15,7 +15,8 @@ const BODY_LIMIT: Duration = Duration::from_secs(2);
 #[derive(Debug, Default, PartialEq)]
 struct Said {
     message: String,
-    /// `code` and `type`, lower case; a code may be a number on the wire.
+    /// `code`, `type`, `status` and the reasons of Google's details, lower case; a code may be a number
+    /// on the wire.
     codes: String,
     /// The code where it is a number that can be an HTTP status.
     status: Option<u16>,
@@ -60,24 +61,32 @@ pub(super) fn in_stream(origin: Origin, error: &Value) -> Error {
 
 fn classify(origin: Origin, status: u16, said: &Said, wait: Option<Duration>) -> Error {
     let has = |names: &[&str]| names.iter().any(|name| said.codes.contains(name));
-    if has(&[
-        "insufficient_quota",
-        "insufficient_balance",
-        "billing_hard_limit",
-        "credit",
-    ]) {
+    let is_broke = said.message.contains("credit balance is too low");
+    if is_broke
+        || has(&[
+            "insufficient_quota",
+            "insufficient_balance",
+            "billing_hard_limit",
+            "credit",
+        ])
+    {
         return origin.quota();
     }
     if has(&["content_filter", "content_policy", "responsibleai"]) {
         return origin.fault(ErrorKind::Content, "refused for its content");
     }
-    if has(&["invalid_api_key", "authentication_error"]) {
+    if has(&["invalid_api_key", "api_key_invalid", "authentication_error"]) {
         return origin.bad_key();
     }
-    if has(&["rate_limit"]) {
+    if has(&["rate_limit", "resource_exhausted"]) {
         return origin.rate_limited(wait);
     }
     match status {
+        // Neither a retry nor another history helps.
+        404 => Error {
+            kind: ErrorKind::NotFound,
+            ..origin.rejected(&said.message)
+        },
         // The key is right, but not for this model or place.
         403 if !said.message.is_empty() => {
             let words: String = said.message.chars().take(200).collect();
@@ -113,7 +122,17 @@ fn said(body: &Value) -> Said {
         .find(|text| !text.is_empty())
         .unwrap_or_default(),
     };
-    let codes = [text(error.get("code")), text(error.get("type"))];
+    let mut codes: Vec<String> = ["code", "type", "status"]
+        .iter()
+        .map(|name| text(error.get(*name)))
+        .collect();
+    let details = error.get("details").and_then(Value::as_array);
+    codes.extend(
+        details
+            .into_iter()
+            .flatten()
+            .map(|detail| text(detail.get("reason"))),
+    );
     Said {
         message,
         status: codes[0].parse().ok(),
@@ -159,8 +178,16 @@ mod tests {
         );
         assert_eq!(
             kind(404, r#"{"error":{"code":"model_not_found","message":"x"}}"#),
-            ErrorKind::BadRequest
+            ErrorKind::NotFound
         );
+        let google = r#"{"error":{"code":400,"message":"API key not valid.","status":"INVALID_ARGUMENT",
+            "details":[{"@type":"x","reason":"API_KEY_INVALID"}]}}"#;
+        assert_eq!(kind(400, google), ErrorKind::Auth);
+        let anthropic = r#"{"type":"error","error":{"type":"overloaded_error","message":"x"}}"#;
+        assert_eq!(kind(529, anthropic), ErrorKind::Server);
+        let broke = r#"{"type":"error","error":{"type":"invalid_request_error",
+            "message":"Your credit balance is too low to access the API."}}"#;
+        assert_eq!(kind(400, broke), ErrorKind::Quota);
         assert_eq!(
             kind(
                 429,
