@@ -1,5 +1,6 @@
-//! A fake of OpenAI's chat completions (wire-providers.md §3): replies from rules or from the demo
-//! model, with settable delays and faults, and a log of every request.
+//! A fake of the vendors of models (wire-providers.md §3): OpenAI's chat completions, the same at Azure's
+//! deployments, Anthropic's messages and Google's `streamGenerateContent`, each under its own path. Replies
+//! from rules or from the demo model, with settable delays and faults, and a log of every request.
 //!
 //! ```no_run
 //! use bolo_simulator::llm::{FakeLlm, Fault, Options, Reply};
@@ -14,12 +15,15 @@
 //! # }
 //! ```
 
+mod anthropic;
 mod chunks;
 pub mod demo;
 mod faults;
+mod gemini;
 mod http;
 mod rules;
 mod stream;
+mod wire;
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -149,11 +153,10 @@ impl Shared {
     }
 
     /// Enters a request; its number is for [`Self::note`].
-    fn enter(&self, body: Value) -> usize {
+    fn enter(&self, body: Value, user: String) -> usize {
         let mut state = self.lock();
         let number = state.requests.len();
         if number < ROOM {
-            let user = rules::last_user(&body);
             let at_ms = self.started.elapsed().as_millis() as u64;
             state.requests.push(Logged {
                 at_ms,
@@ -243,6 +246,12 @@ impl FakeLlm {
     /// `http://127.0.0.1:<port>/v1`: stands in for `https://api.openai.com/v1`.
     pub fn base_url(&self) -> String {
         format!("http://{}/v1", self.server.addr)
+    }
+
+    /// `http://127.0.0.1:<port>`: the endpoint of an Azure resource; with `/v1` Anthropic's address, with
+    /// `/v1beta` Google's.
+    pub fn address(&self) -> String {
+        format!("http://{}", self.server.addr)
     }
 
     /// The key that is let in; empty when any is.

@@ -179,9 +179,7 @@ mod tests {
     }
 
     /// The text of the answer, its bill, and how often the model was asked.
-    async fn run(
-        answers: Vec<(Duration, Vec<Result<Delta, Error>>)>,
-    ) -> (String, u64, bool, usize) {
+    async fn run(answers: Vec<ScriptedAnswer>) -> (String, u64, bool, usize) {
         let llm = ScriptedLlm::new("scripted", answers);
         let hedged = Hedged::new(llm.clone(), AFTER, Allowance::default());
         let deltas: Vec<_> = hedged.answer(ask("m")).collect().await;

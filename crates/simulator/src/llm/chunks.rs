@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::rules::ToolCall;
+use super::{Fault, rules::ToolCall, wire::Words};
 
 /// Splits text into tokens: words with the space before them; long words into pieces of 8.
 pub(super) fn tokens(text: &str) -> Vec<String> {
@@ -134,13 +134,106 @@ impl Chunks {
     }
 }
 
+/// What a stream of chat completions says.
+pub(super) struct ChatWords {
+    chunks: Chunks,
+    /// Extra and missing fields, an unknown reason.
+    is_odd: bool,
+    whole_calls: bool,
+    no_done: bool,
+    is_azure: bool,
+}
+
+impl ChatWords {
+    pub fn new(body: &Value, fault: Option<&Fault>, is_azure: bool) -> Self {
+        let asked = body["stream_options"]["include_usage"] == true;
+        Self {
+            chunks: Chunks::new(&super::http::model(body), asked),
+            is_odd: fault == Some(&Fault::OddChunks {}),
+            whole_calls: fault == Some(&Fault::WholeToolCall {}),
+            no_done: fault == Some(&Fault::NoDone {}),
+            is_azure,
+        }
+    }
+}
+
+fn framed(event: &Value) -> String {
+    format!("data: {event}\n\n")
+}
+
+impl Words for ChatWords {
+    fn begin(&mut self) -> String {
+        let role = framed(&self.chunks.role());
+        if !self.is_azure {
+            return role;
+        }
+        let filters = json!([{"prompt_index": 0, "content_filter_results": {}}]);
+        let first = json!({
+            "choices": [], "created": 0, "id": "", "model": "", "object": "",
+            "prompt_filter_results": filters,
+        });
+        framed(&first) + &role
+    }
+
+    fn token(&mut self, text: &str) -> String {
+        let mut chunk = self.chunks.delta(json!({ "content": text }), None);
+        if self.is_odd {
+            chunk["service_tier"] = "on_demand".into();
+            chunk["x_extra"] = json!({"nested": [1, null]});
+            if let Some(fields) = chunk.as_object_mut() {
+                fields.remove("created");
+                fields.remove("object");
+            }
+        }
+        if self.is_azure {
+            let safe = json!({"hate": {"filtered": false, "severity": "safe"}});
+            chunk["choices"][0]["content_filter_results"] = safe;
+        }
+        framed(&chunk)
+    }
+
+    fn call(&mut self, number: usize, call: &ToolCall) -> Vec<String> {
+        match self.whole_calls {
+            true => vec![framed(&self.chunks.whole_call(call))],
+            false => self.chunks.call(number, call).iter().map(framed).collect(),
+        }
+    }
+
+    fn finish(&mut self, reason: &str, bill: Option<(usize, usize)>) -> String {
+        let reason = if self.is_odd { "error" } else { reason };
+        let last = framed(&self.chunks.delta(json!({}), Some(reason)));
+        match bill.filter(|_| self.chunks.usage_asked) {
+            Some((prompt, answer)) => last + &framed(&self.chunks.usage(usage(prompt, answer))),
+            None => last,
+        }
+    }
+
+    fn end(&mut self) -> Option<String> {
+        (!self.no_done).then(|| "data: [DONE]\n\n".to_owned())
+    }
+
+    fn failure(&mut self) -> String {
+        let error = json!({
+            "message": "The server had an error.", "type": "server_error", "param": null,
+            "code": 500,
+        });
+        framed(&json!({ "error": error }))
+    }
+
+    fn unknown(&mut self) -> String {
+        format!(
+            "event: of_tomorrow\n{}",
+            framed(&json!({"x_new": [1, null]}))
+        )
+    }
+}
+
 fn call_id() -> String {
     format!("call_{:016x}", rand::random::<u64>())
 }
 
-/// Token counts; four characters of prompt count as one token.
-pub(super) fn usage(prompt_chars: usize, completion: usize) -> Value {
-    let prompt = prompt_chars.div_ceil(4);
+/// Token counts.
+pub(super) fn usage(prompt: usize, completion: usize) -> Value {
     json!({
         "prompt_tokens": prompt,
         "completion_tokens": completion,

@@ -41,6 +41,8 @@ pub enum Fault {
     },
     /// A chunk that is no JSON stands before the first token.
     Garbage {},
+    /// An event of a kind that no client knows stands before the first token.
+    UnknownEvent {},
     /// The stream ends without `[DONE]` (but with a finish reason).
     NoDone {},
     /// The usage chunk does not come although it was asked for.

@@ -1,12 +1,12 @@
-//! `POST /v1/chat/completions`: keys, checks, replies.
+//! Requests for answers, in each wire: keys, checks, replies.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use axum::{
     Router,
     body::{Body, Bytes},
-    extract::{DefaultBodyLimit, State},
-    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
+    extract::{DefaultBodyLimit, Path, Query, State},
+    http::{HeaderMap, header},
     response::{IntoResponse, Response},
     routing::{get, post},
 };
@@ -18,11 +18,19 @@ use super::{
     demo,
     rules::{self, Reply},
     stream::{self, Plan},
+    wire::Wire,
 };
 
 pub(super) fn routes(shared: Arc<Shared>) -> Router {
     Router::new()
         .route("/v1/chat/completions", post(complete))
+        .route("/openai/v1/chat/completions", post(complete))
+        .route(
+            "/openai/deployments/{deployment}/chat/completions",
+            post(deployed),
+        )
+        .route("/v1/messages", post(messages))
+        .route("/v1beta/models/{method}", post(generate))
         .route("/v1/models", get(models))
         .layer(DefaultBodyLimit::max(16 * 1024 * 1024))
         .with_state(shared)
@@ -34,120 +42,37 @@ async fn models() -> Response {
     axum::Json(json!({"object": "list", "data": [model]})).into_response()
 }
 
-/// OpenAI's error body.
-fn refuse(status: u16, kind: &str, code: &str, param: Option<&str>, message: &str) -> Response {
-    let body = json!({"error": {"message": message, "type": kind, "param": param, "code": code}});
-    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let mut response = (
-        status,
-        [(header::CONTENT_TYPE, "application/json")],
-        body.to_string(),
-    )
-        .into_response();
-    decorate(&mut response);
-    response
-}
-
-fn decorate(response: &mut Response) {
-    let id = format!("req_{:032x}", rand::random::<u128>());
-    for (name, value) in [
-        ("x-request-id", &*id),
-        ("openai-processing-ms", "1"),
-        ("x-ratelimit-limit-requests", "10000"),
-        ("x-ratelimit-remaining-requests", "9999"),
-        ("x-ratelimit-reset-requests", "6ms"),
-    ] {
-        if let Ok(value) = HeaderValue::from_str(value) {
-            response
-                .headers_mut()
-                .insert(HeaderName::from_static(name), value);
-        }
-    }
-}
-
-fn key_refusal(shared: &Shared, headers: &HeaderMap) -> Option<Response> {
-    let value = headers
-        .get(header::AUTHORIZATION)
-        .and_then(|value| value.to_str().ok());
-    let key = value
-        .and_then(|value| value.strip_prefix("Bearer "))
-        .unwrap_or_default();
+fn key_refusal(shared: &Shared, wire: Wire, headers: &HeaderMap) -> Option<Response> {
+    let key = wire.key(headers);
     let wanted = shared.options.api_key.as_deref();
-    match key {
-        "busy" => Some(failed(429, Some(1))),
-        "no-credit" => Some(refuse(
+    match key.as_str() {
+        "busy" => Some(failed(wire, 429, Some(1))),
+        "no-credit" => Some(wire.refuse(
             429,
-            "insufficient_quota",
-            "insufficient_quota",
-            None,
             "You exceeded your current quota, please check your plan and billing details.",
+            true,
         )),
-        "bad-key" => Some(failed(401, None)),
-        key if wanted.is_some_and(|wanted| wanted != key) => Some(failed(401, None)),
+        "bad-key" => Some(failed(wire, 401, None)),
+        key if wanted.is_some_and(|wanted| wanted != key) => Some(failed(wire, 401, None)),
         _ => None,
     }
 }
 
-fn failed(status: u16, retry_after_s: Option<u64>) -> Response {
-    let (kind, code, message) = match status {
-        401 => (
-            "invalid_request_error",
-            "invalid_api_key",
-            "Incorrect API key provided.",
-        ),
-        404 => (
-            "invalid_request_error",
-            "model_not_found",
-            "The model does not exist.",
-        ),
-        429 => ("requests", "rate_limit_exceeded", "Rate limit reached."),
-        400..500 => (
-            "invalid_request_error",
-            "invalid_value",
-            "The request was refused.",
-        ),
-        _ => ("server_error", "server_error", "The server had an error."),
+fn failed(wire: Wire, status: u16, retry_after_s: Option<u64>) -> Response {
+    let message = match status {
+        401 => "Incorrect API key provided.",
+        404 => "The model does not exist.",
+        429 => "Rate limit reached.",
+        400..500 => "The request was refused.",
+        _ => "The server had an error.",
     };
-    let mut response = refuse(status, kind, code, None, message);
+    let mut response = wire.refuse(status, message, false);
     if let Some(seconds) = retry_after_s {
         response
             .headers_mut()
             .insert(header::RETRY_AFTER, seconds.into());
     }
     response
-}
-
-/// What OpenAI would refuse about a body.
-fn bad_body(body: &Value) -> Option<Response> {
-    let bad = |param: &str, message: &str| {
-        Some(refuse(
-            400,
-            "invalid_request_error",
-            "invalid_value",
-            Some(param),
-            message,
-        ))
-    };
-    if !body["model"].is_string() {
-        return bad("model", "you must provide a model parameter");
-    }
-    if body["messages"].as_array().is_none_or(Vec::is_empty) {
-        return bad("messages", "[] is too short - 'messages'");
-    }
-    if body["tools"].as_array().is_some_and(Vec::is_empty) {
-        return bad("tools", "[] is too short - 'tools'");
-    }
-    if body
-        .get("stream_options")
-        .is_some_and(|options| !options.is_null())
-        && body["stream"] != true
-    {
-        return bad(
-            "stream_options",
-            "The 'stream_options' parameter is only allowed when 'stream' is enabled.",
-        );
-    }
-    None
 }
 
 /// Names of the offered tools.
@@ -163,31 +88,78 @@ pub(super) fn tools(body: &Value) -> Vec<String> {
 }
 
 async fn complete(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Bytes) -> Response {
-    let parsed = serde_json::from_slice::<Value>(&body);
-    let number = shared.enter(parsed.as_ref().cloned().unwrap_or_default());
+    answer(&shared, Wire::Chat, &headers, &body, None).await
+}
+
+/// Azure: the path names the model, the query the version.
+async fn deployed(
+    State(shared): State<Arc<Shared>>,
+    Path(deployment): Path<String>,
+    Query(query): Query<HashMap<String, String>>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    if !query.contains_key("api-version") {
+        return Wire::Azure.refuse(404, "Resource not found", false);
+    }
+    answer(&shared, Wire::Azure, &headers, &body, Some(&deployment)).await
+}
+
+async fn messages(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Bytes) -> Response {
+    if !headers.contains_key("anthropic-version") {
+        return Wire::Anthropic.refuse(400, "anthropic-version: header is required", false);
+    }
+    answer(&shared, Wire::Anthropic, &headers, &body, None).await
+}
+
+async fn generate(
+    State(shared): State<Arc<Shared>>,
+    Path(method): Path<String>,
+    Query(query): Query<HashMap<String, String>>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let model = method.strip_suffix(":streamGenerateContent");
+    if model.is_none() || query.get("alt").is_none_or(|alt| alt != "sse") {
+        return Wire::Gemini.refuse(404, "Requested entity was not found.", false);
+    }
+    answer(&shared, Wire::Gemini, &headers, &body, model).await
+}
+
+async fn answer(
+    shared: &Arc<Shared>,
+    wire: Wire,
+    headers: &HeaderMap,
+    body: &Bytes,
+    model: Option<&str>,
+) -> Response {
+    let parsed = serde_json::from_slice::<Value>(body).map(|mut body| {
+        if let (Some(model), Some(fields)) = (model, body.as_object_mut()) {
+            fields.insert("model".into(), model.into());
+        }
+        body
+    });
+    let known = parsed.as_ref().cloned().unwrap_or_default();
+    let chat = wire.as_chat(&known);
+    let user = rules::last_user(&chat);
+    let number = shared.enter(known, user.clone());
     let fail = |response: Response| {
         let status = response.status().as_u16();
         shared.note_outcome(number, Outcome::Failed(status));
         response
     };
-    if let Some(refusal) = key_refusal(&shared, &headers) {
+    if let Some(refusal) = key_refusal(shared, wire, headers) {
         return fail(refusal);
     }
     let body = match parsed {
         Ok(body) => body,
         Err(fault) => {
             let message = format!("We could not parse the JSON body of your request: {fault}");
-            return fail(refuse(
-                400,
-                "invalid_request_error",
-                "invalid_json",
-                None,
-                &message,
-            ));
+            return fail(wire.refuse(400, &message, false));
         }
     };
-    if let Some(refusal) = bad_body(&body) {
-        return fail(refusal);
+    if let Some(fault) = wire.fault_of(&body) {
+        return fail(wire.refuse(400, &fault, false));
     }
     let (fault, delays) = {
         let mut state = shared.lock();
@@ -198,7 +170,7 @@ async fn complete(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: B
             status,
             retry_after_s,
         }) => {
-            return fail(failed(*status, *retry_after_s));
+            return fail(failed(wire, *status, *retry_after_s));
         }
         Some(Fault::NoHeaders {}) => {
             let _gone = stream::Aborting::new(shared.clone(), number);
@@ -209,25 +181,27 @@ async fn complete(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: B
     let reply = if shared.options.demo {
         demo::reply(&body)
     } else {
-        shared.lock().rules.reply(&rules::last_user(&body))
+        shared.lock().rules.reply(&user)
     };
-    let (reply, finish) = shorten(reply, &body);
-    let mut response = if body["stream"] == true {
-        let asked = body["stream_options"]["include_usage"] == true;
+    let (reply, finish) = shorten(reply, &chat);
+    let mut response = if chat["stream"] == true {
         let plan = Plan {
+            words: wire.words(&body, fault.as_ref()),
+            prompt: prompt_chars(&chat).div_ceil(4),
             reply,
             finish,
             fault,
             first: delays.0,
             each: delays.1,
-            usage_asked: asked,
         };
-        stream::respond(shared.clone(), number, &body, plan)
+        stream::respond(shared.clone(), number, plan)
+    } else if wire == Wire::Anthropic {
+        return fail(wire.refuse(400, "this fake only streams", false));
     } else {
         let wait = delays.0 + delays.1 * tokens(&reply.text).len() as u32;
-        whole(&shared, number, &body, reply, finish, fault, wait).await
+        whole(shared, number, &body, reply, finish, fault, wait).await
     };
-    decorate(&mut response);
+    wire.decorate(&mut response);
     response
 }
 
@@ -255,7 +229,7 @@ async fn whole(
         &reply.text,
         &reply.calls,
         finish,
-        usage(prompt_chars(body), count),
+        usage(prompt_chars(body).div_ceil(4), count),
     );
     let text = answer.to_string();
     let text = match fault {

@@ -114,7 +114,7 @@ pub(super) fn content(message: &Value) -> String {
     }
 }
 
-/// Text of the last user message of a request.
+/// Text of the last message of a request that the user wrote; results of tools may stand under his name.
 pub(super) fn last_user(body: &Value) -> String {
     let messages = body["messages"]
         .as_array()
@@ -123,6 +123,8 @@ pub(super) fn last_user(body: &Value) -> String {
     let user = messages
         .iter()
         .rev()
-        .find(|message| message["role"] == "user");
-    user.map(content).unwrap_or_default()
+        .filter(|message| message["role"] == "user")
+        .map(content)
+        .find(|text| !text.is_empty());
+    user.unwrap_or_default()
 }

@@ -7,14 +7,9 @@ use axum::{
     http::header,
     response::{IntoResponse, Response},
 };
-use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    Fault, Outcome, Reply, Shared,
-    chunks::{Chunks, tokens, usage},
-    http::{model, prompt_chars},
-};
+use super::{Fault, Outcome, Reply, Shared, chunks::tokens, wire::Words};
 
 /// What is to be sent, and how.
 pub(super) struct Plan {
@@ -23,14 +18,14 @@ pub(super) struct Plan {
     pub fault: Option<Fault>,
     pub first: Duration,
     pub each: Duration,
-    pub usage_asked: bool,
+    pub words: Box<dyn Words>,
+    /// Tokens of the prompt.
+    pub prompt: usize,
 }
 
 enum Piece {
     Wait(Duration),
-    Event(Value),
-    /// As it is, without framing.
-    Raw(String),
+    Text(String),
     /// So many tokens are out.
     Token,
     Stall,
@@ -74,10 +69,9 @@ impl Drop for Aborting {
     }
 }
 
-fn pieces(body: &Value, plan: &Plan) -> VecDeque<Piece> {
-    let chunks = Chunks::new(&model(body), plan.usage_asked);
+fn pieces(plan: &mut Plan) -> VecDeque<Piece> {
     let fault = plan.fault.as_ref();
-    let odd = fault == Some(&Fault::OddChunks {});
+    let words = &mut plan.words;
     let mut out = VecDeque::new();
     let late = match fault {
         Some(Fault::DelayFirst { ms }) => Duration::from_millis(*ms),
@@ -85,7 +79,7 @@ fn pieces(body: &Value, plan: &Plan) -> VecDeque<Piece> {
     };
     if let Some(Fault::Silence {}) = fault {
         // A comment, so that the headers leave at once.
-        out.push_back(Piece::Raw(": processing\n\n".into()));
+        out.push_back(Piece::Text(": processing\n\n".into()));
         out.push_back(Piece::Stall);
         return out;
     }
@@ -94,54 +88,44 @@ fn pieces(body: &Value, plan: &Plan) -> VecDeque<Piece> {
         out.push_back(Piece::Reset);
         return out;
     }
-    out.push_back(Piece::Event(chunks.role()));
+    out.push_back(Piece::Text(words.begin()));
+    if let Some(Fault::UnknownEvent {}) = fault {
+        out.push_back(Piece::Text(words.unknown()));
+    }
     let text = match fault {
         Some(Fault::OneChunk {}) => vec![plan.reply.text.clone()],
         _ => tokens(&plan.reply.text),
     };
     let count = text.len();
     for (n, token) in text.into_iter().enumerate() {
-        if broken_at(fault, n, &mut out) {
+        if broken_at(fault, n, words.as_mut(), &mut out) {
             return out;
         }
         if n > 0 && !plan.each.is_zero() {
             out.push_back(Piece::Wait(plan.each));
         }
-        let mut chunk = chunks.delta(json!({"content": token}), None);
-        if odd {
-            chunk["service_tier"] = "on_demand".into();
-            chunk["x_extra"] = json!({"nested": [1, null]});
-            if let Some(fields) = chunk.as_object_mut() {
-                fields.remove("created");
-                fields.remove("object");
-            }
-        }
-        out.push_back(Piece::Event(chunk));
+        out.push_back(Piece::Text(words.token(&token)));
         out.push_back(Piece::Token);
     }
-    if broken_at(fault, count, &mut out) {
+    if broken_at(fault, count, words.as_mut(), &mut out) {
         return out;
     }
     for (n, call) in plan.reply.calls.iter().enumerate() {
-        if fault == Some(&Fault::WholeToolCall {}) {
-            out.push_back(Piece::Event(chunks.whole_call(call)));
-        } else {
-            out.extend(chunks.call(n, call).into_iter().map(Piece::Event));
-        }
+        out.extend(words.call(n, call).into_iter().map(Piece::Text));
     }
-    let finish = if odd { "error" } else { plan.finish };
-    out.push_back(Piece::Event(chunks.delta(json!({}), Some(finish))));
-    if plan.usage_asked && fault != Some(&Fault::NoUsage {}) {
-        out.push_back(Piece::Event(chunks.usage(usage(prompt_chars(body), count))));
-    }
-    if fault != Some(&Fault::NoDone {}) {
-        out.push_back(Piece::Raw("data: [DONE]\n\n".into()));
-    }
+    let bill = (fault != Some(&Fault::NoUsage {})).then_some((plan.prompt, count));
+    out.push_back(Piece::Text(words.finish(plan.finish, bill)));
+    out.extend(words.end().map(Piece::Text));
     out
 }
 
 /// Adds what a fault does before token `n`; true if the stream ends there.
-fn broken_at(fault: Option<&Fault>, n: usize, out: &mut VecDeque<Piece>) -> bool {
+fn broken_at(
+    fault: Option<&Fault>,
+    n: usize,
+    words: &mut dyn Words,
+    out: &mut VecDeque<Piece>,
+) -> bool {
     match fault {
         Some(Fault::StallAfter { tokens }) if *tokens == n => out.push_back(Piece::Stall),
         Some(Fault::ResetAfter { tokens }) if *tokens == n => {
@@ -151,11 +135,10 @@ fn broken_at(fault: Option<&Fault>, n: usize, out: &mut VecDeque<Piece>) -> bool
         }
         Some(Fault::CutShort { tokens }) if *tokens == n => {}
         Some(Fault::ErrorChunkAfter { tokens }) if *tokens == n => {
-            let error = json!({"message": "The server had an error.", "type": "server_error", "param": null, "code": 500});
-            out.push_back(Piece::Event(json!({"error": error})));
+            out.push_back(Piece::Text(words.failure()));
         }
         Some(Fault::Garbage {}) if n == 0 => {
-            out.push_back(Piece::Raw("data: {\"id\":\"chatcmpl-\n\n".into()));
+            out.push_back(Piece::Text("data: {\"id\":\"chatcmpl-\n\n".into()));
             return false;
         }
         _ => return false,
@@ -202,8 +185,8 @@ impl Sending {
                     self.aborting.end(Outcome::Failed(200), None);
                     return Some(Err(io::Error::other("reset as the test asked")));
                 }
-                Some(Piece::Event(event)) => format!("data: {event}\n\n"),
-                Some(Piece::Raw(text)) => text,
+                Some(Piece::Text(text)) if text.is_empty() => continue,
+                Some(Piece::Text(text)) => text,
             };
             if !self.crumbs {
                 return Some(Ok(text.into()));
@@ -223,9 +206,9 @@ impl Sending {
 }
 
 /// The response of a streamed answer.
-pub(super) fn respond(shared: Arc<Shared>, number: usize, body: &Value, plan: Plan) -> Response {
+pub(super) fn respond(shared: Arc<Shared>, number: usize, mut plan: Plan) -> Response {
     let sending = Sending {
-        pieces: pieces(body, &plan),
+        pieces: pieces(&mut plan),
         crumbs: plan.fault == Some(Fault::Crumbs {}),
         waiting: VecDeque::new(),
         tokens: 0,

@@ -1,0 +1,157 @@
+//! The wires that the fake speaks: what a refusal looks like, how a request is read, what a stream says.
+
+use axum::{
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde_json::{Value, json};
+
+use super::{Fault, anthropic, chunks::ChatWords, gemini, rules::ToolCall};
+
+/// Whose wire.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wire {
+    /// OpenAI's chat completions (wire-providers.md §3.1).
+    Chat,
+    /// The same at an Azure deployment.
+    Azure,
+    /// Anthropic's messages.
+    Anthropic,
+    /// Google's `streamGenerateContent`.
+    Gemini,
+}
+
+/// What a stream says, event by event, framed for the wire.
+pub(super) trait Words: Send {
+    fn begin(&mut self) -> String;
+    fn token(&mut self, text: &str) -> String;
+    /// A tool call, in pieces where the wire has them.
+    fn call(&mut self, number: usize, call: &ToolCall) -> Vec<String>;
+    /// Why the model stopped, in OpenAI's word, and the bill: tokens of prompt and answer.
+    fn finish(&mut self, reason: &str, bill: Option<(usize, usize)>) -> String;
+    /// What nothing follows.
+    fn end(&mut self) -> Option<String>;
+    /// A failure in mid-stream.
+    fn failure(&mut self) -> String;
+    /// An event of a kind that no client knows yet.
+    fn unknown(&mut self) -> String;
+}
+
+impl Wire {
+    /// The key that a client shows.
+    pub fn key(self, headers: &HeaderMap) -> String {
+        let header = |name: &str| {
+            let value = headers.get(name).and_then(|value| value.to_str().ok());
+            value.unwrap_or_default().to_owned()
+        };
+        match self {
+            Self::Chat => {
+                let value = header("authorization");
+                value.strip_prefix("Bearer ").unwrap_or_default().to_owned()
+            }
+            Self::Azure => header("api-key"),
+            Self::Anthropic => header("x-api-key"),
+            Self::Gemini => header("x-goog-api-key"),
+        }
+    }
+
+    /// A refusal as the vendor words it. `no_credit`: a 429 or 400 that no wait heals.
+    pub fn refuse(self, status: u16, message: &str, no_credit: bool) -> Response {
+        let (status, body) = match self {
+            Self::Chat | Self::Azure => (status, chat_refusal(status, message, no_credit)),
+            Self::Anthropic => anthropic::refusal(status, message, no_credit),
+            Self::Gemini => gemini::refusal(status, message, no_credit),
+        };
+        let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let json = [(header::CONTENT_TYPE, "application/json")];
+        let mut response = (status, json, body.to_string()).into_response();
+        self.decorate(&mut response);
+        response
+    }
+
+    /// Headers of every answer.
+    pub fn decorate(self, response: &mut Response) {
+        let id = format!("req_{:032x}", rand::random::<u128>());
+        let headers: &[(&str, &str)] = match self {
+            Self::Chat | Self::Azure => &[
+                ("x-request-id", &id),
+                ("openai-processing-ms", "1"),
+                ("x-ratelimit-limit-requests", "10000"),
+                ("x-ratelimit-remaining-requests", "9999"),
+                ("x-ratelimit-reset-requests", "6ms"),
+            ],
+            Self::Anthropic => &[
+                ("request-id", &id),
+                ("anthropic-ratelimit-requests-limit", "1000"),
+                ("anthropic-ratelimit-requests-remaining", "999"),
+            ],
+            Self::Gemini => &[("server-timing", "gfet4t7; dur=1")],
+        };
+        for (name, value) in headers {
+            if let (Ok(name), Ok(value)) =
+                (HeaderName::try_from(*name), HeaderValue::from_str(value))
+            {
+                response.headers_mut().insert(name, value);
+            }
+        }
+    }
+
+    /// What the vendor would refuse about a body: the field and why.
+    pub fn fault_of(self, body: &Value) -> Option<String> {
+        match self {
+            Self::Chat | Self::Azure => chat_fault(self, body),
+            Self::Anthropic => anthropic::fault_of(body),
+            Self::Gemini => gemini::fault_of(body),
+        }
+    }
+
+    /// The request in the form of chat completions, for the rules.
+    pub fn as_chat(self, body: &Value) -> Value {
+        match self {
+            Self::Chat | Self::Azure => body.clone(),
+            Self::Anthropic => anthropic::as_chat(body),
+            Self::Gemini => gemini::as_chat(body),
+        }
+    }
+
+    /// What a stream about `body` will say.
+    pub fn words(self, body: &Value, fault: Option<&Fault>) -> Box<dyn Words> {
+        match self {
+            Self::Chat | Self::Azure => Box::new(ChatWords::new(body, fault, self == Self::Azure)),
+            Self::Anthropic => Box::new(anthropic::Events::new(body)),
+            Self::Gemini => Box::new(gemini::Events::new(body)),
+        }
+    }
+}
+
+fn chat_refusal(status: u16, message: &str, no_credit: bool) -> Value {
+    let (kind, code) = match status {
+        _ if no_credit => ("insufficient_quota", "insufficient_quota"),
+        401 => ("invalid_request_error", "invalid_api_key"),
+        404 => ("invalid_request_error", "model_not_found"),
+        429 => ("requests", "rate_limit_exceeded"),
+        400..500 => ("invalid_request_error", "invalid_value"),
+        _ => ("server_error", "server_error"),
+    };
+    json!({"error": {"message": message, "type": kind, "param": null, "code": code}})
+}
+
+fn chat_fault(wire: Wire, body: &Value) -> Option<String> {
+    let fault = |text: &str| Some(text.to_owned());
+    if wire == Wire::Chat && !body["model"].is_string() {
+        return fault("you must provide a model parameter");
+    }
+    if body["messages"].as_array().is_none_or(Vec::is_empty) {
+        return fault("[] is too short - 'messages'");
+    }
+    if body["tools"].as_array().is_some_and(Vec::is_empty) {
+        return fault("[] is too short - 'tools'");
+    }
+    let has_options = body
+        .get("stream_options")
+        .is_some_and(|options| !options.is_null());
+    if has_options && body["stream"] != true {
+        return fault("The 'stream_options' parameter is only allowed when 'stream' is enabled.");
+    }
+    None
+}
