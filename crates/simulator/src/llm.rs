@@ -254,6 +254,11 @@ impl FakeLlm {
         format!("http://{}", self.server.addr)
     }
 
+    /// Connections that clients have made so far.
+    pub fn connections(&self) -> u64 {
+        self.server.connections()
+    }
+
     /// The key that is let in; empty when any is.
     pub fn api_key(&self) -> &str {
         self.shared.options.api_key.as_deref().unwrap_or_default()

@@ -1,6 +1,12 @@
 //! One HTTP server of a fake: bound, served, and stopped with its handle.
 
-use std::net::SocketAddr;
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use axum::{Router, serve::ListenerExt};
 use tokio::net::TcpListener;
@@ -19,6 +25,7 @@ pub(crate) const ANY: SocketAddr =
 /// through the same `stop` token.
 pub(crate) struct Server {
     pub addr: SocketAddr,
+    connections: Arc<AtomicU64>,
     _stop: DropGuard,
     _task: AbortOnDropHandle<()>,
 }
@@ -37,7 +44,10 @@ impl Server {
         let addr = listener
             .local_addr()
             .map_err(|source| Error::Listen { addr, source })?;
-        let listener = listener.tap_io(|stream| {
+        let connections = Arc::new(AtomicU64::new(0));
+        let count = connections.clone();
+        let listener = listener.tap_io(move |stream| {
+            count.fetch_add(1, Ordering::Relaxed);
             if let Err(error) = stream.set_nodelay(true) {
                 tracing::debug!(%error, "no TCP_NODELAY");
             }
@@ -52,8 +62,14 @@ impl Server {
         });
         Ok(Self {
             addr,
+            connections,
             _stop: stop.drop_guard(),
             _task: AbortOnDropHandle::new(task),
         })
+    }
+
+    /// Connections that clients have made so far.
+    pub fn connections(&self) -> u64 {
+        self.connections.load(Ordering::Relaxed)
     }
 }

@@ -82,6 +82,11 @@ impl<O, F> FakeVendor<O, F> {
         queue.extend(faults);
     }
 
+    /// TCP connections that clients have made so far.
+    pub fn connections(&self) -> u64 {
+        self.server.connections()
+    }
+
     /// Connections or requests let in so far.
     pub fn sessions(&self) -> u64 {
         self.desk.sessions.load(Ordering::Relaxed)

@@ -97,7 +97,7 @@ fn every_fault_of_a_document_is_found_at_once() {
     webhook_statuses[2]: must be text, not a number
     calling_guardrails.call_end_hour: must not be before call_start_hour, 18
     telephony_provider: unknown carrier "carrier-pigeon"; one of twilio, plivo, default
-    tasks[0].tools_config.llm_agent.llm_config.provider: unknown vendor "foo"; one of openai, custom, ollama, vllm, groq, deepseek, openrouter, together, fireworks, deepinfra, perplexity, anyscale, ola, demo
+    tasks[0].tools_config.llm_agent.llm_config.provider: unknown vendor "foo"; one of openai, azure, azure-openai, anthropic, google, custom, ollama, vllm, groq, deepseek, openrouter, together, fireworks, deepinfra, perplexity, anyscale, ola, demo
     tasks[0].tools_config.llm_agent.llm_config.max_tokens: must be a whole number, not text
     tasks[0].tools_config.llm_agent.llm_config.temperature: must be between 0 and 2, not 2.5
     tasks[0].tools_config.llm_agent.llm_config.stop: must be a list, not text

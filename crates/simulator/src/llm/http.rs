@@ -18,7 +18,7 @@ use super::{
     demo,
     rules::{self, Reply},
     stream::{self, Plan},
-    wire::Wire,
+    wire::{Why, Wire},
 };
 
 pub(super) fn routes(shared: Arc<Shared>) -> Router {
@@ -30,6 +30,7 @@ pub(super) fn routes(shared: Arc<Shared>) -> Router {
             post(deployed),
         )
         .route("/v1/messages", post(messages))
+        .route("/v1/models/{method}", post(generate))
         .route("/v1beta/models/{method}", post(generate))
         .route("/v1/models", get(models))
         .layer(DefaultBodyLimit::max(16 * 1024 * 1024))
@@ -50,7 +51,7 @@ fn key_refusal(shared: &Shared, wire: Wire, headers: &HeaderMap) -> Option<Respo
         "no-credit" => Some(wire.refuse(
             429,
             "You exceeded your current quota, please check your plan and billing details.",
-            true,
+            Why::NoCredit,
         )),
         "bad-key" => Some(failed(wire, 401, None)),
         key if wanted.is_some_and(|wanted| wanted != key) => Some(failed(wire, 401, None)),
@@ -66,7 +67,7 @@ fn failed(wire: Wire, status: u16, retry_after_s: Option<u64>) -> Response {
         400..500 => "The request was refused.",
         _ => "The server had an error.",
     };
-    let mut response = wire.refuse(status, message, false);
+    let mut response = wire.refuse(status, message, Why::Status);
     if let Some(seconds) = retry_after_s {
         response
             .headers_mut()
@@ -100,14 +101,14 @@ async fn deployed(
     body: Bytes,
 ) -> Response {
     if !query.contains_key("api-version") {
-        return Wire::Azure.refuse(404, "Resource not found", false);
+        return Wire::Azure.refuse(404, "Resource not found", Why::Status);
     }
     answer(&shared, Wire::Azure, &headers, &body, Some(&deployment)).await
 }
 
 async fn messages(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Bytes) -> Response {
     if !headers.contains_key("anthropic-version") {
-        return Wire::Anthropic.refuse(400, "anthropic-version: header is required", false);
+        return Wire::Anthropic.refuse(400, "anthropic-version: header is required", Why::Status);
     }
     answer(&shared, Wire::Anthropic, &headers, &body, None).await
 }
@@ -121,7 +122,7 @@ async fn generate(
 ) -> Response {
     let model = method.strip_suffix(":streamGenerateContent");
     if model.is_none() || query.get("alt").is_none_or(|alt| alt != "sse") {
-        return Wire::Gemini.refuse(404, "Requested entity was not found.", false);
+        return Wire::Gemini.refuse(404, "Requested entity was not found.", Why::Status);
     }
     answer(&shared, Wire::Gemini, &headers, &body, model).await
 }
@@ -155,11 +156,11 @@ async fn answer(
         Ok(body) => body,
         Err(fault) => {
             let message = format!("We could not parse the JSON body of your request: {fault}");
-            return fail(wire.refuse(400, &message, false));
+            return fail(wire.refuse(400, &message, Why::Status));
         }
     };
-    if let Some(fault) = wire.fault_of(&body) {
-        return fail(wire.refuse(400, &fault, false));
+    if let Some((field, fault)) = wire.fault_of(&body) {
+        return fail(wire.refuse(400, &fault, Why::Field(field)));
     }
     let (fault, delays) = {
         let mut state = shared.lock();
@@ -196,7 +197,7 @@ async fn answer(
         };
         stream::respond(shared.clone(), number, plan)
     } else if wire == Wire::Anthropic {
-        return fail(wire.refuse(400, "this fake only streams", false));
+        return fail(wire.refuse(400, "this fake only streams", Why::Status));
     } else {
         let wait = delays.0 + delays.1 * tokens(&reply.text).len() as u32;
         whole(shared, number, &body, reply, finish, fault, wait).await

@@ -21,6 +21,17 @@ pub(super) enum Wire {
     Gemini,
 }
 
+/// More about a refusal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Why<'a> {
+    /// The status says it all.
+    Status,
+    /// The account is out of credit: no wait heals it.
+    NoCredit,
+    /// This field is at fault.
+    Field(&'a str),
+}
+
 /// What a stream says, event by event, framed for the wire.
 pub(super) trait Words: Send {
     fn begin(&mut self) -> String;
@@ -44,21 +55,24 @@ impl Wire {
             let value = headers.get(name).and_then(|value| value.to_str().ok());
             value.unwrap_or_default().to_owned()
         };
+        let bearer = || {
+            let value = header("authorization");
+            value.strip_prefix("Bearer ").unwrap_or_default().to_owned()
+        };
         match self {
-            Self::Chat => {
-                let value = header("authorization");
-                value.strip_prefix("Bearer ").unwrap_or_default().to_owned()
-            }
+            Self::Chat => bearer(),
             Self::Azure => header("api-key"),
-            Self::Anthropic => header("x-api-key"),
+            // Its own clients send it in the one or the other.
+            Self::Anthropic => [header("x-api-key"), bearer()].concat(),
             Self::Gemini => header("x-goog-api-key"),
         }
     }
 
-    /// A refusal as the vendor words it. `no_credit`: a 429 or 400 that no wait heals.
-    pub fn refuse(self, status: u16, message: &str, no_credit: bool) -> Response {
+    /// A refusal as the vendor words it.
+    pub fn refuse(self, status: u16, message: &str, why: Why<'_>) -> Response {
+        let no_credit = why == Why::NoCredit;
         let (status, body) = match self {
-            Self::Chat | Self::Azure => (status, chat_refusal(status, message, no_credit)),
+            Self::Chat | Self::Azure => (status, chat_refusal(status, message, why)),
             Self::Anthropic => anthropic::refusal(status, message, no_credit),
             Self::Gemini => gemini::refusal(status, message, no_credit),
         };
@@ -97,11 +111,11 @@ impl Wire {
     }
 
     /// What the vendor would refuse about a body: the field and why.
-    pub fn fault_of(self, body: &Value) -> Option<String> {
+    pub fn fault_of(self, body: &Value) -> Option<(&'static str, String)> {
         match self {
             Self::Chat | Self::Azure => chat_fault(self, body),
-            Self::Anthropic => anthropic::fault_of(body),
-            Self::Gemini => gemini::fault_of(body),
+            Self::Anthropic => anthropic::fault_of(body).map(|fault| ("", fault)),
+            Self::Gemini => gemini::fault_of(body).map(|fault| ("", fault)),
         }
     }
 
@@ -124,34 +138,41 @@ impl Wire {
     }
 }
 
-fn chat_refusal(status: u16, message: &str, no_credit: bool) -> Value {
+fn chat_refusal(status: u16, message: &str, why: Why<'_>) -> Value {
+    let param = match why {
+        Why::Field(field) => Some(field),
+        Why::Status | Why::NoCredit => None,
+    };
     let (kind, code) = match status {
-        _ if no_credit => ("insufficient_quota", "insufficient_quota"),
+        _ if why == Why::NoCredit => ("insufficient_quota", "insufficient_quota"),
         401 => ("invalid_request_error", "invalid_api_key"),
         404 => ("invalid_request_error", "model_not_found"),
         429 => ("requests", "rate_limit_exceeded"),
         400..500 => ("invalid_request_error", "invalid_value"),
         _ => ("server_error", "server_error"),
     };
-    json!({"error": {"message": message, "type": kind, "param": null, "code": code}})
+    json!({"error": {"message": message, "type": kind, "param": param, "code": code}})
 }
 
-fn chat_fault(wire: Wire, body: &Value) -> Option<String> {
-    let fault = |text: &str| Some(text.to_owned());
+fn chat_fault(wire: Wire, body: &Value) -> Option<(&'static str, String)> {
+    let fault = |field, text: &str| Some((field, text.to_owned()));
     if wire == Wire::Chat && !body["model"].is_string() {
-        return fault("you must provide a model parameter");
+        return fault("model", "you must provide a model parameter");
     }
     if body["messages"].as_array().is_none_or(Vec::is_empty) {
-        return fault("[] is too short - 'messages'");
+        return fault("messages", "[] is too short - 'messages'");
     }
     if body["tools"].as_array().is_some_and(Vec::is_empty) {
-        return fault("[] is too short - 'tools'");
+        return fault("tools", "[] is too short - 'tools'");
     }
     let has_options = body
         .get("stream_options")
         .is_some_and(|options| !options.is_null());
     if has_options && body["stream"] != true {
-        return fault("The 'stream_options' parameter is only allowed when 'stream' is enabled.");
+        return fault(
+            "stream_options",
+            "The 'stream_options' parameter is only allowed when 'stream' is enabled.",
+        );
     }
     None
 }

@@ -12,14 +12,14 @@ use crate::{Error, ErrorKind, error::Origin};
 /// Reads the events of one answer.
 pub(super) struct Events {
     origin: Origin,
-    usage: Usage,
+    prompt: Usage,
 }
 
 impl Reader for Events {
     fn event(&mut self, event: Value, gathered: &mut Gathered) -> Result<bool, Error> {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         match event["type"].as_str().unwrap_or_default() {
-            "message_start" => self.bill(&event["message"]["usage"], gathered),
+            "message_start" => self.prompt(&event["message"]["usage"]),
             "content_block_start" => {
                 let block = &event["content_block"];
                 match block["type"].as_str() {
@@ -47,7 +47,13 @@ impl Reader for Events {
                 }
             }
             "message_delta" => {
-                self.bill(&event["usage"], gathered);
+                self.prompt(&event["usage"]);
+                if let Some(output) = event["usage"]["output_tokens"].as_u64() {
+                    gathered.usage(Usage {
+                        output,
+                        ..self.prompt
+                    });
+                }
                 match event["delta"]["stop_reason"].as_str() {
                     None => {}
                     Some("refusal") => {
@@ -82,22 +88,18 @@ impl Events {
     pub(super) fn new(origin: Origin) -> Self {
         Self {
             origin,
-            usage: Usage::default(),
+            prompt: Usage::default(),
         }
     }
 
-    /// Counts are running totals; those of the prompt come first, and may come again.
-    fn bill(&mut self, usage: &Value, gathered: &mut Gathered) {
+    /// Tokens of the prompt come first, and may come again, as totals.
+    fn prompt(&mut self, usage: &Value) {
         let count = |name: &str| usage[name].as_u64();
         if let Some(fresh) = count("input_tokens") {
             let read = count("cache_read_input_tokens").unwrap_or_default();
             let written = count("cache_creation_input_tokens").unwrap_or_default();
-            self.usage.input = fresh + read + written;
-            self.usage.cached = read;
-        }
-        if let Some(output) = count("output_tokens") {
-            self.usage.output = output;
-            gathered.usage(self.usage);
+            self.prompt.input = fresh + read + written;
+            self.prompt.cached = read;
         }
     }
 }

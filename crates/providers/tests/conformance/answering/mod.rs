@@ -1,0 +1,375 @@
+//! One suite for all vendors of models (R194; wire-providers.md §3, §7).
+
+mod vendors;
+
+use std::time::Duration;
+
+use bolo_providers::{
+    Ask, AskMessage, AskTool, Called, Delta, Error, ErrorKind, ToolChoice, llm::Limits,
+};
+use bolo_simulator::llm::{FakeLlm, Fault, Options, Outcome, Reply};
+use futures_util::StreamExt;
+use serde_json::json;
+
+use self::vendors::{Api, CASES, Case, LONG};
+use crate::keys;
+
+const SHORT: Duration = Duration::from_millis(50);
+
+type Deltas = Vec<Result<Delta, Error>>;
+
+fn message(role: &'static str, text: &str) -> AskMessage {
+    AskMessage {
+        role,
+        content: Some(text.into()),
+        tool_calls: Vec::new(),
+        tool_call_id: None,
+    }
+}
+
+/// A call as it begins: the agent has greeted, the caller asks.
+fn ask(case: &Case) -> Ask {
+    let tool = AskTool {
+        name: "track".into(),
+        description: "Finds an order".into(),
+        parameters: json!({
+            "type": "object",
+            "properties": {"order": {"type": "integer"}},
+            "required": ["order"],
+            "additionalProperties": false,
+        }),
+    };
+    Ask {
+        config: case.config(),
+        temperature: 0.1,
+        messages: vec![
+            message("system", "Be brief."),
+            message("assistant", "Hello, how can I help?"),
+            message("user", "where is my order"),
+        ],
+        tools: if case.tools { vec![tool] } else { Vec::new() },
+        tool_choice: ToolChoice::Auto,
+        json: false,
+        cache_key: "agent".into(),
+    }
+}
+
+fn limits(stall: Duration) -> Limits {
+    Limits {
+        first_token: stall,
+        between: stall,
+        total: LONG,
+        usage: LONG,
+    }
+}
+
+async fn fake(case: &Case) -> FakeLlm {
+    let fake = FakeLlm::start(Options::default()).await.unwrap();
+    let reply = Reply::text("It ships on Monday.");
+    fake.on(
+        "where is my order",
+        match case.tools {
+            true => reply.then_call("track", "{\"order\":7}"),
+            false => reply,
+        },
+    );
+    fake.on("and now", Reply::text("It is there."));
+    fake
+}
+
+async fn answer(case: &Case, fault: Option<Fault>, stall: Duration) -> Deltas {
+    let fake = fake(case).await;
+    fake.fail_next(fault);
+    let llm = case.at(&fake, fake.api_key(), limits(stall));
+    llm.answer(ask(case)).collect().await
+}
+
+fn text(deltas: &Deltas) -> String {
+    let said = |delta: &Result<Delta, Error>| match delta {
+        Ok(Delta::Text(text)) => Some(text.clone()),
+        _ => None,
+    };
+    deltas.iter().filter_map(said).collect()
+}
+
+fn calls(deltas: &Deltas) -> Vec<Called> {
+    let made = |delta: &Result<Delta, Error>| match delta {
+        Ok(Delta::Calls(calls)) => calls.clone(),
+        _ => Vec::new(),
+    };
+    deltas.iter().flat_map(made).collect()
+}
+
+fn kind(deltas: &Deltas) -> ErrorKind {
+    deltas.last().unwrap().as_ref().unwrap_err().kind
+}
+
+/// The text, the call where the vendor makes any, and the end.
+fn is_whole(case: &Case, deltas: &Deltas) {
+    let name = case.name;
+    assert_eq!(text(deltas), "It ships on Monday.", "{name}: {deltas:?}");
+    let made: Vec<_> = calls(deltas)
+        .iter()
+        .map(|call| (call.name.clone(), call.arguments.clone()))
+        .collect();
+    let (wanted, finish) = match case.tools {
+        true => (
+            vec![("track".to_owned(), "{\"order\":7}".to_owned())],
+            "tool_calls",
+        ),
+        false => (Vec::new(), "stop"),
+    };
+    assert_eq!(made, wanted, "{name}");
+    let begun = deltas
+        .iter()
+        .any(|delta| matches!(delta, Ok(Delta::Calling(name)) if name == "track"));
+    assert_eq!(begun, case.tools, "{name}");
+    assert!(
+        matches!(deltas.last(), Some(Ok(Delta::Done { finish: why, .. })) if *why == finish),
+        "{name}: {deltas:?}"
+    );
+}
+
+fn is_estimated(deltas: &Deltas) -> bool {
+    let Some(Ok(Delta::Done {
+        input: 1..,
+        output: 1..,
+        estimated,
+        ..
+    })) = deltas.last()
+    else {
+        panic!("{deltas:?}");
+    };
+    *estimated
+}
+
+#[tokio::test]
+async fn an_answer_with_text_a_call_and_a_bill() {
+    for case in &CASES {
+        let deltas = answer(case, None, LONG).await;
+        is_whole(case, &deltas);
+        assert!(!is_estimated(&deltas), "{}", case.name);
+    }
+}
+
+#[tokio::test]
+async fn what_is_missing_garbled_or_new_does_not_matter() {
+    for case in &CASES {
+        for fault in [Fault::Garbage {}, Fault::UnknownEvent {}, Fault::NoDone {}] {
+            is_whole(case, &answer(case, Some(fault), LONG).await);
+        }
+        let deltas = answer(case, Some(Fault::NoUsage {}), LONG).await;
+        is_whole(case, &deltas);
+        assert!(is_estimated(&deltas), "{}", case.name);
+    }
+}
+
+#[tokio::test]
+async fn what_came_before_a_failure_is_kept_and_the_failure_named() {
+    for case in &CASES {
+        for (fault, stall, wanted, said) in [
+            (Fault::NoHeaders {}, SHORT, ErrorKind::Timeout, ""),
+            (Fault::Silence {}, SHORT, ErrorKind::Timeout, ""),
+            (
+                Fault::StallAfter { tokens: 2 },
+                SHORT,
+                ErrorKind::Timeout,
+                "It ships",
+            ),
+            (Fault::ResetBeforeFirst {}, LONG, ErrorKind::Dropped, ""),
+            (
+                Fault::ResetAfter { tokens: 2 },
+                LONG,
+                ErrorKind::Dropped,
+                "It ships",
+            ),
+            (
+                Fault::CutShort { tokens: 2 },
+                LONG,
+                ErrorKind::Dropped,
+                "It ships",
+            ),
+            (
+                Fault::ErrorChunkAfter { tokens: 2 },
+                LONG,
+                ErrorKind::Server,
+                "It ships",
+            ),
+        ] {
+            let deltas = answer(case, Some(fault.clone()), stall).await;
+            assert_eq!(text(&deltas), said, "{} {fault:?}", case.name);
+            assert_eq!(kind(&deltas), wanted, "{} {fault:?}", case.name);
+        }
+    }
+}
+
+#[tokio::test]
+async fn refusals_are_told_apart() {
+    for case in &CASES {
+        for (status, wanted) in [
+            (400, ErrorKind::BadRequest),
+            (401, ErrorKind::Auth),
+            (403, ErrorKind::Auth),
+            (404, ErrorKind::NotFound),
+            (429, ErrorKind::RateLimited),
+            (500, ErrorKind::Server),
+            (503, ErrorKind::Server),
+        ] {
+            let fault = Fault::Status {
+                status,
+                retry_after_s: Some(2),
+            };
+            let deltas = answer(case, Some(fault), LONG).await;
+            assert_eq!(kind(&deltas), wanted, "{} {status}", case.name);
+            if wanted == ErrorKind::RateLimited {
+                let error = deltas[0].as_ref().unwrap_err();
+                assert_eq!(
+                    error.retry_after,
+                    Some(Duration::from_secs(2)),
+                    "{}",
+                    case.name
+                );
+            }
+        }
+        let fake = fake(case).await;
+        for (key, wanted) in [
+            ("bad-key", ErrorKind::Auth),
+            ("busy", ErrorKind::RateLimited),
+            ("no-credit", ErrorKind::Quota),
+        ] {
+            let llm = case.at(&fake, key, limits(LONG));
+            let deltas: Deltas = llm.answer(ask(case)).collect().await;
+            // Google words a spent quota as it words too many requests.
+            let wanted = match (case.api, wanted) {
+                (Api::Gemini, ErrorKind::Quota) => ErrorKind::RateLimited,
+                (_, wanted) => wanted,
+            };
+            assert_eq!(kind(&deltas), wanted, "{} {key}", case.name);
+            let words = deltas[0].as_ref().unwrap_err().to_string();
+            assert!(!words.contains(key), "{words}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_empty_answer_ends_as_one() {
+    for case in &CASES {
+        let fake = FakeLlm::start(Options::default()).await.unwrap();
+        fake.on("where is my order", Reply::text(""));
+        let llm = case.at(&fake, fake.api_key(), limits(LONG));
+        let deltas: Deltas = llm.answer(ask(case)).collect().await;
+        assert!(
+            matches!(deltas[..], [Ok(Delta::Done { finish: "stop", .. })]),
+            "{}: {deltas:?}",
+            case.name
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_is_dropped_stops_at_the_vendor() {
+    for case in &CASES {
+        let fake = fake(case).await;
+        fake.fail_next([Fault::StallAfter { tokens: 2 }]);
+        let llm = case.at(&fake, fake.api_key(), limits(LONG));
+        let mut deltas = llm.answer(ask(case));
+        assert_eq!(
+            deltas.next().await.unwrap().unwrap(),
+            Delta::Text("It".into())
+        );
+        drop(deltas);
+        let gone = fake.shows(|requests| (requests[0].outcome == Outcome::Aborted).then_some(()));
+        assert!(gone.await.is_some(), "{}", case.name);
+    }
+}
+
+#[tokio::test] // R84, R99, R109
+async fn a_calls_result_goes_back_and_the_next_answer_comes() {
+    for case in CASES.iter().filter(|case| case.tools) {
+        let fake = fake(case).await;
+        let llm = case.at(&fake, fake.api_key(), limits(LONG));
+        let mut ask = ask(case);
+        let first: Deltas = llm.answer(ask.clone()).collect().await;
+        let call = calls(&first).remove(0);
+        ask.messages.push(AskMessage {
+            tool_calls: vec![(call.id.clone(), call.name, call.arguments)],
+            ..message("assistant", &text(&first))
+        });
+        ask.messages.push(AskMessage {
+            tool_call_id: Some(call.id),
+            ..message("tool", "on a truck")
+        });
+        ask.messages.push(message("user", "and now"));
+        let second: Deltas = llm.answer(ask.clone()).collect().await;
+        assert_eq!(text(&second), "It is there.", "{}: {second:?}", case.name);
+        // Also where the tools are not shown any more.
+        ask.tools.clear();
+        let third: Deltas = llm.answer(ask).collect().await;
+        assert_eq!(text(&third), "It is there.", "{}: {third:?}", case.name);
+        if case.api == Api::Gemini {
+            let contents = fake.requests()[1]["contents"].to_string();
+            assert!(contents.contains("c2VhbGVkIHRob3VnaHQ="), "{contents}");
+        }
+    }
+}
+
+#[tokio::test] // R98
+async fn a_vendor_without_tools_says_so() {
+    for case in CASES.iter().filter(|case| !case.tools) {
+        let fake = fake(case).await;
+        let llm = case.at(&fake, fake.api_key(), limits(LONG));
+        let mut ask = ask(case);
+        ask.tools = self::ask(&CASES[0]).tools;
+        let deltas: Deltas = llm.answer(ask).collect().await;
+        let words = deltas[0].as_ref().unwrap_err().to_string();
+        assert_eq!(words, format!("{} llm: takes no tools", case.name));
+        assert!(fake.requests().is_empty());
+    }
+}
+
+#[tokio::test] // R3, R95
+async fn a_connection_is_opened_ahead() {
+    for case in &CASES {
+        let fake = fake(case).await;
+        let llm = case.at(&fake, fake.api_key(), limits(LONG));
+        llm.warm().await;
+        for _ in 0..3 {
+            is_whole(case, &llm.answer(ask(case)).collect().await);
+        }
+        assert_eq!(fake.connections(), 1, "{}", case.name);
+        // Nothing was asked, so nothing is billed.
+        assert_eq!(fake.requests().len(), 3, "{}", case.name);
+    }
+}
+
+#[tokio::test]
+async fn the_demo_answers_without_a_key() {
+    let fake = FakeLlm::demo().await.unwrap();
+    let demo = Case {
+        name: "demo",
+        ..CASES[0]
+    };
+    let vendors = crate::vendors("demo", fake.base_url(), "");
+    let llm = vendors.llm(&demo.config(), &keys()).unwrap();
+    let deltas: Deltas = llm.answer(ask(&demo)).collect().await;
+    assert!(!text(&deltas).is_empty());
+    assert!(
+        matches!(deltas.last(), Some(Ok(Delta::Done { .. }))),
+        "{deltas:?}"
+    );
+}
+
+/// What the document says of vendors is what this suite shows.
+#[test]
+fn the_document_has_a_row_a_vendor() {
+    let document = include_str!("../../../../../docs/vendors.md");
+    let (_, table) = document.split_once("## Models").unwrap();
+    let table = table.split("\n## ").next().unwrap();
+    for case in &CASES {
+        let row = case.row();
+        assert!(table.contains(&row), "not in docs/vendors.md: {row}");
+    }
+    let rows = table.lines().filter(|line| line.starts_with("| `")).count();
+    // The demo is not of this suite.
+    assert_eq!(rows, CASES.len() + 1);
+}
