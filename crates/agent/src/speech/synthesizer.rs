@@ -151,6 +151,11 @@ fn vendors_voice<'d>(
     config: &Place<'d>,
     heard: &'d str,
 ) -> Option<Voice<'d>> {
+    // Only ElevenLabs finds the language by itself.
+    let heard = match (heard, vendor) {
+        ("multi", vendor) if vendor != SynthesizerVendor::Elevenlabs => "en",
+        _ => heard,
+    };
     let voice = config.at("voice").required_text();
     let model = match vendor {
         SynthesizerVendor::Polly => {

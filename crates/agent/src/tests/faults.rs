@@ -290,6 +290,24 @@ fn each_vendor_of_voices_names_what_it_needs() {
         };
         assert_eq!(of(name, whole), "none", "{name}");
     }
+    let speaks = |provider: &str, heard: &str| {
+        let voice = json!({ "voice": "Nila", "model": "m" });
+        let body = minimal_with(&[
+            (
+                &tools("transcriber"),
+                json!({ "provider": "deepgram", "language": heard }),
+            ),
+            (
+                &tools("synthesizer"),
+                json!({ "provider": provider, "provider_config": voice }),
+            ),
+        ]);
+        let agent = Agent::parse(&body).unwrap();
+        agent.conversation.synthesizer.language
+    };
+    assert_eq!(speaks("cartesia", "multi-hi"), "hi");
+    assert_eq!(speaks("cartesia", "multi"), "en");
+    assert_eq!(speaks("elevenlabs", "multi"), "multi");
     assert_snapshot!(of("polly", json!({ "voice": "Joanna", "engine": "steam" })), @r#"tasks[0].tools_config.synthesizer.provider_config.engine: unknown value "steam"; one of standard, neural, long-form, generative"#);
     assert_snapshot!(of("polly", json!({ "engine": "neural" })), @"tasks[0].tools_config.synthesizer.provider_config.voice: is required");
     assert_snapshot!(of("sarvam", json!({ "voice": "shubh", "pitch": 2, "loudness": "high" })), @"

@@ -94,7 +94,7 @@ impl Wire for Cartesia {
             Format::Mulaw8k => "pcm_mulaw",
             Format::Pcm16 { .. } => "pcm_s16le",
         };
-        let mut generation = json!({"speed": spec.speed});
+        let mut generation = json!({"speed": spec.speed.clamp(0.6, 1.5)});
         for option in ["volume", "emotion"] {
             if let Some(value) = spec.options.get(option) {
                 generation[option] = value.clone();

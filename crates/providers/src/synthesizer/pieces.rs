@@ -11,6 +11,9 @@ use crate::Spoken;
 /// Cancelled utterances whose late text is dropped.
 const REMEMBERED: usize = 16;
 
+/// How long a character sounds, about: where pieces were joined, nobody tells the border between them.
+const CHAR_MS: u64 = 65;
+
 /// Words with start and end, ms from the start of their part's audio.
 pub(crate) type Words = Vec<(String, u64, u64)>;
 
@@ -24,10 +27,12 @@ pub(crate) struct Part {
     pub(super) text: String,
     /// No part follows in this context.
     pub(super) last: bool,
-    /// Whose audio it is.
+    /// Whose audio comes.
     piece: u32,
     /// Pieces that are over with this part.
-    ends: Vec<u32>,
+    ends: VecDeque<u32>,
+    /// Where the audio of later ones of them may begin, by their characters, ms.
+    borders: VecDeque<(u32, u64)>,
     sent: bool,
     /// Audio told, bytes.
     told: usize,
@@ -106,30 +111,33 @@ impl Pieces {
             && tail.text.chars().count() + text.chars().count() < self.longest
         {
             if !text.is_empty() {
+                let border = tail.text.chars().count() as u64 * CHAR_MS;
+                tail.borders.push_back((piece, border));
                 tail.text.push(' ');
                 tail.text.push_str(text);
             }
-            tail.ends.push(piece);
+            tail.ends.push_back(piece);
             tail.last = last;
             return Vec::new();
         }
         let mut parts = cut(text, self.longest);
         let end = parts.pop().unwrap_or_default();
         for part in parts {
-            self.push(context, piece, part, Vec::new(), false);
+            self.push(context, piece, part, None, false);
         }
-        self.push(context, piece, end, vec![piece], last);
+        self.push(context, piece, end, Some(piece), last);
         self.settle()
     }
 
-    fn push(&mut self, context: u32, piece: u32, text: &str, ends: Vec<u32>, last: bool) {
+    fn push(&mut self, context: u32, piece: u32, text: &str, ends: Option<u32>, last: bool) {
         self.queue.push_back(Part {
             id: self.next_id,
             context,
             text: text.to_owned(),
             last,
             piece,
-            ends,
+            ends: ends.into_iter().collect(),
+            borders: VecDeque::new(),
             sent: false,
             told: 0,
             words: Words::new(),
@@ -144,7 +152,7 @@ impl Pieces {
             let part = self.queue.iter_mut().rfind(|part| part.context == *context);
             match part {
                 Some(part) => part.last = true,
-                None => self.push(*context, 0, "", Vec::new(), true),
+                None => self.push(*context, 0, "", None, true),
             }
         }
         (open, self.settle())
@@ -266,23 +274,25 @@ impl Pieces {
     }
 
     /// Audio in the wanted format, of the front part.
-    fn tell(&mut self, audio: Bytes, out: &mut Vec<Spoken>) {
-        let Some(part) = self.queue.front_mut().filter(|_| !audio.is_empty()) else {
+    fn tell(&mut self, mut audio: Bytes, out: &mut Vec<Spoken>) {
+        let Some(part) = self.queue.front_mut() else {
             return;
         };
-        let (start, end) = (part.told, part.told + audio.len());
-        part.told = end;
-        let until = self.wanted.ms(end);
-        let (now, later) = std::mem::take(&mut part.words)
-            .into_iter()
-            .partition(|(_, begins, _)| *begins < until);
-        part.words = later;
-        out.push(Spoken::Audio {
-            context: part.context,
-            piece: part.piece,
-            audio,
-            words: since(now, self.wanted.ms(start)),
-        });
+        while !audio.is_empty() {
+            let border = part.borders.front().copied();
+            let room = border.map(|(_, ms)| bytes(self.wanted, ms).saturating_sub(part.told));
+            let now = audio.split_to(room.unwrap_or(audio.len()).min(audio.len()));
+            if !now.is_empty() {
+                out.push(part.tell(now, self.wanted));
+            }
+            if let Some((next, _)) = border.filter(|_| !audio.is_empty()) {
+                let (context, piece) = (part.context, part.piece);
+                out.push(Spoken::PieceDone { context, piece });
+                part.ends.retain(|end| *end != piece);
+                part.borders.pop_front();
+                part.piece = next;
+            }
+        }
     }
 
     /// Tells what ends at the front.
@@ -301,6 +311,22 @@ impl Pieces {
 }
 
 impl Part {
+    /// Audio of the piece at hand, with the words that end in it.
+    fn tell(&mut self, audio: Bytes, format: Format) -> Spoken {
+        let start = format.ms(self.told);
+        self.told += audio.len();
+        let until = format.ms(self.told);
+        let words = std::mem::take(&mut self.words).into_iter();
+        let (now, later) = words.partition(|(_, _, ends)| *ends <= until);
+        self.words = later;
+        Spoken::Audio {
+            context: self.context,
+            piece: self.piece,
+            audio,
+            words: since(now, start),
+        }
+    }
+
     /// Fit to be spoken by itself (R89).
     pub(super) fn is_sentence(&self) -> bool {
         let closing = |c: char| matches!(c, '"' | '”' | ')' | '\'' | '’');
@@ -316,6 +342,11 @@ fn since(words: Words, start: u64) -> Words {
         .into_iter()
         .map(|(word, begins, ends)| (word, from(begins), from(ends))))
     .collect()
+}
+
+/// Bytes of so many ms, at a sample's border.
+fn bytes(format: Format, ms: u64) -> usize {
+    (ms * format.bytes_per_second() as u64 / 1000) as usize & !1
 }
 
 /// Cuts text behind a sentence, else behind a word, so that no part has more than `longest` characters.

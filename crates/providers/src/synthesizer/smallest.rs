@@ -70,7 +70,7 @@ impl Wire for Smallest {
                 "model": spec.model,
                 "language": language,
                 "sample_rate": rate,
-                "speed": spec.speed,
+                "speed": spec.speed.clamp(0.5, 2.0),
                 "output_format": "pcm",
                 "word_timestamps": true,
                 "continue": false,

@@ -118,8 +118,12 @@ fn sentences_are_joined_where_asked() {
     assert!(pieces.next(1).unwrap().is_sentence());
     pieces.add(1, 2, "Bye", true, true);
     assert_eq!(send(&mut pieces, 1), ["Well, my friend, no."]);
-    assert_eq!(pieces.audio(None, sound(20)), [audio(1, 0, 20, &[])]);
-    assert_eq!(pieces.done(None), [done(1, 0), done(1, 1)]);
+    // 16 characters belong to the first piece, about.
+    assert_eq!(
+        pieces.audio(None, sound(1100)),
+        [audio(1, 0, 1040, &[]), done(1, 0), audio(1, 1, 60, &[])]
+    );
+    assert_eq!(pieces.done(None), [done(1, 1)]);
     assert!(pieces.next(1).unwrap().is_sentence());
 }
 
@@ -156,13 +160,11 @@ fn words_go_with_their_audio() {
     send(&mut pieces, 1);
     let word = |text: &str, start, end| (text.to_owned(), start, end);
     pieces.words(None, vec![word("Hi", 0, 90), word("there", 100, 190)]);
-    assert_eq!(
-        pieces.audio(None, sound(50)),
-        [audio(1, 0, 50, &[("Hi", 0, 90)])]
-    );
+    // A word is heard where it ends.
+    assert_eq!(pieces.audio(None, sound(50)), [audio(1, 0, 50, &[])]);
     assert_eq!(
         pieces.audio(None, sound(150)),
-        [audio(1, 0, 150, &[("there", 50, 140)])]
+        [audio(1, 0, 150, &[("Hi", 0, 40), ("there", 50, 140)])]
     );
     pieces.words(None, vec![word("you.", 190, 200)]);
     assert_eq!(

@@ -58,16 +58,19 @@ impl Vendor for Polly {
             .options
             .get("engine")
             .and_then(|engine| engine.as_str());
-        let body = json!({
+        let mut body = json!({
             "Engine": engine.unwrap_or(&spec.model),
-            "LanguageCode": spec.language,
             "OutputFormat": "pcm",
             "SampleRate": self.made(spec)?.rate().to_string(),
             "Text": text,
             "TextType": kind,
             "VoiceId": plain(&spec.voice_id),
-        })
-        .to_string();
+        });
+        // A bare language is none of the vendor's; the voice has its own.
+        if spec.language.contains('-') {
+            body["LanguageCode"] = spec.language.as_str().into();
+        }
+        let body = body.to_string();
         let host = match (url.host_str(), url.port()) {
             (Some(host), Some(port)) => format!("{host}:{port}"),
             (Some(host), None) => host.to_owned(),

@@ -86,7 +86,9 @@ fn pieces(case: &Case, facts: &[Spoken]) -> Vec<(Vec<u8>, Vec<String>)> {
                 let length = Format::Mulaw8k.ms(audio.len());
                 for (word, start, end) in words {
                     assert!(start <= end, "{name}: {word}");
-                    assert!(*start <= length, "{name}: {word} lies behind its audio");
+                    // The last character may begin in one message and end in the next.
+                    let behind = *end > length + tone::CHAR_MS;
+                    assert!(!behind, "{name}: {word} ends behind its audio");
                     said.push(word.clone());
                 }
                 sound.extend_from_slice(audio);
