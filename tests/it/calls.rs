@@ -19,7 +19,7 @@ fn peak(samples: &[i16]) -> i32 {
         .unwrap_or_default()
 }
 
-async fn barge_in(
+pub async fn barge_in(
     world: &World,
     execution: &str,
     call: &bolo_simulator::caller::CallHandle,
@@ -37,7 +37,7 @@ async fn barge_in(
     world.server.status(execution, "completed").await
 }
 
-fn orders(world: &World) {
+pub fn orders(world: &World) {
     world.fakes.llm.on("where is my order", Reply::text(
         "Your order ships on Monday morning and will be with you by the end of the week, as promised.",
     ));

@@ -18,4 +18,5 @@ mod tidy;
 mod twilio_sdk;
 mod vendor_faults;
 mod voicemail;
+mod voices;
 mod webhooks;
