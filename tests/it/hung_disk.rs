@@ -78,7 +78,7 @@ async fn a_call_whose_task_hangs_is_ended_at_its_cap() {
         // Once the disk is well the blocked task runs on for a moment, and finds its call gone.
         "written fast enough",
         "without a recording",
-        "deepgram closed the socket",
+        "the transcriber closed the socket",
     ];
     world.end(&expected).await;
 }
