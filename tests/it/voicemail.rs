@@ -1,6 +1,6 @@
 //! Calls that a machine answers.
 
-use bolo_simulator::{caller::CallerScript, llm::Reply};
+use bolo_simulator::{caller::CallerScript, carrier::Kind, llm::Reply};
 use rstest::rstest;
 use serde_json::json;
 
@@ -54,5 +54,30 @@ async fn a_machine_that_answers_is_noticed_and_recorded(#[case] message: &str) {
         .get(&format!("/v2/agent/{agent}/executions?voicemail=true"))
         .await;
     assert_eq!(found["data"][0]["id"], execution.as_str());
+    world.end(&[]).await;
+}
+
+#[rstest]
+#[case::twilio(Kind::Twilio)]
+#[case::plivo(Kind::Plivo)]
+#[tokio::test]
+async fn a_machine_that_the_carrier_hears_is_hung_up_on(#[case] carrier: Kind) {
+    let world = World::on(carrier, Database::Sqlite).await;
+    let script = CallerScript {
+        is_machine: Some(true),
+        ..CallerScript::default()
+    };
+    let (execution, call) = world
+        .dial(&agent_with(json!({ "voicemail": true })), script)
+        .await;
+    // Nobody says a word: only the carrier can tell.
+    assert_eq!(call.ended().await.unwrap(), "completed");
+    let record = world.server.status(&execution, "completed").await;
+    assert_eq!(record["answered_by_voice_mail"], true);
+    assert_eq!(
+        record["telephony_data"]["hangup_reason"],
+        "voicemail_detected"
+    );
+    assert!(world.fakes.llm.requests().is_empty());
     world.end(&[]).await;
 }

@@ -236,6 +236,9 @@ impl<M: Machine> Call<M> {
                 self.ledger.books().hung_up = true;
                 self.remote_end(now);
             }
+            Event::Command(Some(Command::AnsweredBy { is_machine })) => {
+                self.give(now, Input::AnsweredBy { is_machine });
+            }
             Event::Command(None) => self.state.no_commands = true,
             Event::Heard(HeardNews::Input(input)) => self.heard(input, now),
             Event::Heard(HeardNews::Ended) => {}

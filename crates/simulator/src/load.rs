@@ -246,6 +246,7 @@ impl Load {
         let mut report = Report::default();
         let mut talked = Duration::ZERO;
         let (mut added, mut cleared, mut answers) = (Vec::new(), Vec::new(), Vec::new());
+        let mut silent = Vec::new();
         for call in 0..self.plan.calls {
             match self.carrier.dialled(&number(call)).await {
                 Ok(handle) => match handle.ended().await {
@@ -255,6 +256,7 @@ impl Load {
                         match &self.plan.callers {
                             Callers::Turns(_) => {
                                 self.measure(call, &handle, &mut report, &mut added, &mut cleared);
+                                silent.extend(cut_off_ms(call, &handle));
                             }
                             Callers::Script(_) => {
                                 let (turns, waits) = answers::of(&handle.timeline());
@@ -286,6 +288,7 @@ impl Load {
             Callers::Turns(_) => {
                 report.added_ms = Some(Spread::of(added));
                 report.barge_clear_ms = Some(Barge::of(cleared));
+                report.cut_off_ms = Some(Barge::of(silent));
             }
             Callers::Script(_) => report.answer_ms = Some(Spread::of(answers)),
         }
@@ -312,7 +315,7 @@ impl Load {
         steps.push(Step::Say(Line::Tone(format!(
             "call {call} turn {turns} one more note"
         ))));
-        let say = Line::Tone(format!("call {call} barge in now"));
+        let say = Line::Tone(barge(call));
         steps.push(Step::BargeIn {
             after_ms: Some(1000),
             at: None,
@@ -379,6 +382,28 @@ impl Load {
         });
         cleared.extend(cut.map(|cut| cut.as_secs_f64() * 1000.0));
     }
+}
+
+/// What the caller says into the agent.
+fn barge(call: usize) -> String {
+    format!("call {call} barge in now")
+}
+
+/// From the first sound of the barge-in to the silence after the clear that it brings.
+fn cut_off_ms(call: usize, handle: &CallHandle) -> Option<f64> {
+    let events = handle.timeline();
+    let line = barge(call);
+    let onset = events.iter().position(
+        |timed| matches!(&timed.event, Event::CallerStarted { line: said } if *said == line),
+    )?;
+    let after = |from: usize, is: fn(&Event) -> bool| {
+        let offset = events[from..].iter().position(|timed| is(&timed.event));
+        offset.map(|offset| from + offset)
+    };
+    let cleared = after(onset, |event| matches!(event, Event::Cleared { .. }))?;
+    let silent = after(cleared, |event| *event == Event::AgentStopped)?;
+    let us = events[silent].at_us.saturating_sub(events[onset].at_us);
+    Some(us as f64 / 1000.0)
 }
 
 fn number(call: usize) -> String {

@@ -123,6 +123,13 @@ impl Dialect for Plivo {
         Some(Telling { url, method, form })
     }
 
+    /// No news of people.
+    fn machine_form(&self, call: &Call, is_machine: bool) -> Option<Form> {
+        let mut form = form(call, "MachineDetection", "in-progress");
+        form.push(("Machine".to_owned(), "true".to_owned()));
+        is_machine.then_some(form)
+    }
+
     fn stream_form(&self, call: &Call, stream: &Stream, id: &str, news: &StreamNews) -> Form {
         let (event, fault) = match news {
             StreamNews::Started => ("StartStream", None),

@@ -115,6 +115,16 @@ impl Dialect for Twilio {
         })
     }
 
+    fn machine_form(&self, call: &Call, is_machine: bool) -> Option<Form> {
+        let word = if is_machine { "machine_start" } else { "human" };
+        Some(pairs(&[
+            ("CallSid", &call.id),
+            ("AccountSid", ACCOUNT),
+            ("AnsweredBy", word),
+            ("MachineDetectionDuration", "2400"),
+        ]))
+    }
+
     fn stream_form(&self, call: &Call, stream: &Stream, id: &str, news: &StreamNews) -> Form {
         let name = if stream.name.is_empty() {
             id

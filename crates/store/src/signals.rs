@@ -13,6 +13,11 @@ pub enum Command {
     Stop,
     /// The carrier says the call is over.
     CarrierEnded,
+    /// The carrier has listened who answered.
+    AnsweredBy {
+        /// A machine, not a person.
+        is_machine: bool,
+    },
 }
 
 /// Commands that a call may leave unread.

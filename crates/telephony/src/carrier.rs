@@ -30,6 +30,8 @@ pub struct Dial {
     pub fallback_url: String,
     /// Told of every step.
     pub status_url: String,
+    /// The carrier listens for an answering machine while the call goes on, and tells this address.
+    pub machine_url: Option<String>,
     /// How long it may ring.
     pub ring: Duration,
     /// The carrier's own cap of the call, so that a lost call can't run for hours.
@@ -88,6 +90,15 @@ pub struct StatusEvent {
     pub duration_s: Option<u64>,
     /// The raw fields, for the log.
     pub raw: Vec<(String, String)>,
+}
+
+/// The carrier has listened who answered (R161).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AnsweredBy {
+    /// The carrier's id of the call.
+    pub call_id: String,
+    /// A machine or a fax, not a person; what the carrier can't tell is a person.
+    pub is_machine: bool,
 }
 
 /// Whom the answer webhook speaks of.
@@ -178,6 +189,9 @@ pub trait Carrier: Send + Sync {
 
     /// Reads a status callback.
     fn parse_status(&self, request: RequestParts<'_>) -> Option<StatusEvent>;
+
+    /// Reads the news of who answered.
+    fn parse_answered_by(&self, request: RequestParts<'_>) -> Option<AnsweredBy>;
 
     /// The answer document for an instruction, and its content type.
     fn render(&self, instruction: &Instruction) -> (String, &'static str);

@@ -164,6 +164,8 @@ pub enum CallbackKind {
     Resume,
     /// News of the media stream.
     Stream,
+    /// A machine answered, or a person.
+    AnsweredBy,
     /// The media socket itself.
     Media,
 }
@@ -203,6 +205,7 @@ impl Callbacks {
             CallbackKind::Status => "status",
             CallbackKind::Resume => "resume",
             CallbackKind::Stream => "stream",
+            CallbackKind::AnsweredBy => "amd",
             CallbackKind::Media => {
                 // `https://…` → `wss://…`
                 let base = match base.strip_prefix("http") {

@@ -17,8 +17,8 @@ pub mod twilio;
 mod xml;
 
 pub use carrier::{
-    CallState, Carrier, Credentials, Dial, Dialled, Error, Instruction, NotPlaced, StatusEvent,
-    Webhook,
+    AnsweredBy, CallState, Carrier, Credentials, Dial, Dialled, Error, Instruction, NotPlaced,
+    StatusEvent, Webhook,
 };
 pub use carriers::{CallbackKind, Callbacks, CarrierAccount, CarrierSettings, Carriers};
 pub use media::{MediaCommand, MediaError, MediaEvent, MediaWire};

@@ -149,6 +149,7 @@ impl Worker {
             answer_url: url(CallbackKind::Answer),
             fallback_url: url(CallbackKind::Answer),
             status_url: url(CallbackKind::Status),
+            machine_url: plan.seeks_machines.then(|| url(CallbackKind::AnsweredBy)),
             ring: Duration::from_secs(self.settings.ring_s),
             limit: plan.limit,
         };

@@ -20,6 +20,8 @@ pub(crate) struct Plan {
     pub from: E164,
     /// The carrier's cap of the call.
     pub limit: Duration,
+    /// The agent wants to know whether a machine answers.
+    pub seeks_machines: bool,
 }
 
 /// Why a call isn't placed now.
@@ -79,6 +81,7 @@ impl Worker {
                 .parse()
                 .map_err(faulty("recipient_phone_number "))?,
             from,
+            seeks_machines: agent.conversation.config.voicemail.is_some(),
             limit: Duration::from_millis(agent.conversation.config.call_terminate_ms) + LIMIT_SLACK,
         })
     }

@@ -6,6 +6,7 @@
 //! answers the same.
 
 mod answer;
+mod answered_by;
 mod gate;
 mod inbound;
 mod media;
@@ -41,6 +42,7 @@ pub fn callbacks() -> Router<App> {
         .route(&path("resume"), post(answer::resume).get(answer::resume))
         .route(&path("status"), post(status::status).get(status::status))
         .route(&path("stream"), post(status::stream).get(status::stream))
+        .route(&path("amd"), post(answered_by::tell).get(answered_by::tell))
         .route("/inbound_call", post(inbound::answer).get(inbound::answer))
         .route(
             "/inbound_status",

@@ -360,6 +360,12 @@ fn show(report: &Report) {
     if let Some(clear) = &report.barge_clear_ms {
         println!("barge to clear p50 {} ms, p99 {}", clear.p50, clear.p99);
     }
+    if let Some(quiet) = &report.cut_off_ms {
+        println!(
+            "barge to quiet p50 {} ms, p99 {} (caller's first sound, silence at the ear)",
+            quiet.p50, quiet.p99
+        );
+    }
     if let Some(answer) = &report.answer_ms {
         println!(
             "line to answer p50 {} ms, p95 {}, p99 {}, max {} (end of turn and vendors included)",

@@ -26,6 +26,9 @@ pub struct CallerScript {
     pub ring_ms: u64,
     /// What becomes of the ringing phone.
     pub outcome: Outcome,
+    /// A machine answers, or a person: what a carrier that listens for it says. Absent = it finds out nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub is_machine: Option<bool>,
     /// What the caller does once connected, in order.
     pub steps: Vec<Step>,
     /// After the last step: stay on the line for the test's own verbs (default), or hang up.
@@ -42,6 +45,7 @@ impl Default for CallerScript {
         Self {
             ring_ms: 20,
             outcome: Outcome::Answer,
+            is_machine: None,
             steps: Vec::new(),
             then: Then::Stay,
             patience_ms: 30_000,

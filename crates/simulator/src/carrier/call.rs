@@ -64,6 +64,8 @@ pub(crate) struct Plan {
     pub status_events: Vec<String>,
     /// Where ringing is told, if not to `status_callback`.
     pub ring_url: Option<String>,
+    /// Told whether a machine answered.
+    pub machine_url: Option<String>,
     /// Ring seconds.
     pub timeout_s: u64,
     /// Longest duration, seconds.

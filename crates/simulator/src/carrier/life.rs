@@ -138,6 +138,7 @@ impl Life {
             Outcome::Reject => Ending::Rejected,
             Outcome::Answer if ring <= limit => {
                 self.change("answered", Status::InProgress);
+                self.tell_who_answered();
                 self.connected(steps, true).await
             }
             _ => Ending::NoAnswer,
@@ -167,6 +168,25 @@ impl Life {
     fn change(&mut self, event: &str, status: Status) {
         self.call.set_status(status);
         self.callbacks.fire(&self.call, event, status, None);
+    }
+
+    /// Where it was asked for: the carrier listens for a machine while the call goes on.
+    fn tell_who_answered(&self) {
+        let Some(url) = self.call.plan().machine_url else {
+            return;
+        };
+        let heard = self.script.is_machine;
+        let Some(form) = heard.and_then(|it| self.shared.dialect.machine_form(&self.call, it))
+        else {
+            return;
+        };
+        let (shared, id) = (self.shared.clone(), self.call.id.clone());
+        self.shared.spawn(async move {
+            let heard = Duration::from_millis(shared.options.delays.machine_ms);
+            tokio::time::sleep(heard).await;
+            let hook = webhook::Webhook::new("machine", url, "POST".to_owned(), form);
+            webhook::send(&shared, &id, &hook).await;
+        });
     }
 
     /// Waits; true if the call was cancelled meanwhile.

@@ -111,6 +111,8 @@ pub struct Delays {
     pub end_ms: u64,
     /// How long a character takes that the carrier says itself.
     pub say_char_ms: u64,
+    /// From the answer to the news whether a machine answered.
+    pub machine_ms: u64,
     /// From a TCP reset of the media socket to the next verb.
     pub reset_ms: u64,
 }
@@ -127,6 +129,7 @@ impl Default for Delays {
             start_ms: 0,
             end_ms: 0,
             say_char_ms: 5,
+            machine_ms: 50,
             reset_ms: 20,
         }
     }
@@ -145,6 +148,7 @@ impl Delays {
             start_ms: 10,
             end_ms: 150,
             say_char_ms: 65,
+            machine_ms: 2500,
             reset_ms: 2000,
         }
     }

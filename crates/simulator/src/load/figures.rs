@@ -21,6 +21,9 @@ pub struct Report {
     /// The text that cuts the agent left the transcriber → the clear arrived at the carrier, ms. Not with
     /// a free script.
     pub barge_clear_ms: Option<Barge>,
+    /// The caller's first sound into the agent → the agent is silent at the caller's ear, ms: the caller's
+    /// words, the transcriber, the server, and what the carrier had still to play. Not with a free script.
+    pub cut_off_ms: Option<Barge>,
     /// With a free script: the end of a caller's line → first audio of the answer at the carrier, ms.
     /// The transcriber's wait for the end of the turn and the vendors' time are in it.
     pub answer_ms: Option<Spread>,

@@ -109,6 +109,7 @@ fn plan(shared: &Shared, body: &Value) -> Result<(String, String, Plan), Refusal
         status_method: method("hangup_method"),
         status_events: Vec::new(),
         ring_url: owned("ring_url"),
+        machine_url: owned("machine_detection_url").filter(|_| body["machine_detection"] == "true"),
         timeout_s: seconds("ring_timeout", 120),
         time_limit_s: seconds("time_limit", 14_400),
     };

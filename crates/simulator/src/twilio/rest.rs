@@ -192,6 +192,9 @@ fn plan(shared: &Shared, form: &Form) -> Result<(String, String, Plan), Refusal>
         timeout_s: number("Timeout", 60).min(600),
         time_limit_s: number("TimeLimit", 14_400),
         ring_url: None,
+        machine_url: form.text("AsyncAmdStatusCallback").filter(|_| {
+            form.get("MachineDetection").is_some() && form.get("AsyncAmd") == Some("true")
+        }),
     };
     Ok((to, from, plan))
 }

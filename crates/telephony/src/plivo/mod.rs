@@ -12,8 +12,8 @@ use async_trait::async_trait;
 use bolo_execution::E164;
 
 use crate::{
-    CallState, Carrier, Credentials, Dial, Dialled, Error, Instruction, MediaWire, RequestParts,
-    StatusEvent, Webhook,
+    AnsweredBy, CallState, Carrier, Credentials, Dial, Dialled, Error, Instruction, MediaWire,
+    RequestParts, StatusEvent, Webhook,
 };
 
 /// Overrides of Plivo's own retry and timeouts for one address, as at Twilio: two retries after a
@@ -78,6 +78,10 @@ impl Carrier for Plivo {
 
     fn parse_status(&self, request: RequestParts<'_>) -> Option<StatusEvent> {
         webhook::parse_status(request)
+    }
+
+    fn parse_answered_by(&self, request: RequestParts<'_>) -> Option<AnsweredBy> {
+        webhook::parse_answered_by(request)
     }
 
     fn render(&self, instruction: &Instruction) -> (String, &'static str) {

@@ -112,6 +112,12 @@ impl Rest {
             body["fallback_url"] = with_rules(&dial.fallback_url).into();
             body["fallback_method"] = "POST".into();
         }
+        if let Some(url) = &dial.machine_url {
+            // A text; the call goes on meanwhile.
+            body["machine_detection"] = "true".into();
+            body["machine_detection_url"] = with_rules(url).into();
+            body["machine_detection_method"] = "POST".into();
+        }
         let request = self.request(Method::POST, "/Call/").json(&body);
         match self.send(request).await {
             Ok(response) => classify(response).await,

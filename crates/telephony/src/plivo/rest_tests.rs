@@ -30,6 +30,7 @@ fn dial() -> Dial {
         answer_url: "https://h.example/a".into(),
         fallback_url: "https://b.example/a".into(),
         status_url: "https://h.example/s".into(),
+        machine_url: None,
         ring: Duration::from_secs(45),
         limit: Duration::from_secs(90),
     }

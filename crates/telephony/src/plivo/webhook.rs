@@ -5,7 +5,7 @@
 use bolo_execution::{Change, Direction, Hangup};
 
 use super::outcome::{code_of, ended};
-use crate::{RequestParts, StatusEvent, Webhook, request::get};
+use crate::{AnsweredBy, RequestParts, StatusEvent, Webhook, request::get};
 
 type Fields = [(String, String)];
 
@@ -60,6 +60,15 @@ fn end(fields: &Fields, status: &str) -> (Change, Hangup) {
         direction(fields),
         status == "completed",
     )
+}
+
+/// Plivo tells of machines only.
+pub(super) fn parse_answered_by(request: RequestParts<'_>) -> Option<AnsweredBy> {
+    let fields = request.fields();
+    Some(AnsweredBy {
+        call_id: filled(&fields, "CallUUID")?,
+        is_machine: get(&fields, "Machine")?.eq_ignore_ascii_case("true"),
+    })
 }
 
 /// The call is over by this `CallStatus`.
@@ -212,6 +221,15 @@ mod tests {
             .unwrap()
             .over
         );
+    }
+
+    #[test]
+    fn a_machine_is_told() {
+        let headers = form();
+        let body = "CallUUID=u&Event=MachineDetection&Machine=true";
+        let found = parse_answered_by(post(&headers, body)).unwrap();
+        assert_eq!((&*found.call_id, found.is_machine), ("u", true));
+        assert_eq!(parse_answered_by(post(&headers, "CallUUID=u")), None);
     }
 
     #[test]

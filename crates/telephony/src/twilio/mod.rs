@@ -11,8 +11,8 @@ use async_trait::async_trait;
 use bolo_execution::E164;
 
 use crate::{
-    CallState, Carrier, Credentials, Dial, Dialled, Error, Instruction, MediaWire, RequestParts,
-    StatusEvent, Webhook,
+    AnsweredBy, CallState, Carrier, Credentials, Dial, Dialled, Error, Instruction, MediaWire,
+    RequestParts, StatusEvent, Webhook,
 };
 
 /// Overrides of Twilio's own retry and timeouts for one address: two retries after a connection that
@@ -77,6 +77,10 @@ impl Carrier for Twilio {
 
     fn parse_status(&self, request: RequestParts<'_>) -> Option<StatusEvent> {
         webhook::parse_status(request)
+    }
+
+    fn parse_answered_by(&self, request: RequestParts<'_>) -> Option<AnsweredBy> {
+        webhook::parse_answered_by(request)
     }
 
     fn render(&self, instruction: &Instruction) -> (String, &'static str) {

@@ -117,6 +117,16 @@ impl Rest {
                 ("FallbackMethod", "POST"),
             ]);
         }
+        let machine = dial.machine_url.as_deref().map(with_rules);
+        if let Some(url) = &machine {
+            form.extend([
+                ("MachineDetection", "Enable"),
+                // Else the callee hears silence while Twilio listens.
+                ("AsyncAmd", "true"),
+                ("AsyncAmdStatusCallback", url),
+                ("AsyncAmdStatusCallbackMethod", "POST"),
+            ]);
+        }
         let request = self.http.post(self.address("/Calls.json")).form(&form);
         match self.send(request).await {
             Ok(response) => classify(response).await,

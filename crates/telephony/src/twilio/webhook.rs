@@ -5,7 +5,7 @@
 use bolo_execution::Direction;
 
 use super::outcome::outcome;
-use crate::{RequestParts, StatusEvent, Webhook, request::get};
+use crate::{AnsweredBy, RequestParts, StatusEvent, Webhook, request::get};
 
 pub(super) fn parse(request: RequestParts<'_>) -> Option<Webhook> {
     let fields = request.fields();
@@ -43,6 +43,18 @@ pub(super) fn parse_status(request: RequestParts<'_>) -> Option<StatusEvent> {
         duration_s: hangup.as_ref().and_then(|_| number("CallDuration")),
         hangup,
         raw: fields,
+    })
+}
+
+/// Source: wire-telephony.md §1.11.
+pub(super) fn parse_answered_by(request: RequestParts<'_>) -> Option<AnsweredBy> {
+    let fields = request.fields();
+    let word = get(&fields, "AnsweredBy")?;
+    Some(AnsweredBy {
+        call_id: get(&fields, "CallSid")
+            .filter(|id| !id.is_empty())?
+            .to_owned(),
+        is_machine: word.starts_with("machine_") || word == "fax",
     })
 }
 
@@ -132,6 +144,23 @@ mod tests {
                 parse_status(post(&headers, &format!("CallSid=CA1&CallStatus={word}"))).unwrap();
             assert_eq!((event.change, event.hangup), (None, None), "{word}");
         }
+    }
+
+    #[test]
+    fn machines_and_faxes_are_told_from_people() {
+        let headers = form();
+        for (word, machine) in [
+            ("human", false),
+            ("machine_start", true),
+            ("machine_end_beep", true),
+            ("fax", true),
+            ("unknown", false),
+        ] {
+            let body = format!("CallSid=CA1&AnsweredBy={word}&MachineDetectionDuration=2400");
+            let found = parse_answered_by(post(&headers, &body)).unwrap();
+            assert_eq!((&*found.call_id, found.is_machine), ("CA1", machine));
+        }
+        assert_eq!(parse_answered_by(post(&headers, "CallSid=CA1")), None);
     }
 
     #[test]

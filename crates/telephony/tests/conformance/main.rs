@@ -38,6 +38,7 @@ fn dial(account: &CarrierAccount, answer_url: String, status_url: String) -> Dia
         fallback_url: answer_url.clone(),
         answer_url,
         status_url,
+        machine_url: None,
         ring: Duration::from_secs(45),
         limit: Duration::from_secs(600),
     }
