@@ -202,11 +202,12 @@ impl Default for Settings {
 }
 
 /// Variables that many tools share, and the key each one sets.
-const SHARED_VARIABLES: [(&str, &str); 16] = [
+const SHARED_VARIABLES: [(&str, &str); 17] = [
     ("DATABASE_URL", "database.url"),
     ("REDIS_URL", "redis.url"),
     ("OPENAI_API_KEY", "providers.openai.api_key"),
     ("DEEPGRAM_API_KEY", "providers.deepgram.api_key"),
+    ("ASSEMBLY_API_KEY", "providers.assembly.api_key"),
     ("ELEVENLABS_API_KEY", "providers.elevenlabs.api_key"),
     ("CARTESIA_API_KEY", "providers.cartesia.api_key"),
     ("SARVAM_API_KEY", "providers.sarvam.api_key"),

@@ -16,6 +16,7 @@
 //! **Invariant:** depends on no crate of ours and spells every wire message again: shared structs would
 //! let both ends be wrong together.
 
+pub mod assembly;
 pub mod caller;
 pub mod carrier;
 pub mod clips;

@@ -8,6 +8,8 @@ use crate::place::Place;
 pub enum TranscriberVendor {
     /// Deepgram: nova, or a flux model.
     Deepgram,
+    /// AssemblyAI's streaming models. On the wire `assembly`.
+    Assembly,
     /// Moonshine in this process; no key. On the wire `local`.
     Local,
 }
@@ -47,16 +49,16 @@ impl TranscriberVendor {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Deepgram => "deepgram",
+            Self::Assembly => "assembly",
             Self::Local => "local",
         }
     }
 }
 
-const TRANSCRIBERS: [&str; 2] = ["deepgram", "local"];
-const TRANSCRIBERS_TO_COME: [&str; 11] = [
+const TRANSCRIBERS: [&str; 3] = ["deepgram", "assembly", "local"];
+const TRANSCRIBERS_TO_COME: [&str; 10] = [
     "azure",
     "sarvam",
-    "assembly",
     "google",
     "pixa",
     "gladia",
@@ -95,6 +97,7 @@ impl Transcriber {
                 local::check_heard(&language, language_name);
                 (TranscriberVendor::Local, "moonshine-tiny-en")
             }
+            "assembly" => (TranscriberVendor::Assembly, "universal-streaming-english"),
             _ => (TranscriberVendor::Deepgram, "nova-3"),
         };
         let is_flux = vendor == TranscriberVendor::Deepgram

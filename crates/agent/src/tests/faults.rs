@@ -162,7 +162,7 @@ fn what_is_known_but_does_not_run_yet_says_so() {
     tasks[0].tools_config.llm_agent.agent_flow_type: flow type "preprocessed" is not supported by this version yet; one of streaming
     tasks[0].tools_config.llm_agent.llm_config.rag_config: a knowledge base is not supported by this version yet
     tasks[0].tools_config.llm_agent.llm_config.provider: vendor "cohere" is not supported by this version yet; one of openai, azure, azure-openai, anthropic, google, custom, ollama, vllm, groq, deepseek, openrouter, together, fireworks, deepinfra, perplexity, anyscale, ola, demo
-    tasks[0].tools_config.transcriber.provider: vendor "sarvam" is not supported by this version yet; one of deepgram, local
+    tasks[0].tools_config.transcriber.provider: vendor "sarvam" is not supported by this version yet; one of deepgram, assembly, local
     tasks[0].tools_config.synthesizer.provider: vendor "maya" is not supported by this version yet; one of elevenlabs, deepgram, cartesia, openai, sarvam, azuretts, polly, rime, smallest, local
     tasks[0].tools_config.output.provider: carrier "exotel" is not supported by this version yet; one of twilio, plivo, default
     tasks[0].tools_config.s2s: a speech-to-speech model is not supported by this version yet

@@ -270,6 +270,11 @@ impl Batch {
         (self.held.len() >= self.size).then(|| self.held.split().freeze())
     }
 
+    /// Bytes of a whole one.
+    pub(crate) fn size(&self) -> usize {
+        self.size
+    }
+
     /// What is left.
     pub(crate) fn rest(&mut self) -> Option<Bytes> {
         (!self.held.is_empty()).then(|| self.held.split().freeze())

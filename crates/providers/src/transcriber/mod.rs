@@ -1,5 +1,6 @@
 //! Speech to text: the trait, and a module a vendor.
 
+pub mod assembly;
 pub mod deepgram;
 mod live;
 

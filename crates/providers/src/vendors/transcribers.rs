@@ -7,7 +7,10 @@ use bolo_agent::TranscriberVendor;
 use super::{Keys, Vendors};
 use crate::{
     Error, Transcriber, TranscriberSpec,
-    transcriber::deepgram::{self, Deepgram},
+    transcriber::{
+        assembly::{self, Assembly},
+        deepgram::{self, Deepgram},
+    },
 };
 
 impl Vendors {
@@ -39,6 +42,12 @@ impl Vendors {
                     deepgram::Limits::default(),
                     agent.flux.clone(),
                 ))
+            }
+            TranscriberVendor::Assembly => {
+                let origin = assembly::ORIGIN;
+                let key = self.key(origin, &["ASSEMBLY", "ASSEMBLYAI"], keys)?;
+                let base = self.base_url(origin.vendor).unwrap_or(assembly::BASE_URL);
+                Arc::new(Assembly::new(base, key, self.tls.clone()))
             }
             TranscriberVendor::Local => {
                 self.local.check_transcriber(&spec.language)?;
