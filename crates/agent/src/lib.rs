@@ -12,7 +12,10 @@ mod place;
 mod speech;
 mod task;
 mod task_config;
+mod template;
 mod text;
+mod tool_params;
+mod tools;
 mod variables;
 
 pub use document::{Agent, Guardrails, WEBHOOK_STATUSES};
@@ -21,7 +24,11 @@ pub use llm::{LlmAgent, LlmConfig, Route, Routes};
 pub use patch::patch;
 pub use speech::{Flux, Synthesizer, SynthesizerVendor, Transcriber, TranscriberVendor};
 pub use task::{ConversationTask, EndCallTool, TaskConfig, Voicemail};
+pub use template::{JsonTemplate, NotJson, UrlTemplate, Values, percent_encoded, plain};
 pub use text::LocalText;
+pub use tools::{
+    Answers, Controller, Method, Request, Secret, Tool, ToolAction, ToolWebhook, Transfer,
+};
 pub use variables::{Variables, fill};
 
 #[cfg(test)]

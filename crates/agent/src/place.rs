@@ -47,6 +47,19 @@ impl<'d> Place<'d> {
         )
     }
 
+    /// The same place with what its text means.
+    pub fn holding<'v>(&self, value: &'v Value) -> Place<'v>
+    where
+        'd: 'v,
+    {
+        Place::new(&self.path, Some(value), self.faults)
+    }
+
+    /// What stands here, as it is.
+    pub fn value(&self) -> Option<&'d Value> {
+        self.value
+    }
+
     /// The same place, from where paths begin anew.
     pub fn as_root(&self) -> Self {
         Self {
@@ -82,13 +95,6 @@ impl<'d> Place<'d> {
             Some(Value::Object(members)) => !members.is_empty(),
             Some(_) => true,
         }
-    }
-
-    /// Whether one of these texts stands here.
-    pub fn says(&self, texts: &[&str]) -> bool {
-        self.value
-            .and_then(Value::as_str)
-            .is_some_and(|text| texts.contains(&text.trim()))
     }
 
     /// `self` when something stands here, else `other`.

@@ -1,6 +1,6 @@
 //! The conversation task and its settings. Source: agent-config.md §2, §8.
 
-use crate::{LlmAgent, LocalText, Synthesizer, Transcriber, document::carrier, place::Place};
+use crate::{LlmAgent, LocalText, Synthesizer, Tool, Transcriber, document::carrier, place::Place};
 
 /// The task that talks; what a call runs.
 #[derive(Debug, Clone, PartialEq)]
@@ -11,6 +11,8 @@ pub struct ConversationTask {
     pub synthesizer: Synthesizer,
     /// What listens.
     pub transcriber: Transcriber,
+    /// What the model may call, in the submitted order.
+    pub tools: Vec<Tool>,
     /// `input.provider`: `twilio`, `default`, …
     pub input_provider: String,
     /// `agent_prompts.task_<n>.system_prompt`, variables not yet filled.
@@ -104,13 +106,25 @@ impl ConversationTask {
             let synthesizer = Synthesizer::read(&tools.at("synthesizer"), transcriber.as_ref());
             let [input, _output] = ["input", "output"].map(|end| read_end(&tools.at(end)));
             refuse_what_does_not_run(&tools);
-            (llm, transcriber, synthesizer, input)
+            let api_tools = crate::tools::read(&tools.at("api_tools"));
+            (llm, transcriber, synthesizer, input, api_tools)
         });
         check_toolchain(&task.at("toolchain"));
         let config = TaskConfig::read(&task.at("task_config"));
         let system_prompt = prompt.and_then(Place::required_text).map(str::to_owned);
-        let (llm, transcriber, synthesizer, input) = tools?;
+        let (llm, transcriber, synthesizer, input, tools) = tools?;
+        if let Some(llm) = llm
+            .as_ref()
+            .filter(|llm| !llm.config.takes_tools() && !tools.is_empty())
+        {
+            let place = task.at("tools_config").at("api_tools").at("tools");
+            place.fault(format_args!(
+                "the models of {} call no tools",
+                llm.config.provider
+            ));
+        }
         Some(Self {
+            tools,
             llm: llm?,
             synthesizer: synthesizer?,
             transcriber: transcriber?,
@@ -137,11 +151,6 @@ fn refuse_what_does_not_run(tools: &Place<'_>) {
         multilingual
             .at("enabled")
             .unsupported("switching languages");
-    }
-    let api_tools = tools.at("api_tools").at("tools");
-    // A list, or the same as JSON text.
-    if api_tools.is_filled() && !api_tools.says(&["[]", "null"]) {
-        api_tools.unsupported("calling tools");
     }
 }
 

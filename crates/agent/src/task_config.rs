@@ -135,7 +135,7 @@ fn refuse_what_does_not_run(place: &Place<'_>) {
     }
 }
 
-fn is_e164(number: &str) -> bool {
+pub(crate) fn is_e164(number: &str) -> bool {
     let digits = number.strip_prefix('+').unwrap_or_default();
     (2..=15).contains(&digits.len())
         && !digits.starts_with('0')

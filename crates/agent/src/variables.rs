@@ -12,7 +12,8 @@ pub struct Variables {
 }
 
 impl Variables {
-    fn get(&self, name: &str) -> Option<&Value> {
+    /// What a name or a dot path stands for.
+    pub fn get(&self, name: &str) -> Option<&Value> {
         find(&self.context, name).or_else(|| find(&self.recipient, name))
     }
 }

@@ -54,6 +54,7 @@ fn what_is_absent_takes_our_defaults() {
                 keywords: [],
                 flux: None,
             },
+            tools: [],
             input_provider: "default",
             system_prompt: "You book appointments.",
             config: TaskConfig {
@@ -224,6 +225,7 @@ fn a_whole_v2_document_is_read() {
                 ],
                 flux: None,
             },
+            tools: [],
             input_provider: "twilio",
             system_prompt: "You are Alfred.",
             config: TaskConfig {

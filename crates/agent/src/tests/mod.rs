@@ -5,6 +5,7 @@ mod bodies;
 mod faults;
 mod fields;
 mod patches;
+mod tools;
 
 use serde_json::{Value, json};
 
