@@ -15,6 +15,8 @@ mod secrets;
 mod simulate;
 mod support;
 mod tidy;
+mod tools;
+mod transfers;
 mod twilio_sdk;
 mod vendor_faults;
 mod voicemail;

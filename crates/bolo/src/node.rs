@@ -95,6 +95,12 @@ impl Node {
         let vendors = vendors.with_llm_hedge(Duration::from_millis(rules.llm_hedge_ms));
         let carriers = Carriers::new(settings.carriers(), http);
         let callbacks = Callbacks::new(public_url.clone(), callback_key(&settings)?);
+        let reach = bolo_providers::Reach {
+            all: settings.security.allow_private_addresses,
+            hosts: settings.security.private_hosts.clone().into(),
+        };
+        let public = bolo_providers::PublicClient::new(&tls, reach)
+            .context("can't make the client for customers' addresses")?;
         let calls = Calls::new(
             store.clone(),
             vendors.clone(),
@@ -104,6 +110,7 @@ impl Node {
                 prices: bolo_orchestrator::Prices::shipped().context("config/prices.toml")?,
                 clip_cache_bytes: settings.limits.clip_cache_mb << 20,
                 max_calls: settings.limits.max_calls,
+                public: public.clone(),
             },
         );
         let stop = CancellationToken::new();
@@ -116,11 +123,7 @@ impl Node {
                 carriers: carriers.clone(),
                 callbacks: callbacks.clone(),
                 vendors,
-                webhooks: bolo_worker::PublicClient::new(
-                    &tls,
-                    settings.security.allow_private_addresses,
-                )
-                .context("can't make the webhook client")?,
+                webhooks: public.clone(),
                 settings: bolo_worker::Settings {
                     ring_s: settings.telephony.ring_s,
                     dials_per_second: settings.limits.dials_per_second,

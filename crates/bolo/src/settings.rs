@@ -138,6 +138,7 @@ pub struct Provider {
 #[serde(deny_unknown_fields)]
 pub struct Security {
     pub allow_private_addresses: bool,
+    pub private_hosts: Vec<String>,
 }
 
 #[derive(Clone, Serialize, Deserialize)]
@@ -185,6 +186,7 @@ impl Default for Settings {
             providers: BTreeMap::new(),
             security: Security {
                 allow_private_addresses: false,
+                private_hosts: Vec::new(),
             },
             limits: Limits {
                 max_calls: 1000,

@@ -3,12 +3,13 @@
 use bolo_execution::{Component, Entry, EntryKind};
 
 use crate::clean::without_next_speaker;
+use crate::ending::END_CALL;
 use crate::history::bare;
 use crate::state::Phase;
 use crate::timers::Timer;
 use crate::utterance::{Asking, Utterance};
 use crate::{
-    AnswerId, At, Conversation, Fault, FaultKind, Finish, Kind, Message, Output, TokenUse, Tool,
+    AnswerId, At, Conversation, Fault, FaultKind, Finish, Kind, Message, Output, TokenUse,
     ToolCall, ToolChoice, pieces,
 };
 
@@ -37,15 +38,9 @@ impl Conversation {
     /// Sends the request for an utterance that was made for it.
     pub(crate) fn send_ask(&mut self, answer: AnswerId, with_tools: bool) {
         let messages = self.messages();
-        let tools: Vec<Tool> = self
-            .end_call_tool()
-            .into_iter()
-            .filter(|_| with_tools)
-            .collect();
-        let tool_choice = if tools.is_empty() {
-            ToolChoice::None
-        } else {
-            ToolChoice::Auto
+        let (tools, tool_choice) = match with_tools {
+            true => self.offered_tools(),
+            false => (Vec::new(), ToolChoice::None),
         };
         let warmer = if self.history.repeats_itself() {
             WARMER
@@ -119,7 +114,7 @@ impl Conversation {
     }
 
     /// An utterance that the model is at work on.
-    fn asked(&mut self, answer: AnswerId) -> Option<&mut Utterance> {
+    pub(crate) fn asked(&mut self, answer: AnswerId) -> Option<&mut Utterance> {
         self.utterance(answer)
             .filter(|utterance| utterance.asking == Asking::Running)
     }
@@ -214,31 +209,39 @@ impl Conversation {
         true
     }
 
-    pub(crate) fn tool_calls(&mut self, answer: AnswerId, calls: Vec<ToolCall>) {
-        let Some(utterance) = self.asked(answer) else {
-            return self.stale();
-        };
-        // What was written before the call is spoken at once (R99).
-        let end = utterance.raw().len();
-        utterance.calls = calls.clone();
+    /// What was written before a call is spoken at once (R99).
+    pub(crate) fn say_before_calls(&mut self, answer: AnswerId) {
         self.moved();
-        if !self
-            .utterance(answer)
-            .is_none_or(|utterance| utterance.unsaid().trim().is_empty())
+        if let Some(utterance) = self.utterance(answer)
+            && !utterance.unsaid().trim().is_empty()
         {
+            let end = utterance.raw().len();
             self.say_piece(answer, end, false);
         }
-        for call in calls {
-            if call.name == crate::ending::END_CALL && self.end_call_tool().is_some() {
-                self.end_call_made(answer, &call);
-            } else {
-                let fault = Fault {
-                    kind: FaultKind::BadRequest,
-                    message: format!("the model called {}, which it was not offered", call.name),
-                    retry_after_ms: None,
-                };
-                self.log_fault(Component::Llm, &fault);
+    }
+
+    pub(crate) fn tool_calls(&mut self, answer: AnswerId, calls: Vec<ToolCall>) {
+        if self.asked(answer).is_none() {
+            return self.stale();
+        }
+        self.say_before_calls(answer);
+        match calls.first() {
+            Some(call) if call.name == END_CALL && self.end_call_tool().is_some() => {
+                self.end_call_made(answer, call);
             }
+            // Words that go with a call of nothing we know are the answer.
+            Some(_)
+                if calls
+                    .iter()
+                    .all(|call| self.script.tool(&call.name).is_none())
+                    && self
+                        .utterance(answer)
+                        .is_some_and(|utterance| utterance.has_said()) =>
+            {
+                self.log_event("calls_ignored", &[]);
+            }
+            Some(_) => self.begin_round(answer, calls),
+            None => {}
         }
     }
 
@@ -281,6 +284,13 @@ impl Conversation {
             .is_some_and(|utterance| utterance.has_said());
         if self.is_ending_with(answer) {
             return self.end_call_answer_done(answer, has_said);
+        }
+        if self.tools.are_of(answer) {
+            if !has_said {
+                self.live.retain(|utterance| utterance.id != answer);
+                self.history.fix(answer, "");
+            }
+            return; // `advance_tools` goes on
         }
         if has_said {
             return self.ask_judge(answer);

@@ -16,6 +16,15 @@ const WELCOME_WORDS: u32 = 3;
 impl Conversation {
     /// The open turn is over: it enters the history and is answered.
     pub(crate) fn commit(&mut self, spoken_at: At) {
+        self.commit_turn(spoken_at, true);
+    }
+
+    /// The same for words that go with results of tools, which no route knows (R120).
+    pub(crate) fn commit_unrouted(&mut self, spoken_at: At) {
+        self.commit_turn(spoken_at, false);
+    }
+
+    fn commit_turn(&mut self, spoken_at: At, may_route: bool) {
         if self.pending.is_some() {
             self.withdraw_silently();
         }
@@ -45,6 +54,7 @@ impl Conversation {
             ended_at: self.now,
             spoken_at,
             typed: false,
+            acted: false,
             asks,
             retries: 0,
             empties: 0,
@@ -59,7 +69,7 @@ impl Conversation {
             filled_ms: 0,
             is_played: false,
         });
-        if !self.script.routes.is_empty() {
+        if may_route && !self.script.routes.is_empty() {
             self.ask_route(id, text);
         }
         if let Some(guess) = guess {
@@ -83,6 +93,7 @@ impl Conversation {
             ended_at: self.now,
             spoken_at: self.now,
             typed: true,
+            acted: false,
             asks: 0,
             retries: 0,
             empties: 0,
@@ -148,7 +159,8 @@ impl Conversation {
     /// An utterance came to its end while the caller had said a word or two over it: that is his turn,
     /// if it answers a question or is more than a nod (R53).
     pub(crate) fn take_up_overlap(&mut self, was_question: bool) {
-        if !self.turn.has_fresh() || !self.is_live() {
+        // While tools run the words wait for their results (R59).
+        if !self.turn.has_fresh() || !self.is_live() || self.tools.is_open() {
             return;
         }
         self.timers.stop(Timer::OverlapEnd);
@@ -230,6 +242,7 @@ impl Conversation {
     }
 
     fn answer_by_route(&mut self, turn: TurnId, name: &str, text: &str) {
+        self.cut_tools();
         let asked = self
             .live
             .iter()
@@ -273,6 +286,9 @@ impl Conversation {
 
     /// R97: when the wait for an answer gets a line.
     pub(crate) fn next_filler(&self) -> Option<At> {
+        if self.tools.wait.is_some() {
+            return self.next_tool_line();
+        }
         let pending = self
             .pending
             .as_ref()
@@ -307,6 +323,9 @@ impl Conversation {
     }
 
     pub(crate) fn dead_air(&mut self) {
+        if self.tools.wait.is_some() {
+            return self.tool_line();
+        }
         let Some((after_ms, is_short)) = self.filler_stage() else {
             return;
         };

@@ -29,6 +29,9 @@ impl Conversation {
         if self.is_ending_with(answer) {
             return self.goodbye_failed(answer);
         }
+        if self.tools.are_of(answer) {
+            return self.finish_text(answer, Finish::Stop); // its calls were complete
+        }
         match whole {
             // A sentence or more was said: that is the answer.
             Some(end) if has_said => {
@@ -146,7 +149,7 @@ impl Conversation {
             return; // what was played of it ends, then `advance_end` goes on
         }
         match kind {
-            Kind::Filler | Kind::OnlineCheck => {}
+            Kind::PreCall | Kind::Filler | Kind::OnlineCheck => {}
             Kind::Welcome => {
                 self.faults.in_a_row += 1;
                 let is_unheard = !self.live.iter().any(|utterance| utterance.id == answer);

@@ -120,12 +120,31 @@ pub enum Input {
         /// A piece of text, any length.
         text: String,
     },
+    /// The model begins to call a tool; the arguments follow.
+    ToolNamed {
+        /// Which answer.
+        answer: AnswerId,
+        /// The tool.
+        name: String,
+    },
     /// The model called tools; arguments complete.
     ToolCalls {
         /// Which answer.
         answer: AnswerId,
         /// In index order.
         calls: Vec<ToolCall>,
+    },
+    /// What a tool call came to.
+    ToolReturned {
+        /// Which [`crate::Output::RunTool`].
+        run: u32,
+        /// Its result.
+        outcome: ToolOutcome,
+    },
+    /// News of a transfer that was started.
+    TransferChanged {
+        /// What became of it.
+        outcome: TransferOutcome,
     },
     /// The model is done with this answer.
     AnswerDone {
@@ -291,6 +310,35 @@ pub struct ToolCall {
     pub name: String,
     /// JSON text, unchecked.
     pub arguments: String,
+}
+
+/// What a tool call came to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ToolOutcome {
+    /// It was done.
+    Answered {
+        /// For the model, within bounds (R105).
+        body: String,
+    },
+    /// It was not, or nobody knows.
+    Failed {
+        /// For the model: `timeout after 10 s`, `status 500: …`. No address, no key.
+        why: String,
+    },
+}
+
+/// What became of a transfer (R114).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TransferOutcome {
+    /// The caller speaks with somebody else.
+    Connected,
+    /// He does not, and is still ours.
+    Failed {
+        /// For the model: `busy`, `no answer`, …
+        why: String,
+    },
 }
 
 /// When a word sounds within its chunk.

@@ -38,7 +38,9 @@ impl Conversation {
             .iter()
             .find(|utterance| utterance.id == answer)
             .map(|utterance| utterance.kind);
-        kind.is_some_and(|kind| !matches!(kind, Kind::Welcome | Kind::Goodbye)) && self.is_live()
+        kind.is_some_and(|kind| !matches!(kind, Kind::Welcome | Kind::Goodbye))
+            && self.is_live()
+            && !self.is_transferring()
     }
 
     /// R50: the agent stops, what was heard stays, the rest is gone.
@@ -52,9 +54,10 @@ impl Conversation {
         self.judge.end_after = false;
         self.judge.running = false;
         self.stats.user_interrupted_agent_count += 1;
-        if let Some(pending) = self.pending.take()
+        if !self.cut_tools()
+            && let Some(pending) = self.pending.take()
             && !was_heard
-            && !pending.typed
+            && !pending.is_fixed()
         {
             // Nobody heard an answer: the turn goes on (R38).
             self.reopen(pending.turn, pending.text, pending.asks, pending.started_at);
@@ -123,7 +126,8 @@ impl Conversation {
         self.playout.clear();
         self.end_false_alarm();
         self.stop_answer_timers();
-        if !pending.typed {
+        self.cut_tools();
+        if !pending.is_fixed() {
             self.reopen(pending.turn, pending.text, pending.asks, pending.started_at);
         }
     }

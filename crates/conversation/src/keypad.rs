@@ -12,7 +12,7 @@ impl Conversation {
         self.log_event("dtmf", &[("digit", digit.to_string().into())]);
         self.sign_of_life();
         self.quiet.asked = false;
-        if !self.script.dtmf || !self.is_live() {
+        if !self.script.dtmf || !self.is_live() || self.is_transferring() {
             return;
         }
         match digit {
@@ -39,7 +39,7 @@ impl Conversation {
         if keys.is_empty() || !self.is_live() {
             return;
         }
-        if self.is_welcome_over() {
+        if self.is_welcome_over() && !self.tools.is_open() {
             self.typed(&keys);
         } else {
             self.kept_keys = Some(keys);

@@ -7,8 +7,8 @@
 //!
 //! Where to look: `machine` (the dispatch), `listen` (what the caller does), `commit` (his turns),
 //! `answer` (the model), `speak` (the agent's voice), `queue` (what is heard when), `interrupt` (barge-in),
-//! `guess` (answers made ahead), `silence`, `ending`, `faults`, `media`, `keypad`, `voicemail`; the rest are parts
-//! that know no call.
+//! `tools` and `transfer`, `guess` (answers made ahead), `silence`, `ending`, `faults`, `media`, `keypad`; the
+//! rest are parts that know no call.
 
 mod answer;
 mod clean;
@@ -36,6 +36,10 @@ mod speak;
 mod state;
 mod stats;
 mod timers;
+mod tool_lines;
+mod tool_script;
+mod tools;
+mod transfer;
 mod turn;
 mod utterance;
 mod voicemail;
@@ -45,7 +49,8 @@ mod words;
 mod tests;
 
 pub use input::{
-    AnswerId, At, Fault, FaultKind, Finish, Input, TokenUse, ToolCall, TurnEndWhy, TurnId, Word,
+    AnswerId, At, Fault, FaultKind, Finish, Input, TokenUse, ToolCall, ToolOutcome,
+    TransferOutcome, TurnEndWhy, TurnId, Word,
 };
 pub use machine::Conversation;
 pub use output::{Clip, JudgeKind, Kind, Message, Metric, Output, Role, Tool, ToolChoice};
@@ -54,4 +59,5 @@ pub use rules::{FirstChunk, Rules};
 pub use script::{CallFacts, Ending, Names, OnlineCheck, RouteScript, Script};
 pub use state::End;
 pub use stats::Stats;
+pub use tool_script::ToolScript;
 pub use voicemail::VoicemailScript;

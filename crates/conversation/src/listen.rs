@@ -307,7 +307,7 @@ impl Conversation {
         let pending = self
             .pending
             .as_ref()
-            .filter(|pending| pending.turn == turn && !pending.typed);
+            .filter(|pending| pending.turn == turn && !pending.is_fixed());
         if !is_heard || pending.is_none_or(|pending| !pending.is_played) {
             return false;
         }
@@ -334,7 +334,7 @@ impl Conversation {
 
     /// The open turn was ended by the transcriber, or has to be.
     fn end_turn(&mut self, why: TurnEndWhy, spoken_at: At) {
-        if !self.is_live() {
+        if !self.is_live() || self.is_transferring() {
             let text = std::mem::take(&mut self.turn).fresh();
             if !text.is_empty() {
                 self.log_heard(&text, true);
@@ -360,6 +360,13 @@ impl Conversation {
             self.turn = Default::default();
             return self.log_heard(&text, true);
         }
+        if self.is_turn_awaited() {
+            return self.take_up_words();
+        }
+        if self.tools.is_open() {
+            self.turn.ended = true; // R59
+            return;
+        }
         self.commit(spoken_at);
     }
 
@@ -374,7 +381,7 @@ impl Conversation {
         if matches!(self.phase, Phase::Closing(_)) && !self.take_back_end(&fresh) {
             return;
         }
-        if !self.is_live() || !self.is_welcome_over() {
+        if !self.is_live() || !self.is_welcome_over() || self.is_transferring() {
             return;
         }
         let is_backchannel = self.words.is_backchannel(&fresh);
@@ -386,6 +393,7 @@ impl Conversation {
                 Some(pending) if is_backchannel => {
                     pending.hold_until = pending.hold_until.max(self.now).plus(300);
                 }
+                Some(_) if self.tools.is_open() => {}
                 Some(_) => self.withdraw(),
                 None if is_backchannel => {}
                 None => self.drop_unheard_lines(),

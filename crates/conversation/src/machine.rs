@@ -9,6 +9,7 @@ use crate::state::{
     Echo, Faults, Judge, LastTurn, Media, Pause, Pending, Phase, Quiet, Voice, Welcome,
 };
 use crate::timers::{Timer, Timers};
+use crate::tools::Tools;
 use crate::turn::Turn;
 use crate::utterance::Utterance;
 use crate::voicemail::Voicemail;
@@ -59,6 +60,7 @@ pub struct Conversation {
     pub(crate) rate: u64,
     pub(crate) stats: Stats,
     pub(crate) any_agent_audio: bool,
+    pub(crate) tools: Tools,
 }
 
 /// Deadlines, and steps that follow from one another, within one input. A call needs a handful; more is
@@ -104,6 +106,7 @@ impl Conversation {
             rate: crate::utterance::MS_PER_CHAR,
             stats: Stats::default(),
             any_agent_audio: false,
+            tools: Tools::default(),
         }
     }
 
@@ -232,7 +235,10 @@ impl Conversation {
             Input::TranscriberUp => self.transcriber_up(),
             Input::TranscriberLost { fault } => self.transcriber_lost(&fault),
             Input::Token { answer, text } => self.token(answer, &text),
+            Input::ToolNamed { answer, name } => self.tool_named(answer, &name),
             Input::ToolCalls { answer, calls } => self.tool_calls(answer, calls),
+            Input::ToolReturned { run, outcome } => self.tool_returned(run, outcome),
+            Input::TransferChanged { outcome } => self.transfer_changed(outcome),
             Input::AnswerDone {
                 answer,
                 finish,
@@ -277,6 +283,9 @@ impl Conversation {
             Timer::AskLimit => self.ask_too_slow(),
             Timer::AskRetry => self.ask(),
             Timer::Filler => self.dead_air(),
+            Timer::ToolResult => self.result_lost("no answer in time"),
+            Timer::ToolTurn => self.take_up_words(),
+            Timer::Transfer => self.transfer_failed("nobody answered in time"),
             Timer::Judge => self.judge.running = false,
             Timer::Voicemail => self.voicemail_due(),
             Timer::Untranscribed => self.untranscribed(),
@@ -302,7 +311,7 @@ impl Conversation {
         let mut steps = 0;
         while steps < STEPS
             && self.is_talking()
-            && (self.end_utterances() || self.advance_end() || self.pump())
+            && (self.end_utterances() || self.advance_end() || self.advance_tools() || self.pump())
         {
             steps += 1;
         }
@@ -336,6 +345,7 @@ impl Conversation {
             (Timer::SttStall, self.next_turn_stall()),
             (Timer::AskLimit, self.next_ask_limit()),
             (Timer::Filler, self.next_filler()),
+            (Timer::ToolResult, self.next_lost_result()),
             (Timer::OnlineCheck, self.next_online_check()),
             (Timer::Silence, self.next_silence()),
             (Timer::Goodbye, self.next_goodbye_limit()),

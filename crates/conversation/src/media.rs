@@ -97,6 +97,9 @@ impl Conversation {
         if self.playout.freeze(self.now) {
             self.emit(Output::PausePlayback);
         }
+        if self.is_away() {
+            return; // a transfer has its own limit
+        }
         self.timers.set(
             Timer::Detached,
             self.now.plus(self.script.rules.media_reattach_s * 1000),
@@ -145,7 +148,12 @@ impl Conversation {
         self.voice.is_on = false;
         self.voice.since = self.now;
         self.moved();
-        if !gone && self.now.since(lost_at) <= self.script.rules.fault_line_ms {
+        if gone {
+            // Sent by a node that is no more; not sent again (R202).
+            self.result_lost("the connection was lost; it is not known whether it was done");
+        }
+        let came_back = self.caller_came_back();
+        if came_back || !gone && self.now.since(lost_at) <= self.script.rules.fault_line_ms {
             self.unpause();
         } else {
             self.begin_again(lost_at);
@@ -210,7 +218,7 @@ impl Conversation {
             }
             _ => {}
         }
-        if ask_again {
+        if ask_again && !self.tools.is_open() {
             // The wait begins anew.
             if let Some(pending) = &mut self.pending {
                 pending.ended_at = self.now;

@@ -2,6 +2,7 @@
 
 use bolo_execution::{EndReason, Entry};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use crate::{AnswerId, ToolCall, TurnId};
 
@@ -103,8 +104,29 @@ pub enum Output {
     },
     /// Drop everything not yet played, here and at the carrier. No chunk played before it comes again.
     ClearPlayback,
+    /// Run a tool: send its request once. The driver tells `ToolReturned`, within the tool's time. What was
+    /// sent runs on whatever happens to the call (R10).
+    RunTool {
+        /// Its number, from 1.
+        run: u32,
+        /// Which tool.
+        tool: String,
+        /// Of the model, checked.
+        arguments: Map<String, Value>,
+        /// What earlier results told (R109).
+        #[serde(default, skip_serializing_if = "Map::is_empty")]
+        context: Map<String, Value>,
+    },
+    /// Hand the caller over (R113). The driver may give the media socket up for it (`MediaLost`) and tells
+    /// `TransferChanged`.
+    StartTransfer {
+        /// Which tool.
+        tool: String,
+        /// Of the model, checked.
+        arguments: Map<String, Value>,
+    },
     /// End the call: hang up at the carrier, close the socket. Said up to three times. The driver answers with `MediaStop`, or
-    /// the machine repeats itself (R8).
+    /// the machine repeats itself (R8). A caller who was transferred stays connected at the carrier.
     HangUp {
         /// Why.
         reason: EndReason,
@@ -131,6 +153,7 @@ pub enum Kind {
     Welcome,
     Answer,
     Route,
+    PreCall,
     Filler,
     OnlineCheck,
     Recovery,
@@ -144,6 +167,7 @@ pub enum Kind {
 pub enum Clip {
     Welcome,
     Route,
+    PreCall,
     Filler,
     OneMoment,
     OnlineCheck,

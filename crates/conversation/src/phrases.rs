@@ -37,6 +37,8 @@ pub struct Lines {
     pub refused: String,
     /// Before a hang-up that a fault forces (R192).
     pub apology: String,
+    /// Before a transfer whose tool has no line of its own (R102).
+    pub transfer: String,
 }
 
 fn list(words: &str) -> Vec<String> {
@@ -115,6 +117,7 @@ fn lines(
     line_back: &str,
     refused: &str,
     apology: &str,
+    transfer: &str,
 ) -> Lines {
     Lines {
         fillers: list(fillers),
@@ -124,6 +127,7 @@ fn lines(
         line_back: line_back.to_owned(),
         refused: refused.to_owned(),
         apology: apology.to_owned(),
+        transfer: transfer.to_owned(),
     }
 }
 
@@ -140,6 +144,7 @@ pub(crate) fn built_in_lines() -> BTreeMap<String, Lines> {
                 "Sorry, the line was gone for a moment.",
                 "I'm afraid I can't help with that. Is there anything else?",
                 "I'm sorry, we have a technical problem. Please call again later. Goodbye.",
+                "I'll put you through now. Please hold the line.",
             ),
         ),
         of(
@@ -152,6 +157,7 @@ pub(crate) fn built_in_lines() -> BTreeMap<String, Lines> {
                 "माफ़ कीजिए, लाइन थोड़ी देर के लिए कट गई थी।",
                 "माफ़ कीजिए, इसमें मैं मदद नहीं कर सकता। क्या कुछ और है?",
                 "माफ़ कीजिए, तकनीकी समस्या आ गई है। कृपया बाद में फ़ोन करें। नमस्ते।",
+                "मैं आपकी कॉल आगे जोड़ रहा हूँ। कृपया लाइन पर बने रहें।",
             ),
         ),
         of(
@@ -164,6 +170,7 @@ pub(crate) fn built_in_lines() -> BTreeMap<String, Lines> {
                 "Perdón, la línea se cortó un momento.",
                 "Lo siento, no puedo ayudarle con eso. ¿Hay algo más?",
                 "Lo siento, tenemos un problema técnico. Por favor, llame más tarde. Adiós.",
+                "Le paso la llamada. Un momento, por favor.",
             ),
         ),
         of(
@@ -176,6 +183,7 @@ pub(crate) fn built_in_lines() -> BTreeMap<String, Lines> {
                 "Entschuldigung, die Leitung war kurz weg.",
                 "Dabei kann ich leider nicht helfen. Gibt es sonst noch etwas?",
                 "Es tut mir leid, wir haben eine technische Störung. Bitte rufen Sie später wieder an. Auf Wiederhören.",
+                "Ich verbinde Sie jetzt. Bitte bleiben Sie am Apparat.",
             ),
         ),
         of(
@@ -188,6 +196,7 @@ pub(crate) fn built_in_lines() -> BTreeMap<String, Lines> {
                 "Pardon, la ligne a été coupée un instant.",
                 "Désolé, je ne peux pas vous aider sur ce point. Y a-t-il autre chose ?",
                 "Désolé, nous avons un problème technique. Veuillez rappeler plus tard. Au revoir.",
+                "Je vous transfère. Restez en ligne, s'il vous plaît.",
             ),
         ),
     ])

@@ -58,7 +58,7 @@ impl Conversation {
     fn held_until(&self, index: usize) -> Option<At> {
         let utterance = self.live.get(index)?;
         let mut until = self.filler_cut_at();
-        if matches!(utterance.kind, Kind::Answer | Kind::Route) {
+        if matches!(utterance.kind, Kind::Answer | Kind::Route | Kind::PreCall) {
             until = until.max(Some(self.backoff_until));
             if let Some(pending) = self
                 .pending
@@ -172,12 +172,16 @@ impl Conversation {
         utterance.played_at = Some(self.now);
         let (id, kind, turn) = (utterance.id, utterance.kind, utterance.turn);
         if kind != Kind::Filler && !self.history.has(id) {
-            self.remember(Said::Agent {
+            let said = Said::Agent {
                 answer: id,
                 kind,
                 text: None,
                 calls: Vec::new(),
-            });
+            };
+            match kind {
+                Kind::PreCall => self.remember_line(said),
+                _ => self.remember(said),
+            }
         }
         if let Phase::Closing(closing) = &mut self.phase
             && closing.goodbye == Some(id)
@@ -187,6 +191,7 @@ impl Conversation {
         if !matches!(kind, Kind::Answer | Kind::Route) {
             return;
         }
+        self.wait_is_over();
         self.faults.in_a_row = 0;
         self.faults.stalls = 0;
         if std::mem::take(&mut self.recovering) {

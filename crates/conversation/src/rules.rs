@@ -60,6 +60,13 @@ pub struct Rules {
     pub filler_sure_ms: u64,
     /// "One moment" once more (R97). Default 10000.
     pub filler_repeat_ms: u64,
+    /// The caller hears nothing of a tool that runs for this long: "one moment", where the tool has no line
+    /// of its own (R102). Default 700.
+    pub tool_line_ms: u64,
+    /// Answers of one turn that may call tools (R110). Default 5.
+    pub max_tool_rounds: u32,
+    /// A transfer must be answered within this time (R114), s. Default 45.
+    pub transfer_s: u64,
     /// A semantic route must be found within this time (R122). Default 60.
     pub route_budget_ms: u64,
     /// The judge must answer within this time, else no (R155), s. Default 3.
@@ -110,6 +117,9 @@ impl Default for Rules {
             filler_first_ms: 1200,
             filler_sure_ms: 4000,
             filler_repeat_ms: 10_000,
+            tool_line_ms: 700,
+            max_tool_rounds: 5,
+            transfer_s: 45,
             route_budget_ms: 60,
             judge_s: 3,
             dtmf_s: 4,

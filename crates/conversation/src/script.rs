@@ -1,13 +1,13 @@
 //! What a call is to follow: the agent, the call's facts and the runtime's settings, resolved once.
 //! Serializable: it heads the event log.
 
-use bolo_agent::{Agent, EndCallTool, LocalText, Route, Variables, fill};
+use bolo_agent::{Agent, EndCallTool, LocalText, Route, ToolAction, Variables, fill};
 use bolo_execution::{AgentId, Direction, ExecutionId};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::phrases::Lines;
-use crate::{Rules, VoicemailScript};
+use crate::{Rules, ToolScript, VoicemailScript};
 
 /// What is known of the call before its media starts.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -87,6 +87,9 @@ pub struct Script {
     pub voicemail: Option<VoicemailScript>,
     /// Semantic routes in the agent's order (R120).
     pub routes: Vec<RouteScript>,
+    /// What the model may call, in the agent's order (R98).
+    #[serde(default)]
+    pub tools: Vec<ToolScript>,
 }
 
 /// Names of models and vendors, as the raw log shows them.
@@ -202,8 +205,22 @@ impl Script {
             .as_ref()
             .map(|routes| routes.routes.as_slice())
             .unwrap_or_default();
+        let rules = rules.with_what_fits(&config.bolo);
+        let transfer_line = lines_of(&rules, &language).transfer;
+        let tools = task.tools.iter().map(|tool| {
+            let line = tool.pre_call_message.as_ref();
+            let line = line.map(|text| filled(in_language(text, &language)));
+            let is_transfer = matches!(tool.action, ToolAction::Transfer(_));
+            let default = if is_transfer { &transfer_line } else { "" };
+            let line = line
+                .filter(|text| !text.is_empty())
+                .unwrap_or_else(|| default.to_owned());
+            ToolScript::new(tool, line, &variables)
+        });
+        let tools = tools.collect();
         Self {
-            rules: rules.with_what_fits(&config.bolo),
+            tools,
+            rules,
             names: Names {
                 model: task.llm.config.model.clone(),
                 transcriber: task.transcriber.vendor.as_str().to_owned(),
@@ -264,11 +281,20 @@ impl Script {
 
     /// The lines of the agent's language, else the English ones.
     pub fn lines(&self) -> Lines {
-        let lines = [self.language.as_str(), base(&self.language), "en"]
-            .iter()
-            .find_map(|code| self.rules.lines.get(*code));
-        lines.cloned().unwrap_or_default()
+        lines_of(&self.rules, &self.language)
     }
+
+    /// The tool of this name.
+    pub(crate) fn tool(&self, name: &str) -> Option<&ToolScript> {
+        self.tools.iter().find(|tool| tool.name == name)
+    }
+}
+
+fn lines_of(rules: &Rules, language: &str) -> Lines {
+    let lines = [language, base(language), "en"]
+        .iter()
+        .find_map(|code| rules.lines.get(*code));
+    lines.cloned().unwrap_or_default()
 }
 
 /// R167; a text for `hi` will do for `hi-IN`.

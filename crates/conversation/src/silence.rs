@@ -20,6 +20,7 @@ impl Conversation {
             && self.is_welcome_over()
             && self.media.lost_at.is_none()
             && self.pending.is_none()
+            && !self.tools.is_open()
             && self.live.iter().all(is_bridge)
     }
 
@@ -84,7 +85,8 @@ impl Conversation {
     pub(crate) fn next_stall(&self) -> Option<At> {
         let limit = STALL_MS.max(self.script.hangup_after_silence_ms);
         let is_open = self.live.iter().any(|utterance| !utterance.is_closed);
-        let is_idle = self.pending.is_some() && self.live.is_empty();
+        // Calls have limits of their own.
+        let is_idle = self.pending.is_some() && self.live.is_empty() && !self.tools.is_open();
         // What is there to be heard is progress until it was heard.
         let heard = self
             .live

@@ -46,7 +46,9 @@ impl Conversation {
             .iter()
             .position(|utterance| !utterance.is_played());
         match unheard {
-            Some(index) if kind == Kind::Filler => self.live.insert(index, line),
+            Some(index) if matches!(kind, Kind::PreCall | Kind::Filler) => {
+                self.live.insert(index, line);
+            }
             _ => self.live.push(line),
         }
         self.moved();
@@ -272,21 +274,26 @@ impl Conversation {
             self.quiet.since = self.quiet.since.max(end);
             self.quiet.asked = false;
         }
+        self.wait_goes_on(end);
         match utterance.kind {
             Kind::Welcome => {
                 self.log_event("welcome_played", &[]);
                 self.welcome_over();
             }
+            // Its calls are not over: neither is the turn.
+            Kind::Answer if self.tools.is_open() => {}
             Kind::Answer | Kind::Route => {
-                if self
-                    .pending
-                    .as_ref()
-                    .is_some_and(|pending| utterance.turn == Some(pending.turn))
-                {
+                if self.answers_turn(utterance) {
                     self.pending = None;
                 }
                 self.take_up_overlap(text.trim_end().ends_with(['?', '？']));
                 self.end_after_verdict();
+            }
+            Kind::PreCall => {
+                if self.answers_turn(utterance) {
+                    self.pending = None;
+                }
+                self.take_up_overlap(false);
             }
             Kind::OnlineCheck => {
                 self.quiet.asked_until = Some(end);
@@ -366,6 +373,7 @@ impl Conversation {
         }
         self.playout.clear();
         self.pending = None;
+        self.drop_calls();
     }
 
     /// The utterance that is being spoken or waits to be, for the kinds that end a welcome.
@@ -398,6 +406,7 @@ pub(crate) fn kind_name(kind: Kind) -> &'static str {
         Kind::Welcome => "welcome",
         Kind::Answer => "answer",
         Kind::Route => "route",
+        Kind::PreCall => "pre_call",
         Kind::Filler => "filler",
         Kind::OnlineCheck => "online_check",
         Kind::Recovery => "recovery",

@@ -122,6 +122,8 @@ pub(crate) struct Pending {
     pub(crate) spoken_at: At,
     /// Typed, not spoken: not taken up again by later words.
     pub(crate) typed: bool,
+    /// A tool was run for it: its words stay as the tool was called for (R56).
+    pub(crate) acted: bool,
     pub(crate) asks: u32,
     pub(crate) retries: u32,
     pub(crate) empties: u32,
@@ -137,6 +139,13 @@ pub(crate) struct Pending {
     pub(crate) filled_ms: u64,
     /// The answer's first chunk was played.
     pub(crate) is_played: bool,
+}
+
+impl Pending {
+    /// Later words don't belong to it.
+    pub(crate) fn is_fixed(&self) -> bool {
+        self.typed || self.acted
+    }
 }
 
 /// The last turn of the caller, for duplicates and late finals (R30, R31).

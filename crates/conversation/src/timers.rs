@@ -39,6 +39,12 @@ pub(crate) enum Timer {
     AskRetry,
     /// Dead-air guard (R97).
     Filler,
+    /// The result of a tool is lost (R106).
+    ToolResult,
+    /// Results wait no longer for the end of the caller's words (R59).
+    ToolTurn,
+    /// Nobody took the caller over (R114).
+    Transfer,
     /// The judge is too slow (R155).
     Judge,
     /// Look whether a machine answered, or leave it a message (R158, R159).

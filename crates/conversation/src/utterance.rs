@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use crate::clean::{Cleaner, Thoughts};
-use crate::{AnswerId, At, Clip, Kind, ToolCall, TurnId, Word};
+use crate::{AnswerId, At, Clip, Kind, TurnId, Word};
 
 /// Speaking rate assumed while nothing is known, ms a character.
 pub(crate) const MS_PER_CHAR: u64 = 65;
@@ -60,7 +60,6 @@ pub(crate) struct Utterance {
     pub(crate) played_at: Option<At>,
     pub(crate) thoughts: Thoughts,
     pub(crate) cleaner: Cleaner,
-    pub(crate) calls: Vec<ToolCall>,
     raw: String,
     pieces: Vec<Piece>,
     /// The last piece was said.
@@ -90,7 +89,6 @@ impl Utterance {
             played_at: None,
             thoughts: Thoughts::default(),
             cleaner: Cleaner::default(),
-            calls: Vec::new(),
             raw: String::new(),
             pieces: Vec::new(),
             is_said: false,

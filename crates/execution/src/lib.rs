@@ -9,6 +9,7 @@ mod log;
 mod number;
 mod record;
 mod status;
+mod transfer;
 mod usage;
 mod view;
 
@@ -18,6 +19,7 @@ pub use log::{Component, Entry, EntryKind};
 pub use number::{E164, NotE164};
 pub use record::Record;
 pub use status::{Change, Illegal, Status, UnknownStatus};
+pub use transfer::Transfer;
 pub use usage::{Cost, LlmUsage, Usage};
 pub use view::view;
 

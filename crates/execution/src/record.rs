@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::{AccountId, AgentId, Cost, Direction, ExecutionId, Hangup, Status, Usage};
+use crate::{AccountId, AgentId, Cost, Direction, ExecutionId, Hangup, Status, Transfer, Usage};
 
 /// One call, as it stands in the store. Times are epoch milliseconds (UTC).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -70,6 +70,8 @@ pub struct Record {
     pub latency: Option<Value>,
     /// A recording is stored.
     pub has_recording: bool,
+    /// The last transfer that was begun.
+    pub transfer: Option<Transfer>,
     /// Of post-call tasks.
     pub summary: Option<String>,
     /// Of post-call tasks.

@@ -4,7 +4,7 @@
 use chrono::{DateTime, SecondsFormat};
 use serde_json::{Map, Value, json};
 
-use crate::{Record, Usage};
+use crate::{Record, Transfer, Usage};
 
 /// Renders a record; `recordings` is the public address below which recordings are served
 /// (`https://host/recordings`). Times are ISO 8601 in UTC with milliseconds, durations are seconds, costs
@@ -48,7 +48,7 @@ pub fn view(record: &Record, recordings: &str) -> Value {
         "summary": record.summary,
         "extracted_data": record.extracted,
         "extraction_webhook_status": null,
-        "transfer_call_data": null,
+        "transfer_call_data": record.transfer.as_ref().map(transfer),
         "batch_run_details": null,
         // `attempt` also counts dials that the carrier asked to come back with: those are no retries.
         "retry_count": 0,
@@ -77,6 +77,23 @@ fn telephony(record: &Record, seconds: Option<i64>, recording_url: Option<&str>)
         "ring_duration": seconds_between(record.ringing_at, record.answered_at),
         "post_dial_delay": seconds_between(record.initiated_at, record.ringing_at),
         "to_number_carrier": null,
+    })
+}
+
+fn transfer(transfer: &Transfer) -> Value {
+    let hangup = transfer.hangup.as_ref();
+    json!({
+        "provider_call_id": transfer.carrier_call_id,
+        "status": transfer.status,
+        "duration": transfer.duration_s,
+        // The carrier's charge for that leg is not known to us.
+        "cost": null,
+        "to_number": transfer.to,
+        "from_number": transfer.from,
+        "recording_url": null,
+        "hangup_by": hangup.map(|hangup| hangup.by),
+        "hangup_reason": hangup.map(|hangup| hangup.reason.as_str()),
+        "hangup_provider_code": hangup.map(|hangup| hangup.code),
     })
 }
 
@@ -168,6 +185,7 @@ mod tests {
             has_recording: false,
             summary: None,
             extracted: None,
+            transfer: None,
         }
     }
 

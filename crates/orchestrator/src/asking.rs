@@ -37,6 +37,8 @@ pub(crate) enum News {
     Model(String),
     /// Tokens of a judge, which no input tells of.
     Used(TokenUse),
+    /// The record says to whom the caller goes, or it could not be written.
+    HandedOver(bool),
     /// The hang-up was carried out as far as it can be.
     HungUp,
     /// The record says that the call was stopped or is over.
@@ -222,7 +224,10 @@ async fn answer_task(
                     thought.push_str(&more);
                     continue;
                 }
-                Ok(Delta::Calling(_)) => continue,
+                Ok(Delta::Calling(name)) => {
+                    tell(&news, News::Input(Input::ToolNamed { answer, name })).await;
+                    continue;
+                }
                 Ok(Delta::Model(model)) => {
                     tell(&news, News::Model(model)).await;
                     continue;

@@ -34,6 +34,7 @@ use crate::{
     speaking::{Mouth, Voice},
     supervisor,
     tape::Tape,
+    tools::Toolbox,
 };
 
 /// A stream must say `start` within this (R3).
@@ -345,7 +346,7 @@ fn build(
     let web = is_web(&record.provider);
     let names = names(&record, transcriber.0, &transcriber.1, &voice, &ledger);
     let task = &agent.conversation;
-    let rules = script.rules.clone();
+    let (rules, facts) = (script.rules.clone(), script.facts.clone());
     let (machine, first, started_at) = match rebuilt {
         // The call's clock ran on while no node had it: the machine itself skips what time it must.
         Some(Rebuilt {
@@ -376,6 +377,7 @@ fn build(
         id: record.id,
         direction: record.direction,
         provider: record.provider.clone(),
+        our_number: record.agent_number().to_owned(),
         carrier_call_id: Some(started.call_id)
             .filter(|id| !id.is_empty())
             .or(record.carrier_call_id.clone()),
@@ -384,6 +386,17 @@ fn build(
     let (news_sender, news) = mpsc::channel(INBOX);
     let (desk, clerk) = Desk::open(records.clone(), ledger.clone(), news_sender.clone());
     let llm_name = task.llm.config.provider.clone();
+    let call_sid = records.carrier_call_id.clone().unwrap_or_default();
+    let toolbox = Toolbox::new(
+        agent.clone(),
+        &facts,
+        &record,
+        &call_sid,
+        inner.settings.public.clone(),
+        Arc::new(log.clone()),
+        news_sender.clone(),
+        inner.tasks.clone(),
+    );
     let mind = Mind::new(
         llm,
         task.llm.config.clone(),
@@ -410,6 +423,7 @@ fn build(
         tape: Tape::new(recorder, format, started_at),
         journal: Box::new(log.clone()),
         desk,
+        toolbox,
         ledger: ledger.clone(),
         names: names.clone(),
         news,

@@ -16,11 +16,12 @@ use std::{
     time::Duration,
 };
 
-use bolo_conversation::{At, Conversation, Input, Output};
+use bolo_conversation::{At, Conversation, Input, Output, TransferOutcome};
+use bolo_execution::EndReason;
 use bolo_store::Command;
 use bolo_telephony::MediaEvent;
 use tokio::{sync::mpsc, time::Instant};
-use tokio_util::sync::WaitForCancellationFutureOwned;
+use tokio_util::{sync::WaitForCancellationFutureOwned, task::AbortOnDropHandle};
 
 use crate::{
     asking::{Mind, News},
@@ -33,6 +34,7 @@ use crate::{
     playout::Playout,
     speaking::Mouth,
     tape::Tape,
+    tools::Toolbox,
 };
 
 /// No frame for this long is told (R200).
@@ -86,6 +88,7 @@ pub(crate) struct Call<M> {
     pub(crate) tape: Tape,
     pub(crate) journal: Box<dyn Journal>,
     pub(crate) desk: Desk,
+    pub(crate) toolbox: Toolbox,
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) names: Names,
     pub(crate) news: mpsc::Receiver<News>,
@@ -228,6 +231,10 @@ impl<M: Machine> Call<M> {
                 let model = self.mind.model().to_owned();
                 self.ledger.books().used(&model, tokens);
             }
+            Event::News(News::HandedOver(true)) => self.give_up_socket(now),
+            Event::News(News::HandedOver(false)) => {
+                self.transfer_failed("the server could not begin it", now);
+            }
             Event::News(News::HungUp) => self.media_stopped(now),
             Event::News(News::NotWanted) | Event::Command(Some(Command::Stop)) => {
                 self.give(now, Input::StopRequested);
@@ -239,6 +246,11 @@ impl<M: Machine> Call<M> {
             Event::Command(Some(Command::AnsweredBy { is_machine })) => {
                 self.give(now, Input::AnsweredBy { is_machine });
             }
+            Event::Command(Some(Command::TransferConnected)) => {
+                let outcome = TransferOutcome::Connected;
+                self.give(now, Input::TransferChanged { outcome });
+            }
+            Event::Command(Some(Command::TransferFailed(why))) => self.transfer_failed(&why, now),
             Event::Command(None) => self.state.no_commands = true,
             Event::Heard(HeardNews::Input(input)) => self.heard(input, now),
             Event::Heard(HeardNews::Ended) => {}
@@ -391,9 +403,12 @@ impl<M: Machine> Call<M> {
     }
 
     fn remote_end(&mut self, now: Instant) {
-        self.ledger
-            .books()
-            .ended(self.machine.end().unwrap_or(End::Remote));
+        // A customer's controller takes the caller away without a word to us.
+        let end = match self.state.controlled {
+            true => End::Ours(EndReason::CallTransferred),
+            false => End::Remote,
+        };
+        self.ledger.books().ended(self.machine.end().unwrap_or(end));
         self.media_stopped(now);
     }
 
@@ -421,6 +436,24 @@ impl<M: Machine> Call<M> {
         self.playout.lost(now);
         self.tape.cleared(now);
         self.give(now, Input::MediaLost);
+    }
+
+    /// The carrier takes the caller over when our socket closes: what it then asks for says to whom.
+    fn give_up_socket(&mut self, now: Instant) {
+        if let Some(socket) = self.socket.take() {
+            let closing = tokio::spawn(socket.close("the caller is transferred"));
+            self.state.leaving = Some(AbortOnDropHandle::new(closing));
+            self.playout.lost(now);
+            self.tape.cleared(now);
+            self.give(now, Input::MediaLost);
+        }
+    }
+
+    /// The caller is not handed over.
+    pub(crate) fn transfer_failed(&mut self, why: &str, now: Instant) {
+        let why = why.to_owned();
+        let outcome = TransferOutcome::Failed { why };
+        self.give(now, Input::TransferChanged { outcome });
     }
 
     /// Another socket of this call: it takes over, the old one closes.

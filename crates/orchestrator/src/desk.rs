@@ -3,6 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use bolo_execution::E164;
 use futures_util::future::BoxFuture;
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
@@ -21,6 +22,8 @@ pub(crate) trait Records: Send + Sync + 'static {
     fn answered(&self) -> BoxFuture<'_, bool>;
     /// The transcript so far.
     fn note(&self, transcript: String) -> BoxFuture<'_, ()>;
+    /// The caller is to be transferred to this number. `false`: it could not be written.
+    fn transfer(&self, number: E164) -> BoxFuture<'_, bool>;
     /// The call leg ends, with what the ledger knows. Idempotent.
     fn ending(&self) -> BoxFuture<'_, ()>;
     /// Ends the call at the carrier. `true`: it is over there, or there is no carrier.
@@ -32,6 +35,7 @@ pub(crate) trait Records: Send + Sync + 'static {
 enum Job {
     Answered,
     Note(String),
+    Transfer(E164),
     HangUp,
 }
 
@@ -62,6 +66,10 @@ impl Desk {
         let _ = self.jobs.try_send(Job::Note(transcript));
     }
 
+    pub(crate) fn transfer(&self, number: E164) {
+        self.leave(Job::Transfer(number));
+    }
+
     pub(crate) fn hang_up(&self) {
         self.leave(Job::HangUp);
     }
@@ -86,6 +94,10 @@ async fn clerk(
             Job::Note(transcript) => {
                 records.note(transcript).await;
                 None
+            }
+            Job::Transfer(number) => {
+                let written = tokio::time::timeout(ENDING, records.transfer(number)).await;
+                Some(News::HandedOver(written.unwrap_or(false)))
             }
             Job::HangUp => {
                 if tokio::time::timeout(ENDING, records.ending())

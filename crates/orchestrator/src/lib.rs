@@ -36,6 +36,7 @@ mod routes;
 mod speaking;
 mod supervisor;
 mod tape;
+mod tools;
 
 use std::{sync::Arc, time::Duration};
 
@@ -43,7 +44,7 @@ use axum::extract::ws::WebSocket;
 use bolo_agent::Agent;
 use bolo_conversation::Rules;
 use bolo_execution::{AgentId, ExecutionId, Record};
-use bolo_providers::Vendors;
+use bolo_providers::{PublicClient, Vendors};
 use bolo_store::Store;
 use bolo_telephony::{Carriers, MediaWire};
 use dashmap::DashMap;
@@ -69,6 +70,8 @@ pub struct Settings {
     pub clip_cache_bytes: u64,
     /// Calls at once on this node; more are refused.
     pub max_calls: usize,
+    /// Sends the requests of tools (R107).
+    pub public: PublicClient,
 }
 
 /// All live calls of this node. Cheap to clone.

@@ -1,8 +1,9 @@
 //! Carries out what the machine decides: starts or drops work, never waits.
 
-use bolo_conversation::{AnswerId, Clip, Input, Kind, Metric, Output};
+use bolo_conversation::{AnswerId, Clip, Input, Kind, Metric, Output, TransferOutcome};
 use bolo_execution::{Component, EndReason, Entry, EntryKind};
 use bolo_telephony::MediaCommand;
+use serde_json::{Map, Value};
 use tokio::time::Instant;
 
 use crate::{
@@ -10,13 +11,17 @@ use crate::{
     ending::End,
     figures,
     speaking::Say,
+    tools::Handover,
 };
 
 impl<M: Machine> Call<M> {
     /// What the driver itself makes of a fact before the machine hears of it.
     pub(crate) fn before(&mut self, input: &Input, now: Instant) {
         match input {
-            Input::Token { answer, .. } | Input::ToolCalls { answer, .. } => {
+            Input::TransferChanged { .. } => self.state.controlled = false,
+            Input::Token { answer, .. }
+            | Input::ToolNamed { answer, .. }
+            | Input::ToolCalls { answer, .. } => {
                 self.ledger.books().latency.token(*answer, now);
             }
             Input::AnswerDone { answer, usage, .. } => {
@@ -65,6 +70,16 @@ impl<M: Machine> Call<M> {
                     if let Some(tokens) = self.mind.cancel(answer) {
                         self.ledger.books().used(self.mind.model(), tokens);
                     }
+                }
+                Output::RunTool {
+                    run,
+                    tool,
+                    arguments,
+                    context,
+                } => self.toolbox.run(run, tool, arguments, context),
+                Output::StartTransfer { tool, arguments } => {
+                    self.start_transfer(&tool, arguments);
+                    note = true;
                 }
                 Output::AskRoute { turn, text } => {
                     self.ledger.books().latency.asked_route(now);
@@ -170,6 +185,19 @@ impl<M: Machine> Call<M> {
         self.state.commands.push(MediaCommand::Clear);
         self.send(now);
         metrics::histogram!(figures::CLEAR_MS).record(now.elapsed().as_secs_f64() * 1000.0);
+    }
+
+    /// The record says whom to dial before the socket closes: the carrier asks then (wire-telephony.md §1.6).
+    fn start_transfer(&mut self, tool: &str, arguments: Map<String, Value>) {
+        match self.toolbox.transfer(tool, arguments) {
+            Handover::Carrier(number) => self.desk.transfer(number),
+            Handover::Controller => self.state.controlled = true,
+            Handover::Impossible(why) => {
+                let outcome = TransferOutcome::Failed { why };
+                let fact = Input::TransferChanged { outcome };
+                self.state.facts.push_back(fact);
+            }
+        }
     }
 
     /// The record first, then the carrier, then the socket (wire-telephony.md §6.2).

@@ -289,6 +289,13 @@ async fn render(speak: &Opener<Speak, Spoken>, text: String) -> Result<Vec<u8>, 
 /// vendor when they are needed (R97, R192).
 fn lines(script: &Script) -> Vec<String> {
     let mut texts: Vec<String> = welcome(script).into_iter().collect();
+    texts.extend(
+        script
+            .tools
+            .iter()
+            .map(|tool| tool.line.clone())
+            .filter(|line| !line.is_empty()),
+    );
     let lines = script.lines();
     texts.extend([lines.recovery, lines.apology]);
     texts.extend(lines.one_moment);

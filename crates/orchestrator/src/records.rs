@@ -2,13 +2,13 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use bolo_execution::{Change, Direction, ExecutionId, Status};
+use bolo_execution::{Change, Direction, E164, EndReason, ExecutionId, Status, Transfer};
 use bolo_store::{Error, Facts, Store};
 use bolo_telephony::Carriers;
 use futures_util::{FutureExt, future::BoxFuture};
 use secrecy::SecretString;
 
-use crate::{desk::Records, ledger::Ledger, now};
+use crate::{desk::Records, ending::End, ledger::Ledger, now};
 
 /// Waits before the store is asked again, ms.
 const AGAIN: [u64; 3] = [50, 250, 1000];
@@ -21,6 +21,8 @@ pub(crate) struct StoreRecords {
     pub(crate) id: ExecutionId,
     pub(crate) direction: Direction,
     pub(crate) provider: String,
+    /// Transfers call from it.
+    pub(crate) our_number: String,
     /// The carrier's id of the call, as its media socket told it.
     pub(crate) carrier_call_id: Option<String>,
     pub(crate) secrets: HashMap<String, SecretString>,
@@ -122,6 +124,29 @@ impl Records for StoreRecords {
         .boxed()
     }
 
+    fn transfer(&self, number: E164) -> BoxFuture<'_, bool> {
+        async move {
+            let account = self.carriers.for_account(&self.provider, &self.secrets);
+            if !account.is_ok_and(|account| account.carrier.transfers()) {
+                tracing::info!(
+                    provider = self.provider,
+                    "calls of this carrier can't be transferred yet"
+                );
+                return false;
+            }
+            let transfer = Some(Transfer::new(number.as_str(), &self.our_number));
+            let facts = Facts {
+                transfer,
+                ..Facts::default()
+            };
+            let written = self.store.note(self.id, facts, now()).await;
+            written
+                .inspect_err(|error| tracing::error!(%error, "a transfer could not be noted"))
+                .is_ok()
+        }
+        .boxed()
+    }
+
     fn ending(&self) -> BoxFuture<'_, ()> {
         async {
             let (change, facts) = self.end_facts();
@@ -132,6 +157,9 @@ impl Records for StoreRecords {
 
     fn hang_up(&self) -> BoxFuture<'_, bool> {
         async {
+            if self.ledger.books().end == Some(End::Ours(EndReason::CallTransferred)) {
+                return true; // the caller speaks with somebody else
+            }
             let account = match self.carriers.for_account(&self.provider, &self.secrets) {
                 Ok(account) => account,
                 Err(error) => {

@@ -270,6 +270,12 @@ impl FakeLlm {
         self.shared.lock().rules.add(words, reply);
     }
 
+    /// When a request ends with results of tools that hold these words, answer so. The newest rule that
+    /// fits wins; without one the model repeats the results.
+    pub fn on_result(&self, words: &str, reply: Reply) {
+        self.shared.lock().rules.add_result(words, reply);
+    }
+
     /// [`Self::on`] with a regular expression, case ignored. `Error::Script` if it is none.
     pub fn on_pattern(&self, pattern: &str, reply: Reply) -> Result<(), Error> {
         self.shared.lock().rules.add_pattern(pattern, reply)

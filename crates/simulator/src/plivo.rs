@@ -77,6 +77,10 @@ impl Dialect for Plivo {
         form(call, event, status.word())
     }
 
+    fn dialled_form(&self, _: &Call, _: &str) -> Form {
+        Form::new() // <Dial> is not performed by this fake
+    }
+
     fn read_document(&self, text: &str) -> Result<Vec<Verb>, String> {
         document::parse(text)
     }

@@ -79,6 +79,19 @@ impl Dialect for Twilio {
         form
     }
 
+    fn dialled_form(&self, leg: &Call, status: &str) -> Form {
+        let answered = status == "completed";
+        let mut form = vec![
+            ("DialCallSid".to_owned(), leg.id.clone()),
+            ("DialCallStatus".to_owned(), status.to_owned()),
+            ("DialBridged".to_owned(), answered.to_string()),
+        ];
+        if answered {
+            form.push(("DialCallDuration".to_owned(), leg.duration_s().to_string()));
+        }
+        form
+    }
+
     fn read_document(&self, text: &str) -> Result<Vec<Verb>, String> {
         twiml::parse(text)
     }

@@ -210,6 +210,7 @@ impl Update {
         let usage = maybe_to_json("usage", facts.usage.as_ref())?;
         let cost = maybe_to_json("cost", facts.cost.as_ref())?;
         let latency = maybe_to_json("latency", facts.latency.as_ref())?;
+        let transfer = maybe_to_json("transfer", facts.transfer.as_ref())?;
         let unclaim = self.to.is_some_and(|to| to != Status::Queued);
         on!(tx, |tx| {
             sqlx::query_as(concat!(
@@ -234,7 +235,8 @@ impl Update {
                     dialing_since = CASE WHEN $20 THEN NULL ELSE dialing_since END,
                     claimed_by = CASE WHEN $21 THEN NULL ELSE claimed_by END,
                     lease_until = CASE WHEN $21 THEN NULL ELSE lease_until END,
-                    sequence = sequence + $22
+                    sequence = sequence + $22,
+                    transfer = COALESCE($23, transfer)
                  WHERE id = $1 AND ($2 IS NULL OR status = $2) RETURNING ",
                 execution_columns!()
             ))
@@ -260,6 +262,7 @@ impl Update {
             .bind(self.dial_known)
             .bind(unclaim)
             .bind(i64::from(self.tells))
+            .bind(transfer)
             .fetch_optional(&mut **tx)
             .await
         })

@@ -1,7 +1,7 @@
 //! Executions: made, read, listed, changed. The row is the truth of a call.
 
 use bolo_execution::{
-    AccountId, AgentId, Cost, Direction, ExecutionId, Hangup, Record, Status, Usage,
+    AccountId, AgentId, Cost, Direction, ExecutionId, Hangup, Record, Status, Transfer, Usage,
 };
 use serde_json::{Map, Value};
 use sqlx::AssertSqlSafe;
@@ -83,6 +83,8 @@ pub struct Facts {
     pub due_at: Option<i64>,
     /// Last value wins.
     pub answered_by_voice_mail: Option<bool>,
+    /// Last value wins.
+    pub transfer: Option<Transfer>,
     /// When it happened, if not now; goes to `ringing_at`, `answered_at`, `ended_at` by the change.
     pub happened_at: Option<i64>,
 }

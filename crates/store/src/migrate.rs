@@ -24,7 +24,7 @@ macro_rules! steps {
     };
 }
 
-const STEPS: &[Step] = steps![(1, "0001_first_call")];
+const STEPS: &[Step] = steps![(1, "0001_first_call"), (2, "0002_transfers")];
 
 fn migrator(db: &Db) -> Migrator {
     let migrations = STEPS

@@ -15,7 +15,7 @@ macro_rules! execution_columns {
         "id, account_id, agent_id, agent_version, batch, status, direction, provider, to_number, from_number, \
          user_data, voice_id, retry_config, bypass_guardrails, created_at, updated_at, due_at, attempt, \
          carrier_call_id, initiated_at, ringing_at, answered_at, ended_at, hangup, error_message, transcript, \
-         answered_by_voice_mail, usage, cost, latency, has_recording, summary, extracted, webhook_url, \
+         answered_by_voice_mail, usage, cost, latency, has_recording, summary, extracted, transfer, webhook_url, \
          webhook_statuses, sequence"
     };
 }
@@ -56,6 +56,7 @@ pub(crate) struct ExecutionRow {
     has_recording: bool,
     summary: Option<String>,
     extracted: Option<String>,
+    transfer: Option<String>,
     pub(crate) webhook_url: Option<String>,
     webhook_statuses: Option<String>,
     pub(crate) sequence: i64,
@@ -120,6 +121,7 @@ impl TryFrom<ExecutionRow> for Record {
             has_recording: row.has_recording,
             summary: row.summary,
             extracted: maybe_json("extracted", row.extracted)?,
+            transfer: maybe_json("transfer", row.transfer)?,
         })
     }
 }

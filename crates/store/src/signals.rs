@@ -18,6 +18,10 @@ pub enum Command {
         /// A machine, not a person.
         is_machine: bool,
     },
+    /// The caller speaks with whom he was transferred to.
+    TransferConnected,
+    /// He does not; why, for the model.
+    TransferFailed(String),
 }
 
 /// Commands that a call may leave unread.

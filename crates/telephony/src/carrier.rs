@@ -134,6 +134,19 @@ pub enum Instruction {
         /// Sent back in the socket's first message.
         parameters: Vec<(String, String)>,
     },
+    /// Call somebody else and connect the two; when that leg is over, answered or not, ask `outcome_url`.
+    Dial {
+        /// Whom.
+        to: String,
+        /// The number they see.
+        from: String,
+        /// How long it may ring.
+        ring: Duration,
+        /// Asked what now, with the outcome.
+        outcome_url: String,
+        /// Told when they answer and when it is over.
+        status_url: String,
+    },
     /// End the call.
     HangUp,
     /// Turn an unanswered inbound call away.
@@ -192,6 +205,16 @@ pub trait Carrier: Send + Sync {
 
     /// Reads the news of who answered.
     fn parse_answered_by(&self, request: RequestParts<'_>) -> Option<AnsweredBy>;
+
+    /// Whether [`Instruction::Dial`] can be given.
+    fn transfers(&self) -> bool {
+        false
+    }
+
+    /// Reads what became of an [`Instruction::Dial`]: as the status of the other leg.
+    fn parse_outcome(&self, _: RequestParts<'_>) -> Option<StatusEvent> {
+        None
+    }
 
     /// The answer document for an instruction, and its content type.
     fn render(&self, instruction: &Instruction) -> (String, &'static str);

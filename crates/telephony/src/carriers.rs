@@ -162,6 +162,10 @@ pub enum CallbackKind {
     Status,
     /// The media socket ended: what now?
     Resume,
+    /// The leg of a transfer is over: what now?
+    Outcome,
+    /// News of that leg.
+    Leg,
     /// News of the media stream.
     Stream,
     /// A machine answered, or a person.
@@ -204,6 +208,8 @@ impl Callbacks {
             CallbackKind::Answer => "answer",
             CallbackKind::Status => "status",
             CallbackKind::Resume => "resume",
+            CallbackKind::Outcome => "outcome",
+            CallbackKind::Leg => "leg",
             CallbackKind::Stream => "stream",
             CallbackKind::AnsweredBy => "amd",
             CallbackKind::Media => {

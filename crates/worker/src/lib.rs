@@ -11,7 +11,6 @@ mod ledger;
 mod outcome;
 mod pace;
 mod plan;
-pub mod public_net;
 mod reconcile;
 mod settings;
 mod signature;
@@ -24,7 +23,7 @@ mod tests;
 
 use std::sync::Arc;
 
-use bolo_providers::Vendors;
+use bolo_providers::{PublicClient, Vendors};
 use bolo_store::Store;
 use bolo_telephony::{Callbacks, Carriers};
 use tokio::{
@@ -33,7 +32,6 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-pub use public_net::PublicClient;
 pub use settings::{Settings, Timings};
 
 /// The worker of a node.

@@ -3,6 +3,7 @@
 pub mod peer;
 #[path = "../../support/postgres.rs"]
 pub mod postgres;
+pub mod receiver;
 pub mod server;
 
 use bolo_simulator::{

@@ -5,7 +5,9 @@ use bolo_execution::{Change, Record, Status};
 use bolo_store::Facts;
 use bolo_telephony::Instruction;
 
-use super::{advance, bind, document, gate::Callback, hang_up_later, note_in_log, status, stream};
+use super::{
+    advance, bind, document, gate::Callback, hang_up_later, note_in_log, status, stream, transfer,
+};
 use crate::{App, error::ApiError, time::now};
 
 /// Sockets of one call that may be opened again.
@@ -27,16 +29,26 @@ pub async fn answer(State(app): State<App>, callback: Callback) -> Result<Respon
     Ok(document(&*callback.carrier, &instruction))
 }
 
-/// The media socket ended, or the answer address failed: on with the call, or over?
+/// The media socket ended, or the answer address failed: on with the call, over to somebody else, or over?
 pub async fn resume(State(app): State<App>, callback: Callback) -> Result<Response, ApiError> {
-    let instruction = match answered(&app, &callback, "resume").await? {
+    go_on(&app, &callback, "resume").await
+}
+
+/// What a call does next that has no media socket.
+pub async fn go_on(app: &App, callback: &Callback, event: &str) -> Result<Response, ApiError> {
+    let instruction = match answered(app, callback, event).await? {
         None => Instruction::HangUp,
-        Some((record, call_id)) => match resumes(&app, &record, &call_id).await? {
-            1..=MAX_RESUMES => stream(&app, &record),
-            _ => {
-                tracing::error!(execution_id = %record.id, "the media socket failed too often");
-                Instruction::Apologise(APOLOGY.to_owned())
-            }
+        Some((record, call_id)) => match transfer::instruction(app, &record) {
+            Some(dial) => dial,
+            // A transfer that failed does not count as a socket that did.
+            None if event == "outcome" => stream(app, &record),
+            None => match resumes(app, &record, &call_id).await? {
+                1..=MAX_RESUMES => stream(app, &record),
+                _ => {
+                    tracing::error!(execution_id = %record.id, "the media socket failed too often");
+                    Instruction::Apologise(APOLOGY.to_owned())
+                }
+            },
         },
     };
     Ok(document(&*callback.carrier, &instruction))

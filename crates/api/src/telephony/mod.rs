@@ -11,6 +11,7 @@ mod gate;
 mod inbound;
 mod media;
 mod status;
+mod transfer;
 
 use std::time::Duration;
 
@@ -40,6 +41,11 @@ pub fn callbacks() -> Router<App> {
     Router::new()
         .route(&path("answer"), post(answer::answer).get(answer::answer))
         .route(&path("resume"), post(answer::resume).get(answer::resume))
+        .route(
+            &path("outcome"),
+            post(transfer::outcome).get(transfer::outcome),
+        )
+        .route(&path("leg"), post(transfer::leg).get(transfer::leg))
         .route(&path("status"), post(status::status).get(status::status))
         .route(&path("stream"), post(status::stream).get(status::stream))
         .route(&path("amd"), post(answered_by::tell).get(answered_by::tell))

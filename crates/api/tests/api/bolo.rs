@@ -257,14 +257,16 @@ fn calls(store: &Store, http: reqwest::Client) -> Calls {
     let tls = rustls::ClientConfig::builder()
         .with_root_certificates(roots)
         .with_no_client_auth();
+    let tls = Arc::new(tls);
     let models = bolo_models::Store::new(None, std::env::temp_dir().join("bolo-no-models"));
     let vendors =
-        bolo_providers::Vendors::new(HashMap::new(), models, 1, http.clone(), Arc::new(tls));
+        bolo_providers::Vendors::new(HashMap::new(), models, 1, http.clone(), tls.clone());
     let settings = bolo_orchestrator::Settings {
         rules: bolo_conversation::Rules::default(),
         prices: bolo_orchestrator::Prices::default(),
         clip_cache_bytes: 1 << 20,
         max_calls: 10,
+        public: bolo_providers::PublicClient::new(&tls, bolo_providers::Reach::all(true)).unwrap(),
     };
     let carriers = bolo_telephony::Carriers::new(HashMap::new(), http);
     Calls::new(store.clone(), vendors, carriers, settings)

@@ -5,62 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::words::normal;
 use crate::{
-    AnswerId, At, Conversation, Fault, FaultKind, Finish, Input, Metric, Output, Script, TokenUse,
-    ToolCall, TurnEndWhy, TurnId,
+    AnswerId, At, Conversation, Input, Message, Metric, Output, Role, Script, ToolOutcome,
+    TurnEndWhy,
 };
-
-/// Something that may happen; answers are named by how far they lie back.
-#[derive(Debug, Clone)]
-pub(crate) enum Event {
-    Voice(bool),
-    Started,
-    Interim(usize),
-    Final(usize),
-    End(usize),
-    Ended,
-    /// Sure enough, or not.
-    Eager(usize, bool),
-    Resumed,
-    Transcriber(u8),
-    Token(u32, usize),
-    EndCall(u32),
-    Done(u32, bool),
-    Failed(u32, u8),
-    Chunk(u32, u64),
-    Speech(u32, u64),
-    PieceDone(u32),
-    SpeechDone(u32),
-    SpeechFailed(u32),
-    Mark(u32, Option<u32>),
-    Routed(u32, bool),
-    Judged(u32, bool),
-    AnsweredBy(bool),
-    Key(char),
-    Media(u8),
-    Frozen(u64),
-    /// Driver and vendors do their work for this long.
-    Tick,
-}
-
-pub(crate) const SAID: [&str; 10] = [
-    "",
-    "yes",
-    "hmm",
-    "Stop.",
-    "but why",
-    "I am calling about my order",
-    "my number is",
-    "my number is nine eight",
-    "bye bye",
-    "Hello from",
-];
-pub(crate) const TOKENS: [&str; 5] = [
-    "Sure, ",
-    "let me look that up for you. ",
-    "We open at nine.",
-    " ",
-    "Is it **red**? ",
-];
 
 /// The driver as far as the machine sees it, and all that must hold of what it is told.
 pub(crate) struct Checked {
@@ -68,9 +15,15 @@ pub(crate) struct Checked {
     pub(crate) inputs: Vec<(At, Input)>,
     pub(crate) outputs: Vec<Vec<Output>>,
     pub(crate) now: At,
-    last_answer: u32,
-    last_turn: u32,
-    last_judge: u32,
+    pub(crate) last_answer: u32,
+    pub(crate) last_turn: u32,
+    pub(crate) last_judge: u32,
+    pub(crate) last_run: u32,
+    /// The run without a result, until the machine counts that as lost.
+    running: Option<(u32, At)>,
+    /// Results that were told in time.
+    results: Vec<String>,
+    transferring: bool,
     /// Text of each answer, and how many pieces and chunks it has.
     text: BTreeMap<AnswerId, String>,
     pieces: BTreeMap<AnswerId, u32>,
@@ -103,6 +56,10 @@ impl Checked {
             last_answer: 0,
             last_turn: 0,
             last_judge: 0,
+            last_run: 0,
+            running: None,
+            results: Vec::new(),
+            transferring: false,
             text: BTreeMap::new(),
             pieces: BTreeMap::new(),
             made: BTreeMap::new(),
@@ -149,6 +106,22 @@ impl Checked {
         self.now = self.now.max(at);
         if let Input::Audio { answer, chunk, .. } = &input {
             self.announced.insert((*answer, *chunk));
+        }
+        match &input {
+            Input::ToolReturned {
+                run,
+                outcome: ToolOutcome::Answered { body },
+            } => self.note_result(*run, body),
+            Input::ToolReturned { run, .. } => {
+                self.running.take_if(|(running, _)| running == run);
+            }
+            Input::TransferChanged { .. } => self.transferring = false,
+            // Ends a transfer; and where no socket was lost, a node was, with what it ran (R202).
+            Input::MediaResumed => {
+                self.transferring = false;
+                self.running = None;
+            }
+            _ => {}
         }
         if let Input::Token { answer, text } = &input {
             self.text.entry(*answer).or_default().push_str(text);
@@ -201,6 +174,19 @@ impl Checked {
                 assert_eq!(answer.0, self.last_answer + 1);
                 self.last_answer = answer.0;
                 assert!(messages.len() <= 101);
+                self.transferring = false; // nobody took the caller over
+                self.check_results(messages);
+            }
+            Output::RunTool { run, .. } => {
+                assert_eq!(*run, self.last_run + 1, "runs count from 1");
+                let is_free = self.running.is_none_or(|(_, lost)| lost <= self.now);
+                assert!(is_free, "two tools at a time (R100)");
+                self.last_run = *run;
+                self.running = Some((*run, self.now.plus(12_000)));
+            }
+            Output::StartTransfer { .. } => {
+                assert!(!self.transferring, "two transfers at a time (R113)");
+                self.transferring = true;
             }
             Output::SayClip { answer, text, .. } => {
                 assert_eq!(answer.0, self.last_answer + 1);
@@ -283,96 +269,47 @@ impl Checked {
         }
     }
 
-    pub(crate) fn happen(&mut self, event: &Event) {
-        let answer = |back: &u32| AnswerId(self.last_answer.saturating_sub(*back));
-        let said = |index: &usize| SAID[*index].to_owned();
-        let input = match event {
-            Event::Voice(speech) => Input::Vad { speech: *speech },
-            Event::Started => Input::SpeechStarted,
-            Event::Interim(text) => Input::Interim { text: said(text) },
-            Event::Final(text) => Input::Final { text: said(text) },
-            Event::End(text) => Input::TurnEnd {
-                text: said(text),
-                why: TurnEndWhy::SpeechFinal,
-            },
-            Event::Ended => Input::SpeechEnded,
-            Event::Eager(text, sure) => Input::Eager {
-                text: said(text),
-                confidence: if *sure { 0.8 } else { 0.4 },
-            },
-            Event::Resumed => Input::Resumed,
-            Event::Transcriber(0) => Input::TranscriberLost { fault: fault(3) },
-            Event::Transcriber(1..=8) => Input::TranscriberDown { fault: fault(7) },
-            Event::Transcriber(_) => Input::TranscriberUp,
-            Event::Token(back, text) => Input::Token {
-                answer: answer(back),
-                text: TOKENS[*text].to_owned(),
-            },
-            Event::EndCall(back) => Input::ToolCalls {
-                answer: answer(back),
-                calls: vec![ToolCall {
-                    id: "c".into(),
-                    name: "end_call".into(),
-                    arguments: "{}".into(),
-                }],
-            },
-            Event::Done(back, whole) => Input::AnswerDone {
-                answer: answer(back),
-                finish: if *whole { Finish::Stop } else { Finish::Length },
-                usage: TokenUse::default(),
-            },
-            Event::Failed(back, kind) => Input::AnswerFailed {
-                answer: answer(back),
-                fault: fault(*kind),
-            },
-            Event::Chunk(back, ms) => return self.chunk(answer(back), *ms),
-            Event::Speech(back, ms) => {
-                let answer = answer(back);
-                for _ in 0..ms.div_ceil(1000) {
-                    self.chunk(answer, (*ms).min(1000));
-                }
-                return self.feed(self.now, Input::SpeechDone { answer });
-            }
-            Event::PieceDone(back) => Input::PieceDone {
-                answer: answer(back),
-                piece: 0,
-            },
-            Event::SpeechDone(back) => Input::SpeechDone {
-                answer: answer(back),
-            },
-            Event::SpeechFailed(back) => Input::SpeechFailed {
-                answer: answer(back),
-                fault: fault(6),
-            },
-            Event::Mark(back, chunk) => {
-                let chunk = chunk.map_or("end".to_owned(), |chunk| chunk.to_string());
-                Input::Mark {
-                    name: format!("{}:{chunk}", answer(back).0),
-                }
-            }
-            Event::Routed(back, hit) => Input::Routed {
-                turn: TurnId(self.last_turn.saturating_sub(*back)),
-                hit: hit.then_some((0, 0)),
-                scores: Some((0.5, 0.9)),
-            },
-            Event::Judged(back, yes) => Input::Judged {
-                id: self.last_judge.saturating_sub(*back),
-                yes: *yes,
-            },
-            Event::AnsweredBy(is_machine) => Input::AnsweredBy {
-                is_machine: *is_machine,
-            },
-            Event::Key(digit) => Input::Dtmf { digit: *digit },
-            Event::Media(0..=2) => Input::MediaLost,
-            Event::Media(3) => Input::MediaResumed,
-            Event::Media(_) => Input::Tick,
-            Event::Frozen(ms) => Input::MediaFrozen { ms: *ms },
-            Event::Tick => Input::Tick,
+    /// What a tool did is never forgotten, and stands behind its call (R56, R84).
+    fn check_results(&self, messages: &[Message]) {
+        let told = |text: &String| {
+            let is_it = |message: &Message| message.content.as_ref() == Some(text);
+            messages
+                .iter()
+                .any(|message| message.role == Role::Tool && is_it(message))
         };
-        self.feed(self.now, input);
+        assert!(
+            self.results.iter().all(told),
+            "a result is forgotten:\n{}",
+            self.story()
+        );
+        let mut open: Vec<&str> = Vec::new();
+        for message in messages {
+            match &message.tool_call_id {
+                Some(id) => {
+                    let at = open.iter().position(|call| call == id);
+                    open.remove(at.expect("a result without its call"));
+                }
+                None => {
+                    assert!(open.is_empty(), "a call without its result");
+                    open = message
+                        .tool_calls
+                        .iter()
+                        .map(|call| call.id.as_str())
+                        .collect();
+                }
+            }
+        }
     }
 
-    fn chunk(&mut self, answer: AnswerId, ms: u64) {
+    /// Notes what is told of a tool that runs.
+    fn note_result(&mut self, run: u32, text: &str) {
+        let running = self.running.take_if(|(running, _)| *running == run);
+        if running.is_some_and(|(_, lost)| self.now < lost) && self.call.end().is_none() {
+            self.results.push(text.to_owned());
+        }
+    }
+
+    pub(crate) fn chunk(&mut self, answer: AnswerId, ms: u64) {
         let chunk = self.made.entry(answer).or_insert(0);
         *chunk += 1;
         let piece = self
@@ -402,8 +339,16 @@ impl Checked {
         ] {
             self.feed(self.now, input);
         }
+        if let Some((run, _)) = self.running {
+            let why = "gone".to_owned();
+            let outcome = ToolOutcome::Failed { why };
+            self.feed(self.now, Input::ToolReturned { run, outcome });
+        }
         // A welcome may have to end first, then what was said before is still a turn of its own.
         self.wait(self.now.plus(1500));
+        if self.call.is_transferring() {
+            return; // nobody listens to him (R63)
+        }
         let text = QUESTION.to_owned();
         self.feed(
             self.now,
@@ -465,28 +410,5 @@ impl Checked {
             });
             assert!(known, "not played: {line}");
         }
-    }
-}
-
-pub(crate) fn fault(kind: u8) -> Fault {
-    use FaultKind::{
-        Auth, BadRequest, Connect, Content, Dropped, Quota, RateLimited, Server, Timeout,
-    };
-    let kinds = [
-        Auth,
-        Quota,
-        RateLimited,
-        Connect,
-        BadRequest,
-        Timeout,
-        Dropped,
-        Server,
-        Content,
-    ];
-    let kind = kinds[usize::from(kind) % kinds.len()];
-    Fault {
-        kind,
-        message: "vendor: down".into(),
-        retry_after_ms: None,
     }
 }

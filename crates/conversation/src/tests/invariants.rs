@@ -4,9 +4,10 @@
 use bolo_execution::Direction;
 use proptest::prelude::*;
 
-use super::driver::{Checked, Event, SAID, TOKENS};
-use super::play::script;
-use crate::{At, Conversation, Ending, Input, RouteScript, Script, VoicemailScript};
+use super::driver::Checked;
+use super::events::{CALLS, Event, SAID, TOKENS};
+use super::play::{script, tool};
+use crate::{At, Conversation, Ending, Input, RouteScript, Script, ToolScript, VoicemailScript};
 
 fn event() -> impl Strategy<Value = Event> {
     let back = || 0..3_u32;
@@ -22,6 +23,11 @@ fn event() -> impl Strategy<Value = Event> {
         1 => (0..40_u8).prop_map(Event::Transcriber),
         6 => (back(), 0..TOKENS.len()).prop_map(|(back, token)| Event::Token(back, token)),
         1 => back().prop_map(Event::EndCall),
+        1 => (0..2_u32, 0..CALLS.len()).prop_map(|(back, which)| Event::Named(back, which)),
+        3 => (0..2_u32, 0..CALLS.len(), prop::option::of(0..CALLS.len()))
+            .prop_map(|(back, first, second)| Event::Calls(back, first, second)),
+        3 => (0..2_u32, any::<bool>()).prop_map(|(back, done)| Event::Result(back, done)),
+        1 => any::<bool>().prop_map(Event::Transfer),
         4 => (back(), any::<bool>()).prop_map(|(back, whole)| Event::Done(back, whole)),
         1 => (back(), 0..9_u8).prop_map(|(back, kind)| Event::Failed(back, kind)),
         4 => (back(), 20..1000_u64).prop_map(|(back, ms)| Event::Chunk(back, ms)),
@@ -51,13 +57,31 @@ fn base() -> Script {
     BASE.clone()
 }
 
+fn tools() -> Vec<ToolScript> {
+    vec![
+        ToolScript {
+            line: "One moment.".into(),
+            ..tool("look_up")
+        },
+        ToolScript {
+            speak_result: false,
+            ..tool("book")
+        },
+        ToolScript {
+            is_transfer: true,
+            line: "Hold the line.".into(),
+            ..tool("sales")
+        },
+    ]
+}
+
 fn agent() -> impl Strategy<Value = Script> {
     let ending = prop::sample::select(vec![
         Ending::Never,
         Ending::Tool("All is said.".to_owned()),
         Ending::Judge("All is said.".to_owned()),
     ]);
-    (ending, 0..4_u32, any::<[bool; 10]>(), 0..3_u64).prop_map(|(ending, words, flags, delay)| {
+    (ending, 0..4_u32, any::<[bool; 11]>(), 0..3_u64).prop_map(|(ending, words, flags, delay)| {
         Script {
             welcome: if flags[0] {
                 String::new()
@@ -88,6 +112,7 @@ fn agent() -> impl Strategy<Value = Script> {
                 message: if flags[9] { "Please call back." } else { "" }.into(),
                 ..super::voicemail::looking()
             }),
+            tools: if flags[10] { Vec::new() } else { tools() },
             ending,
             ..base()
         }

@@ -8,11 +8,13 @@ use std::fmt::Write;
 
 use bolo_agent::Variables;
 use bolo_execution::{AgentId, Direction, ExecutionId};
+use serde_json::Map;
 use uuid::Uuid;
 
 use crate::{
     AnswerId, At, CallFacts, Conversation, Ending, Fault, FaultKind, Finish, Input, Names,
-    OnlineCheck, Output, Rules, Script, TokenUse, ToolCall, TurnEndWhy, TurnId,
+    OnlineCheck, Output, Rules, Script, TokenUse, ToolCall, ToolOutcome, ToolScript,
+    TransferOutcome, TurnEndWhy, TurnId,
 };
 
 /// The fixture of runtime.md §18: marks, no line latency, an empty-handed agent with defaults.
@@ -62,6 +64,20 @@ pub(crate) fn script() -> Script {
         dtmf: false,
         voicemail: None,
         routes: Vec::new(),
+        tools: Vec::new(),
+    }
+}
+
+/// A tool without arguments and without a line.
+pub(crate) fn tool(name: &str) -> ToolScript {
+    ToolScript {
+        name: name.into(),
+        description: "d".into(),
+        parameters: Map::new(),
+        line: String::new(),
+        speak_result: true,
+        limit_ms: 10_000,
+        is_transfer: false,
     }
 }
 
@@ -201,13 +217,44 @@ pub(crate) fn input(what: &str) -> Vec<Input> {
             finish: Finish::ContentFilter,
             usage,
         },
-        "calls" => Input::ToolCalls {
+        "named" => Input::ToolNamed {
             answer: answer(),
-            calls: vec![ToolCall {
-                id: "c1".into(),
-                name: more.to_owned(),
-                arguments: "{}".into(),
-            }],
+            name: more.to_owned(),
+        },
+        // `calls 2 look_up {"id":1}; book` = two calls, c1 and c2.
+        "calls" => {
+            let calls = more.split("; ").enumerate().map(|(index, call)| {
+                let (name, arguments) = call.split_once(' ').unwrap_or((call, "{}"));
+                ToolCall {
+                    id: format!("c{}", index + 1),
+                    name: name.to_owned(),
+                    arguments: arguments.to_owned(),
+                }
+            });
+            Input::ToolCalls {
+                answer: answer(),
+                calls: calls.collect(),
+            }
+        }
+        "result" => {
+            let body = more.to_owned();
+            Input::ToolReturned {
+                run: number(first),
+                outcome: ToolOutcome::Answered { body },
+            }
+        }
+        "tool_fail" => {
+            let why = more.to_owned();
+            Input::ToolReturned {
+                run: number(first),
+                outcome: ToolOutcome::Failed { why },
+            }
+        }
+        "transfer_connected" => Input::TransferChanged {
+            outcome: TransferOutcome::Connected,
+        },
+        "transfer_failed" => Input::TransferChanged {
+            outcome: TransferOutcome::Failed { why: text },
         },
         "fail" => Input::AnswerFailed {
             answer: answer(),
@@ -295,6 +342,25 @@ fn shown(output: &Output, metrics: bool) -> Option<String> {
                 answer.0,
                 role.as_str().unwrap(),
                 last.content.as_deref().unwrap_or("-").replace('\n', " / ")
+            )
+        }
+        Output::RunTool {
+            run,
+            tool,
+            arguments,
+            context,
+        } => {
+            let context = match context.is_empty() {
+                true => String::new(),
+                false => format!(" knowing {}", serde_json::to_string(context).unwrap()),
+            };
+            let arguments = serde_json::to_string(arguments).unwrap();
+            format!("run {run} {tool}{arguments}{context}")
+        }
+        Output::StartTransfer { tool, arguments } => {
+            format!(
+                "transfer {tool}{}",
+                serde_json::to_string(arguments).unwrap()
             )
         }
         Output::CancelAsk { answer } => format!("cancel_ask {}", answer.0),

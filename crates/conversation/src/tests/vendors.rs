@@ -1,7 +1,8 @@
 //! What vendors and carrier do by themselves in the random runs: answer, speak, echo marks, mostly.
 
-use super::driver::{Checked, TOKENS, fault};
-use crate::{AnswerId, Finish, Input, Output, TokenUse, ToolCall};
+use super::driver::Checked;
+use super::events::{CALLS, TOKENS, fault};
+use crate::{AnswerId, Finish, Input, Output, TokenUse, ToolCall, ToolOutcome, TransferOutcome};
 
 impl Checked {
     fn draw(&mut self) -> u64 {
@@ -35,6 +36,11 @@ impl Checked {
                         },
                     ),
                     2 if !tools.is_empty() => self.comes(200, tool_call(answer)),
+                    3..=6 if !tools.is_empty() => {
+                        let back = self.last_answer - answer.0;
+                        let calls = self.called(back, luck as usize % CALLS.len(), None);
+                        self.comes(luck * 3 + 390, calls);
+                    }
                     _ => {}
                 }
                 if luck % 16 > 1 {
@@ -87,6 +93,24 @@ impl Checked {
                         scores: None,
                     },
                 );
+            }
+            Output::RunTool { run, .. } if luck & 7 > 0 => {
+                let outcome = match luck & 1 {
+                    0 => ToolOutcome::Failed { why: "gone".into() },
+                    _ => ToolOutcome::Answered {
+                        body: format!("result of {run}"),
+                    },
+                };
+                self.comes(luck * 20, Input::ToolReturned { run: *run, outcome });
+            }
+            Output::StartTransfer { .. } if luck & 7 > 0 => {
+                self.comes(20, Input::MediaLost);
+                let outcome = match luck & 8 {
+                    0 => TransferOutcome::Connected,
+                    _ => TransferOutcome::Failed { why: "busy".into() },
+                };
+                self.comes(luck * 50, Input::TransferChanged { outcome });
+                self.comes(luck * 50 + 200, Input::MediaResumed);
             }
             Output::AskJudge { id, .. } => self.comes(
                 luck * 10,

@@ -58,6 +58,7 @@ impl Node {
             prices: Prices::shipped().unwrap(),
             clip_cache_bytes: 1 << 20,
             max_calls: 2,
+            public: crate::bench::public(),
         };
         let calls = Calls::new(
             store,

@@ -72,6 +72,10 @@ impl Records for Paper {
         self.write(format!("note {transcript}"));
         std::future::ready(()).boxed()
     }
+    fn transfer(&self, number: bolo_execution::E164) -> BoxFuture<'_, bool> {
+        self.write(format!("transfer {}", number.as_str()));
+        std::future::ready(true).boxed()
+    }
     fn ending(&self) -> BoxFuture<'_, ()> {
         self.write("ending".into());
         std::future::ready(()).boxed()
@@ -92,7 +96,7 @@ pub(crate) fn record(direction: Direction) -> Record {
         "attempt": 1, "carrier_call_id": "CA1", "initiated_at": 0, "ringing_at": null, "answered_at": null,
         "ended_at": null, "hangup": null, "error_message": null, "transcript": null,
         "answered_by_voice_mail": false, "usage": null, "cost": null, "latency": null, "has_recording": false,
-        "summary": null, "extracted": null
+        "summary": null, "extracted": null, "transfer": null
     });
     serde_json::from_value(value).unwrap()
 }

@@ -5,6 +5,7 @@ use std::{collections::VecDeque, pin::Pin};
 use bolo_conversation::Input;
 use bolo_telephony::MediaCommand;
 use tokio::time::{Instant, Sleep};
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::playout::Sent;
 
@@ -47,6 +48,10 @@ pub(crate) struct State {
     /// What the model thought aloud for the answer that is just done.
     pub(crate) thought: Option<String>,
     pub(crate) log_broken: bool,
+    /// A socket given up for a transfer, saying goodbye.
+    pub(super) leaving: Option<AbortOnDropHandle<()>>,
+    /// A customer's controller was told to take the caller over.
+    pub(crate) controlled: bool,
 }
 
 impl State {
@@ -67,6 +72,8 @@ impl State {
             noted: String::new(),
             thought: None,
             log_broken: false,
+            leaving: None,
+            controlled: false,
         }
     }
 }

@@ -85,6 +85,16 @@ async fn call(welcome: &str, config: serde_json::Value, answers: &[&str]) -> Sta
     );
     let (news_sender, news) = mpsc::channel(64);
     let (desk, _clerk) = Desk::open(paper.clone(), ledger.clone(), news_sender.clone());
+    let toolbox = Toolbox::new(
+        agent.clone(),
+        &script.facts,
+        &record,
+        "CA1",
+        bench::public(),
+        Arc::new(notebook.clone()),
+        news_sender.clone(),
+        tokio_util::task::TaskTracker::new(),
+    );
     let (commands, commands_out): (Sender<Command>, Receiver<Command>) = mpsc::channel(4);
     let (sockets, sockets_out) = mpsc::channel(2);
     let stop = CancellationToken::new();
@@ -111,6 +121,7 @@ async fn call(welcome: &str, config: serde_json::Value, answers: &[&str]) -> Sta
         tape: Tape::new(Some(Recorder::create(&wav).unwrap()), format, started),
         journal: Box::new(notebook.clone()),
         desk,
+        toolbox,
         ledger: ledger.clone(),
         names: Names {
             transcriber: "fake",

@@ -72,6 +72,8 @@ pub enum Event {
         /// By a clear, not because it was reached.
         cleared: bool,
     },
+    /// The carrier calls somebody else for this caller (`<Dial>`).
+    Dialled(String),
     /// The carrier said a line of the document itself (`<Say>`).
     CarrierSaid(String),
     /// The carrier's debugger would show this.

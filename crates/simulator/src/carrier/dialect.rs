@@ -113,6 +113,8 @@ pub(crate) trait Dialect: Send + Sync {
         status: Status,
         failed: Option<(&str, &str)>,
     ) -> Form;
+    /// Fields of a request for a document that follows on another leg: what became of that.
+    fn dialled_form(&self, leg: &Call, status: &str) -> Form;
     /// Reads a document. The error is what the carrier's debugger would complain of.
     fn read_document(&self, text: &str) -> Result<Vec<Verb>, String>;
     /// What the debugger says of an address without a good answer.

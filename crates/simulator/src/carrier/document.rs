@@ -19,8 +19,23 @@ pub(crate) enum Verb {
         busy: bool,
     },
     Hangup,
+    /// Calls somebody and connects the two.
+    Dial(Dial),
     /// A verb of the carrier's that the fake does not perform; named in the call's warnings.
     Unsupported(String),
+}
+
+/// Another leg of the call.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Dial {
+    pub number: String,
+    pub caller_id: Option<String>,
+    pub timeout_s: u64,
+    /// Asked for the next document when the other leg is over; else the document goes on.
+    pub action: Option<String>,
+    pub method: String,
+    pub status_callback: Option<String>,
+    pub status_events: Vec<String>,
 }
 
 /// A media stream, both ways.

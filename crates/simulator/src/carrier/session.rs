@@ -1,5 +1,6 @@
 //! The connected part of a call: runs documents, moves media, lets the caller act.
 
+mod dial;
 mod documents;
 
 use std::{collections::VecDeque, pin::Pin, sync::Arc, time::Duration};
@@ -14,6 +15,7 @@ use tokio::{
 use super::{
     Shared,
     call::{Call, Command},
+    dialect::Form,
     document::Verb,
     faults::CallFaults,
     life::Ending,
@@ -40,6 +42,12 @@ enum Stage {
     },
     Waiting(Pin<Box<Sleep>>),
     Opening(BoxFuture<'static, Result<Media, String>>),
+    /// Somebody else is called; then the action is asked.
+    Dialling {
+        _leg: dial::Leg,
+        over: BoxFuture<'static, Form>,
+        after: Option<(String, String)>,
+    },
     /// A media socket is open, or the document hangs on purpose.
     Streaming,
     Over(Ending),
@@ -53,6 +61,10 @@ enum Done {
         reply: Reply,
     },
     Waited,
+    Dialled {
+        form: Form,
+        after: Option<(String, String)>,
+    },
     Opened(Box<Result<Media, String>>),
 }
 
@@ -71,6 +83,11 @@ impl Stage {
             Self::Waiting(sleep) => {
                 sleep.as_mut().await;
                 Done::Waited
+            }
+            Self::Dialling { over, after, .. } => {
+                let form = over.await;
+                let after = after.take();
+                Done::Dialled { form, after }
             }
             Self::Opening(opening) => Done::Opened(Box::new(opening.await)),
             Self::Streaming | Self::Over(_) => std::future::pending().await,

@@ -182,7 +182,7 @@ async fn answer(
     let reply = if shared.options.demo {
         demo::reply(&body)
     } else {
-        shared.lock().rules.reply(&user)
+        shared.lock().rules.answer(&chat, &user)
     };
     let (reply, finish) = shorten(reply, &chat);
     let mut response = if chat["stream"] == true {

@@ -59,6 +59,7 @@ enum When {
 #[derive(Debug, Default)]
 pub(super) struct Rules {
     rules: Vec<(When, Reply)>,
+    results: Vec<(Vec<String>, Reply)>,
 }
 
 impl Rules {
@@ -74,6 +75,28 @@ impl Rules {
         })?;
         self.rules.push((When::Pattern(regex), reply));
         Ok(())
+    }
+
+    pub fn add_result(&mut self, words: &str, reply: Reply) {
+        self.results.push((plain([words]), reply));
+    }
+
+    /// The reply to a request: to the results of tools if it ends with some, else to the last user message.
+    pub fn answer(&self, body: &Value, user: &str) -> Reply {
+        match results(body) {
+            Some(results) => self.reply_to_results(&results),
+            None => self.reply(user),
+        }
+    }
+
+    /// The reply of the latest rule that fits; else the results themselves.
+    fn reply_to_results(&self, results: &str) -> Reply {
+        let words = plain([results]);
+        let mut rules = self.results.iter().rev();
+        match rules.find(|(sought, _)| find(&words, 0, sought).is_some()) {
+            Some((_, reply)) => reply.clone(),
+            None => Reply::text(results),
+        }
     }
 
     /// The reply of the latest rule that fits; else the text itself.
@@ -112,6 +135,16 @@ pub(super) fn content(message: &Value) -> String {
         }
         _ => String::new(),
     }
+}
+
+/// Texts of the tool messages that a request ends with.
+fn results(body: &Value) -> Option<String> {
+    let messages = body["messages"].as_array()?;
+    let behind = messages
+        .iter()
+        .rposition(|message| message["role"] != "tool")?;
+    let texts: Vec<String> = messages[behind + 1..].iter().map(content).collect();
+    (!texts.is_empty()).then(|| texts.join(" "))
 }
 
 /// Text of the last message of a request that the user wrote; results of tools may stand under his name.

@@ -1,7 +1,7 @@
 //! TwiML: from a document to the verbs this fake performs (wire-telephony.md §1.6).
 
 use crate::{
-    carrier::document::{Stream, Verb},
+    carrier::document::{Dial, Stream, Verb},
     xml::{self, Element},
 };
 
@@ -48,11 +48,44 @@ fn verb(element: &Element) -> Result<Verb, String> {
             other => return Err(format!("12200 <Reject reason=\"{other}\">")),
         },
         "Hangup" => Verb::Hangup,
-        "Dial" | "Gather" | "Record" | "Start" | "Stop" | "Enqueue" | "Leave" | "Sms" | "Pay"
-        | "Refer" | "Siprec" | "Prompt" | "Echo" | "Queue" => {
-            Verb::Unsupported(element.name.clone())
-        }
+        "Dial" => Verb::Dial(dial(element)?),
+        "Gather" | "Record" | "Start" | "Stop" | "Enqueue" | "Leave" | "Sms" | "Pay" | "Refer"
+        | "Siprec" | "Prompt" | "Echo" | "Queue" => Verb::Unsupported(element.name.clone()),
         other => return Err(format!("12200 unknown verb <{other}>")),
+    })
+}
+
+fn dial(element: &Element) -> Result<Dial, String> {
+    let number = match element.children.as_slice() {
+        [number] if number.name == "Number" => number,
+        _ => return Err("12200 this fake dials one <Number>".into()),
+    };
+    let text = |value: Option<&str>| value.map(str::to_owned);
+    let timeout = element.attribute("timeout").unwrap_or("30");
+    let timeout_s = timeout
+        .parse()
+        .ok()
+        .filter(|seconds| (5..=600).contains(seconds));
+    let events = number
+        .attribute("statusCallbackEvent")
+        .unwrap_or("completed");
+    let events: Vec<String> = events.split_whitespace().map(str::to_owned).collect();
+    let known = ["initiated", "ringing", "answered", "completed"];
+    if let Some(event) = events.iter().find(|event| !known.contains(&event.as_str())) {
+        return Err(format!("12200 <Number statusCallbackEvent=\"{event}\">"));
+    }
+    let dialled = number.text.trim().to_owned();
+    if !dialled.starts_with('+') {
+        return Err(format!("13223 invalid phone number `{dialled}`"));
+    }
+    Ok(Dial {
+        number: dialled,
+        caller_id: text(element.attribute("callerId")),
+        timeout_s: timeout_s.ok_or_else(|| format!("13212 <Dial timeout=\"{timeout}\">"))?,
+        action: text(element.attribute("action")),
+        method: element.attribute("method").unwrap_or("POST").to_owned(),
+        status_callback: text(number.attribute("statusCallback")),
+        status_events: events,
     })
 }
 
@@ -145,5 +178,34 @@ mod tests {
             assert_eq!(parse(document).unwrap_err(), fault);
         }
         assert_eq!(parse("<Response/>").unwrap(), []);
+    }
+
+    #[test]
+    fn a_dial_names_one_number() {
+        let document = r#"<Response><Dial action="https://h/a" callerId="+1415" timeout="40"><Number statusCallback="https://h/s" statusCallbackEvent="answered completed">+14155550177</Number></Dial></Response>"#;
+        let dial = Dial {
+            number: "+14155550177".into(),
+            caller_id: Some("+1415".into()),
+            timeout_s: 40,
+            action: Some("https://h/a".into()),
+            method: "POST".into(),
+            status_callback: Some("https://h/s".into()),
+            status_events: vec!["answered".into(), "completed".into()],
+        };
+        assert_eq!(parse(document).unwrap(), [Verb::Dial(dial)]);
+        for (document, fault) in [
+            ("<Dial/>", "12200 this fake dials one <Number>"),
+            (
+                "<Dial timeout=\"1\"><Number>+1</Number></Dial>",
+                "13212 <Dial timeout=\"1\">",
+            ),
+            (
+                "<Dial><Number>911</Number></Dial>",
+                "13223 invalid phone number `911`",
+            ),
+        ] {
+            let document = format!("<Response>{document}</Response>");
+            assert_eq!(parse(&document).unwrap_err(), fault);
+        }
     }
 }

@@ -45,7 +45,8 @@ pub(super) fn render(instruction: &Instruction) -> String {
             escape(&mut xml, FETCH_RULES);
             xml.push_str("</Redirect>");
         }
-        Instruction::HangUp => xml.push_str("<Hangup />"),
+        // A dial is never asked for: `transfers` says no.
+        Instruction::HangUp | Instruction::Dial { .. } => xml.push_str("<Hangup />"),
         Instruction::Reject => xml.push_str(r#"<Hangup reason="rejected" />"#),
         Instruction::Apologise(text) => {
             xml.push_str("<Speak>");

@@ -83,6 +83,14 @@ impl Carrier for Twilio {
         webhook::parse_answered_by(request)
     }
 
+    fn transfers(&self) -> bool {
+        true
+    }
+
+    fn parse_outcome(&self, request: RequestParts<'_>) -> Option<StatusEvent> {
+        webhook::parse_outcome(request)
+    }
+
     fn render(&self, instruction: &Instruction) -> (String, &'static str) {
         (twiml::render(instruction), "text/xml; charset=utf-8")
     }

@@ -40,6 +40,30 @@ pub(super) fn render(instruction: &Instruction) -> String {
             escape(&mut xml, FETCH_RULES);
             xml.push_str("</Redirect>");
         }
+        Instruction::Dial {
+            to,
+            from,
+            ring,
+            outcome_url,
+            status_url,
+        } => {
+            xml.push_str("<Dial");
+            attribute(&mut xml, "action", &format!("{outcome_url}{FETCH_RULES}"));
+            attribute(&mut xml, "callerId", from);
+            attribute(&mut xml, "method", "POST");
+            attribute(
+                &mut xml,
+                "timeout",
+                &ring.as_secs().clamp(5, 600).to_string(),
+            );
+            xml.push_str("><Number");
+            attribute(&mut xml, "statusCallback", status_url);
+            attribute(&mut xml, "statusCallbackEvent", "answered completed");
+            attribute(&mut xml, "statusCallbackMethod", "POST");
+            xml.push('>');
+            escape(&mut xml, to);
+            xml.push_str("</Number></Dial>");
+        }
         Instruction::HangUp => xml.push_str("<Hangup />"),
         Instruction::Reject => xml.push_str("<Reject />"),
         Instruction::Apologise(text) => {
@@ -73,6 +97,29 @@ mod tests {
                 r#"<Parameter name="eid" value="7f&quot;1c&lt;&apos;&gt;&#10;" /></Stream></Connect>"#,
                 r#"<Redirect method="POST">https://h.example/telephony/twilio/resume/7f1c/1/ab?n=1&amp;k=2"#,
                 r#"#rc=2&amp;rp=ct,rt,5xx&amp;ct=2000&amp;rt=4000</Redirect></Response>"#,
+            )
+        );
+    }
+
+    #[test]
+    fn a_transfer_comes_back_to_us_with_its_outcome() {
+        let xml = render(&Instruction::Dial {
+            to: "+14155550177".into(),
+            from: "+14155550100".into(),
+            ring: std::time::Duration::from_secs(40),
+            outcome_url: "https://h.example/telephony/twilio/outcome/7f1c/1/ab".into(),
+            status_url: "https://h.example/telephony/twilio/leg/7f1c/1/ab".into(),
+        });
+        assert_eq!(
+            xml,
+            concat!(
+                r#"<?xml version="1.0" encoding="UTF-8"?><Response><Dial "#,
+                r#"action="https://h.example/telephony/twilio/outcome/7f1c/1/ab"#,
+                r#"#rc=2&amp;rp=ct,rt,5xx&amp;ct=2000&amp;rt=4000" "#,
+                r#"callerId="+14155550100" method="POST" timeout="40">"#,
+                r#"<Number statusCallback="https://h.example/telephony/twilio/leg/7f1c/1/ab" "#,
+                r#"statusCallbackEvent="answered completed" statusCallbackMethod="POST">"#,
+                r#"+14155550177</Number></Dial></Response>"#,
             )
         );
     }

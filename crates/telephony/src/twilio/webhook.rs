@@ -58,6 +58,27 @@ pub(super) fn parse_answered_by(request: RequestParts<'_>) -> Option<AnsweredBy>
     })
 }
 
+/// The request of a `<Dial>`'s action, which speaks of the other leg in fields of its own.
+pub(super) fn parse_outcome(request: RequestParts<'_>) -> Option<StatusEvent> {
+    let fields = request.fields();
+    let status = match get(&fields, "DialCallStatus")? {
+        // Two words for the same: the legs had been connected.
+        "answered" => "completed",
+        other => other,
+    };
+    let (change, hangup) = outcome(status, None, None, Direction::Outbound);
+    let duration = get(&fields, "DialCallDuration").and_then(|text| text.trim().parse().ok());
+    Some(StatusEvent {
+        call_id: get(&fields, "DialCallSid").unwrap_or_default().to_owned(),
+        dial_id: None,
+        sequence: 0,
+        change,
+        duration_s: duration,
+        hangup,
+        raw: fields,
+    })
+}
+
 /// `inbound`, else one of `outbound-api` and `outbound-dial`.
 fn direction(fields: &[(String, String)]) -> Direction {
     match get(fields, "Direction") {
@@ -170,6 +191,30 @@ mod tests {
         assert!(parse_status(post(&headers, "CallSid=CA1")).is_none());
         assert!(parse(post(&headers, "From=%2B1")).is_none());
         assert!(parse(post(&headers, "\u{0}&&==%ff")).is_none());
+    }
+
+    #[test]
+    fn the_outcome_of_a_dial_is_the_other_legs() {
+        let headers = form();
+        let read = |status: &str| {
+            let body = format!(
+                "CallSid=CA1&CallStatus=in-progress&DialCallSid=CA2&DialCallStatus={status}&DialCallDuration=9"
+            );
+            parse_outcome(post(&headers, &body)).unwrap()
+        };
+        let busy = read("busy");
+        assert_eq!(
+            (busy.call_id.as_str(), busy.change),
+            ("CA2", Some(Change::Busy))
+        );
+        for word in ["completed", "answered"] {
+            let talked = read(word);
+            assert_eq!(
+                (talked.change, talked.duration_s),
+                (Some(Change::MediaEnded), Some(9))
+            );
+        }
+        assert!(parse_outcome(post(&headers, "CallSid=CA1&CallStatus=completed")).is_none());
     }
 
     #[test]

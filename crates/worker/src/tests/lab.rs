@@ -9,7 +9,7 @@ use axum::{
     routing::post,
 };
 use bolo_execution::{AccountId, AgentId, Direction, Record, Status};
-use bolo_providers::{VendorSettings, Vendors};
+use bolo_providers::{PublicClient, Reach, VendorSettings, Vendors};
 use bolo_store::{MasterKeys, NewExecution, Store, WebhookTarget};
 use bolo_telephony::{Callbacks, CarrierSettings, Carriers, Credentials};
 use serde_json::{Value, json};
@@ -21,7 +21,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{carrier::Carrier, tls};
-use crate::{PublicClient, Settings, Timings, Worker, clock::now_ms};
+use crate::{Settings, Timings, Worker, clock::now_ms};
 
 /// Any step of a test is over by then, or it never is.
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -262,7 +262,7 @@ impl Lab {
             carriers: Carriers::new([("twilio".to_owned(), server)].into(), http.clone()),
             callbacks: Callbacks::new("https://bolo.example".into(), "a key for callbacks".into()),
             vendors: Vendors::new(self.vendors.clone(), models, 1, http, tls()),
-            webhooks: PublicClient::new(&tls(), self.allow_private).unwrap(),
+            webhooks: PublicClient::new(&tls(), Reach::all(self.allow_private)).unwrap(),
             settings: self.settings.clone(),
         };
         let stop = CancellationToken::new();

@@ -60,5 +60,6 @@ pub(crate) fn record() -> Record {
         has_recording: false,
         summary: None,
         extracted: None,
+        transfer: None,
     }
 }

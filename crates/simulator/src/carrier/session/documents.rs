@@ -10,6 +10,7 @@ use crate::{
     caller::Event,
     carrier::{
         call::Status,
+        dialect::Form,
         document::{Stream, Verb},
         life::{Ending, send_answer_again},
         stream::Media,
@@ -40,6 +41,18 @@ impl Session {
         method: String,
         failed: Option<(&str, &str)>,
     ) {
+        self.fetch_with(what, url, method, failed, Form::new());
+    }
+
+    /// The same with more fields.
+    pub(super) fn fetch_with(
+        &mut self,
+        what: &'static str,
+        url: String,
+        method: String,
+        failed: Option<(&str, &str)>,
+        more: Form,
+    ) {
         self.documents += 1;
         if self.documents > DOCUMENTS {
             self.warn("too many documents in one call");
@@ -51,10 +64,11 @@ impl Session {
         } else {
             Status::Ringing
         };
-        let form = self
+        let mut form = self
             .shared
             .dialect
             .ask_form(&self.call, what, status, failed);
+        form.extend(more);
         let mut hook = Webhook::new(what, url.clone(), method, form);
         hook.bad_signature = self.faults.bad_signature;
         if let Some(ms) = self.faults.duplicate_answer_ms
@@ -155,6 +169,7 @@ impl Session {
             Some(Verb::Redirect { url, method }) => {
                 return self.fetch("redirect", url, method, None);
             }
+            Some(Verb::Dial(dial)) => return self.dial(dial),
             Some(Verb::Say(text)) => {
                 let ms = text.chars().count() as u64 * delays.say_char_ms;
                 self.call.timeline.note(Event::CarrierSaid(text));
@@ -191,6 +206,7 @@ impl Session {
         match done {
             Done::Fetched { what, url, reply } => self.fetched(what, url, reply),
             Done::Waited => self.next_verb(),
+            Done::Dialled { form, after } => self.dialled(form, after),
             Done::Opened(opened) => match *opened {
                 Ok(media) => {
                     self.call.timeline.note(Event::MediaOpened);

@@ -1,5 +1,5 @@
 //! Requests to addresses that customers name: they reach the public internet and nothing else, so that a
-//! webhook can't be used to look into the server's own network (runtime.md R107, lessons.md §4.3).
+//! webhook or a tool can't be used to look into the server's own network (runtime.md R107, lessons.md §4.3).
 
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
@@ -69,55 +69,97 @@ pub struct NotPublic;
 #[derive(Debug, Clone)]
 pub struct PublicClient {
     http: reqwest::Client,
-    allow_private: bool,
+    reach: Reach,
+}
+
+/// Which addresses that are not public may be reached all the same.
+#[derive(Debug, Clone, Default)]
+pub struct Reach {
+    /// Every one: for receivers in the operator's own network.
+    pub all: bool,
+    /// Those of these hosts, by name or literal address.
+    pub hosts: Arc<[String]>,
+}
+
+impl Reach {
+    /// All of them or none.
+    pub fn all(all: bool) -> Self {
+        Self {
+            all,
+            ..Self::default()
+        }
+    }
+
+    fn allows(&self, host: &str) -> bool {
+        self.all
+            || self
+                .hosts
+                .iter()
+                .any(|known| known.eq_ignore_ascii_case(host))
+    }
 }
 
 impl PublicClient {
-    /// `allow_private` lets it reach every address: for receivers in the operator's own network.
-    pub fn new(
-        tls: &Arc<rustls::ClientConfig>,
-        allow_private: bool,
-    ) -> Result<Self, reqwest::Error> {
+    /// A client of its own: connections to vendors are not shared with customers' servers.
+    pub fn new(tls: &Arc<rustls::ClientConfig>, reach: Reach) -> Result<Self, reqwest::Error> {
         let builder = reqwest::Client::builder()
             .tls_backend_preconfigured(rustls::ClientConfig::clone(tls))
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
             .connect_timeout(Duration::from_secs(10))
             .user_agent(concat!("bolo/", env!("CARGO_PKG_VERSION")));
-        let builder = if allow_private {
-            builder
-        } else {
-            builder.dns_resolver(PublicOnly)
-        };
-        Ok(Self {
-            http: builder.build()?,
-            allow_private,
-        })
+        let http = builder.dns_resolver(PublicOnly(reach.clone())).build()?;
+        Ok(Self { http, reach })
     }
 
-    /// A POST to `url`. A literal address never passes the resolver, so it is checked here.
+    /// A POST to `url`.
     pub fn post(&self, url: Url) -> Result<reqwest::RequestBuilder, NotPublic> {
+        self.request(reqwest::Method::POST, url)
+    }
+
+    /// A request to `url`. A literal address never passes the resolver, so it is checked here.
+    pub fn request(
+        &self,
+        method: reqwest::Method,
+        url: Url,
+    ) -> Result<reqwest::RequestBuilder, NotPublic> {
         let literal = match url.host() {
             Some(Host::Ipv4(address)) => Some(IpAddr::V4(address)),
             Some(Host::Ipv6(address)) => Some(IpAddr::V6(address)),
             _ => None,
         };
-        if !self.allow_private && literal.is_some_and(|address| !is_public(address)) {
+        let is_allowed = || self.reach.allows(url.host_str().unwrap_or_default());
+        if literal.is_some_and(|address| !is_public(address)) && !is_allowed() {
             return Err(NotPublic);
         }
-        Ok(self.http.post(url))
+        Ok(self.http.request(method, url))
+    }
+
+    /// Whether a request failed because the name stands for no public address.
+    pub fn refused(error: &reqwest::Error) -> bool {
+        let mut cause = std::error::Error::source(error);
+        while let Some(inner) = cause {
+            if inner.is::<NotPublic>() {
+                return true;
+            }
+            cause = inner.source();
+        }
+        false
     }
 }
 
-/// Resolves with the system's resolver and keeps the public addresses.
-struct PublicOnly;
+/// Resolves with the system's resolver and keeps the addresses that may be reached.
+struct PublicOnly(Reach);
 
 impl Resolve for PublicOnly {
     fn resolve(&self, name: Name) -> Resolving {
+        let allows = self.0.allows(name.as_str());
         Box::pin(async move {
             let lookup = tokio::net::lookup_host((name.as_str(), 0));
             let found = tokio::time::timeout(DNS_LIMIT, lookup).await??;
-            let public: Vec<SocketAddr> = found.filter(|address| is_public(address.ip())).collect();
+            let public: Vec<SocketAddr> = found
+                .filter(|address| allows || is_public(address.ip()))
+                .collect();
             if public.is_empty() {
                 return Err(NotPublic.into());
             }
@@ -178,7 +220,11 @@ mod tests {
     }
 
     fn client(allow_private: bool) -> PublicClient {
-        PublicClient::new(&crate::tests::tls(), allow_private).unwrap()
+        with(Reach::all(allow_private))
+    }
+
+    fn with(reach: Reach) -> PublicClient {
+        PublicClient::new(&crate::http::tls_config().unwrap(), reach).unwrap()
     }
 
     #[test]
@@ -209,7 +255,37 @@ mod tests {
         )
         .parse()
         .unwrap();
-        let error = client(false).post(url).unwrap().send().await.unwrap_err();
-        assert!(format!("{error:?}").contains("NotPublic"), "{error:?}");
+        let error = client(false)
+            .post(url.clone())
+            .unwrap()
+            .send()
+            .await
+            .unwrap_err();
+        assert!(PublicClient::refused(&error), "{error:?}");
+        drop(listener);
+        let reach = Reach {
+            all: false,
+            hosts: ["LocalHost".to_owned(), "127.0.0.1".to_owned()].into(),
+        };
+        let error = with(reach.clone())
+            .post(url)
+            .unwrap()
+            .send()
+            .await
+            .unwrap_err();
+        assert!(
+            error.is_connect() && !PublicClient::refused(&error),
+            "{error:?}"
+        );
+        assert!(
+            with(reach.clone())
+                .post("http://127.0.0.1/".parse().unwrap())
+                .is_ok()
+        );
+        assert!(
+            with(reach)
+                .post("http://127.0.0.2/".parse().unwrap())
+                .is_err()
+        );
     }
 }

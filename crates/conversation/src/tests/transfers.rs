@@ -1,0 +1,126 @@
+//! Handing the caller over (G20; R63, R113, R114, R116).
+
+use insta::assert_snapshot;
+
+use super::play::{play, played, since};
+use super::tools::{asked, messages, shop};
+
+#[test]
+fn g20_a_transfer_that_fails() {
+    let call = asked(
+        "
+        10200 calls 3 sales; sales
+        10200 done_tools 3
+        10300 audio 4 2000
+        11000 interim hello? are you there
+        12300 mark 4:end
+        12400 final hello?
+        12900 end
+        13000 media_lost
+        20000 transfer_failed busy
+        20200 media_resumed
+        20400 token 5 Sales is busy. Shall I call you back?
+        20400 done 5
+        20600 audio 5 2000
+        21000 interim yes please do
+    ",
+    );
+    assert_snapshot!(since(10_001, &play(shop(), &call)), @r"
+    10200 clip 4 PreCall: I'll put you through.
+    10400 play 4.1
+    10400 play_end 4
+    12201 end_turn
+    12300 transfer sales{}
+    20000 ask 5, tool: Error: a transfer is already in progress
+    20400 say 5.0: Sales is busy.
+    20400 say 5.1 last: Shall I call you back?
+    20600 play 5.1
+    20600 play_end 5
+    21000 clear
+    21000 cancel_say 5
+    ");
+    assert_snapshot!(messages(shop(), &asked("
+        10200 calls 3 sales; sales
+        10200 done_tools 3
+        10300 audio 4 2000
+        12300 mark 4:end
+        20000 transfer_failed busy
+    ")), @r"
+    Assistant : Sure, when?
+    User : where is my order
+    Assistant : I'll put you through. [c1 sales] [c2 sales]
+    Tool c1: Error: the transfer failed: busy. The caller is still on the line with you.
+    Tool c2: Error: a transfer is already in progress
+    ");
+}
+
+#[test] // R114
+fn a_transfer_that_connects_ends_our_part() {
+    let line = "
+        10200 calls 3 sales
+        10200 done_tools 3
+        10300 audio 4 2000
+        12300 mark 4:end
+        12400 media_lost
+    ";
+    let connected = asked(&format!(
+        "{line}\n25000 transfer_connected\n25100 media_stop"
+    ));
+    assert_snapshot!(since(12_001, &play(shop(), &connected)), @r"
+    12300 transfer sales{}
+    25000 hang_up call_transferred
+    ");
+    assert!(played(shop(), &connected).is_over());
+    // Nobody answers, and no carrier tells: the socket has its usual time to come back.
+    assert_snapshot!(since(12_350, &play(shop(), &asked(&format!("{line}\n57400 tick\n62400 tick")))), @r"
+    57300 ask 5, tool: Error: the transfer failed: nobody answered in time. The caller is still on the line with you.
+    62300 cancel_ask 5
+    ");
+    // The socket comes back before the news does.
+    let back = asked(&format!(
+        "{line}\n20000 media_resumed\n20010 transfer_failed busy"
+    ));
+    assert_snapshot!(since(12_350, &play(shop(), &back)), @"20000 ask 5, tool: Error: the transfer failed: it was not answered. The caller is still on the line with you.");
+    // The caller is gone.
+    let gone = asked(&format!("{line}\n20000 media_stop"));
+    assert!(played(shop(), &gone).is_over());
+}
+
+#[test] // R116
+fn a_web_call_has_no_line_to_transfer() {
+    let start = r#"{"media_start":{"direction":"inbound","marks":true,"web":true,"seed":7}}"#;
+    let call = asked(
+        "
+        10200 calls 3 sales
+        10200 done_tools 3
+    ",
+    )
+    .replacen("0 start", &format!("0 {start}"), 1);
+    assert_snapshot!(since(10_001, &play(shop(), &call)), @r"
+    10200 clip 4 PreCall: I'll put you through.
+    10200 ask 5, tool: This call has no phone line: the transfer was not made, only noted. Tell the caller that they would be transferred now, and go on.
+    ");
+}
+
+#[test] // R63
+fn neither_keys_nor_words_stop_a_transfer() {
+    let mut shop = shop();
+    shop.dtmf = true;
+    let call = asked(
+        "
+        10200 calls 3 sales
+        10200 done_tools 3
+        10300 audio 4 2000
+        10500 key 1
+        10600 key #
+        10700 interim no wait please stop
+        11500 end no wait please stop
+        12300 mark 4:end
+    ",
+    );
+    assert_snapshot!(since(10_201, &play(shop, &call)), @r"
+    10400 play 4.1
+    10400 play_end 4
+    12300 transfer sales{}
+    ");
+}

@@ -1,0 +1,143 @@
+//! Handing the caller over: the line is said to its end, then the carrier dials; a failure brings the
+//! caller back to the model (R63, R113, R114, R116).
+
+use bolo_execution::EndReason;
+use serde_json::{Map, Value};
+
+use crate::timers::Timer;
+use crate::tool_lines::Wait;
+use crate::tools::error;
+use crate::{AnswerId, Conversation, Output, TransferOutcome};
+
+/// R116.
+const MOCK: &str = "This call has no phone line: the transfer was not made, only noted. Tell the caller that \
+                    they would be transferred now, and go on.";
+
+/// A transfer that was asked for.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Handover {
+    answer: AnswerId,
+    call: String,
+    tool: String,
+    arguments: Map<String, Value>,
+    /// It was given to the driver.
+    started: bool,
+}
+
+impl Conversation {
+    /// From here on the caller's words don't count (R63).
+    pub(crate) fn is_transferring(&self) -> bool {
+        self.tools.handover.is_some()
+    }
+
+    fn has_handed_over(&self) -> bool {
+        self.tools
+            .handover
+            .as_ref()
+            .is_some_and(|handover| handover.started)
+    }
+
+    pub(crate) fn begin_transfer(
+        &mut self,
+        answer: AnswerId,
+        call: String,
+        tool: String,
+        arguments: Map<String, Value>,
+    ) {
+        if self.media.web {
+            self.log_event("transfer_mocked", &[("tool", tool.into())]);
+            return self.call_answered(answer, &call, MOCK, true);
+        }
+        self.log_event("transfer_requested", &[("tool", tool.clone().into())]);
+        self.call_answered(
+            answer,
+            &call,
+            "The transfer was started. Wait for its outcome.",
+            false,
+        );
+        if let Some(pending) = &mut self.pending {
+            pending.acted = true;
+        }
+        self.turn = Default::default();
+        self.tools.handover = Some(Handover {
+            answer,
+            call,
+            tool,
+            arguments,
+            started: false,
+        });
+    }
+
+    /// Everything was said: the driver may hand over. Says whether it was told so.
+    pub(crate) fn advance_transfer(&mut self) -> bool {
+        let Some(handover) = &mut self.tools.handover else {
+            return false;
+        };
+        if handover.started || !self.live.is_empty() || self.media.lost_at.is_some() {
+            return false;
+        }
+        handover.started = true;
+        let (tool, arguments) = (handover.tool.clone(), handover.arguments.clone());
+        let limit = self.script.rules.transfer_s * 1000;
+        self.timers.set(Timer::Transfer, self.now.plus(limit));
+        self.log_event("transfer_started", &[("tool", tool.clone().into())]);
+        self.moved();
+        self.emit(Output::StartTransfer { tool, arguments });
+        true
+    }
+
+    pub(crate) fn transfer_changed(&mut self, outcome: TransferOutcome) {
+        if !self.has_handed_over() {
+            return self.stale();
+        }
+        match outcome {
+            TransferOutcome::Connected => {
+                self.log_event("transfer_connected", &[]);
+                self.hang_up(EndReason::CallTransferred);
+            }
+            TransferOutcome::Failed { why } => self.transfer_failed(&why),
+        }
+    }
+
+    /// The caller is still ours: the model hears of it and goes on (R114).
+    pub(crate) fn transfer_failed(&mut self, why: &str) {
+        let Some(handover) = self.tools.handover.take() else {
+            return;
+        };
+        self.timers.stop(Timer::Transfer);
+        self.log_event("transfer_failed", &[("reason", why.into())]);
+        let text = error(&format!(
+            "the transfer failed: {why}. The caller is still on the line with you."
+        ));
+        self.history
+            .replace_result(handover.answer, &handover.call, &text);
+        self.turn = Default::default();
+        if self.media.lost_at.is_some() {
+            self.tools.returning = true;
+            let limit = self.script.rules.media_reattach_s * 1000;
+            self.timers.set(Timer::Detached, self.now.plus(limit));
+        }
+        self.tools.wait = Some(Wait {
+            from: self.now,
+            lines: 1,
+        });
+        self.quiet.since = self.now;
+        self.moved();
+        self.ask();
+    }
+
+    /// A socket comes for a call whose socket was given up for a transfer: nothing was lost, and the
+    /// transfer is over.
+    pub(crate) fn caller_came_back(&mut self) -> bool {
+        if self.has_handed_over() {
+            self.transfer_failed("it was not answered");
+            return true;
+        }
+        std::mem::take(&mut self.tools.returning)
+    }
+
+    /// Whether the socket is away because of a transfer.
+    pub(crate) fn is_away(&self) -> bool {
+        self.has_handed_over() || self.tools.returning
+    }
+}

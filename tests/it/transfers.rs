@@ -1,0 +1,137 @@
+//! Callers who are handed over to somebody else, and those who come back.
+
+use bolo_simulator::{
+    caller::{CallHandle, CallerScript, Outcome},
+    llm::Reply,
+};
+use rstest::rstest;
+use serde_json::{Value, json};
+
+use crate::support::{Database, OURS, World, agent};
+
+const SALES: &str = "+14155550177";
+
+fn with_sales() -> Value {
+    let mut agent = agent();
+    agent["agent_config"]["tasks"][0]["tools_config"]["api_tools"] = json!({
+        "tools": [{"name": "sales", "key": "transfer_call", "description": "To sales.", "parameters": {}}],
+        "tools_params": {"sales": {
+            "pre_call_message": "I will put you through.",
+            "param": {"call_transfer_number": SALES, "call_sid": "%(call_sid)s"},
+        }},
+    });
+    agent
+}
+
+async fn asks_for_sales(world: &World) -> (String, CallHandle) {
+    world
+        .fakes
+        .llm
+        .on("sales please", Reply::call("sales", "{}"));
+    let (execution, call) = world.dial(&with_sales(), CallerScript::default()).await;
+    call.hears("Hello there").await.unwrap();
+    call.agent_stopped().await.unwrap();
+    call.says("sales please").await.unwrap();
+    call.hears("I will put you through").await.unwrap();
+    (execution, call)
+}
+
+#[rstest]
+#[case::sqlite(Database::Sqlite)]
+#[case::postgres(Database::Postgres)]
+#[tokio::test]
+async fn a_caller_who_is_taken_over_leaves_the_agent_and_keeps_the_line(
+    #[case] database: Database,
+) {
+    let world = World::start(database).await;
+    let (execution, call) = asks_for_sales(&world).await;
+    let sales = world.fakes.carrier.dialled(SALES).await.unwrap();
+    let record = world.server.status(&execution, "completed").await;
+    assert_eq!(
+        record["telephony_data"]["hangup_reason"],
+        "call_transferred"
+    );
+    assert_eq!(record["transfer_call_data"]["status"], "in-progress");
+    assert_eq!(record["transfer_call_data"]["to_number"], SALES);
+    assert_eq!(record["transfer_call_data"]["from_number"], OURS);
+    assert!(
+        record["transcript"]
+            .as_str()
+            .unwrap()
+            .ends_with("assistant: I will put you through.")
+    );
+
+    // Our part is over; the two still talk. The other leg's end is the call's.
+    sales.hangs_up().await.unwrap();
+    assert_eq!(call.ended().await.unwrap(), "completed");
+    let record = world
+        .server
+        .until(&execution, "the transfer's end", |record| {
+            record["transfer_call_data"]["status"] == "completed"
+        })
+        .await;
+    let sid = record["transfer_call_data"]["provider_call_id"]
+        .as_str()
+        .unwrap();
+    assert!(sid.starts_with("CA") && record["transfer_call_data"]["duration"].is_number());
+    assert_eq!(record["transfer_call_data"]["hangup_by"], "Callee");
+    world.end(&[]).await;
+}
+
+#[rstest]
+#[case::busy(Outcome::Busy, "the line is busy", "busy")]
+#[case::nobody(Outcome::NoAnswer, "nobody answered", "no-answer")]
+#[case::invalid(Outcome::Invalid, "could not be reached", "failed")]
+#[tokio::test]
+async fn a_caller_whom_nobody_takes_comes_back_to_the_agent(
+    #[case] outcome: Outcome,
+    #[case] why: &str,
+    #[case] status: &str,
+) {
+    let world = World::start(Database::Sqlite).await;
+    world
+        .fakes
+        .carrier
+        .script(SALES, CallerScript::fails(outcome));
+    world
+        .fakes
+        .llm
+        .on_result(why, Reply::text("Sales can not talk now. Shall I note it?"));
+    world
+        .fakes
+        .llm
+        .on("yes please do", Reply::text("It is noted."));
+    let (execution, call) = asks_for_sales(&world).await;
+    call.hears("Shall I note it").await.unwrap();
+    call.agent_stopped().await.unwrap();
+    call.says("yes please do").await.unwrap();
+    call.hears("It is noted").await.unwrap();
+    call.agent_stopped().await.unwrap();
+    call.hangs_up().await.unwrap();
+    let record = world.server.status(&execution, "completed").await;
+    assert_eq!(record["transfer_call_data"]["status"], status);
+    let transcript = record["transcript"].as_str().unwrap();
+    assert!(!transcript.contains("line was gone"), "{transcript}");
+    assert!(
+        transcript.ends_with("user: yes please do\nassistant: It is noted."),
+        "{transcript}"
+    );
+    world.end(&[]).await;
+}
+
+#[tokio::test]
+async fn a_caller_who_hangs_up_while_the_other_phone_rings_ends_both() {
+    let world = World::start(Database::Sqlite).await;
+    let ringing = CallerScript {
+        ring_ms: 30_000,
+        ..CallerScript::default()
+    };
+    world.fakes.carrier.script(SALES, ringing);
+    let (execution, call) = asks_for_sales(&world).await;
+    let sales = world.fakes.carrier.dialled(SALES).await.unwrap();
+    call.hangs_up().await.unwrap();
+    let record = world.server.status(&execution, "completed").await;
+    assert_eq!(record["telephony_data"]["hangup_by"], "Callee");
+    assert!(["canceled", "completed"].contains(&sales.ended().await.unwrap().as_str()));
+    world.end(&[]).await;
+}
