@@ -1,7 +1,6 @@
 //! A fake Deepgram: nova on `/v1/listen` and flux on `/v2/listen`, wire-providers.md §1. It recognises
 //! tone-coded audio ([`crate::tone`]) word by word and keeps time by the audio, as the vendor does.
 
-mod ear;
 mod flux;
 mod nova;
 

@@ -8,6 +8,7 @@
 //! | a language model | [`llm::FakeLlm`] |
 //! | a transcriber, a synthesizer | [`deepgram::FakeDeepgram`], [`elevenlabs::FakeElevenlabs`] |
 //! | other synthesizers | [`voices`] |
+//! | other transcribers | [`ears`] |
 //! | figures under load | [`load`] |
 //!
 //! Every fake listens on `127.0.0.1` (port 0 unless given), owns its tasks through its handle and
@@ -21,6 +22,8 @@ pub mod caller;
 pub mod carrier;
 pub mod clips;
 pub mod deepgram;
+mod ear;
+pub mod ears;
 pub mod elevenlabs;
 mod error;
 pub mod g711;

@@ -6,8 +6,8 @@ use std::time::Duration;
 use axum::extract::ws::Message;
 use serde_json::{Value, json};
 
-use super::ear::SPEECH;
 use crate::{
+    ear::SPEECH,
     g711,
     hearing::{Frames, Out, Then, Wire},
     tone,

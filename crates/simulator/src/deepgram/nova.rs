@@ -5,11 +5,9 @@ use std::time::Duration;
 use axum::extract::ws::Message;
 use serde_json::{Value, json};
 
-use super::{
-    Asked,
-    ear::{Ear, Finding},
-};
+use super::Asked;
 use crate::{
+    ear::{Ear, Finding, Manners},
     g711,
     hearing::{Frames, Out, Then, Wire},
 };
@@ -24,10 +22,21 @@ pub(super) struct Nova {
 
 impl Nova {
     pub fn new(asked: &Asked, interim_ms: u64, never_ends: bool, request_id: String) -> Self {
+        let endpointing_ms = match asked.endpointing.as_deref() {
+            None => Some(10),
+            Some("false") => None,
+            Some(ms) => ms.parse().ok(),
+        };
+        let manners = Manners {
+            interim_ms: asked.interim_results.then_some(interim_ms),
+            endpointing_ms,
+            utterance_end_ms: asked.utterance_end_ms.filter(|_| asked.interim_results),
+            vad_events: asked.vad_events,
+        };
         Self {
             linear16: asked.encoding == "linear16",
             request_id,
-            ear: Ear::new(asked, interim_ms),
+            ear: Ear::new(manners),
             frames: Frames::default(),
             never_ends,
         }

@@ -2,6 +2,7 @@
 //! understood, and what it reads must be what the fake said.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod ears;
 mod models;
 mod transcribers;
 mod voices;

@@ -1,13 +1,14 @@
-//! What Deepgram makes of the audio: windows, interims, finals. Pure; time is the audio's.
+//! What a transcriber makes of the audio: windows, interims, finals, ends of speech. Pure; time is the
+//! audio's.
 
 use crate::{g711, tone};
 
 /// Mean level from which a frame counts as speech.
-pub(super) const SPEECH: u32 = 220;
+pub(crate) const SPEECH: u32 = 220;
 
 /// What the audio gave rise to.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Finding {
+pub(crate) enum Finding {
     /// Voice activity began, at this second of audio.
     SpeechStarted(f64),
     /// Text of the open window.
@@ -22,14 +23,23 @@ pub(super) enum Finding {
     UtteranceEnd(f64),
 }
 
+/// How a vendor listens.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Manners {
+    /// Speech between two interims, ms; `None`: there are no interims.
+    pub interim_ms: Option<u64>,
+    /// Silence that ends a segment, ms; `None`: none does.
+    pub endpointing_ms: Option<u64>,
+    /// Silence that ends an utterance, ms.
+    pub utterance_end_ms: Option<u64>,
+    /// Whether the beginning of speech is told.
+    pub vad_events: bool,
+}
+
 /// Listens to one channel, 20 ms at a time.
 #[derive(Debug)]
-pub(super) struct Ear {
-    interims: bool,
-    interim_ms: u64,
-    endpointing_ms: Option<u64>,
-    utterance_end_ms: Option<u64>,
-    vad_events: bool,
+pub(crate) struct Ear {
+    manners: Manners,
     decoder: tone::Decoder,
     transcript: tone::Transcript,
     clock_ms: u64,
@@ -42,18 +52,9 @@ pub(super) struct Ear {
 }
 
 impl Ear {
-    pub fn new(asked: &super::Asked, interim_ms: u64) -> Self {
-        let endpointing_ms = match asked.endpointing.as_deref() {
-            None => Some(10),
-            Some("false") => None,
-            Some(ms) => ms.parse().ok(),
-        };
+    pub fn new(manners: Manners) -> Self {
         Self {
-            interims: asked.interim_results,
-            interim_ms,
-            endpointing_ms,
-            utterance_end_ms: asked.utterance_end_ms.filter(|_| asked.interim_results),
-            vad_events: asked.vad_events,
+            manners,
             decoder: tone::Decoder::default(),
             transcript: tone::Transcript::default(),
             clock_ms: 0,
@@ -78,7 +79,7 @@ impl Ear {
             self.last_speech_ms = self.clock_ms;
             if !self.speaking {
                 self.speaking = true;
-                if self.vad_events {
+                if self.manners.vad_events {
                     found.push(Finding::SpeechStarted(seconds(self.clock_ms - 20)));
                 }
             }
@@ -89,11 +90,21 @@ impl Ear {
             return;
         }
         let silence = self.clock_ms - self.last_speech_ms;
-        if self.speaking && self.endpointing_ms.is_some_and(|limit| silence >= limit) {
+        if self.speaking
+            && self
+                .manners
+                .endpointing_ms
+                .is_some_and(|limit| silence >= limit)
+        {
             self.speaking = false;
             self.finish(true, found);
         }
-        if self.utterance_open && self.utterance_end_ms.is_some_and(|limit| silence >= limit) {
+        if self.utterance_open
+            && self
+                .manners
+                .utterance_end_ms
+                .is_some_and(|limit| silence >= limit)
+        {
             self.utterance_open = false;
             found.push(Finding::UtteranceEnd(seconds(self.last_speech_ms)));
         }
@@ -121,8 +132,10 @@ impl Ear {
     }
 
     fn interim(&mut self, found: &mut Vec<Finding>) {
-        let due = self.words_sent == 0 || self.clock_ms - self.last_interim_ms >= self.interim_ms;
-        if !self.interims || !due {
+        let Some(interim_ms) = self.manners.interim_ms else {
+            return;
+        };
+        if self.words_sent > 0 && self.clock_ms - self.last_interim_ms < interim_ms {
             return;
         }
         let words = self.transcript.words().len();
