@@ -204,7 +204,7 @@ impl Default for Settings {
 }
 
 /// Variables that many tools share, and the key each one sets.
-const SHARED_VARIABLES: [(&str, &str); 17] = [
+const SHARED_VARIABLES: [(&str, &str); 19] = [
     ("DATABASE_URL", "database.url"),
     ("REDIS_URL", "redis.url"),
     ("OPENAI_API_KEY", "providers.openai.api_key"),
@@ -216,6 +216,8 @@ const SHARED_VARIABLES: [(&str, &str); 17] = [
     ("AZURE_SPEECH_KEY", "providers.azuretts.api_key"),
     ("RIME_API_KEY", "providers.rime.api_key"),
     ("SMALLEST_API_KEY", "providers.smallest.api_key"),
+    ("SONIOX_API_KEY", "providers.soniox.api_key"),
+    ("GLADIA_API_KEY", "providers.gladia.api_key"),
     ("TWILIO_ACCOUNT_SID", "telephony.twilio.account"),
     ("TWILIO_AUTH_TOKEN", "telephony.twilio.token"),
     ("TWILIO_PHONE_NUMBER", "telephony.twilio.phone_number"),

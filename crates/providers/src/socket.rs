@@ -182,6 +182,15 @@ impl Socket {
         timeout(LAST_WORDS, reason).await.ok().flatten()
     }
 
+    /// Says goodbye; whether the vendor hears it does not matter any more.
+    pub(crate) async fn close(&mut self) {
+        let closing = timeout(self.write_limit, self.stream.close(None)).await;
+        if let Ok(Err(error)) = closing {
+            let Origin { vendor, role, .. } = self.origin;
+            tracing::debug!(vendor, role, %error, "vendor socket lost at its close");
+        }
+    }
+
     /// The next message or the end; safe to drop and call again. Pings are passed over.
     pub(crate) async fn next(&mut self) -> Result<Incoming, Error> {
         loop {

@@ -29,6 +29,30 @@ use crate::{Ask, AskMessage, Delta, Error, Llm, ToolChoice};
 /// A limit for what must not happen in a test that goes well.
 pub(crate) const LONG: Duration = Duration::from_secs(20);
 
+/// What the agent wishes where a test has no wish.
+pub(crate) fn transcriber_spec() -> crate::TranscriberSpec {
+    crate::TranscriberSpec {
+        model: String::new(),
+        language: "en".into(),
+        endpointing_ms: 250,
+        keywords: Vec::new(),
+        format: bolo_audio::Format::Mulaw8k,
+        execution: String::new(),
+    }
+}
+
+/// What leads to a vendor at this address.
+pub(crate) fn access(base: &str, limits: crate::transcriber::Limits) -> crate::transcriber::Access {
+    let tls = tls();
+    crate::transcriber::Access {
+        base_url: base.to_owned(),
+        key: secrecy::SecretString::from("sesame"),
+        http: crate::http::client(&tls).unwrap(),
+        tls,
+        limits,
+    }
+}
+
 pub(crate) fn tls() -> Arc<rustls::ClientConfig> {
     crate::http::tls_config().unwrap()
 }

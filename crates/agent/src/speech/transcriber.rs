@@ -10,6 +10,18 @@ pub enum TranscriberVendor {
     Deepgram,
     /// AssemblyAI's streaming models. On the wire `assembly`.
     Assembly,
+    /// ElevenLabs Scribe, realtime.
+    Elevenlabs,
+    /// Sarvam over `/speech-to-text/ws`.
+    Sarvam,
+    /// A transcription session of OpenAI's realtime API.
+    Openai,
+    /// Soniox, realtime.
+    Soniox,
+    /// Gladia, live.
+    Gladia,
+    /// Pulse of Smallest.
+    Smallest,
     /// Moonshine in this process; no key. On the wire `local`.
     Local,
 }
@@ -19,7 +31,7 @@ pub enum TranscriberVendor {
 pub struct Transcriber {
     /// Default deepgram.
     pub vendor: TranscriberVendor,
-    /// Default nova-3 for deepgram, moonshine-tiny-en for local.
+    /// Default nova-3 for deepgram, moonshine-tiny-en for local, the vendor's current one for the others.
     pub model: String,
     /// ISO 639-1, or the vendor's own such as `multi`; default `en`.
     pub language: String,
@@ -50,24 +62,29 @@ impl TranscriberVendor {
         match self {
             Self::Deepgram => "deepgram",
             Self::Assembly => "assembly",
+            Self::Elevenlabs => "elevenlabs",
+            Self::Sarvam => "sarvam",
+            Self::Openai => "openai",
+            Self::Soniox => "soniox",
+            Self::Gladia => "gladia",
+            Self::Smallest => "smallest",
             Self::Local => "local",
         }
     }
 }
 
-const TRANSCRIBERS: [&str; 3] = ["deepgram", "assembly", "local"];
-const TRANSCRIBERS_TO_COME: [&str; 10] = [
-    "azure",
-    "sarvam",
-    "google",
-    "pixa",
-    "gladia",
+const TRANSCRIBERS: [&str; 9] = [
+    "deepgram",
+    "assembly",
     "elevenlabs",
-    "smallest",
+    "sarvam",
     "openai",
     "soniox",
-    "bodhi",
+    "gladia",
+    "smallest",
+    "local",
 ];
+const TRANSCRIBERS_TO_COME: [&str; 4] = ["azure", "google", "pixa", "bodhi"];
 
 impl Transcriber {
     /// The defaults where nothing stands. `None` after a fault that leaves nothing to go on with.
@@ -98,8 +115,15 @@ impl Transcriber {
                 (TranscriberVendor::Local, "moonshine-tiny-en")
             }
             "assembly" => (TranscriberVendor::Assembly, "universal-streaming-english"),
+            "elevenlabs" => (TranscriberVendor::Elevenlabs, "scribe_v2_realtime"),
+            "sarvam" => (TranscriberVendor::Sarvam, "saaras:v3"),
+            "openai" => (TranscriberVendor::Openai, "gpt-4o-mini-transcribe"),
+            "soniox" => (TranscriberVendor::Soniox, "stt-rt-v5"),
+            "gladia" => (TranscriberVendor::Gladia, "solaria-1"),
+            "smallest" => (TranscriberVendor::Smallest, "pulse"),
             _ => (TranscriberVendor::Deepgram, "nova-3"),
         };
+        check_keywords(&place.at("keywords"), vendor, model_name, &keywords);
         let is_flux = vendor == TranscriberVendor::Deepgram
             && model_name.is_some_and(|name| name.starts_with("flux"));
         let flux =
@@ -150,6 +174,30 @@ impl Flux {
                 .unwrap_or(500),
             language_hints,
         }
+    }
+}
+
+/// What a vendor would refuse, or not take.
+fn check_keywords(
+    place: &Place<'_>,
+    vendor: TranscriberVendor,
+    model: Option<&str>,
+    words: &[String],
+) {
+    let model = model.unwrap_or_default();
+    let too_long = |word: &String| word.chars().count() > 20;
+    match vendor {
+        _ if words.is_empty() => {}
+        TranscriberVendor::Elevenlabs if words.len() > 50 || words.iter().any(too_long) => {
+            place.fault("elevenlabs takes at most 50 of at most 20 characters each");
+        }
+        TranscriberVendor::Sarvam if !model.starts_with("saaras:v4") => {
+            place.fault("sarvam takes them with model saaras:v4 only");
+        }
+        TranscriberVendor::Openai if model.starts_with("gpt-realtime-whisper") => {
+            place.fault(format_args!("{model} takes none"));
+        }
+        _ => {}
     }
 }
 

@@ -141,7 +141,7 @@ fn what_is_known_but_does_not_run_yet_says_so() {
         (&tools("llm_agent/agent_flow_type"), json!("preprocessed")),
         (
             &tools("transcriber"),
-            json!({ "provider": "sarvam", "language": "hi" }),
+            json!({ "provider": "azure", "language": "hi" }),
         ),
         (
             &tools("synthesizer"),
@@ -174,7 +174,7 @@ fn what_is_known_but_does_not_run_yet_says_so() {
     tasks[0].tools_config.llm_agent.agent_flow_type: flow type "preprocessed" is not supported by this version yet; one of streaming
     tasks[0].tools_config.llm_agent.llm_config.rag_config: a knowledge base is not supported by this version yet
     tasks[0].tools_config.llm_agent.llm_config.provider: vendor "cohere" is not supported by this version yet; one of openai, azure, azure-openai, anthropic, google, custom, ollama, vllm, groq, deepseek, openrouter, together, fireworks, deepinfra, perplexity, anyscale, ola, demo
-    tasks[0].tools_config.transcriber.provider: vendor "sarvam" is not supported by this version yet; one of deepgram, assembly, local
+    tasks[0].tools_config.transcriber.provider: vendor "azure" is not supported by this version yet; one of deepgram, assembly, elevenlabs, sarvam, openai, soniox, gladia, smallest, local
     tasks[0].tools_config.synthesizer.provider: vendor "maya" is not supported by this version yet; one of elevenlabs, deepgram, cartesia, openai, sarvam, azuretts, polly, rime, smallest, local
     tasks[0].tools_config.output.provider: carrier "exotel" is not supported by this version yet; one of twilio, plivo, default
     tasks[0].tools_config.s2s: a speech-to-speech model is not supported by this version yet
@@ -416,4 +416,39 @@ fn warnings_name_what_can_never_happen() {
         ]),
         []
     );
+}
+
+#[test]
+fn vendors_that_listen_have_defaults_and_limits() {
+    let of = |config: Value| {
+        let body = minimal_with(&[(&tools("transcriber"), config)]);
+        let agent = Agent::parse(&body).unwrap();
+        let transcriber = agent.conversation.transcriber;
+        format!("{} {}", transcriber.vendor.as_str(), transcriber.model)
+    };
+    let defaults = [
+        "elevenlabs",
+        "sarvam",
+        "openai",
+        "soniox",
+        "gladia",
+        "smallest",
+    ]
+    .map(|name| of(json!({ "provider": name })));
+    assert_eq!(
+        defaults,
+        [
+            "elevenlabs scribe_v2_realtime",
+            "sarvam saaras:v3",
+            "openai gpt-4o-mini-transcribe",
+            "soniox stt-rt-v5",
+            "gladia solaria-1",
+            "smallest pulse"
+        ]
+    );
+    let of = |config: Value| faults(&minimal_with(&[(&tools("transcriber"), config)]));
+    assert_snapshot!(of(json!({ "provider": "elevenlabs", "keywords": "Bolo, a phrase beyond twenty" })), @"tasks[0].tools_config.transcriber.keywords: elevenlabs takes at most 50 of at most 20 characters each");
+    assert_snapshot!(of(json!({ "provider": "sarvam", "keywords": "Bolo" })), @"tasks[0].tools_config.transcriber.keywords: sarvam takes them with model saaras:v4 only");
+    assert_snapshot!(of(json!({ "provider": "openai", "model": "gpt-realtime-whisper", "keywords": "Bolo" })), @"tasks[0].tools_config.transcriber.keywords: gpt-realtime-whisper takes none");
+    assert_snapshot!(of(json!({ "provider": "sarvam", "model": "saaras:v4", "keywords": "Bolo" })), @"none");
 }

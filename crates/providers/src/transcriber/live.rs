@@ -7,7 +7,7 @@ use bolo_audio::Format;
 use bytes::{Bytes, BytesMut};
 use tokio::{
     sync::mpsc,
-    time::{Instant, sleep_until},
+    time::{Instant, sleep_until, timeout},
 };
 use tokio_tungstenite::tungstenite::Message;
 use tokio_util::task::AbortOnDropHandle;
@@ -22,6 +22,8 @@ use crate::{
 /// Frames of 20 ms that may wait: 2 s.
 const INPUT_FRAMES: usize = 100;
 const OUTPUT_FACTS: usize = 64;
+/// How long a vendor that refuses late, and says nothing before any audio, has to refuse.
+const REFUSAL: Duration = Duration::from_millis(300);
 
 /// Time limits of a session (wire-providers.md §10.4).
 #[derive(Debug, Clone, Copy)]
@@ -58,6 +60,19 @@ pub(crate) trait Wire: Send + 'static {
     /// (wire-providers.md §7.2).
     const GREETS: bool;
 
+    /// Whether the vendor refuses only after the upgrade, and says nothing else before any audio.
+    const REFUSES_LATE: bool = false;
+
+    /// The first message, where we speak first.
+    fn hello(&mut self) -> Option<Message> {
+        None
+    }
+
+    /// Whether the greeting is over.
+    fn is_ready(&self) -> bool {
+        true
+    }
+
     /// What carries this audio; none while it waits for more.
     fn audio(&mut self, audio: Bytes) -> Option<Message>;
 
@@ -72,6 +87,16 @@ pub(crate) trait Wire: Send + 'static {
 
     /// What a message means.
     fn read(&mut self, text: &str, heard: &mut Vec<Heard>) -> Result<(), Error>;
+
+    /// What is to be told and sent besides: for what was heard in the audio, or in answer to a message.
+    fn besides(&mut self, _heard: &mut Vec<Heard>) -> Vec<Message> {
+        Vec::new()
+    }
+
+    /// Whether nothing more comes after the end of the audio, although the vendor does not close.
+    fn is_done(&self) -> bool {
+        false
+    }
 
     /// What a close means that we did not ask for.
     fn closed(&self, code: u16, words: &str) -> Error;
@@ -98,6 +123,16 @@ pub(crate) async fn open<W: Wire>(
         |refusal| refusal.error(W::ORIGIN),
     )
     .await?;
+    start(socket, wire, limits, format).await
+}
+
+/// Starts the session's task on an open socket.
+pub(crate) async fn start<W: Wire>(
+    socket: Socket,
+    wire: W,
+    limits: Limits,
+    format: Format,
+) -> Result<Session<Hear, Heard>, Error> {
     let (input, frames) = mpsc::channel(INPUT_FRAMES);
     let (facts, output) = mpsc::channel(OUTPUT_FACTS);
     let mut listening = Listening {
@@ -110,8 +145,14 @@ pub(crate) async fn open<W: Wire>(
         opened: Instant::now(),
         sent: 0,
     };
+    if let Some(hello) = listening.wire.hello() {
+        listening.socket.send(hello).await?;
+    }
     if W::GREETS {
         listening.greeted().await?;
+    }
+    if W::REFUSES_LATE {
+        listening.unrefused().await?;
     }
     let task = AbortOnDropHandle::new(tokio::spawn(listening.run()));
     Ok(Session {
@@ -138,13 +179,32 @@ struct Over;
 
 impl<W: Wire> Listening<W> {
     async fn greeted(&mut self) -> Result<(), Error> {
-        match tokio::time::timeout(self.limits.usable, self.socket.next()).await {
-            Ok(Ok(Incoming::Text(text))) => self.wire.read(&text, &mut Vec::new()),
-            Ok(Ok(Incoming::Binary(_))) => Ok(()),
-            Ok(Ok(Incoming::Closed(reason))) => Err(self.closed(reason)),
-            Ok(Err(error)) => Err(error),
-            Err(_) => Err(W::ORIGIN.no_answer(self.limits.usable)),
+        let limit = self.limits.usable;
+        let greeting = timeout(limit, async {
+            loop {
+                self.first_words().await?;
+                if self.wire.is_ready() {
+                    return Ok(());
+                }
+            }
+        });
+        let in_time = greeting.await;
+        in_time.unwrap_or_else(|_| Err(W::ORIGIN.no_answer(limit)))
+    }
+
+    async fn unrefused(&mut self) -> Result<(), Error> {
+        timeout(REFUSAL, self.first_words()).await.unwrap_or(Ok(()))
+    }
+
+    /// What the vendor says before any audio; nothing of it is about the caller.
+    async fn first_words(&mut self) -> Result<(), Error> {
+        match self.socket.next().await? {
+            Incoming::Text(text) => self.wire.read(&text, &mut Vec::new())?,
+            Incoming::Binary(_) => {}
+            Incoming::Closed(reason) => return Err(self.closed(reason)),
         }
+        let messages = self.wire.besides(&mut Vec::new());
+        self.send(messages).await
     }
 
     async fn run(mut self) {
@@ -181,14 +241,23 @@ impl<W: Wire> Listening<W> {
                             self.socket.send(message).await?;
                             quiet_until = Instant::now() + self.limits.keep_alive;
                         }
+                        if let Err(Over) = self.besides(Vec::new()).await? {
+                            return Ok(());
+                        }
                     }
                     Some(Hear::EndTurn) => {
                         let messages = self.wire.end_turn();
                         self.send(messages).await?;
+                        if let Err(Over) = self.besides(Vec::new()).await? {
+                            return Ok(());
+                        }
                     }
                     Some(Hear::Finish) | None => {
                         let messages = self.wire.finish();
                         self.send(messages).await?;
+                        if self.wire.is_done() {
+                            return self.leave().await;
+                        }
                         close_by = Some(Instant::now() + self.limits.close);
                     }
                 },
@@ -196,6 +265,9 @@ impl<W: Wire> Listening<W> {
                     Ok(Incoming::Text(text)) => {
                         if let Err(Over) = self.tell(&text).await? {
                             return Ok(());
+                        }
+                        if self.wire.is_done() && close_by.is_some() {
+                            return self.leave().await;
                         }
                     }
                     Ok(Incoming::Binary(_)) => {}
@@ -229,13 +301,27 @@ impl<W: Wire> Listening<W> {
 
     async fn tell(&mut self, text: &str) -> Result<Result<(), Over>, Error> {
         let mut heard = Vec::new();
-        self.wire.read(text, &mut heard)?;
+        let read = self.wire.read(text, &mut heard);
+        let told = self.besides(heard).await?;
+        read.map(|()| told)
+    }
+
+    /// Tells what was heard, and does what is to be done besides.
+    async fn besides(&mut self, mut heard: Vec<Heard>) -> Result<Result<(), Over>, Error> {
+        let messages = self.wire.besides(&mut heard);
+        self.send(messages).await?;
         for heard in heard {
             if self.facts.send(Ok(heard)).await.is_err() {
                 return Ok(Err(Over));
             }
         }
         Ok(Ok(()))
+    }
+
+    /// Nothing more is wanted from either side.
+    async fn leave(&mut self) -> Result<(), Error> {
+        self.socket.close().await;
+        Ok(())
     }
 
     fn closed(&self, reason: Option<(u16, String)>) -> Error {

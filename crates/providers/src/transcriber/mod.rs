@@ -2,12 +2,21 @@
 
 pub mod assembly;
 pub mod deepgram;
+mod dialect;
+mod endpointing;
+pub mod gladia;
 mod live;
+pub mod openai;
+pub mod sarvam;
+pub mod scribe;
+pub mod smallest;
+pub mod soniox;
 
 use async_trait::async_trait;
 use bolo_audio::Format;
 use bytes::Bytes;
 
+pub use self::{dialect::Access, live::Limits};
 use crate::{Error, Session};
 
 /// What to listen for.
@@ -25,6 +34,20 @@ pub struct TranscriberSpec {
     pub format: Format,
     /// The call, for the vendor's own records; empty = not told.
     pub execution: String,
+}
+
+impl TranscriberSpec {
+    /// The one language to expect, without its region; `None` where any may come (`multi`, `multi-hi`).
+    fn expected_language(&self) -> Option<&str> {
+        let language = self.language.split(['-', '_']).next()?;
+        Some(language).filter(|language| !["", "multi", "auto", "unknown"].contains(language))
+    }
+
+    /// Words to expect, without blank ones.
+    fn keywords(&self) -> impl Iterator<Item = &str> {
+        let words = self.keywords.iter().map(|word| word.trim());
+        words.filter(|word| !word.is_empty())
+    }
 }
 
 /// What goes into a transcriber.

@@ -151,6 +151,31 @@ fn each_voice_says_what_it_lacks() {
 }
 
 #[test]
+fn every_transcriber_names_its_variable_and_takes_its_key() {
+    let vendors = vendors(&[]);
+    for (vendor, name) in [
+        (TranscriberVendor::Elevenlabs, "ELEVENLABS"),
+        (TranscriberVendor::Sarvam, "SARVAM"),
+        (TranscriberVendor::Openai, "OPENAI"),
+        (TranscriberVendor::Soniox, "SONIOX"),
+        (TranscriberVendor::Gladia, "GLADIA"),
+        (TranscriberVendor::Smallest, "SMALLEST"),
+    ] {
+        let agent = bolo_agent::Transcriber {
+            vendor,
+            ..transcriber()
+        };
+        let of = |keys: &Keys| vendors.transcriber(&agent, keys, Format::Mulaw8k);
+        let error = of(&Keys::default()).err().unwrap().to_string();
+        assert!(error.contains(&format!("set {name}_API_KEY")), "{error}");
+        assert!(error.starts_with(vendor.as_str()), "{error}");
+        let (transcriber, spec) = of(&keys(&[(name, "k")])).unwrap();
+        assert_eq!(transcriber.name(), vendor.as_str());
+        assert!(transcriber.longest_pause_ms(&spec) > u64::from(spec.endpointing_ms));
+    }
+}
+
+#[test]
 fn keys_of_an_account_or_of_the_server() {
     let bare = vendors(&[]);
     for name in ["DEEPGRAM", "DEEPGRAM_API_KEY", "DEEPGRAM_AUTH_TOKEN"] {

@@ -46,3 +46,27 @@ async fn all<In, Out>(mut session: Session<In, Out>) -> (Vec<Out>, Option<Error>
     }
     (facts, None)
 }
+
+/// Which vendor passes what, as a table in Markdown.
+fn table(passed: &[(&str, &[&str])]) -> String {
+    let mut tests: Vec<&str> = Vec::new();
+    for test in passed.iter().flat_map(|(_, tests)| *tests) {
+        if !tests.contains(test) {
+            tests.push(test);
+        }
+    }
+    let names: Vec<&str> = passed.iter().map(|(name, _)| *name).collect();
+    let mut table = format!("| rule | {} |\n|---|", names.join(" | "));
+    table += &"---|".repeat(names.len());
+    for test in tests {
+        table += &format!("\n| {} |", test.replace('_', " "));
+        for (_, passes) in passed {
+            table += if passes.contains(&test) {
+                " yes |"
+            } else {
+                " – |"
+            };
+        }
+    }
+    table
+}

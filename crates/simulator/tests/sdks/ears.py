@@ -53,11 +53,12 @@ async def elevenlabs(base, key, audio):
     for piece in pieces(audio, FRAME):
         await connection.send({"audio_base_64": encoded(piece)})
     await asyncio.wait_for(over.wait(), 20)
-    await connection.close()
+    # The goodbye is no event of the vendor's.
     names = [name for name, _ in events]
+    await connection.close()
     if "error" in names:
         return {"refused": names}
-    return {"events": list(dict.fromkeys(names)), "text": events[-1][1]}
+    return {"events": list(dict.fromkeys(names)), "text": events[len(names) - 1][1]}
 
 
 async def sarvam(base, key, samples):
