@@ -20,6 +20,7 @@ def encoded(audio):
 async def elevenlabs(base, key, audio):
     from elevenlabs import ElevenLabs
     from elevenlabs.realtime import AudioFormat, CommitStrategy, RealtimeEvents
+    from websockets.exceptions import ConnectionClosed
 
     realtime = ElevenLabs(api_key=key, base_url=base).speech_to_text.realtime
     realtime.base_url = base
@@ -50,14 +51,17 @@ async def elevenlabs(base, key, audio):
         (RealtimeEvents.ERROR, True),
     ]:
         connection.on(event, note(event.value, ends))
-    for piece in pieces(audio, FRAME):
-        await connection.send({"audio_base_64": encoded(piece)})
+    try:
+        for piece in pieces(audio, FRAME):
+            await connection.send({"audio_base_64": encoded(piece)})
+    except ConnectionClosed:
+        pass  # what was said before tells why
     await asyncio.wait_for(over.wait(), 20)
     # The goodbye is no event of the vendor's.
     names = [name for name, _ in events]
     await connection.close()
     if "error" in names:
-        return {"refused": names}
+        return {"refused": list(dict.fromkeys(names))}
     return {"events": list(dict.fromkeys(names)), "text": events[len(names) - 1][1]}
 
 
