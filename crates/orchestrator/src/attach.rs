@@ -339,6 +339,7 @@ fn build(
         llm,
         routes,
         transcriber,
+        gives_interims,
         voice,
         synthesizer,
         _ahead,
@@ -408,7 +409,7 @@ fn build(
         machine,
         started: started_at,
         socket: Some(socket),
-        ears: Ears::new(transcriber.2, format),
+        ears: Ears::new(transcriber.2, format, gives_interims),
         mouth: Mouth::new(synthesizer, voice, inner.clips.clone(), begun),
         mind,
         playout: Playout::new(

@@ -71,7 +71,8 @@ pub(crate) struct Frame {
 }
 
 impl Ears {
-    pub(crate) fn new(line: Line<Hear, Heard>, format: Format) -> Self {
+    /// `gives_interims`: whether the transcriber can be missed while the caller speaks.
+    pub(crate) fn new(line: Line<Hear, Heard>, format: Format, gives_interims: bool) -> Self {
         let vad = Vad::new(format, VadSettings::default())
             .inspect_err(|error| tracing::warn!(%error, "no voice activity for this call"))
             .ok();
@@ -88,7 +89,7 @@ impl Ears {
             breaks: VecDeque::new(),
             down: false,
             unheard_ms: Some(0),
-            suspicions: 0,
+            suspicions: if gives_interims { 0 } else { SUSPICIONS },
             mute: None,
             voiced_at: None,
         }

@@ -50,6 +50,8 @@ pub(crate) struct Prepared {
     pub(crate) llm: Arc<dyn Llm>,
     pub(crate) routes: Option<RouteSource>,
     pub(crate) transcriber: (&'static str, String, Line<Hear, Heard>),
+    /// Whether it gives words while the caller speaks.
+    pub(crate) gives_interims: bool,
     pub(crate) voice: Voice,
     pub(crate) synthesizer: Line<Speak, Spoken>,
     /// Renders lines and embeds routes ahead; ends with the call.
@@ -158,8 +160,10 @@ pub(crate) fn assemble(
 ) -> Prepared {
     let task = &agent.conversation;
     let mut script = Script::new(&agent, facts(record, Utc::now()), rules);
+    let mut gives_interims = true;
     if let Ok((vendor, spec)) = &team.transcriber {
         script.transcriber_pause_ms = vendor.longest_pause_ms(spec);
+        gives_interims = vendor.gives_interims(spec);
     }
     let transcriber_vendor = task.transcriber.vendor.as_str();
     let hear: Opener<Hear, Heard> = match team.transcriber {
@@ -210,6 +214,7 @@ pub(crate) fn assemble(
             task.transcriber.model.clone(),
             transcriber,
         ),
+        gives_interims,
         synthesizer: Line::new("synthesizer", speak, speaking::WAITS, opening),
         voice,
         _ahead: ahead,

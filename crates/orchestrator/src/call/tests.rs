@@ -108,7 +108,7 @@ async fn call(welcome: &str, config: serde_json::Value, answers: &[&str]) -> Sta
         machine: Conversation::new(script),
         started,
         socket: Some(socket),
-        ears: Ears::new(transcriber.2, format),
+        ears: Ears::new(transcriber.2, format, true),
         mouth: Mouth::new(synthesizer, voice, clips, started),
         mind: Mind::new(
             llm,

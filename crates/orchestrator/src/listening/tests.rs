@@ -16,6 +16,10 @@ use crate::{
 type Sessions = mpsc::Receiver<Far<Hear, Heard>>;
 
 fn ears() -> (Ears, Sessions, std::sync::Arc<Vendor<Hear, Heard>>) {
+    ears_of(true)
+}
+
+fn ears_of(gives_interims: bool) -> (Ears, Sessions, std::sync::Arc<Vendor<Hear, Heard>>) {
     let (vendor, sessions) = Vendor::new();
     let spec = bolo_providers::TranscriberSpec {
         model: String::new(),
@@ -35,6 +39,7 @@ fn ears() -> (Ears, Sessions, std::sync::Arc<Vendor<Hear, Heard>>) {
         Ears::new(
             Line::new("transcriber", open, WAITS, first),
             Format::Mulaw8k,
+            gives_interims,
         ),
         sessions,
         vendor,
@@ -256,6 +261,21 @@ fn voice() -> Vec<Bytes> {
         .chunks_exact(160)
         .map(Bytes::copy_from_slice)
         .collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_vendor_that_writes_at_the_end_is_not_missed_during_a_long_sentence() {
+    let (mut ears, mut sessions, vendor) = ears_of(false);
+    let far = connects(&mut ears, &mut sessions).await;
+    let text = Heard::Final("one".into());
+    far.output.send(Ok(text)).await.unwrap();
+    assert!(matches!(tells(&mut ears).await, Input::Final { .. }));
+    let now = Instant::now();
+    for (index, frame) in voice().into_iter().cycle().take(1000).enumerate() {
+        ears.hear(&frame, index as u64 * 20, now);
+    }
+    assert_eq!(vendor.asked.load(Ordering::Relaxed), 1);
+    assert!(tells(&mut ears).now_or_never().is_none());
 }
 
 #[tokio::test(start_paused = true)]

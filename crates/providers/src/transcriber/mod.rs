@@ -115,6 +115,12 @@ pub trait Transcriber: Send + Sync {
         0
     }
 
+    /// Whether words come while the caller speaks. From a vendor that gives them at the end only, silence
+    /// during a long sentence is no sign that it is dead.
+    fn gives_interims(&self, _spec: &TranscriberSpec) -> bool {
+        true
+    }
+
     /// Connects; returns when the connection is usable (wire-providers.md §7.2).
     async fn open(&self, spec: &TranscriberSpec) -> Result<Session<Hear, Heard>, Error>;
 }

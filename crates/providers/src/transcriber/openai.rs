@@ -53,6 +53,11 @@ impl Transcriber for OpenAi {
         u64::from(spec.endpointing_ms) + SLOWEST_MS
     }
 
+    /// The models that detect turns write when one has ended.
+    fn gives_interims(&self, spec: &TranscriberSpec) -> bool {
+        ends(spec) != Ends::Vendor
+    }
+
     async fn open(&self, spec: &TranscriberSpec) -> Result<Session<Hear, Heard>, Error> {
         let mut url = socket::address(ORIGIN, &self.0.base_url, &["realtime"])?;
         url.query_pairs_mut().append_pair("intent", "transcription");

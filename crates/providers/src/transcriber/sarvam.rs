@@ -53,6 +53,10 @@ impl Transcriber for Sarvam {
         u64::from(spec.endpointing_ms) + SLOWEST_MS
     }
 
+    fn gives_interims(&self, _spec: &TranscriberSpec) -> bool {
+        false
+    }
+
     async fn open(&self, spec: &TranscriberSpec) -> Result<Session<Hear, Heard>, Error> {
         let socket = socket::connect(
             ORIGIN,
