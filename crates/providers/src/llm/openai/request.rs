@@ -77,9 +77,16 @@ impl<'a> Body<'a> {
         let tools: Vec<Value> = ask.tools.iter().map(tool).collect();
         let has_tools = !tools.is_empty();
         let json = ask.json || ask.config.request_json;
+        let mut messages: Vec<Message<'a>> = ask.messages.iter().map(message).collect();
+        if json && !speaks_of_json(&ask.messages) {
+            // Refused otherwise. Behind the head, which stays the same.
+            let head = messages.iter().take_while(|said| said.role == "system");
+            let at = head.count();
+            messages.insert(at, Message::system("Answer with one JSON object."));
+        }
         Self {
             model: &ask.config.model,
-            messages: ask.messages.iter().map(message).collect(),
+            messages,
             stream: true,
             stream_options: StreamOptions {
                 include_usage: true,
@@ -97,6 +104,24 @@ impl<'a> Body<'a> {
                 .then_some(ask.cache_key.as_str()),
         }
     }
+}
+
+impl<'a> Message<'a> {
+    fn system(text: &'a str) -> Self {
+        Self {
+            role: "system",
+            content: Some(text),
+            tool_calls: Vec::new(),
+            tool_call_id: None,
+        }
+    }
+}
+
+fn speaks_of_json(messages: &[AskMessage]) -> bool {
+    let mut texts = messages
+        .iter()
+        .filter_map(|message| message.content.as_deref());
+    texts.any(|text| text.to_ascii_lowercase().contains("json"))
 }
 
 impl<'a> Sampling<'a> {

@@ -134,6 +134,15 @@ fn an_effort_is_left_out_where_tools_forbid_it() {
     assert_eq!(value(&ask, "openai")["reasoning_effort"], "low");
 }
 
+#[test] // R100
+fn parallel_calls_are_forbidden_but_where_the_field_is_refused() {
+    let mut ask = ask("gpt-4.1-mini");
+    ask.tools.push(weather());
+    assert_eq!(value(&ask, "openai")["parallel_tool_calls"], false);
+    ask.config.model = "o4-mini".into();
+    assert!(value(&ask, "openai").get("parallel_tool_calls").is_none());
+}
+
 #[test]
 fn o_models_take_completion_tokens() {
     let body = value(&ask("o4-mini"), "openai");
@@ -151,6 +160,12 @@ fn stops_and_sampling_are_sent_as_given() {
     let body = value(&ask, "groq");
     assert_eq!(body["stop"], json!(["a", "b", "c", "User:"]));
     assert_eq!(body["response_format"], json!({"type": "json_object"}));
+    assert_eq!(
+        body["messages"][1]["content"],
+        "Answer with one JSON object."
+    );
+    ask.messages[0].content = Some("Reply in JSON.".into());
+    assert_eq!(value(&ask, "groq")["messages"].as_array().unwrap().len(), 2);
     assert!(body["top_p"].as_f64().unwrap() > 0.89);
     assert!(body.get("presence_penalty").is_none());
 }
