@@ -77,7 +77,8 @@ async fn apply(app: &App, record: Record, event: StatusEvent) -> Result<Record, 
         return Ok(record);
     };
     let was_open = transfer.is_pending();
-    if !was_open && !(transfer.status == Status::InProgress && status == Status::Completed) {
+    let ends = transfer.status == Status::InProgress && status == Status::Completed;
+    if !(was_open || ends) {
         return Ok(record); // late or doubled
     }
     transfer.status = status;

@@ -202,18 +202,6 @@ impl Checked {
     }
 }
 
-pub(crate) fn tool_call(answer: AnswerId) -> Input {
-    let call = ToolCall {
-        id: "c".into(),
-        name: "end_call".into(),
-        arguments: "{}".into(),
-    };
-    Input::ToolCalls {
-        answer,
-        calls: vec![call],
-    }
-}
-
 pub(crate) fn fault(kind: u8) -> Fault {
     use FaultKind::{
         Auth, BadRequest, Connect, Content, Dropped, Quota, RateLimited, Server, Timeout,

@@ -40,7 +40,7 @@ pub(super) fn asked(more: &str) -> String {
 /// The messages of the last ask, the system's left out.
 pub(super) fn messages(script: Script, text: &str) -> String {
     let (out, _) = play_all(script, text);
-    let asks = out.iter().filter_map(|(_, output)| match output {
+    let mut asks = out.iter().rev().filter_map(|(_, output)| match output {
         Output::Ask { messages, .. } => Some(messages),
         _ => None,
     });
@@ -53,7 +53,7 @@ pub(super) fn messages(script: Script, text: &str) -> String {
         let text = message.content.as_deref().unwrap_or("-");
         format!("{:?} {id}: {text}{calls}\n", message.role)
     };
-    asks.last().unwrap()[3..].iter().map(shown).collect()
+    asks.next().unwrap()[3..].iter().map(shown).collect()
 }
 
 /// What the model was offered with each ask.
