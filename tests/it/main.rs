@@ -9,6 +9,7 @@ mod crashes;
 mod documented;
 mod draining;
 mod eager;
+mod fallbacks;
 mod hung_disk;
 mod plivo_sdk;
 mod secrets;

@@ -5,6 +5,7 @@
 //! **Invariant:** knows no vendor's wire and no database.
 
 mod document;
+mod fallbacks;
 mod fault;
 mod llm;
 mod patch;
@@ -19,6 +20,7 @@ mod tools;
 mod variables;
 
 pub use document::{Agent, Guardrails, WEBHOOK_STATUSES};
+pub use fallbacks::Fallbacks;
 pub use fault::{Fault, Faults};
 pub use llm::{LlmAgent, LlmConfig, Route, Routes};
 pub use patch::patch;

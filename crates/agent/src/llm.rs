@@ -168,6 +168,14 @@ impl LlmConfig {
         self.provider != "perplexity"
     }
 
+    /// Reads a configuration that stands for itself.
+    pub(crate) fn read_alone(place: Place<'_>) -> Self {
+        Self::read(&Fields {
+            flat: place.clone(),
+            nested: place,
+        })
+    }
+
     fn read(fields: &Fields<'_>) -> Self {
         let provider = fields.at("provider");
         let provider = match provider.is_present() {

@@ -1,6 +1,8 @@
 //! The conversation task and its settings. Source: agent-config.md §2, §8.
 
-use crate::{LlmAgent, LocalText, Synthesizer, Tool, Transcriber, document::carrier, place::Place};
+use crate::{
+    Fallbacks, LlmAgent, LocalText, Synthesizer, Tool, Transcriber, document::carrier, place::Place,
+};
 
 /// The task that talks; what a call runs.
 #[derive(Debug, Clone, PartialEq)]
@@ -13,6 +15,8 @@ pub struct ConversationTask {
     pub transcriber: Transcriber,
     /// What the model may call, in the submitted order.
     pub tools: Vec<Tool>,
+    /// Who takes over where one of these can't be had.
+    pub fallbacks: Fallbacks,
     /// `input.provider`: `twilio`, `default`, …
     pub input_provider: String,
     /// `agent_prompts.task_<n>.system_prompt`, variables not yet filled.
@@ -104,15 +108,16 @@ impl ConversationTask {
             let llm = LlmAgent::read(&tools.at("llm_agent"));
             let transcriber = Transcriber::read(&tools.at("transcriber"));
             let synthesizer = Synthesizer::read(&tools.at("synthesizer"), transcriber.as_ref());
+            let fallbacks = Fallbacks::read(&tools.at("fallbacks"));
             let [input, _output] = ["input", "output"].map(|end| read_end(&tools.at(end)));
             refuse_what_does_not_run(&tools);
             let api_tools = crate::tools::read(&tools.at("api_tools"));
-            (llm, transcriber, synthesizer, input, api_tools)
+            (llm, transcriber, synthesizer, fallbacks, input, api_tools)
         });
         check_toolchain(&task.at("toolchain"));
         let config = TaskConfig::read(&task.at("task_config"));
         let system_prompt = prompt.and_then(Place::required_text).map(str::to_owned);
-        let (llm, transcriber, synthesizer, input, tools) = tools?;
+        let (llm, transcriber, synthesizer, fallbacks, input, tools) = tools?;
         if let Some(llm) = llm
             .as_ref()
             .filter(|llm| !llm.config.takes_tools() && !tools.is_empty())
@@ -128,6 +133,7 @@ impl ConversationTask {
             llm: llm?,
             synthesizer: synthesizer?,
             transcriber: transcriber?,
+            fallbacks,
             input_provider: input.unwrap_or_else(|| "default".to_owned()),
             system_prompt: system_prompt?,
             config: config?,

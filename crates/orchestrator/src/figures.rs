@@ -34,5 +34,7 @@ pub const MEDIA_UNREADABLE: &str = "bolo_media_unreadable_total";
 pub const MEDIA_BLOCKED: &str = "bolo_media_blocked_total";
 /// Counter: vendor connections that broke, label `role`.
 pub const VENDOR_DOWN: &str = "bolo_vendor_down_total";
+/// Counter: vendors shut out after failing call after call, label `vendor`.
+pub const VENDOR_SHUT_OUT: &str = "bolo_vendor_shut_out_total";
 /// Counter: clips taken from the cache, label `hit` (`true`, `false`).
 pub const CLIPS: &str = "bolo_clips_total";

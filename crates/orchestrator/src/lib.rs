@@ -11,11 +11,13 @@ mod asking;
 mod attach;
 #[cfg(test)]
 mod bench;
+mod breakers;
 mod call;
 mod clips;
 mod cutter;
 mod desk;
 mod ending;
+mod fallback;
 mod faults;
 pub mod figures;
 mod finish;
@@ -54,7 +56,9 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 pub use prices::{Prices, PricesError};
 pub use replay::{Difference, Replayed, replay};
 
-use crate::{attach::LiveCall, clips::Clips, keeper::Waiting, routes::RouteTables};
+use crate::{
+    attach::LiveCall, breakers::Breakers, clips::Clips, keeper::Waiting, routes::RouteTables,
+};
 
 /// Agent versions kept parsed.
 const AGENTS: u64 = 1000;
@@ -86,6 +90,7 @@ pub(crate) struct Inner {
     carriers: Carriers,
     settings: Settings,
     clips: Clips,
+    breakers: Breakers,
     routes: RouteTables,
     agents: moka::sync::Cache<(AgentId, i64), Arc<Agent>>,
     /// Calls whose phone rings.
@@ -104,6 +109,7 @@ impl Calls {
     pub fn new(store: Store, vendors: Vendors, carriers: Carriers, settings: Settings) -> Self {
         let inner = Inner {
             clips: Clips::new(settings.clip_cache_bytes),
+            breakers: Breakers::default(),
             routes: RouteTables::new(),
             agents: moka::sync::Cache::new(AGENTS),
             waiting: Waiting::new(settings.max_calls),

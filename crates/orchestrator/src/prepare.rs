@@ -3,23 +3,25 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use bolo_agent::{Agent, Variables};
+use bolo_agent::{Agent, ConversationTask, Fallbacks, Variables};
 use bolo_audio::Format;
 use bolo_conversation::{At, CallFacts, Conversation, Input, Output, Script};
 use bolo_execution::Record;
 use bolo_providers::{
-    Error, Hear, Heard, Keys, Llm, Speak, Spoken, Synthesizer, SynthesizerSpec, Transcriber,
-    TranscriberSpec,
+    Error, Hear, Heard, Keys, Llm, Session, Speak, Spoken, Synthesizer, SynthesizerSpec,
+    Transcriber, TranscriberSpec, llm::Fallback,
 };
 use chrono::{DateTime, Utc};
-use futures_util::FutureExt;
+use futures_util::{FutureExt, future::BoxFuture};
 use secrecy::SecretString;
 use serde_json::{Map, Value};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
     Inner,
+    breakers::Breakers,
     clips::{ClipKey, Clips},
+    fallback::{Fallen, Member, first_of},
     faults::NoLlm,
     line::{Line, Opener, Opening, open_after},
     listening,
@@ -58,11 +60,15 @@ pub(crate) struct Prepared {
     pub(crate) _ahead: AbortOnDropHandle<()>,
 }
 
-/// What vendors of a call are, found or not.
+/// A vendor and what is asked of it, or why it can't be had.
+pub(crate) type Found<V, S> = (&'static str, Result<(Arc<V>, S), Error>);
+
+/// The vendors of a call: the agent's own, then those that take over.
 pub(crate) struct Team {
     pub(crate) llm: Arc<dyn Llm>,
-    pub(crate) transcriber: Result<(Arc<dyn Transcriber>, TranscriberSpec), Error>,
-    pub(crate) synthesizer: Result<(Arc<dyn Synthesizer>, SynthesizerSpec), Error>,
+    pub(crate) transcribers: Vec<Found<dyn Transcriber, TranscriberSpec>>,
+    pub(crate) synthesizers: Vec<Found<dyn Synthesizer, SynthesizerSpec>>,
+    pub(crate) breakers: Breakers,
 }
 
 impl Inner {
@@ -76,25 +82,7 @@ impl Inner {
         let secrets = self.store.secrets(record.account).await?;
         let keys = Keys(secrets.clone());
         let task = &agent.conversation;
-        let team = Team {
-            llm: self
-                .vendors
-                .llm(&task.llm.config, &keys)
-                .unwrap_or_else(|error| Arc::new(NoLlm(error))),
-            transcriber: self
-                .vendors
-                .transcriber(&task.transcriber, &keys, format)
-                .map(|(vendor, spec)| {
-                    let execution = record.id.to_string();
-                    (vendor, TranscriberSpec { execution, ..spec })
-                }),
-            synthesizer: self.vendors.synthesizer(
-                &task.synthesizer,
-                &keys,
-                record.voice_id.as_deref(),
-                format,
-            ),
-        };
+        let team = self.team(task, record, &keys, format).await?;
         let routes = task
             .llm
             .routes
@@ -126,6 +114,62 @@ impl Inner {
             &self.settings.rules,
             &self.clips,
         ))
+    }
+
+    /// The agent's vendors, and who takes over where the agent or its account says so.
+    async fn team(
+        &self,
+        task: &ConversationTask,
+        record: &Record,
+        keys: &Keys,
+        format: Format,
+    ) -> Result<Team, PrepareError> {
+        let of_account = match self.store.fallbacks(record.account).await? {
+            Some(body) => Fallbacks::parse(&body).unwrap_or_else(|error| {
+                tracing::error!(%error, "the account's fallbacks can't be used");
+                Fallbacks::default()
+            }),
+            None => Fallbacks::default(),
+        };
+        let fallbacks = task.fallbacks.or(&of_account);
+        let llm = |config| {
+            (self.vendors.llm(config, keys)).unwrap_or_else(|error| Arc::new(NoLlm(error)))
+        };
+        let own = llm(&task.llm.config);
+        let transcribers = [Some(&task.transcriber), fallbacks.transcriber.as_ref()];
+        let transcribers = transcribers.into_iter().flatten().map(|transcriber| {
+            let found = self.vendors.transcriber(transcriber, keys, format);
+            let found = found.map(|(vendor, spec)| {
+                let execution = record.id.to_string();
+                (vendor, TranscriberSpec { execution, ..spec })
+            });
+            (transcriber.vendor.as_str(), found)
+        });
+        // The voice that a call asks for is one of the agent's own vendor.
+        let synthesizers = [
+            Some((&task.synthesizer, record.voice_id.as_deref())),
+            fallbacks.synthesizer.as_ref().map(|other| (other, None)),
+        ];
+        let synthesizers = synthesizers
+            .into_iter()
+            .flatten()
+            .map(|(synthesizer, voice)| {
+                let found = self.vendors.synthesizer(synthesizer, keys, voice, format);
+                (synthesizer.vendor.as_str(), found)
+            });
+        Ok(Team {
+            llm: match &fallbacks.llm {
+                Some(other) => Arc::new(Fallback::new(
+                    (own, task.llm.config.clone()),
+                    vec![(llm(other), other.clone())],
+                    self.breakers.for_call(record.account, "llm"),
+                )),
+                None => own,
+            },
+            transcribers: transcribers.collect(),
+            synthesizers: synthesizers.collect(),
+            breakers: self.breakers.clone(),
+        })
     }
 
     async fn agent(&self, record: &Record) -> Result<Arc<Agent>, PrepareError> {
@@ -160,52 +204,55 @@ pub(crate) fn assemble(
 ) -> Prepared {
     let task = &agent.conversation;
     let mut script = Script::new(&agent, facts(record, Utc::now()), rules);
-    let mut gives_interims = true;
-    if let Ok((vendor, spec)) = &team.transcriber {
-        script.transcriber_pause_ms = vendor.longest_pause_ms(spec);
-        gives_interims = vendor.gives_interims(spec);
-    }
+    // Whoever of them listens must be waited for, and may be mute.
+    let hearing = || (team.transcribers.iter()).flat_map(|(_, found)| found);
+    script.transcriber_pause_ms = hearing()
+        .map(|(vendor, spec)| vendor.longest_pause_ms(spec))
+        .max()
+        .unwrap_or_default();
+    let gives_interims = hearing().all(|(vendor, spec)| vendor.gives_interims(spec));
     let transcriber_vendor = task.transcriber.vendor.as_str();
-    let hear: Opener<Hear, Heard> = match team.transcriber {
-        Ok((vendor, spec)) => Arc::new(move || {
-            let (vendor, spec) = (vendor.clone(), spec.clone());
-            async move { vendor.open(&spec).await }.boxed()
-        }),
-        Err(error) => Arc::new(move || std::future::ready(Err(error.clone())).boxed()),
+    let spec = match team.synthesizers.first() {
+        Some((_, Ok((_, spec)))) => spec.clone(),
+        _ => SynthesizerSpec {
+            model: task.synthesizer.model.clone(),
+            voice_id: task.synthesizer.voice_id.clone(),
+            language: task.synthesizer.language.clone(),
+            speed: task.synthesizer.speed,
+            options: task.synthesizer.options.clone(),
+            format,
+        },
     };
-    let (spec, speak): (SynthesizerSpec, Opener<Speak, Spoken>) = match team.synthesizer {
-        Ok((vendor, spec)) => {
-            let opens = spec.clone();
-            let opener: Opener<Speak, Spoken> = Arc::new(move || {
-                let (vendor, spec) = (vendor.clone(), opens.clone());
-                async move { vendor.open(&spec).await }.boxed()
-            });
-            (spec, opener)
-        }
-        Err(error) => {
-            let spec = SynthesizerSpec {
-                model: task.synthesizer.model.clone(),
-                voice_id: task.synthesizer.voice_id.clone(),
-                language: task.synthesizer.language.clone(),
-                speed: task.synthesizer.speed,
-                options: task.synthesizer.options.clone(),
-                format,
-            };
-            (
-                spec,
-                Arc::new(move || std::future::ready(Err(error.clone())).boxed()),
-            )
-        }
-    };
+    let gate = |role| team.breakers.for_call(record.account, role);
+    let hears = members(team.transcribers, |vendor, spec| {
+        async move { vendor.open(&spec).await }.boxed()
+    });
+    let hear = first_of(hears, gate("transcriber"), Fallen::default());
+    let speaks = members(team.synthesizers, |vendor, spec| {
+        async move { vendor.open(&spec).await }.boxed()
+    });
+    // What is rendered ahead is kept as the agent's own voice.
+    let own_voice = speaks.first().map(|member| member.open.clone());
+    let fallen = Fallen::default();
+    let speak = first_of(speaks, gate("synthesizer"), fallen.clone());
     let voice = Voice {
         vendor: task.synthesizer.vendor.as_str(),
         spec: Arc::new(spec),
         caching: task.synthesizer.caching,
+        fallen,
     };
+    let own_voice = own_voice.unwrap_or_else(|| speak.clone());
     let opening: Opening<Hear, Heard> = open_after(&hear, Duration::ZERO);
     let transcriber = Line::new("transcriber", hear, listening::WAITS, opening);
     let opening: Opening<Speak, Spoken> = open_after(&speak, Duration::ZERO);
-    let ahead = ahead(&*team.llm, &script, &voice, &speak, clips, routes.clone());
+    let ahead = ahead(
+        &*team.llm,
+        &script,
+        &voice,
+        &own_voice,
+        clips,
+        routes.clone(),
+    );
     Prepared {
         llm: team.llm,
         routes,
@@ -223,6 +270,27 @@ pub(crate) fn assemble(
         secrets,
         agent,
     }
+}
+
+/// Opens one connection of a vendor.
+type Open<V, S, I, O> = fn(Arc<V>, S) -> BoxFuture<'static, Result<Session<I, O>, Error>>;
+
+/// A member of a line for each vendor; one that can't be had fails with its reason.
+fn members<V, S, I, O>(found: Vec<Found<V, S>>, open: Open<V, S, I, O>) -> Vec<Member<I, O>>
+where
+    V: ?Sized + Send + Sync + 'static,
+    S: Clone + Send + Sync + 'static,
+    I: Send + 'static,
+    O: Send + 'static,
+{
+    let member = |(vendor, found): Found<V, S>| Member {
+        vendor,
+        open: Arc::new(move || match &found {
+            Ok((vendor, spec)) => open(vendor.clone(), spec.clone()),
+            Err(error) => std::future::ready(Err(error.clone())).boxed(),
+        }),
+    };
+    found.into_iter().map(member).collect()
 }
 
 /// Starts what can be done ahead: a connection to the model is opened; the routes are embedded; the call's

@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use crate::{
     clips::{ClipKey, Clips},
     cutter::{Cut, Cutter},
+    fallback::Fallen,
     line::{Line, LineNews},
 };
 
@@ -46,6 +47,7 @@ pub(crate) struct Voice {
     pub(crate) spec: Arc<SynthesizerSpec>,
     /// Clips are kept (`caching`).
     pub(crate) caching: bool,
+    pub(crate) fallen: Fallen, // while another voice speaks nothing is kept as this one
 }
 
 impl Voice {
@@ -151,7 +153,9 @@ impl Mouth {
             .or_insert_with(|| Utterance {
                 cutter: Cutter::new(format),
                 pieces: BTreeMap::new(),
-                keep: key.filter(|_| keep).map(|key| (key, Vec::new())),
+                keep: key
+                    .filter(|_| keep && !self.voice.fallen.is())
+                    .map(|key| (key, Vec::new())),
             });
         utterance.pieces.insert(
             piece,
@@ -394,6 +398,7 @@ impl Mouth {
                     .utterances
                     .remove(&context)
                     .and_then(|utterance| utterance.keep)
+                    .filter(|_| !self.voice.fallen.is())
                 {
                     self.clips.put(key, clip.into());
                 }

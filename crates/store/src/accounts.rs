@@ -1,11 +1,12 @@
 //! Accounts and what they may do.
 
 use bolo_execution::AccountId;
+use serde_json::Value;
 
 use crate::{
     Error, Store,
     db::{clean, on, or_conflict},
-    rows::uuid,
+    rows::{json, uuid},
 };
 
 /// A tenant.
@@ -162,6 +163,34 @@ impl Store {
         })?;
         self.signals().wake_worker();
         row.try_into()
+    }
+
+    /// Sets the vendors that take over in the account's calls, as their document says it.
+    pub async fn set_fallbacks(&self, name: &str, fallbacks: &Value) -> Result<(), Error> {
+        let set = on!(self.db().write(), |pool| {
+            sqlx::query("UPDATE accounts SET fallbacks = $2 WHERE name = $1")
+                .bind(clean(name))
+                .bind(clean(&fallbacks.to_string()))
+                .execute(pool)
+                .await
+                .map(|done| done.rows_affected())
+        })?;
+        match set {
+            0 => Err(Error::NotFound),
+            _ => Ok(()),
+        }
+    }
+
+    /// The vendors that take over in the account's calls; `None` where it has none.
+    pub async fn fallbacks(&self, account: AccountId) -> Result<Option<Value>, Error> {
+        let text: Option<String> = on!(self.db().read(), |pool| {
+            sqlx::query_scalar("SELECT fallbacks FROM accounts WHERE id = $1")
+                .bind(account.to_string())
+                .fetch_one(pool)
+                .await
+        })?;
+        text.map(|text| json("accounts.fallbacks", &text))
+            .transpose()
     }
 
     /// Outbound calls of the account that are claimed for dialling, at the carrier or live.

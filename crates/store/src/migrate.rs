@@ -24,7 +24,11 @@ macro_rules! steps {
     };
 }
 
-const STEPS: &[Step] = steps![(1, "0001_first_call"), (2, "0002_transfers")];
+const STEPS: &[Step] = steps![
+    (1, "0001_first_call"),
+    (2, "0002_transfers"),
+    (3, "0003_fallbacks"),
+];
 
 fn migrator(db: &Db) -> Migrator {
     let migrations = STEPS

@@ -55,6 +55,11 @@ fn what_is_absent_takes_our_defaults() {
                 flux: None,
             },
             tools: [],
+            fallbacks: Fallbacks {
+                transcriber: None,
+                synthesizer: None,
+                llm: None,
+            },
             input_provider: "default",
             system_prompt: "You book appointments.",
             config: TaskConfig {
@@ -226,6 +231,11 @@ fn a_whole_v2_document_is_read() {
                 flux: None,
             },
             tools: [],
+            fallbacks: Fallbacks {
+                transcriber: None,
+                synthesizer: None,
+                llm: None,
+            },
             input_provider: "twilio",
             system_prompt: "You are Alfred.",
             config: TaskConfig {

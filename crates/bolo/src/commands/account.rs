@@ -1,7 +1,11 @@
 //! `bolo account`: the operator's view of tenants.
 
-use std::process::ExitCode;
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
+use anyhow::Context;
 use serde_json::{Value, json};
 
 use super::{now, print_json, store};
@@ -30,6 +34,10 @@ pub enum Account {
         /// Wallet, cents.
         #[arg(long)]
         wallet: Option<f64>,
+        /// Vendors that take over in its calls: a JSON file, as an agent's `tools_config.fallbacks`;
+        /// `{}` for none.
+        #[arg(long, value_name = "FILE")]
+        fallbacks: Option<PathBuf>,
     },
 }
 
@@ -57,7 +65,15 @@ impl Account {
                 name,
                 concurrency,
                 wallet,
+                fallbacks,
             } => {
+                if let Some(file) = fallbacks {
+                    let fallbacks = read_fallbacks(&file)?;
+                    store
+                        .set_fallbacks(&name, &fallbacks)
+                        .await
+                        .map_err(|error| named(&name, error))?;
+                }
                 let set = store
                     .set_account(&name, concurrency, wallet)
                     .await
@@ -67,6 +83,15 @@ impl Account {
         }
         Ok(ExitCode::SUCCESS)
     }
+}
+
+fn read_fallbacks(file: &Path) -> anyhow::Result<Value> {
+    let text =
+        std::fs::read_to_string(file).with_context(|| format!("can't read {}", file.display()))?;
+    let fallbacks: Value =
+        serde_json::from_str(&text).with_context(|| format!("{} is no JSON", file.display()))?;
+    bolo_agent::Fallbacks::parse(&fallbacks).with_context(|| file.display().to_string())?;
+    Ok(fallbacks)
 }
 
 /// An error of a look-up by name, for people.

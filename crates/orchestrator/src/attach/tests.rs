@@ -305,7 +305,10 @@ async fn a_vendor_that_fails_before_anything_is_heard_makes_the_call_an_error() 
         ErrorKind::Auth,
         "authentication failed",
     )));
-    team.synthesizer = Err(bench::error(ErrorKind::Auth, "authentication failed"));
+    team.synthesizers = vec![(
+        "fake",
+        Err(bench::error(ErrorKind::Auth, "authentication failed")),
+    )];
     node.prepare_with(&record, team);
     let (mut peer, attached) = node.connects(record.id);
     let far = cast.hears.recv().await.unwrap();

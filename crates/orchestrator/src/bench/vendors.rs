@@ -205,8 +205,9 @@ pub(crate) fn cast(answers: &[&str]) -> (Cast, Team) {
     };
     let team = Team {
         llm: llm.clone(),
-        transcriber: Ok((transcriber, hear)),
-        synthesizer: Ok((synthesizer, voice_spec())),
+        transcribers: vec![("fake", Ok((transcriber, hear)))],
+        synthesizers: vec![("fake", Ok((synthesizer, voice_spec())))],
+        breakers: Default::default(),
     };
     (
         Cast {

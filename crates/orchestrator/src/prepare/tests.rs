@@ -31,8 +31,8 @@ impl Transcriber for Patient {
 async fn the_script_knows_how_long_its_transcriber_may_wait() {
     let agent = Arc::new(Agent::parse(&bench::agent("Hi.", json!({}))).unwrap());
     let (_cast, mut team) = bench::cast(&[]);
-    let (_, spec) = team.transcriber.unwrap();
-    team.transcriber = Ok((Arc::new(Patient), spec));
+    let (_, spec) = team.transcribers.remove(0).1.unwrap();
+    team.transcribers = vec![("patient", Ok((Arc::new(Patient), spec)))];
     let prepared = assemble(
         agent,
         HashMap::new(),

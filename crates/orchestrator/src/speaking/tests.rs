@@ -34,6 +34,7 @@ impl Stage {
         });
         let first = open_after(&open, Duration::ZERO);
         let voice = Voice {
+            fallen: Default::default(),
             vendor: "fake",
             spec: Arc::new(voice_spec()),
             caching: true,

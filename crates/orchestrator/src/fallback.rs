@@ -1,0 +1,254 @@
+//! A line's vendors in order of preference: where one can't be had, or breaks again and again, the next
+//! takes over and stays for the rest of the call (R193, R195, R197).
+
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use bolo_providers::{Error, ErrorKind, Session, llm::Gate};
+use futures_util::FutureExt;
+use tokio::time::Instant;
+
+use crate::line::Opener;
+
+/// How long a vendor that is not the last may take to connect: time for the next must be left within the
+/// limit of the line.
+const CONNECT: Duration = Duration::from_millis(1500);
+/// Connections of one vendor, each broken within [`LIVED`], before the next takes over.
+const BREAKS: u32 = 2;
+const LIVED: Duration = Duration::from_secs(60);
+
+/// One vendor of a line.
+pub(crate) struct Member<I, O> {
+    pub(crate) vendor: &'static str,
+    pub(crate) open: Opener<I, O>,
+}
+
+/// Whether a fallback is at work; shared with those who must not take its work for the first's.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Fallen(Arc<AtomicBool>);
+
+impl Fallen {
+    pub(crate) fn is(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+#[derive(Debug, Default)]
+struct Place {
+    at: usize,
+    /// Connections made in a row that did not last, and when the last was made.
+    opened: u32,
+    opened_at: Option<Instant>,
+}
+
+struct Vendors<I, O> {
+    members: Vec<Member<I, O>>,
+    gate: Arc<dyn Gate>,
+    place: Mutex<Place>,
+    fallen: Fallen,
+}
+
+/// Opens with the first member that can be had. A line of one member opens with that.
+pub(crate) fn first_of<I: Send + 'static, O: Send + 'static>(
+    members: Vec<Member<I, O>>,
+    gate: Arc<dyn Gate>,
+    fallen: Fallen,
+) -> Opener<I, O> {
+    let vendors = Arc::new(Vendors {
+        members,
+        gate,
+        place: Mutex::default(),
+        fallen,
+    });
+    Arc::new(move || vendors.clone().open().boxed())
+}
+
+impl<I, O> Vendors<I, O> {
+    async fn open(self: Arc<Self>) -> Result<Session<I, O>, Error> {
+        let mut at = self.begin();
+        loop {
+            let Some(member) = self.members.get(at) else {
+                return Err(nobody());
+            };
+            let is_last = at + 1 == self.members.len();
+            let opened = match is_last {
+                true => (member.open)().await,
+                false => tokio::time::timeout(CONNECT, (member.open)())
+                    .await
+                    .unwrap_or_else(|_| Err(too_slow(member.vendor))),
+            };
+            match opened {
+                Ok(session) => {
+                    self.gate.note(member.vendor, Ok(()));
+                    self.opened(at);
+                    return Ok(session);
+                }
+                Err(error) => {
+                    self.gate.note(member.vendor, Err(&error));
+                    if is_last {
+                        return Err(error);
+                    }
+                    tracing::warn!(vendor = member.vendor, %error, "the fallback takes over");
+                    at += 1;
+                }
+            }
+        }
+    }
+
+    /// Whom to try first: not those shut out, nor one whose connections do not last, but the last always.
+    fn begin(&self) -> usize {
+        let last = self.members.len().saturating_sub(1);
+        let mut place = self.place.lock().unwrap_or_else(PoisonError::into_inner);
+        let lasted = place.opened_at.is_none_or(|at| at.elapsed() >= LIVED);
+        if lasted {
+            place.opened = 0;
+        } else if place.opened >= BREAKS && place.at < last {
+            let vendor = self.members[place.at].vendor;
+            tracing::warn!(vendor, "its connections break: the fallback takes over");
+            self.gate.note(vendor, Err(&broken(vendor)));
+            place.at += 1;
+            place.opened = 0;
+        }
+        while place.at < last && !self.gate.is_open(self.members[place.at].vendor) {
+            place.at += 1;
+        }
+        place.at
+    }
+
+    fn opened(&self, at: usize) {
+        let mut place = self.place.lock().unwrap_or_else(PoisonError::into_inner);
+        if place.at != at {
+            place.at = at;
+            place.opened = 0;
+        }
+        place.opened += 1;
+        place.opened_at = Some(Instant::now());
+        self.fallen.0.store(at > 0, Ordering::Relaxed);
+    }
+}
+
+fn error(kind: ErrorKind, vendor: &'static str, cause: &str) -> Error {
+    Error {
+        kind,
+        vendor,
+        role: "connection",
+        cause: cause.to_owned(),
+        retry_after: None,
+    }
+}
+
+fn too_slow(vendor: &'static str) -> Error {
+    error(ErrorKind::Timeout, vendor, "slow to connect")
+}
+
+fn broken(vendor: &'static str) -> Error {
+    error(ErrorKind::Dropped, vendor, "connection lost")
+}
+
+fn nobody() -> Error {
+    error(ErrorKind::BadRequest, "vendor", "none is set up")
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+    use std::collections::VecDeque;
+
+    use bolo_execution::AccountId;
+    use tokio::{sync::mpsc, time::advance};
+    use tokio_util::task::AbortOnDropHandle;
+
+    use super::*;
+    use crate::breakers::Breakers;
+
+    type Tried = Arc<Mutex<Vec<&'static str>>>;
+
+    /// A vendor whose connections turn out like this, in turn; then all are good.
+    fn member(vendor: &'static str, fates: &[Option<ErrorKind>], tried: &Tried) -> Member<u8, u8> {
+        let fates = Mutex::new(fates.iter().copied().collect::<VecDeque<_>>());
+        let tried = tried.clone();
+        let open: Opener<u8, u8> = Arc::new(move || {
+            tried.lock().unwrap().push(vendor);
+            let fate = fates.lock().unwrap().pop_front().flatten();
+            let opened = match fate {
+                Some(kind) => Err(error(kind, vendor, "down")),
+                None => Ok(Session {
+                    input: mpsc::channel(1).0,
+                    output: mpsc::channel(1).1,
+                    task: AbortOnDropHandle::new(tokio::spawn(async {})),
+                }),
+            };
+            std::future::ready(opened).boxed()
+        });
+        Member { vendor, open }
+    }
+
+    fn gate() -> Arc<dyn Gate> {
+        Breakers::default().for_call(AccountId::new(), "transcriber")
+    }
+
+    #[tokio::test(start_paused = true)] // R193
+    async fn who_can_not_be_had_is_replaced_at_once_and_for_good() {
+        let tried = Tried::default();
+        let fallen = Fallen::default();
+        let members = vec![
+            member("one", &[Some(ErrorKind::Auth)], &tried),
+            member("two", &[], &tried),
+        ];
+        let open = first_of(members, gate(), fallen.clone());
+        open().await.unwrap();
+        assert!(fallen.is());
+        open().await.unwrap();
+        assert_eq!(*tried.lock().unwrap(), ["one", "two", "two"]);
+    }
+
+    #[tokio::test(start_paused = true)] // R195
+    async fn whose_connections_break_is_replaced_unless_they_lasted() {
+        let tried = Tried::default();
+        let members = vec![member("one", &[], &tried), member("two", &[], &tried)];
+        let open = first_of(members, gate(), Fallen::default());
+        open().await.unwrap();
+        advance(LIVED).await;
+        for _ in 0..3 {
+            open().await.unwrap();
+        }
+        assert_eq!(*tried.lock().unwrap(), ["one", "one", "one", "two"]);
+    }
+
+    #[tokio::test(start_paused = true)] // R197
+    async fn who_is_shut_out_is_not_tried_but_the_last_always_is() {
+        let (breakers, account) = (Breakers::default(), AccountId::new());
+        for _ in 0..5 {
+            let call = breakers.for_call(account, "transcriber");
+            call.note("one", Err(&broken("one")));
+        }
+        let gate = breakers.for_call(account, "transcriber");
+        let tried = Tried::default();
+        let members = vec![member("one", &[], &tried), member("two", &[], &tried)];
+        first_of(members, gate.clone(), Fallen::default())()
+            .await
+            .unwrap();
+        first_of(vec![member("one", &[], &tried)], gate, Fallen::default())()
+            .await
+            .unwrap();
+        assert_eq!(*tried.lock().unwrap(), ["two", "one"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn where_all_fail_the_last_one_says_why() {
+        let tried = Tried::default();
+        let members = vec![
+            member("one", &[Some(ErrorKind::Auth)], &tried),
+            member("two", &[Some(ErrorKind::Connect)], &tried),
+        ];
+        let open = first_of(members, gate(), Fallen::default());
+        let refused = open().await.err().unwrap();
+        assert_eq!((refused.vendor, refused.kind), ("two", ErrorKind::Connect));
+    }
+}
