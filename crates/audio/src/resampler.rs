@@ -23,13 +23,19 @@ pub struct Resampler {
 }
 
 impl Resampler {
+    /// Refuses absurd rates.
+    pub(crate) fn check(rate: u32) -> Result<(), Error> {
+        if (4_000..=192_000).contains(&rate) {
+            Ok(())
+        } else {
+            Err(Error::Rate(rate))
+        }
+    }
+
     /// From `from` to `to` samples a second.
     pub fn new(from: u32, to: u32) -> Result<Self, Error> {
-        for rate in [from, to] {
-            if !(4_000..=192_000).contains(&rate) {
-                return Err(Error::Rate(rate));
-            }
-        }
+        Self::check(from)?;
+        Self::check(to)?;
         let wanted = from as usize / 50;
         let fft = Fft::new(from as usize, to as usize, wanted, 1, FixedSync::Both)
             .map_err(|_| Error::Rate(to))?;

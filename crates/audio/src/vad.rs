@@ -75,10 +75,7 @@ pub struct Vad {
     decoded: Vec<i16>,
     pending: Vec<i16>,
     recent: VecDeque<Vec<i16>>,
-    resampler: Option<Resampler>,
-    resampled: Vec<i16>,
-    detector: Box<earshot::Detector>,
-    awake: bool,
+    awake: Option<Awake>,
     quiet_blocks: u32,
     /// dBFS.
     floor: f32,
@@ -94,10 +91,47 @@ pub struct Vad {
     total: (f32, u32),
 }
 
+/// What the detector needs while the gate is open; some 30 KiB that a silent line does without.
+struct Awake {
+    /// None at the detector's own rate.
+    resampler: Option<Resampler>,
+    resampled: Vec<i16>,
+    detector: Box<earshot::Detector>,
+}
+
+impl Awake {
+    fn new(rate: u32) -> Result<Self, Error> {
+        Ok(Self {
+            resampler: match rate {
+                RATE => None,
+                rate => Some(Resampler::new(rate, RATE)?),
+            },
+            resampled: Vec::new(),
+            detector: earshot::Detector::default_boxed(),
+        })
+    }
+
+    /// Score of what completes with this block, which is at the stream's rate.
+    fn listen(&mut self, block: &[i16]) -> Option<f32> {
+        match &mut self.resampler {
+            Some(resampler) => resampler.push(block, &mut self.resampled),
+            None => self.resampled.extend_from_slice(block),
+        }
+        let whole = self.resampled.len() / BLOCK * BLOCK;
+        let score = self.resampled[..whole]
+            .chunks_exact(BLOCK)
+            .map(|chunk| self.detector.predict_i16(chunk))
+            .last();
+        self.resampled.drain(..whole);
+        score
+    }
+}
+
 impl Vad {
     /// Listens to a stream of `format`.
     pub fn new(format: Format, settings: VadSettings) -> Result<Self, Error> {
         let rate = format.rate();
+        Resampler::check(rate)?;
         Ok(Self {
             settings,
             format,
@@ -105,14 +139,7 @@ impl Vad {
             decoded: Vec::new(),
             pending: Vec::new(),
             recent: VecDeque::with_capacity(WARM_UP + 1),
-            resampler: if rate == RATE {
-                None
-            } else {
-                Some(Resampler::new(rate, RATE)?)
-            },
-            resampled: Vec::new(),
-            detector: earshot::Detector::default_boxed(),
-            awake: false,
+            awake: None,
             quiet_blocks: 0,
             floor: -60.0,
             levels: [-96.0; 3],
@@ -192,48 +219,29 @@ impl Vad {
             self.quiet_blocks.saturating_add(1)
         };
 
-        if gate && !self.awake {
+        if gate && self.awake.is_none() {
             self.wake();
-        } else if self.awake && !self.speaking && self.quiet_blocks >= REST_AFTER {
-            self.awake = false;
+        } else if !self.speaking && self.quiet_blocks >= REST_AFTER {
+            self.awake = None;
         }
-        if self.awake {
-            let block = std::mem::take(&mut self.pending);
-            self.listen(&block);
-            self.pending = block;
-        } else {
-            self.score = 0.0;
-        }
+        self.score = match &mut self.awake {
+            Some(awake) => awake.listen(&self.pending).unwrap_or(self.score),
+            None => 0.0,
+        };
         self.remember();
         self.decide(gate)
     }
 
     /// Opens the gate: the detector hears what came just before.
     fn wake(&mut self) {
-        self.awake = true;
-        self.detector.reset();
-        self.resampled.clear();
-        if let Some(resampler) = &mut self.resampler {
-            resampler.reset();
+        // The rate was checked.
+        let Ok(mut awake) = Awake::new(self.format.rate()) else {
+            return;
+        };
+        for block in &self.recent {
+            self.score = awake.listen(block).unwrap_or(self.score);
         }
-        let recent = std::mem::take(&mut self.recent);
-        for block in &recent {
-            self.listen(block);
-        }
-        self.recent = recent;
-    }
-
-    /// Scores one block, at the stream's rate.
-    fn listen(&mut self, block: &[i16]) {
-        match &mut self.resampler {
-            Some(resampler) => resampler.push(block, &mut self.resampled),
-            None => self.resampled.extend_from_slice(block),
-        }
-        let whole = self.resampled.len() / BLOCK * BLOCK;
-        for chunk in self.resampled[..whole].chunks_exact(BLOCK) {
-            self.score = self.detector.predict_i16(chunk);
-        }
-        self.resampled.drain(..whole);
+        self.awake = Some(awake);
     }
 
     /// Keeps the block for the next wake-up, reusing the oldest one's memory.

@@ -4,6 +4,7 @@
 use std::{
     fs::{File, OpenOptions},
     io::{self, Read, Seek, SeekFrom, Write},
+    os::unix::fs::FileExt,
     path::Path,
 };
 
@@ -11,16 +12,13 @@ pub(crate) const RATE: u32 = 8000;
 /// Bytes of a stereo frame of two 16-bit samples.
 pub(crate) const FRAME: u64 = 4;
 const HEADER: u64 = 44;
-/// Bytes gathered before they are written: half a second.
-const CHUNK: usize = 16 * 1024;
 /// The header is brought up to date each time this many bytes were written: two seconds.
 const REFRESH: u64 = 64 * 1024;
 
 #[derive(Debug)]
 pub(crate) struct Wav {
     file: File,
-    buffer: Vec<u8>,
-    /// Data bytes in the file, without the buffer.
+    /// Data bytes in the file.
     written: u64,
     /// Data bytes that the header tells of.
     told: u64,
@@ -35,7 +33,6 @@ impl Wav {
             .open(path)?;
         let mut wav = Self {
             file,
-            buffer: Vec::with_capacity(CHUNK),
             written: 0,
             told: 0,
         };
@@ -63,7 +60,6 @@ impl Wav {
         file.seek(SeekFrom::End(0))?;
         Ok(Some(Self {
             file,
-            buffer: Vec::with_capacity(CHUNK),
             written,
             told: 0,
         }))
@@ -71,38 +67,22 @@ impl Wav {
 
     /// Stereo frames so far.
     pub(crate) fn frames(&self) -> u64 {
-        (self.written + self.buffer.len() as u64) / FRAME
+        self.written / FRAME
     }
 
-    pub(crate) fn push(&mut self, left: i16, right: i16) -> io::Result<()> {
-        self.buffer.extend_from_slice(&left.to_le_bytes());
-        self.buffer.extend_from_slice(&right.to_le_bytes());
-        if self.buffer.len() >= CHUNK {
-            self.write()?;
-            if self.written - self.told >= REFRESH {
-                self.refresh()?;
-            }
+    /// Writes whole stereo frames.
+    pub(crate) fn append(&mut self, data: &[u8]) -> io::Result<()> {
+        self.file.write_all(data)?;
+        self.written += data.len() as u64;
+        if self.written - self.told >= REFRESH {
+            self.refresh()?;
         }
         Ok(())
     }
 
-    /// Writes everything and brings the header up to date.
-    pub(crate) fn flush(&mut self) -> io::Result<()> {
-        self.write()?;
-        self.refresh()
-    }
-
-    fn write(&mut self) -> io::Result<()> {
-        self.file.write_all(&self.buffer)?;
-        self.written += self.buffer.len() as u64;
-        self.buffer.clear();
-        Ok(())
-    }
-
-    fn refresh(&mut self) -> io::Result<()> {
-        self.file.seek(SeekFrom::Start(0))?;
-        self.file.write_all(&header(self.written))?;
-        self.file.seek(SeekFrom::End(0))?;
+    /// Brings the header up to date.
+    pub(crate) fn refresh(&mut self) -> io::Result<()> {
+        self.file.write_all_at(&header(self.written), 0)?;
         self.told = self.written;
         Ok(())
     }

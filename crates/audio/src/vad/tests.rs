@@ -50,7 +50,7 @@ fn silence_and_noise_are_not_speech() {
 fn silence_leaves_the_detector_asleep() {
     let mut vad = new(Format::Mulaw8k);
     edges(&mut vad, &[0xFF; 16_000]);
-    assert!(!vad.awake);
+    assert!(vad.awake.is_none());
 }
 
 #[test]
