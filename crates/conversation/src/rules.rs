@@ -1,7 +1,7 @@
 //! `runtime.*` of the server's configuration, with the defaults of runtime.md §17. An agent may
 //! override any of them under `task_config.bolo`.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -15,10 +15,10 @@ pub struct Rules {
     /// Messages sent to the model at most (R85). Default 100.
     pub history_messages: usize,
     /// Interrupt phrases, fillers, backchannel and farewells by language code (R47, R48). The lists of
-    /// `en` count in every language.
-    pub phrases: BTreeMap<String, Phrases>,
+    /// `en` count in every language. Shared by all calls that follow them.
+    pub phrases: Arc<BTreeMap<String, Phrases>>,
     /// Lines the agent says when the model can't, by language code (R97, R192). `en` is the fallback.
-    pub lines: BTreeMap<String, Lines>,
+    pub lines: Arc<BTreeMap<String, Lines>>,
     /// Continuous voice over the agent that pauses it (R49). Default 400.
     pub pause_ms: u64,
     /// Pause and wait when a sound may be no interruption (R49). Default true.
@@ -95,8 +95,8 @@ impl Default for Rules {
     fn default() -> Self {
         Self {
             history_messages: 100,
-            phrases: phrases::built_in_phrases(),
-            lines: phrases::built_in_lines(),
+            phrases: Arc::new(phrases::built_in_phrases()),
+            lines: Arc::new(phrases::built_in_lines()),
             pause_ms: 400,
             resume_false_interruption: true,
             false_interruption_ms: 1000,

@@ -1,6 +1,8 @@
 //! What holds whatever happens (R66, R77, R205): random orders of events, the agent's vendors and the
 //! caller at their worst. `BOLO_PROPTEST_CASES` sets how many are tried.
 
+use std::sync::Arc;
+
 use bolo_execution::Direction;
 use proptest::prelude::*;
 
@@ -50,8 +52,8 @@ fn event() -> impl Strategy<Value = Event> {
 fn base() -> Script {
     static BASE: std::sync::LazyLock<Script> = std::sync::LazyLock::new(|| {
         let mut base = script();
-        base.rules.phrases.retain(|code, _| code == "en");
-        base.rules.lines.retain(|code, _| code == "en");
+        Arc::make_mut(&mut base.rules.phrases).retain(|code, _| code == "en");
+        Arc::make_mut(&mut base.rules.lines).retain(|code, _| code == "en");
         base
     });
     BASE.clone()
