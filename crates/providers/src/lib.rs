@@ -4,6 +4,7 @@
 //! **Invariant:** decides nothing about a call; a dropped session or stream ends the work here and at
 //! the vendor. Wire names of a vendor stop here.
 
+mod alarm;
 pub mod embedder;
 mod error;
 pub mod http;

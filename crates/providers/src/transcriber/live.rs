@@ -1,13 +1,13 @@
 //! What transcribers over a socket have in common: one task that sends audio, reads what the vendor says
 //! of it, keeps the connection alive, and ends with a bill. A vendor is a [`Wire`].
 
-use std::{sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use bolo_audio::Format;
 use bytes::{Bytes, BytesMut};
 use tokio::{
     sync::mpsc,
-    time::{Instant, sleep_until, timeout},
+    time::{Instant, timeout},
 };
 use tokio_tungstenite::tungstenite::Message;
 use tokio_util::task::AbortOnDropHandle;
@@ -15,6 +15,7 @@ use url::Url;
 
 use crate::{
     Error, ErrorKind, Hear, Heard, Session,
+    alarm::Alarm,
     error::Origin,
     socket::{self, Incoming, Socket},
 };
@@ -230,16 +231,18 @@ impl<W: Wire> Listening<W> {
 
     /// Until the vendor has said all, or somebody is gone.
     async fn listen(&mut self) -> Result<(), Error> {
-        let mut quiet_until = Instant::now() + self.limits.keep_alive;
-        let mut close_by = None;
+        let facts = self.facts.clone();
+        let mut gone = pin!(facts.closed());
+        let mut alarm = Alarm::new(Instant::now() + self.limits.keep_alive);
+        let mut closing = false;
         loop {
             tokio::select! {
-                frame = self.frames.recv(), if close_by.is_none() => match frame {
+                frame = self.frames.recv(), if !closing => match frame {
                     Some(Hear::Audio(audio)) => {
                         self.sent += audio.len() as u64;
                         if let Some(message) = self.wire.audio(audio) {
                             self.socket.send(message).await?;
-                            quiet_until = Instant::now() + self.limits.keep_alive;
+                            alarm.set(Instant::now() + self.limits.keep_alive);
                         }
                         if let Err(Over) = self.besides(Vec::new()).await? {
                             return Ok(());
@@ -258,7 +261,8 @@ impl<W: Wire> Listening<W> {
                         if self.wire.is_done() {
                             return self.leave().await;
                         }
-                        close_by = Some(Instant::now() + self.limits.close);
+                        closing = true;
+                        alarm.set(Instant::now() + self.limits.close);
                     }
                 },
                 incoming = self.socket.next() => match incoming {
@@ -266,28 +270,26 @@ impl<W: Wire> Listening<W> {
                         if let Err(Over) = self.tell(&text).await? {
                             return Ok(());
                         }
-                        if self.wire.is_done() && close_by.is_some() {
+                        if closing && self.wire.is_done() {
                             return self.leave().await;
                         }
                     }
                     Ok(Incoming::Binary(_)) => {}
                     // All that was to come has come.
-                    Ok(Incoming::Closed(_)) | Err(_) if close_by.is_some() => return Ok(()),
+                    Ok(Incoming::Closed(_)) | Err(_) if closing => return Ok(()),
                     Ok(Incoming::Closed(reason)) => return Err(self.closed(reason)),
                     Err(error) => return Err(error),
                 },
-                () = sleep_until(close_by.unwrap_or(quiet_until)) => match close_by {
-                    Some(_) => {
+                () = alarm.rings() => {
+                    if closing {
                         tracing::warn!(vendor = W::ORIGIN.vendor, "the transcriber did not close in time");
                         return Ok(());
                     }
-                    None => {
-                        let message = self.wire.keep_alive();
-                        self.socket.send(message).await?;
-                        quiet_until = Instant::now() + self.limits.keep_alive;
-                    }
-                },
-                () = self.facts.closed() => return Ok(()),
+                    let message = self.wire.keep_alive();
+                    self.socket.send(message).await?;
+                    alarm.set(Instant::now() + self.limits.keep_alive);
+                }
+                () = &mut gone => return Ok(()),
             }
         }
     }
