@@ -1,7 +1,8 @@
 //! Recordings: grow in a local file while the call runs, then lie in files or an S3 bucket.
 
 use std::{
-    io::ErrorKind,
+    fs,
+    io::{self, ErrorKind},
     ops::Range,
     path::{Path as FilePath, PathBuf},
     sync::Arc,
@@ -17,7 +18,7 @@ use object_store::{
     local::LocalFileSystem,
     path::Path,
 };
-use tokio::io::AsyncReadExt;
+use tokio::{io::AsyncReadExt, sync::Semaphore};
 use url::Url;
 
 use crate::Error;
@@ -28,12 +29,17 @@ pub struct Recordings {
     scratch: PathBuf,
     objects: Arc<dyn ObjectStore>,
     prefix: Path,
+    /// Where the objects are files.
+    folder: Option<PathBuf>,
+    uploads: Arc<Semaphore>,
 }
 
 /// Size of an uploaded part, bytes: S3 takes no smaller ones but the last.
 const PART: usize = 5 << 20;
-/// Parts on their way at once.
+/// Parts of one upload on their way at once.
 const PARTS: usize = 2;
+/// Uploads at once: each holds some parts in memory, and many calls may end together.
+const UPLOADS: usize = 4;
 const CHUNK: usize = 256 << 10;
 
 impl Recordings {
@@ -43,24 +49,25 @@ impl Recordings {
         let bad = |why: &str| Error::Unavailable(format!("recordings.url: {why}"));
         make_folder(scratch).await?;
         let url = Url::parse(url).map_err(|_| bad("must be file:///… or s3://bucket/prefix"))?;
-        let (objects, prefix): (Arc<dyn ObjectStore>, Path) = match url.scheme() {
+        type Place = (Arc<dyn ObjectStore>, Path, Option<PathBuf>);
+        let (objects, prefix, folder): Place = match url.scheme() {
             "file" => {
                 let folder = url
                     .to_file_path()
                     .map_err(|()| bad("must name a folder by its whole path"))?;
                 make_folder(&folder).await?;
-                // Synced: a call counts as completed only when its recording is stored.
+                // Synced, see `rename`.
                 let files = LocalFileSystem::new_with_prefix(&folder)
                     .map_err(failed)?
                     .with_fsync(true);
-                (Arc::new(files), Path::default())
+                (Arc::new(files), Path::default(), Some(folder))
             }
             "s3" => {
                 let bucket = url.host_str().ok_or_else(|| bad("names no bucket"))?;
                 let prefix =
                     Path::from_url_path(url.path()).map_err(|_| bad("has an unusable prefix"))?;
                 let bucket = AmazonS3Builder::from_env().with_bucket_name(bucket);
-                (connected(bucket)?, prefix)
+                (connected(bucket)?, prefix, None)
             }
             other => return Err(bad(&format!("scheme {other:?} is not file or s3"))),
         };
@@ -68,6 +75,8 @@ impl Recordings {
             scratch: scratch.to_owned(),
             objects,
             prefix,
+            folder,
+            uploads: Arc::new(Semaphore::new(UPLOADS)),
         })
     }
 
@@ -83,6 +92,23 @@ impl Recordings {
     /// Moves the scratch file to its place. Idempotent; `NotFound` without a scratch file or recording.
     pub async fn finish(&self, id: ExecutionId) -> Result<(), Error> {
         let scratch = self.scratch_path(id);
+        if let Some(folder) = &self.folder {
+            let place = folder.join(format!("{id}.wav"));
+            let (from, folder) = (scratch.clone(), folder.clone());
+            let moved = tokio::task::spawn_blocking(move || rename(&from, &place, &folder));
+            match moved.await.map_err(io::Error::from).flatten() {
+                Ok(()) => return Ok(()),
+                // Looked for at its place, or on another disk: copied, below.
+                Err(error)
+                    if matches!(
+                        error.kind(),
+                        ErrorKind::NotFound | ErrorKind::CrossesDevices
+                    ) => {}
+                Err(error) => return Err(unreadable(&scratch, &error)),
+            }
+        }
+        // Never closed.
+        let _turn = self.uploads.acquire().await;
         let mut file = match tokio::fs::File::open(&scratch).await {
             Ok(file) => file,
             Err(error) if error.kind() == ErrorKind::NotFound => {
@@ -150,6 +176,13 @@ impl Recordings {
             .map_err(failed)?;
         Ok(found.into_stream().map_err(failed).boxed())
     }
+}
+
+/// Synced: a call counts as completed only when its recording is stored.
+fn rename(from: &FilePath, to: &FilePath, folder: &FilePath) -> io::Result<()> {
+    fs::File::open(from)?.sync_all()?;
+    fs::rename(from, to)?;
+    fs::File::open(folder)?.sync_all()
 }
 
 async fn make_folder(path: &FilePath) -> Result<(), Error> {

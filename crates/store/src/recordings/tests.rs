@@ -159,6 +159,8 @@ async fn a_recording_goes_to_a_bucket_in_parts_and_is_read_in_ranges() {
         scratch: scratch.path().to_owned(),
         objects: connected(client).unwrap(),
         prefix: Path::from("2026"),
+        folder: None,
+        uploads: Arc::new(Semaphore::new(1)),
     };
     let id = ExecutionId::new();
     assert!(matches!(recordings.finish(id).await, Err(Error::NotFound)));
