@@ -66,6 +66,10 @@ async fn ready(State(app): State<App>) -> Response {
         (status = 404, description = "Figures are switched off", body = crate::error::ErrorBody)))]
 async fn metrics(State(app): State<App>) -> Result<Response, ApiError> {
     let handle = app.metrics.as_ref().ok_or(ApiError::NotFound("Resource"))?;
+    let tasks = tokio::runtime::Handle::current()
+        .metrics()
+        .num_alive_tasks();
+    metrics::gauge!("bolo_tasks").set(tasks as f64);
     Ok((
         [(
             header::CONTENT_TYPE,

@@ -4,6 +4,7 @@
 mod answers;
 mod figures;
 mod process;
+mod soak;
 
 use std::{
     collections::BTreeMap,
@@ -15,6 +16,7 @@ use std::{
 use serde_json::{Value, json};
 
 pub use figures::{Barge, Dials, Report, Spread};
+pub use soak::{Idle, Soaked};
 
 use crate::{
     Error,

@@ -8,8 +8,9 @@ use std::{net::SocketAddr, path::PathBuf, process::ExitCode, process::Stdio, tim
 use anyhow::{Context, bail};
 use bolo_simulator::{
     carrier::Kind,
-    load::{Callers, Load, Plan, Report, Target},
+    load::{Callers, Load, Plan, Report, Soaked, Target},
 };
+use serde::Serialize;
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
     process::{Child, Command},
@@ -44,9 +45,13 @@ pub struct Simulate {
     /// voice or tones, waits, barges in, presses keys, hangs up.
     #[arg(long, value_name = "FILE")]
     script: Option<PathBuf>,
-    /// Calls, all at once after the ramp.
+    /// Calls, all at once after the ramp; with --at-once, short ones one after another.
     #[arg(long, default_value_t = 1)]
     calls: usize,
+    /// Soak: so many short calls at a time, and what the idle server still holds after the first
+    /// thousand and after all.
+    #[arg(long, value_name = "N", conflicts_with_all = ["ramp", "script", "agent", "against"])]
+    at_once: Option<usize>,
     /// Seconds over which they are placed; default: a twentieth of a second a call.
     #[arg(long, value_name = "SECONDS")]
     ramp: Option<f64>,
@@ -142,25 +147,26 @@ impl Simulate {
                 }
                 return Ok(None);
             }
-            let report = match &self.against {
+            let measured = match &self.against {
                 Some(url) => {
                     let target = Target {
                         base_url: url.trim_end_matches('/').to_owned(),
                         api_key: self.key.clone().unwrap_or_default(),
                         pid: None,
                     };
-                    load.run(&target).await.context("the simulation failed")?
+                    let report = load.run(&target).await;
+                    Measured::Calls(report.context("the simulation failed")?)
                 }
                 None => {
-                    let mut environment = own(&folder, self.calls);
+                    let mut environment = own(&folder, self.at_once.unwrap_or(self.calls));
                     environment.extend(fakes(&load));
                     if let Some(models) = &settings.models_dir {
                         environment.push(("BOLO_MODELS_DIR".into(), models.display().to_string()));
                     }
-                    measure(&load, &environment, self.relay).await?
+                    measure(&load, &environment, self.relay, self.at_once).await?
                 }
             };
-            anyhow::Ok(Some(report))
+            anyhow::Ok(Some(measured))
         }
         .await;
         if folder.exists()
@@ -168,17 +174,28 @@ impl Simulate {
         {
             tracing::warn!(%error, folder = %folder.display(), "the simulation's folder stays");
         }
-        let Some(report) = measured? else {
+        let Some(measured) = measured? else {
             return Ok(ExitCode::SUCCESS);
         };
-        // Of a free script nobody but its steps knows which lines want an answer.
-        let unanswered = !is_free && report.turns_ok < report.turns;
-        let failed = report.errors > 0 || unanswered || report.dials.duplicate > 0;
         if json {
-            print_json(&serde_json::to_value(&report)?);
-        } else {
-            show(&report);
+            print_json(&serde_json::to_value(&measured)?);
         }
+        let failed = match &measured {
+            Measured::Calls(report) => {
+                if !json {
+                    show(report);
+                }
+                // Of a free script nobody but its steps knows which lines want an answer.
+                let unanswered = !is_free && report.turns_ok < report.turns;
+                report.errors > 0 || unanswered || report.dials.duplicate > 0
+            }
+            Measured::Soak(soaked) => {
+                if !json {
+                    show_soak(soaked);
+                }
+                soaked.errors > 0
+            }
+        };
         Ok(if failed {
             ExitCode::FAILURE
         } else {
@@ -187,28 +204,47 @@ impl Simulate {
     }
 }
 
-/// Starts a server of our own beside the fakes, and loads it.
+/// What a run found.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Measured {
+    Calls(Report),
+    Soak(Soaked),
+}
+
+/// Starts a server of our own, or the relay, beside the fakes, and loads it.
 async fn measure(
     load: &Load,
     environment: &[(String, String)],
     relay: bool,
-) -> anyhow::Result<Report> {
+    at_once: Option<usize>,
+) -> anyhow::Result<Measured> {
     let arguments: &[&str] = if relay {
         &["simulate", "--be-relay"]
     } else {
         &["serve"]
     };
     let (mut child, base_url, _said) = serve(arguments, environment).await?;
-    if relay {
-        let target = Target {
-            base_url,
-            api_key: String::new(),
-            pid: child.id(),
-        };
-        let report = load.run(&target).await.context("the simulation failed");
-        child.kill().await.context("can't end the relay")?;
-        return report;
-    }
+    let api_key = if relay {
+        String::new()
+    } else {
+        admit(environment).await?
+    };
+    let target = Target {
+        base_url,
+        api_key,
+        pid: child.id(),
+    };
+    let measured = match at_once {
+        Some(at_once) => load.soak(&target, at_once).await.map(Measured::Soak),
+        None => load.run(&target).await.map(Measured::Calls),
+    };
+    child.kill().await.context("can't end the server")?;
+    measured.context("the simulation failed")
+}
+
+/// Lifts the account's limit; its new key.
+async fn admit(environment: &[(String, String)]) -> anyhow::Result<String> {
     let program = std::env::current_exe().context("where am I?")?;
     let run = |arguments: &'static [&'static str]| {
         let mut command = Command::new(&program);
@@ -228,15 +264,7 @@ async fn measure(
         }
     };
     run(&["account", "set", "default", "--concurrency", "100000"]).await?;
-    let api_key = run(&["key", "create", "--account", "default"]).await?;
-    let target = Target {
-        base_url,
-        api_key,
-        pid: child.id(),
-    };
-    let report = load.run(&target).await.context("the simulation failed");
-    child.kill().await.context("can't end the server")?;
-    report
+    run(&["key", "create", "--account", "default"]).await
 }
 
 /// Relays until it is ended.
@@ -383,4 +411,20 @@ fn show(report: &Report) {
         report.dials.placed, report.dials.duplicate, report.statuses
     );
     println!("generator late p99 {} ms", report.lag_ms);
+}
+
+fn show_soak(soaked: &Soaked) {
+    println!("calls {}, errors {}", soaked.calls, soaked.errors);
+    println!("CPU            {:.4} s a call", soaked.cpu_s_per_call);
+    for idle in [&soaked.early, &soaked.late] {
+        println!(
+            "after {:>6}   {} KiB, {} descriptors, {} threads, {} tasks, idle CPU {:.1} %",
+            idle.calls,
+            idle.rss_kib,
+            idle.descriptors,
+            idle.threads,
+            idle.tasks.map_or("?".to_owned(), |tasks| tasks.to_string()),
+            idle.cpu_percent
+        );
+    }
 }

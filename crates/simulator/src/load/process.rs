@@ -21,6 +21,7 @@ const TICKS: f64 = 100.0;
 pub(super) struct Sample {
     pub cpu_s: f64,
     pub rss_kib: u64,
+    pub threads: u64,
 }
 
 pub(super) fn sample(pid: u32) -> Result<Sample, Error> {
@@ -43,14 +44,22 @@ pub(super) fn sample(pid: u32) -> Result<Sample, Error> {
             .unwrap_or_default()
     };
     let status = read("status")?;
-    let rss = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let rss_kib = rss
-        .and_then(|rss| rss.split_whitespace().next()?.parse().ok())
-        .unwrap_or_default();
+    let count = |name: &str| {
+        let value = status.lines().find_map(|line| line.strip_prefix(name))?;
+        value.split_whitespace().next()?.parse().ok()
+    };
     Ok(Sample {
         cpu_s: (ticks(11) + ticks(12)) / TICKS,
-        rss_kib,
+        rss_kib: count("VmRSS:").unwrap_or_default(),
+        threads: count("Threads:").unwrap_or_default(),
     })
+}
+
+/// Open file descriptors.
+pub(super) fn descriptors(pid: u32) -> Result<usize, Error> {
+    let path = format!("/proc/{pid}/fd");
+    let open = fs::read_dir(&path).map_err(|source| Error::Io { what: path, source })?;
+    Ok(open.count())
 }
 
 /// Watches a process for its peak of memory, until dropped.
