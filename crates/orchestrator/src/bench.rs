@@ -10,7 +10,7 @@ use bolo_providers::{PublicClient, Reach};
 
 pub(crate) use papers::{Notebook, Paper, agent, record};
 pub(crate) use socket::{Peer, socket};
-pub(crate) use vendors::{Cast, Far, Vendor, cast, error, voice_spec};
+pub(crate) use vendors::{Cast, Far, Vendor, cast, error, speaks_by_itself, voice_spec};
 
 /// A client that reaches this machine.
 pub(crate) fn public() -> PublicClient {

@@ -8,9 +8,10 @@ use bolo_audio::Format;
 use bolo_conversation::{At, CallFacts, Conversation, Input, Output, Script};
 use bolo_execution::Record;
 use bolo_providers::{
-    Error, Hear, Heard, Keys, Llm, Session, Speak, Spoken, Synthesizer, SynthesizerSpec,
+    Error, ErrorKind, Hear, Heard, Keys, Llm, Session, Speak, Spoken, Synthesizer, SynthesizerSpec,
     Transcriber, TranscriberSpec, llm::Fallback,
 };
+use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use futures_util::{FutureExt, future::BoxFuture};
 use secrecy::SecretString;
@@ -293,8 +294,8 @@ where
     found.into_iter().map(member).collect()
 }
 
-/// Starts what can be done ahead: a connection to the model is opened; the routes are embedded; the call's
-/// first line is rendered on a connection of its own, unless it is there already.
+/// Starts what can be done ahead: a connection to the model is opened; the routes are embedded; lines that
+/// no call has rendered yet are, on one connection of their own.
 fn ahead(
     llm: &dyn Llm,
     script: &Script,
@@ -314,14 +315,16 @@ fn ahead(
             if let Some(routes) = routes {
                 routes.warm().await;
             }
+            let mut session = None;
             for (key, text) in lines {
-                match tokio::time::timeout(RENDER, render(&speak, text)).await {
-                    Ok(Ok(audio)) => clips.put(key, audio.into()),
-                    Ok(Err(error)) => {
-                        tracing::warn!(%error, "a line could not be rendered ahead");
-                        return;
-                    }
-                    Err(_) => return,
+                let rendered = clips.ensure(key, async {
+                    tokio::time::timeout(RENDER, render(&speak, &mut session, text))
+                        .await
+                        .unwrap_or_else(|_| Err(lost(ErrorKind::Timeout, "no audio in time")))
+                });
+                if let Err(error) = rendered.await {
+                    tracing::warn!(%error, "a line could not be rendered ahead");
+                    return;
                 }
             }
         };
@@ -329,11 +332,20 @@ fn ahead(
     }))
 }
 
-/// Renders one line.
-async fn render(speak: &Opener<Speak, Spoken>, text: String) -> Result<Vec<u8>, Error> {
-    let mut session = speak().await?;
+/// Renders one line on `session`, which is opened for the first one.
+async fn render(
+    speak: &Opener<Speak, Spoken>,
+    session: &mut Option<(Session<Speak, Spoken>, u32)>,
+    text: String,
+) -> Result<Bytes, Error> {
+    let (session, lines) = match session {
+        Some(open) => open,
+        None => session.insert((speak().await?, 0)),
+    };
+    *lines += 1;
+    let context = *lines;
     let line = Speak::Text {
-        context: 0,
+        context,
         piece: 0,
         text,
         last: true,
@@ -344,17 +356,24 @@ async fn render(speak: &Opener<Speak, Spoken>, text: String) -> Result<Vec<u8>, 
             match spoken? {
                 Spoken::Audio { audio, .. } => clip.extend_from_slice(&audio),
                 Spoken::PieceDone { .. } => {}
-                Spoken::Done { .. } => return Ok(clip),
+                Spoken::Done { .. } if clip.is_empty() => {
+                    return Err(lost(ErrorKind::Server, "no audio"));
+                }
+                Spoken::Done { .. } => return Ok(clip.into()),
             }
         }
     }
-    Err(Error {
-        kind: bolo_providers::ErrorKind::Dropped,
+    Err(lost(ErrorKind::Dropped, "connection lost"))
+}
+
+fn lost(kind: ErrorKind, cause: &str) -> Error {
+    Error {
+        kind,
         vendor: "vendor",
         role: "synthesizer",
-        cause: "connection lost".into(),
+        cause: cause.into(),
         retry_after: None,
-    })
+    }
 }
 
 /// The lines a call is sure or likely to speak, the surest first. The welcome as the machine itself would
