@@ -374,6 +374,7 @@ fn build(
     let records = Arc::new(StoreRecords {
         store: inner.store.clone(),
         carriers: inner.carriers.clone(),
+        log: log.clone(),
         ledger: ledger.clone(),
         id: record.id,
         direction: record.direction,
@@ -422,7 +423,7 @@ fn build(
             begun,
         ),
         tape: Tape::new(recorder, format, started_at),
-        journal: Box::new(log.clone()),
+        journal: Box::new(log),
         desk,
         toolbox,
         ledger: ledger.clone(),
@@ -441,7 +442,6 @@ fn build(
         record,
         names,
         llm: llm_name,
-        log,
         epoch,
     };
     Ready {

@@ -4,7 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use bolo_execution::{Change, Record};
-use bolo_store::{CallLog, Facts};
+use bolo_store::Facts;
 
 use crate::{
     call::Names,
@@ -26,7 +26,6 @@ pub(crate) struct Closing {
     pub(crate) record: Record,
     pub(crate) names: Names,
     pub(crate) llm: String,
-    pub(crate) log: CallLog,
     pub(crate) epoch: i64,
 }
 
@@ -84,7 +83,7 @@ impl Closing {
 
     async fn complete(&self, prices: &Prices) {
         let (store, id) = (&self.records.store, self.records.id);
-        if let Err(error) = self.log.flush().await {
+        if let Err(error) = self.records.log.flush().await {
             tracing::error!(%error, "the call's log is not complete");
         }
         let recorded = match store.recordings().finish(id).await {

@@ -3,7 +3,7 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use bolo_execution::{Change, Direction, E164, EndReason, ExecutionId, Status, Transfer};
-use bolo_store::{Error, Facts, Store};
+use bolo_store::{CallLog, Error, Facts, Store};
 use bolo_telephony::Carriers;
 use futures_util::{FutureExt, future::BoxFuture};
 use secrecy::SecretString;
@@ -16,6 +16,7 @@ const AGAIN: [u64; 3] = [50, 250, 1000];
 /// See the module.
 pub(crate) struct StoreRecords {
     pub(crate) store: Store,
+    pub(crate) log: CallLog,
     pub(crate) carriers: Carriers,
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) id: ExecutionId,
@@ -116,12 +117,12 @@ impl Records for StoreRecords {
         .boxed()
     }
 
+    /// With the call's log, whose commits all calls share.
     fn note(&self, transcript: String) -> BoxFuture<'_, ()> {
-        self.note_facts(Facts {
-            transcript: Some(transcript),
-            ..Facts::default()
-        })
-        .boxed()
+        if let Err(error) = self.log.transcript(transcript, now()) {
+            tracing::warn!(%error, "the transcript so far could not be noted");
+        }
+        std::future::ready(()).boxed()
     }
 
     fn transfer(&self, number: E164) -> BoxFuture<'_, bool> {

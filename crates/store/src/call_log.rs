@@ -1,4 +1,5 @@
-//! Event log (replays the call) and raw log (people read it), written while the call runs.
+//! Event log (replays the call), raw log (people read it) and the transcript so far, written while the
+//! call runs.
 
 mod queue;
 mod writer;
@@ -25,7 +26,7 @@ pub struct LogLine {
 }
 
 /// Where one call writes. Lines go through one bounded queue of the process and are committed together
-/// with those of other calls within some 20 ms; `flush` waits for it.
+/// with those of other calls within some 100 ms; `flush` waits for it.
 ///
 /// Lines of a call that another node has taken over are refused: from the next `flush` on, all is
 /// `Conflict`.
@@ -52,6 +53,11 @@ impl CallLog {
             },
         )?;
         self.queue.push(&self.call, Line::Entry(line))
+    }
+
+    /// The transcript so far, for the record; left alone once the record says that the call is over.
+    pub fn transcript(&self, text: String, now: i64) -> Result<(), Error> {
+        self.queue.push(&self.call, Line::Transcript(text, now))
     }
 
     /// Waits until all of it is committed. `Unavailable` when that takes more than 10 s: the lines are

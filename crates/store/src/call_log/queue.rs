@@ -50,11 +50,13 @@ impl Call {
 pub(crate) enum Line {
     Event(String),
     Entry(String),
+    /// The transcript so far, and when.
+    Transcript(String, i64),
 }
 
 impl Line {
     pub(crate) fn len(&self) -> usize {
-        let (Self::Event(text) | Self::Entry(text)) = self;
+        let (Self::Event(text) | Self::Entry(text) | Self::Transcript(text, _)) = self;
         text.len()
     }
 }

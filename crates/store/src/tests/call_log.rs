@@ -1,10 +1,10 @@
 //! Event log and raw log.
 
-use bolo_execution::{Component, Entry, EntryKind};
+use bolo_execution::{Change, Component, Entry, EntryKind};
 use rstest::rstest;
 
 use super::{Lab, NOW, On};
-use crate::{Error, LogLine};
+use crate::{Error, Facts, LogLine};
 
 fn entry(text: &str) -> Entry {
     Entry::new(Component::Llm, EntryKind::Request, "gpt", text)
@@ -134,4 +134,37 @@ async fn closing_writes_what_waits_and_refuses_more(#[values(On::Sqlite, On::Pos
     ));
     assert!(matches!(log.flush().await, Err(Error::Unavailable(_))));
     assert_eq!(lab.store.events(lab.account, id).await.unwrap().len(), 100);
+}
+
+#[rstest]
+#[tokio::test]
+async fn the_transcript_so_far_is_in_the_row_until_the_end_writes_the_last(
+    #[values(On::Sqlite, On::Postgres)] on: On,
+) {
+    let Some(lab) = Lab::on(on).await else { return };
+    let id = lab.talking().await.id;
+    let log = lab.store.call_log(lab.account, id).await.unwrap();
+    let noted = async || {
+        log.flush().await.unwrap();
+        lab.store.execution_unscoped(id).await.unwrap().transcript
+    };
+    log.transcript("assistant: Hi.".into(), NOW).unwrap();
+    log.transcript("assistant: Hi.\nuser: a \0".into(), NOW)
+        .unwrap();
+    assert_eq!(noted().await.unwrap(), "assistant: Hi.\nuser: a \u{fffd}");
+    assert_eq!(
+        lab.store.events(lab.account, id).await.unwrap(),
+        Vec::<String>::new()
+    );
+
+    let facts = Facts {
+        transcript: Some("all of it".into()),
+        ..Facts::default()
+    };
+    lab.store
+        .change(id, Change::MediaEnded, facts, NOW)
+        .await
+        .unwrap();
+    log.transcript("late".into(), NOW).unwrap();
+    assert_eq!(noted().await.unwrap(), "all of it");
 }
