@@ -194,7 +194,8 @@ async fn run(place: Place, socket: Socket, sockets: mpsc::Receiver<Socket>, star
     let inner = place.inner.clone();
     let begun = Instant::now();
     keeper::keep(&inner);
-    match parts(&inner, place.id, started.format).await {
+    // Boxed: the call's task would keep room for it to the end.
+    match Box::pin(parts(&inner, place.id, started.format)).await {
         Ok(parts) => {
             build(&inner, parts, socket, sockets, started, begun)
                 .drive(&inner)
@@ -303,7 +304,7 @@ impl Ready {
             ledger,
             _ahead,
         } = self;
-        let running = Box::pin(call.run(first)).instrument(tracing::Span::current());
+        let running = call.run(first).instrument(tracing::Span::current());
         let task = AbortOnDropHandle::new(tokio::spawn(running));
         // A blocked task keeps the clerk's queue open for ever: its line is hung up at once.
         let ended = supervisor::watch(task, limit, &ledger).await;
@@ -373,8 +374,8 @@ fn build(
     };
     let records = Arc::new(StoreRecords {
         store: inner.store.clone(),
-        carriers: inner.carriers.clone(),
         log: log.clone(),
+        carriers: inner.carriers.clone(),
         ledger: ledger.clone(),
         id: record.id,
         direction: record.direction,

@@ -114,8 +114,8 @@ enum Event {
 }
 
 impl<M: Machine> Call<M> {
-    /// Runs the call to its end, from these facts on.
-    pub(crate) async fn run(mut self, first: Vec<Input>) {
+    /// Runs the call to its end, from these facts on. Boxed: the future would hold it twice over.
+    pub(crate) async fn run(mut self: Box<Self>, first: Vec<Input>) {
         let now = Instant::now();
         for input in first {
             self.give(now, input);
@@ -469,7 +469,7 @@ impl<M: Machine> Call<M> {
         self.give(now, Input::MediaResumed);
     }
 
-    async fn close(mut self) {
+    async fn close(&mut self) {
         if let Some(socket) = self.socket.take() {
             socket.close("the call is over").await;
         }

@@ -93,7 +93,7 @@ impl Tape {
     }
 
     /// Completes the file; whether there is one.
-    pub(crate) fn finish(mut self) -> bool {
+    pub(crate) fn finish(&mut self) -> bool {
         self.flush();
         match self.recorder.take().map(Recorder::finish) {
             Some(Ok(_)) => true,

@@ -141,7 +141,7 @@ async fn call(welcome: &str, config: serde_json::Value, answers: &[&str]) -> Sta
         web: false,
         seed: 7,
     };
-    let running = AbortOnDropHandle::new(tokio::spawn(Box::pin(call.run(vec![start]))));
+    let running = AbortOnDropHandle::new(tokio::spawn(Box::new(call).run(vec![start])));
     Stage {
         peer,
         cast,
