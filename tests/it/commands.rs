@@ -6,16 +6,17 @@ use serde_json::Value;
 
 use crate::support::{Database, Setup, World, agent};
 
+/// Long enough to be cut by someone who speaks in its middle.
+const ORDER: &str =
+    "It ships on Monday morning and will be with you by the end of the week, as promised.";
+
 #[rstest]
 #[case::sqlite(Database::Sqlite)]
 #[case::postgres(Database::Postgres)]
 #[tokio::test]
 async fn a_recorded_call_replays_to_the_same_decisions(#[case] database: Database) {
     let world = World::start(database).await;
-    world
-        .fakes
-        .llm
-        .on("where is my order", Reply::text("It ships on Monday."));
+    world.fakes.llm.on("where is my order", Reply::text(ORDER));
     let (execution, call) = world.dial(&agent(), CallerScript::default()).await;
     call.hears("Hello there").await.unwrap();
     call.agent_stopped().await.unwrap();

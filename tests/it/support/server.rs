@@ -63,6 +63,8 @@ pub fn free_port() -> u16 {
 impl Setup {
     /// An empty folder and, for PostgreSQL, an empty database.
     pub async fn new(database: Database, environment: Vec<(String, String)>) -> Self {
+        // The tests' own HTTP client needs it; another fake may have been first.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let folder = tempfile::tempdir().unwrap();
         let public_port = free_port();
         let mut all = vec![
