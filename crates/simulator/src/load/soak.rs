@@ -18,8 +18,8 @@ use crate::{
 const WARM: usize = 1000;
 /// The fakes forget finished calls this often.
 const FORGET: usize = 500;
-/// Longer than the server keeps unused connections and preparations.
-const REST: Duration = Duration::from_secs(65);
+/// Longer than either side keeps unused connections (the fakes' HTTP client: 90 s).
+const REST: Duration = Duration::from_secs(100);
 /// The idle server's CPU is taken over this time.
 const WATCHED: Duration = Duration::from_secs(10);
 
@@ -104,11 +104,14 @@ impl Load {
             let Ok(handle) = self.carrier.dialled(&number(call)).await else {
                 return (call, 1);
             };
-            let errors = match handle.ended().await {
-                Ok(_) => handle.failures().len() + handle.warnings().len(),
-                Err(_) => 1,
+            let complaints = match handle.ended().await {
+                Ok(_) => [handle.failures(), handle.warnings()].concat(),
+                Err(missed) => vec![missed.to_string()],
             };
-            (call, errors)
+            for complaint in &complaints {
+                tracing::warn!(call, complaint, "not as it should be");
+            }
+            (call, complaints.len())
         });
         let mut ended = std::pin::pin!(each.buffer_unordered(at_once.max(1)));
         let mut errors = 0;
