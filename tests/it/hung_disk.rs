@@ -21,8 +21,8 @@ const PAGE: usize = 4096;
 /// Somebody else's number.
 const OTHERS: &str = "+14155550198";
 
-/// In place of a recording's file a pipe that nobody reads and that is nearly full: its header is written,
-/// the first block of audio never is.
+/// In place of a recording's file a pipe that nobody reads and that has room for its header and one and a
+/// half seconds of audio: the welcome, not more.
 fn full_pipe(path: &Path) -> File {
     assert!(Command::new("mkfifo").arg(path).status().unwrap().success());
     let mut pipe = OpenOptions::new()
@@ -32,7 +32,7 @@ fn full_pipe(path: &Path) -> File {
         .open(path)
         .unwrap();
     while pipe.write(&[0; PAGE]).is_ok() {}
-    pipe.read_exact(&mut [0; PAGE]).unwrap();
+    pipe.read_exact(&mut [0; 12 * PAGE]).unwrap();
     pipe
 }
 
@@ -78,6 +78,8 @@ async fn a_call_whose_task_hangs_is_ended_at_its_cap() {
         // Once the disk is well the blocked task runs on for a moment, and finds its call gone.
         "written fast enough",
         "without a recording",
+        // What stood for the file is no file.
+        "the recording could not be stored",
         "the transcriber closed the socket",
     ];
     world.end(&expected).await;

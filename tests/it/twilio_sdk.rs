@@ -1,6 +1,7 @@
 //! Twilio's own Python SDK as a peer: a judge of our signatures and a client of our fake.
 
 use bolo_simulator::{
+    caller::CallerScript,
     carrier::{FakeCarrier, Kind, Options},
     twilio::signature,
 };
@@ -15,6 +16,12 @@ async fn the_sdk_places_fetches_lists_and_ends_calls_on_the_fake() {
     let fake = FakeCarrier::start(Kind::Twilio, Options::default())
         .await
         .unwrap();
+    // It rings until it is ended.
+    let rings = CallerScript {
+        ring_ms: 60_000,
+        ..CallerScript::default()
+    };
+    fake.script(THEIRS, rings);
     let (base, account, token) = (fake.base_url(), fake.account(), fake.token());
     let answer = tokio::task::spawn_blocking(move || {
         let arguments = [

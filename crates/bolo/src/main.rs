@@ -3,6 +3,7 @@
 mod commands;
 mod master_key;
 mod node;
+mod pulse;
 mod settings;
 
 use std::process::ExitCode;

@@ -16,7 +16,10 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::settings::{Role, Settings};
+use crate::{
+    pulse::Pulse,
+    settings::{Role, Settings},
+};
 
 /// How long hang-ups at the carrier may still take at the end.
 const HANG_UPS: Duration = Duration::from_secs(5);
@@ -37,6 +40,7 @@ pub struct Node {
     drain: Duration,
     // The scripted model of agents with provider `demo`; stops with the node.
     _demo: bolo_simulator::llm::FakeLlm,
+    _pulse: Pulse,
 }
 
 impl Node {
@@ -172,6 +176,7 @@ impl Node {
             tasks,
             drain,
             _demo: demo,
+            _pulse: Pulse::start().context("can't start a thread")?,
         })
     }
 
