@@ -91,27 +91,20 @@ pub struct Vad {
     total: (f32, u32),
 }
 
-/// What the detector needs while the gate is open; up to 30 KiB that a silent line does without.
+/// What the detector needs while the gate is open; some 30 KiB that a silent line does without.
 struct Awake {
-    rate: Rate,
+    /// None at the detector's own rate.
+    resampler: Option<Resampler>,
     resampled: Vec<i16>,
     detector: Box<earshot::Detector>,
-}
-
-/// From the stream's rate to the detector's.
-enum Rate {
-    Same,
-    Double(Doubler),
-    Other(Box<Resampler>),
 }
 
 impl Awake {
     fn new(rate: u32) -> Result<Self, Error> {
         Ok(Self {
-            rate: match rate {
-                RATE => Rate::Same,
-                rate if rate * 2 == RATE => Rate::Double(Doubler::default()),
-                rate => Rate::Other(Box::new(Resampler::new(rate, RATE)?)),
+            resampler: match rate {
+                RATE => None,
+                rate => Some(Resampler::new(rate, RATE)?),
             },
             resampled: Vec::new(),
             detector: earshot::Detector::default_boxed(),
@@ -120,10 +113,9 @@ impl Awake {
 
     /// Score of what completes with this block, which is at the stream's rate.
     fn listen(&mut self, block: &[i16]) -> Option<f32> {
-        match &mut self.rate {
-            Rate::Same => self.resampled.extend_from_slice(block),
-            Rate::Double(doubler) => doubler.push(block, &mut self.resampled),
-            Rate::Other(resampler) => resampler.push(block, &mut self.resampled),
+        match &mut self.resampler {
+            Some(resampler) => resampler.push(block, &mut self.resampled),
+            None => self.resampled.extend_from_slice(block),
         }
         let whole = self.resampled.len() / BLOCK * BLOCK;
         let score = self.resampled[..whole]
@@ -132,31 +124,6 @@ impl Awake {
             .last();
         self.resampled.drain(..whole);
         score
-    }
-}
-
-/// Twice the rate: every sample, and between two of them what a half-band filter makes of the eight
-/// around. Good enough for the detector, and next to nothing beside a transform and back.
-#[derive(Default)]
-struct Doubler {
-    past: [i16; 7],
-}
-
-impl Doubler {
-    /// A sinc under a Hann window, from the middle outwards.
-    const HALF_BAND: [f32; 4] = [0.6104, -0.1461, 0.0392, -0.0035];
-
-    fn push(&mut self, block: &[i16], out: &mut Vec<i16>) {
-        let line: Vec<i16> = self.past.iter().chain(block).copied().collect();
-        for around in line.windows(8) {
-            let between: f32 = (Self::HALF_BAND.iter().enumerate())
-                .map(|(n, tap)| tap * (f32::from(around[3 - n]) + f32::from(around[4 + n])))
-                .sum();
-            out.extend([around[3], between.round() as i16]);
-        }
-        if let Some(last) = line.last_chunk() {
-            self.past = *last;
-        }
     }
 }
 

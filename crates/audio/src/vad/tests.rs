@@ -103,21 +103,3 @@ fn sixteen_kilohertz_hears_the_same_turn() {
         .collect();
     assert_eq!(edges.len(), 2, "{edges:?}");
 }
-
-#[test]
-fn a_doubled_tone_is_the_same_tone() {
-    let tone = |rate: f32, samples: usize| -> Vec<i16> {
-        (0..samples)
-            .map(|n| ((n as f32 * 1000.0 / rate * std::f32::consts::TAU).sin() * 8000.0) as i16)
-            .collect()
-    };
-    let (slow, fast) = (tone(8000.0, 640), tone(16_000.0, 1280));
-    let (mut doubler, mut doubled) = (Doubler::default(), Vec::new());
-    slow.chunks(128)
-        .for_each(|block| doubler.push(block, &mut doubled));
-    assert_eq!(doubled.len(), fast.len());
-    // Late by four samples of the slow one.
-    for (place, (is, should)) in doubled[16..].iter().zip(&fast[8..]).enumerate() {
-        assert!((is - should).abs() < 100, "at {place}: {is}, {should}");
-    }
-}
