@@ -5,7 +5,7 @@
 //! call) and `finish` (how a call becomes a record).
 //!
 //! **Invariant:** a call has one inbox; dropping its tasks is the only way to cancel; no task, ticker or
-//! socket outlives its call.
+//! socket outlives its call. Only a tool's request that was sent is heard to its end, by the node (R10).
 
 mod asking;
 mod attach;
