@@ -22,6 +22,7 @@ pub(crate) mod call;
 pub(crate) mod dialect;
 pub(crate) mod document;
 mod faults;
+mod inventory;
 mod ledger;
 pub(crate) mod life;
 mod options;
@@ -49,6 +50,7 @@ pub use options::{Delays, Number, Options};
 pub use playout::Playout;
 
 pub(crate) use call::{Call, Command};
+pub(crate) use inventory::Application;
 pub(crate) use ledger::execution_in;
 
 use crate::{
@@ -112,6 +114,9 @@ struct State {
     scripts: HashMap<String, CallerScript>,
     default_script: CallerScript,
     numbers: Vec<Number>,
+    for_sale: Vec<String>,
+    applications: Vec<Application>,
+    purchase_faults: VecDeque<DialFault>,
     dial_faults: VecDeque<DialFault>,
     number_faults: HashMap<String, VecDeque<DialFault>>,
     /// Calls that a test has already taken with [`FakeCarrier::dialled`].
@@ -139,17 +144,6 @@ impl Shared {
 
     pub fn calls(&self) -> Vec<Arc<Call>> {
         self.lock().calls.clone()
-    }
-
-    pub fn numbers(&self) -> Vec<Number> {
-        self.lock().numbers.clone()
-    }
-
-    /// Changes a number by its id; false if there is none.
-    pub fn change_number(&self, id: &str, change: impl FnOnce(&mut Number)) -> bool {
-        let mut state = self.lock();
-        let number = state.numbers.iter_mut().find(|number| number.id == id);
-        number.map(change).is_some()
     }
 
     fn script_for(&self, number: &str) -> CallerScript {
@@ -229,6 +223,7 @@ impl FakeCarrier {
             state: Mutex::new(State {
                 default_script: options.default_script.clone(),
                 numbers: options.numbers.clone(),
+                for_sale: options.for_sale.clone(),
                 ..State::default()
             }),
             news: watch::channel(0).0,
@@ -301,69 +296,6 @@ impl FakeCarrier {
             .entry(number.to_owned())
             .or_default()
             .extend(faults);
-    }
-
-    /// Points one of the account's numbers at a voice webhook (and optionally a status callback).
-    pub fn set_voice_url(&self, number: &str, voice_url: &str, status_callback: Option<&str>) {
-        let mut state = self.shared.lock();
-        if !state.numbers.iter().any(|own| own.phone_number == number) {
-            state.numbers.push(Number::new(number));
-        }
-        for own in state
-            .numbers
-            .iter_mut()
-            .filter(|own| own.phone_number == number)
-        {
-            own.voice_url = voice_url.to_owned();
-            own.status_callback = status_callback.unwrap_or_default().to_owned();
-        }
-    }
-
-    /// Someone calls. `to` is one of the account's numbers with a voice URL; the script's steps are
-    /// the caller's. Returns at once; the call rings until the document is fetched.
-    pub fn call_in(&self, from: &str, to: &str, script: CallerScript) -> Result<CallHandle, Error> {
-        let number = self
-            .shared
-            .numbers()
-            .into_iter()
-            .find(|number| number.phone_number == to);
-        let number = number
-            .filter(|number| !number.voice_url.is_empty())
-            .ok_or_else(|| Error::Peer(format!("{to} has no voice URL")))?;
-        let plan = Plan {
-            url: Some(number.voice_url),
-            method: number.voice_method,
-            fallback_url: Some(number.voice_fallback_url).filter(|url| !url.is_empty()),
-            fallback_method: "POST".into(),
-            status_callback: Some(number.status_callback).filter(|url| !url.is_empty()),
-            status_method: "POST".into(),
-            time_limit_s: 14_400,
-            ..Plan::default()
-        };
-        let call = self
-            .shared
-            .begin(to.to_owned(), from.to_owned(), true, plan, script);
-        Ok(CallHandle::new(self.shared.clone(), call))
-    }
-
-    /// Someone calls, and the voice webhook is `voice_url`, whatever the number's own.
-    pub fn call_in_to(
-        &self,
-        from: &str,
-        to: &str,
-        voice_url: &str,
-        script: CallerScript,
-    ) -> Result<CallHandle, Error> {
-        let status = self
-            .shared
-            .numbers()
-            .into_iter()
-            .find(|number| number.phone_number == to);
-        let status = status
-            .map(|number| number.status_callback)
-            .filter(|url| !url.is_empty());
-        self.set_voice_url(to, voice_url, status.as_deref());
-        self.call_in(from, to, script)
     }
 
     /// Waits for the next outbound call to a number: each call is given once. Fails after the

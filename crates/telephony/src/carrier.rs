@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use bolo_execution::{Change, Direction, E164, Hangup};
 use secrecy::SecretString;
 
-use crate::{MediaWire, RequestParts};
+use crate::{MediaWire, Numbers, RequestParts};
 
 /// An account at a carrier.
 #[derive(Debug, Clone)]
@@ -221,4 +221,9 @@ pub trait Carrier: Send + Sync {
 
     /// A codec for one media socket.
     fn media(&self) -> Box<dyn MediaWire>;
+
+    /// The account's phone numbers, where they can be managed.
+    fn numbers(&self) -> Option<&dyn Numbers> {
+        None
+    }
 }

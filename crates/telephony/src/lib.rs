@@ -9,6 +9,7 @@ mod carriers;
 mod http;
 mod json;
 mod media;
+mod numbers;
 pub mod plivo;
 mod request;
 #[cfg(test)]
@@ -22,4 +23,5 @@ pub use carrier::{
 };
 pub use carriers::{CallbackKind, Callbacks, CarrierAccount, CarrierSettings, Carriers};
 pub use media::{MediaCommand, MediaError, MediaEvent, MediaWire};
+pub use numbers::{AvailableNumber, NumberSearch, Numbers, NumbersError, OwnedNumber};
 pub use request::RequestParts;

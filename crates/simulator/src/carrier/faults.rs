@@ -78,7 +78,7 @@ pub enum BadFrame {
     Numbers,
 }
 
-/// What becomes of a dial request.
+/// What becomes of a dial request, or of the purchase of a number.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DialFault {
@@ -151,6 +151,14 @@ impl DialFault {
     /// 400 with a text, as Plivo refuses.
     pub fn bad_request_saying(message: &str) -> Self {
         Self::refuse(400, 0, message.to_owned(), None)
+    }
+
+    /// No answer ever comes.
+    pub(crate) fn is_silent(&self) -> bool {
+        matches!(
+            self,
+            Self::ResetBeforePlacing {} | Self::ResetAfterPlacing {} | Self::Silence {}
+        )
     }
 
     /// Whether a call starts although the client is not told so.

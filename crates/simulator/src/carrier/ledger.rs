@@ -67,6 +67,7 @@ struct Entries {
     dials: Vec<DialEntry>,
     webhooks: Vec<WebhookEntry>,
     updates: Vec<(String, Vec<(String, String)>)>,
+    purchases: Vec<String>,
     refused_auth: u64,
 }
 
@@ -94,6 +95,11 @@ impl Ledger {
 
     pub(crate) fn update(&self, call: &str, form: Vec<(String, String)>) {
         push(&mut self.lock().updates, (call.to_owned(), form));
+        self.tell();
+    }
+
+    pub(crate) fn purchase(&self, number: &str) {
+        push(&mut self.lock().purchases, number.to_owned());
         self.tell();
     }
 
@@ -164,6 +170,11 @@ impl Ledger {
         let entries = self.lock();
         let of_call = |(id, form): &(String, _)| (id == call).then(|| Clone::clone(form));
         entries.updates.iter().filter_map(of_call).collect()
+    }
+
+    /// The number of every request to buy one, refused ones too.
+    pub fn purchases(&self) -> Vec<String> {
+        self.lock().purchases.clone()
     }
 
     /// Requests refused for bad credentials.

@@ -14,6 +14,8 @@ pub struct Options {
     pub addr: SocketAddr,
     /// The account's numbers: `From` must be one of them, unless the list is empty.
     pub numbers: Vec<Number>,
+    /// Numbers that the carrier sells.
+    pub for_sale: Vec<String>,
     /// Who answers at numbers without a script.
     pub default_script: CallerScript,
     /// The carrier's own delays.
@@ -41,6 +43,9 @@ impl Default for Options {
         Self {
             addr: server::ANY,
             numbers: vec![Number::new("+14155550100")],
+            for_sale: ["+14155550121", "+14155550122", "+918035550121"]
+                .map(str::to_owned)
+                .into(),
             default_script: CallerScript::default(),
             delays: Delays::default(),
             calls_per_second: None,
@@ -72,6 +77,8 @@ pub struct Number {
     pub status_callback: String,
     /// Shown in lists.
     pub friendly_name: String,
+    /// The application that the webhooks come from, at carriers that have such; empty = none.
+    pub application: String,
 }
 
 impl Number {
@@ -85,6 +92,7 @@ impl Number {
             voice_fallback_url: String::new(),
             status_callback: String::new(),
             friendly_name: phone_number.to_owned(),
+            application: String::new(),
         }
     }
 }

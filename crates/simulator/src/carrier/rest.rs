@@ -46,8 +46,15 @@ impl Shared {
 
 /// A carrier's answers to dial requests.
 pub(crate) struct Answers {
-    /// The body of a 201.
+    /// The status of a good one: 201 where the carrier says that something was made.
+    pub status: u16,
+    /// The body of a good one.
     pub placed: fn(&Call) -> Value,
+    pub refusals: Refusals,
+}
+
+/// How a carrier says no.
+pub(crate) struct Refusals {
     /// A refusal with status, code and text.
     pub refused: fn(u16, u32, &str) -> Response,
     /// A 500.
@@ -63,42 +70,50 @@ pub(crate) async fn dial(
     check: impl FnOnce() -> Result<(String, String, Plan), Refusal>,
 ) -> Response {
     let fault = shared.dial_fault(&entry.to);
-    let good = match fault.as_ref().is_none_or(DialFault::places).then(check) {
-        None => None,
-        Some(Err(refusal)) => Some(refusal.into_response()),
-        Some(Ok((to, from, plan))) => {
+    let place = || match check() {
+        Err(refusal) => refusal.into_response(),
+        Ok((to, from, plan)) => {
             let script = shared.script_for(&to);
             let call = shared.begin(to, from, false, plan, script);
             entry.call = Some(call.id.clone());
-            Some(json(201, &(answers.placed)(&call)))
+            json(answers.status, &(answers.placed)(&call))
         }
     };
-    let response = match (&fault, good) {
-        (None | Some(DialFault::SlowAnswer { .. }), Some(response)) => response,
-        (Some(fault @ DialFault::Refuse { .. }), _) => refusal(fault, answers),
-        (Some(DialFault::ResetBeforePlacing {} | DialFault::ResetAfterPlacing {}), _) => broken(),
-        (Some(DialFault::TruncatedJson {}), Some(response)) => half(response).await,
-        _ => (answers.oops)(),
-    };
-    let silent = matches!(
-        fault,
-        Some(
-            DialFault::ResetBeforePlacing {}
-                | DialFault::ResetAfterPlacing {}
-                | DialFault::Silence {}
-        )
-    );
+    let response = answer(fault.as_ref(), &answers.refusals, place).await;
+    let silent = fault.as_ref().is_some_and(DialFault::is_silent);
     entry.answered = (!silent).then(|| response.status().as_u16());
     shared.ledger.dial(entry);
+    linger(fault).await;
+    response
+}
+
+/// The answer to a request that costs money, as its fault says; `act` does what is asked, where the fault lets
+/// it.
+pub(crate) async fn answer(
+    fault: Option<&DialFault>,
+    refusals: &Refusals,
+    act: impl FnOnce() -> Response,
+) -> Response {
+    let good = fault.is_none_or(DialFault::places).then(act);
+    match (fault, good) {
+        (None | Some(DialFault::SlowAnswer { .. }), Some(response)) => response,
+        (Some(fault @ DialFault::Refuse { .. }), _) => refusal(fault, refusals),
+        (Some(DialFault::ResetBeforePlacing {} | DialFault::ResetAfterPlacing {}), _) => broken(),
+        (Some(DialFault::TruncatedJson {}), Some(response)) => half(response).await,
+        _ => (refusals.oops)(),
+    }
+}
+
+/// How long the answer takes.
+pub(crate) async fn linger(fault: Option<DialFault>) {
     match fault {
         Some(DialFault::SlowAnswer { ms }) => tokio::time::sleep(Duration::from_millis(ms)).await,
         Some(DialFault::Silence {}) => std::future::pending().await,
         _ => {}
     }
-    response
 }
 
-fn refusal(fault: &DialFault, answers: &Answers) -> Response {
+fn refusal(fault: &DialFault, refusals: &Refusals) -> Response {
     let DialFault::Refuse {
         status,
         code,
@@ -106,9 +121,9 @@ fn refusal(fault: &DialFault, answers: &Answers) -> Response {
         retry_after_s,
     } = fault
     else {
-        return (answers.oops)();
+        return (refusals.oops)();
     };
-    let mut response = (answers.refused)(*status, *code, message);
+    let mut response = (refusals.refused)(*status, *code, message);
     if let Some(seconds) = retry_after_s {
         let headers = response.headers_mut();
         headers.insert(header::RETRY_AFTER, (*seconds).into());

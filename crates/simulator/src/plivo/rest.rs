@@ -23,6 +23,8 @@ use crate::carrier::{
     rest::{self, Refusal, json as answer},
 };
 
+mod numbers;
+
 type App = State<Arc<Shared>>;
 
 /// The most that a page holds.
@@ -33,6 +35,7 @@ pub(crate) fn routes(shared: Arc<Shared>) -> Router {
         .route("/Call/", get(list).post(create))
         .route("/Call/{call}/", get(fetch).post(transfer).delete(hang_up))
         .route("/Request/{call}/", delete(cancel))
+        .merge(numbers::routes())
         .layer(middleware::from_fn_with_state(shared.clone(), guard))
         .with_state(shared);
     Router::new()
@@ -135,7 +138,12 @@ async fn create(State(shared): App, body: Bytes) -> Response {
 }
 
 const ANSWERS: rest::Answers = rest::Answers {
+    status: 201,
     placed: |call| json!({"message": "call fired", "request_uuid": call.id, "api_id": api_id()}),
+    refusals: REFUSALS,
+};
+
+const REFUSALS: rest::Refusals = rest::Refusals {
     refused: |status, _code, text| error(status, text),
     oops: || error(500, "internal server error"),
 };
@@ -183,39 +191,46 @@ async fn list(
         let time = NaiveDateTime::parse_from_str(text, "%Y-%m-%d %H:%M:%S%.f").ok()?;
         Some(time.and_utc())
     });
-    let number = |name: &str, default: usize| {
-        let given = get(name).and_then(|text| text.parse().ok());
-        given.unwrap_or(default)
-    };
-    let (limit, offset) = (number("limit", PAGE).clamp(1, PAGE), number("offset", 0));
     let over: Vec<Value> = newest_first
         .filter(|call| call.status().is_over())
         .filter(|call| since.is_none_or(|since| call.times().ended >= Some(since)))
         .map(|call| record(call))
         .collect();
-    let page: Vec<&Value> = over.iter().skip(offset).take(limit).collect();
+    answer(
+        200,
+        &page(&format!("/v1/Account/{account}/Call/"), &query, &over),
+    )
+}
+
+/// One page of a list.
+fn page(path: &str, query: &[(String, String)], all: &[Value]) -> Value {
+    let number = |name: &str, default: usize| {
+        let given = query.iter().find(|(key, _)| key == name);
+        given
+            .and_then(|(_, text)| text.parse().ok())
+            .unwrap_or(default)
+    };
+    let (limit, offset) = (number("limit", PAGE).clamp(1, PAGE), number("offset", 0));
+    let shown: Vec<&Value> = all.iter().skip(offset).take(limit).collect();
     let at = |offset: usize| {
         let mut text = form_urlencoded::Serializer::new(String::new());
-        for (name, value) in &query {
+        for (name, value) in query {
             if !["limit", "offset"].contains(&name.as_str()) {
                 text.append_pair(name, value);
             }
         }
         text.append_pair("limit", &limit.to_string());
         text.append_pair("offset", &offset.to_string());
-        format!("/v1/Account/{account}/Call/?{}", text.finish())
+        format!("{path}?{}", text.finish())
     };
     let meta = json!({
         "limit": limit,
         "offset": offset,
-        "next": (offset + limit < over.len()).then(|| at(offset + limit)),
+        "next": (offset + limit < all.len()).then(|| at(offset + limit)),
         "previous": (offset > 0).then(|| at(offset.saturating_sub(limit))),
-        "total_count": over.len(),
+        "total_count": all.len(),
     });
-    answer(
-        200,
-        &json!({"api_id": api_id(), "meta": meta, "objects": page}),
-    )
+    json!({"api_id": api_id(), "meta": meta, "objects": shown})
 }
 
 fn find(shared: &Shared, id: &str) -> Result<Arc<Call>, Refusal> {

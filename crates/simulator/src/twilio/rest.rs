@@ -125,7 +125,7 @@ impl Form {
     }
 }
 
-fn is_number(text: &str) -> bool {
+pub(super) fn is_number(text: &str) -> bool {
     let digits = text.strip_prefix('+').unwrap_or_default();
     (7..=15).contains(&digits.len())
         && digits.bytes().all(|byte| byte.is_ascii_digit())
@@ -216,7 +216,12 @@ async fn create(State(shared): App, headers: HeaderMap, body: Bytes) -> Response
 }
 
 const ANSWERS: rest::Answers = rest::Answers {
+    status: 201,
     placed: call_json,
+    refusals: REFUSALS,
+};
+
+const REFUSALS: rest::Refusals = rest::Refusals {
     refused: error,
     oops: || error(500, 20500, "An internal server error has occurred"),
 };

@@ -3,6 +3,7 @@
 mod calls;
 mod document;
 mod media;
+mod numbers;
 mod outcome;
 mod rest;
 mod signature;
@@ -13,7 +14,7 @@ use bolo_execution::E164;
 
 use crate::{
     AnsweredBy, CallState, Carrier, Credentials, Dial, Dialled, Error, Instruction, MediaWire,
-    RequestParts, StatusEvent, Webhook,
+    Numbers, RequestParts, StatusEvent, Webhook,
 };
 
 /// Overrides of Plivo's own retry and timeouts for one address, as at Twilio: two retries after a
@@ -90,5 +91,9 @@ impl Carrier for Plivo {
 
     fn media(&self) -> Box<dyn MediaWire> {
         Box::new(media::Wire::default())
+    }
+
+    fn numbers(&self) -> Option<&dyn Numbers> {
+        Some(self)
     }
 }

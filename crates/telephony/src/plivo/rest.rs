@@ -27,13 +27,13 @@ const VERSION: &str = "/v1";
 /// Where a call stands before it is over, in the order of its life: asked in this order, none slips through.
 const OPEN: [&str; 2] = ["queued", "live"];
 /// The most that a page holds.
-const PAGE_SIZE: &str = "20";
+pub(super) const PAGE_SIZE: &str = "20";
 
 pub(super) struct Rest {
     credentials: Credentials,
     /// Without version, without trailing slash.
-    base: String,
-    http: reqwest::Client,
+    pub(super) base: String,
+    pub(super) http: reqwest::Client,
 }
 
 /// The answer to a dial. Several destinations would have several ids; ours has one.
@@ -247,13 +247,16 @@ impl Rest {
             .map_err(|error| Error::Unavailable(format!("Plivo's answer is unreadable: {error}")))
     }
 
-    fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
+    pub(super) fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
         let (base, account) = (&self.base, &self.credentials.account);
         let address = format!("{base}{VERSION}/Account/{account}{path}");
         self.http.request(method, address)
     }
 
-    async fn send(&self, request: reqwest::RequestBuilder) -> Result<Response, reqwest::Error> {
+    pub(super) async fn send(
+        &self,
+        request: reqwest::RequestBuilder,
+    ) -> Result<Response, reqwest::Error> {
         request
             .basic_auth(
                 &self.credentials.account,
@@ -334,7 +337,11 @@ fn is_about_number(text: &str) -> bool {
 
 /// The text of an error body; `None` when the body is not Plivo's.
 async fn refusal(response: Response) -> Option<String> {
-    let body: Value = serde_json::from_slice(&read_body(response).await.ok()?).ok()?;
+    error_text(&read_body(response).await.ok()?)
+}
+
+pub(super) fn error_text(body: &[u8]) -> Option<String> {
+    let body: Value = serde_json::from_slice(body).ok()?;
     match body.get("error")? {
         Value::String(text) => Some(text.clone()),
         other => Some(other.to_string()),
@@ -345,6 +352,15 @@ fn describe(status: StatusCode, text: &Option<String>) -> String {
     match text {
         Some(text) => format!("Plivo answered {}: {text}", status.as_u16()),
         None => format!("Plivo answered {}", status.as_u16()),
+    }
+}
+
+/// What Plivo said, and what to mend where our account is at fault.
+pub(super) fn explain(status: StatusCode, text: String) -> String {
+    let said = describe(status, &Some(text));
+    match status {
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => account_text(&said),
+        _ => said,
     }
 }
 

@@ -1,6 +1,7 @@
 //! Twilio. Source: wire-telephony.md §1.
 
 mod media;
+mod numbers;
 mod outcome;
 mod rest;
 mod signature;
@@ -12,7 +13,7 @@ use bolo_execution::E164;
 
 use crate::{
     AnsweredBy, CallState, Carrier, Credentials, Dial, Dialled, Error, Instruction, MediaWire,
-    RequestParts, StatusEvent, Webhook,
+    Numbers, RequestParts, StatusEvent, Webhook,
 };
 
 /// Overrides of Twilio's own retry and timeouts for one address: two retries after a connection that
@@ -97,5 +98,9 @@ impl Carrier for Twilio {
 
     fn media(&self) -> Box<dyn MediaWire> {
         Box::new(media::Wire::default())
+    }
+
+    fn numbers(&self) -> Option<&dyn Numbers> {
+        Some(self)
     }
 }

@@ -27,8 +27,8 @@ const PAGE_SIZE: &str = "100";
 pub(super) struct Rest {
     credentials: Credentials,
     /// Without version, without trailing slash.
-    base: String,
-    http: reqwest::Client,
+    pub(super) base: String,
+    pub(super) http: reqwest::Client,
 }
 
 /// A call, as far as we read it. Everything is nullable, and more fields come.
@@ -58,9 +58,9 @@ struct Page {
 
 /// Twilio's error body.
 #[derive(Deserialize)]
-struct Refusal {
+pub(super) struct Refusal {
     #[serde(default)]
-    code: Option<u32>,
+    pub(super) code: Option<u32>,
     #[serde(default)]
     message: Option<String>,
 }
@@ -244,7 +244,10 @@ impl Rest {
             .map_err(|error| Error::Unavailable(format!("Twilio's answer is unreadable: {error}")))
     }
 
-    async fn send(&self, request: reqwest::RequestBuilder) -> Result<Response, reqwest::Error> {
+    pub(super) async fn send(
+        &self,
+        request: reqwest::RequestBuilder,
+    ) -> Result<Response, reqwest::Error> {
         request
             .basic_auth(
                 &self.credentials.account,
@@ -256,7 +259,7 @@ impl Rest {
             .map_err(reqwest::Error::without_url)
     }
 
-    fn address(&self, path: &str) -> String {
+    pub(super) fn address(&self, path: &str) -> String {
         format!(
             "{}{VERSION}/Accounts/{}{path}",
             self.base, self.credentials.account
@@ -359,6 +362,15 @@ impl Refusal {
             (None, _) => format!("Twilio answered {}", status.as_u16()),
         }
     }
+
+    /// The same, and what to mend where our account is at fault.
+    pub(super) fn explain(&self, status: StatusCode) -> String {
+        let said = self.describe(status);
+        match status {
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => account_text(&said),
+            _ => said,
+        }
+    }
 }
 
 fn fault(status: StatusCode, refusal: &Refusal) -> Error {
@@ -390,7 +402,7 @@ async fn read_refusal(response: Response) -> Refusal {
 }
 
 /// Letters and digits only, so that it can stand in a path.
-fn is_sid(text: &str) -> bool {
+pub(super) fn is_sid(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric())
 }
 

@@ -4,6 +4,7 @@
 
 mod call;
 mod dials;
+mod numbers;
 
 use std::{collections::HashMap, time::Duration};
 
