@@ -189,15 +189,10 @@ async fn stopped(app: &App, caller: Caller, id: ExecutionId) -> Result<Record, A
                 record.status
             )));
         }
-        let hangup = in_flight.then(|| Hangup {
-            by: HangupBy::ApiRequest,
-            reason: bolo_execution::EndReason::ApiStopped.as_str().to_owned(),
-            code: 4000,
-        });
-        let facts = Facts {
-            hangup,
-            happened_at: in_flight.then(now),
-            ..Facts::default()
+        let facts = if in_flight {
+            hung_up()
+        } else {
+            Facts::default()
         };
         match app.store.change(id, Change::StopAsked, facts, now()).await {
             Err(bolo_store::Error::Conflict(_) | bolo_store::Error::Illegal(_)) => {}
@@ -207,6 +202,35 @@ async fn stopped(app: &App, caller: Caller, id: ExecutionId) -> Result<Record, A
     Err(ApiError::Unavailable(
         "the call changes all the time".to_owned(),
     ))
+}
+
+/// What is written of a call in flight that a request ends.
+fn hung_up() -> Facts {
+    Facts {
+        hangup: Some(Hangup {
+            by: HangupBy::ApiRequest,
+            reason: bolo_execution::EndReason::ApiStopped.as_str().to_owned(),
+            code: 4000,
+        }),
+        happened_at: Some(now()),
+        ..Facts::default()
+    }
+}
+
+/// Ends a call in flight, whether or not its agent is there still; one that is over already is left alone.
+pub async fn stop_live(app: &App, record: &Record) -> Result<(), ApiError> {
+    let changed = app
+        .store
+        .change(record.id, Change::StopAsked, hung_up(), now())
+        .await;
+    match changed {
+        Err(bolo_store::Error::Illegal(_)) => Ok(()),
+        Err(error) => Err(error.into()),
+        Ok(record) => {
+            end_at_once(app, &record).await;
+            Ok(())
+        }
+    }
 }
 
 /// Tells the node that runs the call; where none does, the carrier.

@@ -4,13 +4,15 @@ use utoipa::{
     Modify, OpenApi,
     openapi::{
         PathItem,
+        path::Operation,
         security::{Http, HttpAuthScheme, SecurityScheme},
     },
 };
 use utoipa_swagger_ui::SwaggerUi;
 
-/// Other spellings of documented paths (api.md §1), each with the path whose operations it has.
-const ALIASES: [(&str, &str); 10] = [
+/// Other spellings of documented paths (api.md §1), each with the path whose operations it has; one that
+/// begins with a method has only that operation.
+const ALIASES: &[(&str, &str)] = &[
     ("/agent", "/v2/agent"),
     ("/agent/all", "/v2/agent/all"),
     ("/agent/{agent_id}", "/v2/agent/{agent_id}"),
@@ -24,6 +26,8 @@ const ALIASES: [(&str, &str); 10] = [
     ("/call/{execution_id}/status", "/executions/{execution_id}"),
     ("/provider/{provider_id}", "/providers/{provider_id}"),
     ("/provider", "/providers"),
+    ("post /sub-accounts/create", "/sub-accounts"),
+    ("get /sub-accounts/all", "/sub-accounts"),
 ];
 
 /// The document's frame; its paths come from the handlers.
@@ -44,6 +48,7 @@ const ALIASES: [(&str, &str); 10] = [
         (name = "Recordings", description = "Calls as sound"),
         (name = "Providers", description = "Keys of vendors and carriers"),
         (name = "User", description = "The account"),
+        (name = "Sub-accounts", description = "Tenants below the account"),
         (name = "System", description = "For operators"),
     )
 )]
@@ -63,30 +68,36 @@ impl Modify for Bearer {
 
 /// Adds the other spellings, so that a client generated from the document may use either.
 pub fn with_aliases(mut document: utoipa::openapi::OpenApi) -> utoipa::openapi::OpenApi {
-    for (alias, original) in ALIASES {
+    for &(alias, original) in ALIASES {
         let Some(mut item) = document.paths.paths.get(original).cloned() else {
             continue;
         };
-        for operation in operations(&mut item) {
-            operation.operation_id = None; // must be unique
-            operation.description = Some(format!("The same as `{original}`."));
+        let (method, path) = alias
+            .split_once(' ')
+            .map_or((None, alias), |(method, path)| (Some(method), path));
+        for (name, operation) in operations(&mut item) {
+            if method.is_some_and(|method| method != name) {
+                *operation = None;
+            }
+            if let Some(operation) = operation {
+                operation.operation_id = None; // must be unique
+                operation.description = Some(format!("The same as `{original}`."));
+            }
         }
-        document.paths.paths.insert(alias.to_owned(), item);
+        document.paths.paths.insert(path.to_owned(), item);
     }
     document
 }
 
-fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut utoipa::openapi::path::Operation> {
+fn operations(item: &mut PathItem) -> [(&'static str, &mut Option<Operation>); 6] {
     [
-        &mut item.get,
-        &mut item.put,
-        &mut item.post,
-        &mut item.delete,
-        &mut item.patch,
-        &mut item.head,
+        ("get", &mut item.get),
+        ("put", &mut item.put),
+        ("post", &mut item.post),
+        ("delete", &mut item.delete),
+        ("patch", &mut item.patch),
+        ("head", &mut item.head),
     ]
-    .into_iter()
-    .filter_map(Option::as_mut)
 }
 
 /// `/docs` and `/openapi.json`. The page's files lie in the binary.

@@ -23,6 +23,9 @@ pub enum ApiError {
     /// Send a good key.
     #[error("Access denied: no API key, or one that is unknown or revoked")]
     Unauthorized,
+    /// The key is good but may not do this; says why.
+    #[error("{0}")]
+    Forbidden(&'static str),
     /// The carrier's signature does not fit.
     #[error("The request is not signed by the carrier's account")]
     BadSignature,
@@ -122,7 +125,7 @@ impl ApiError {
         match self {
             Self::Invalid(_) | Self::NotPossible(_) => StatusCode::BAD_REQUEST,
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
-            Self::BadSignature => StatusCode::FORBIDDEN,
+            Self::Forbidden(_) | Self::BadSignature => StatusCode::FORBIDDEN,
             Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
@@ -247,6 +250,15 @@ pub enum Problems {
     /// Try again after `Retry-After` seconds.
     #[response(status = 503)]
     Unavailable(ErrorBody),
+}
+
+/// What an operation answers to a key that may not do it, for the OpenAPI document.
+#[derive(IntoResponses)]
+#[allow(dead_code, reason = "read by the derive only")]
+pub enum Forbidden {
+    /// The key is good but may not do this.
+    #[response(status = 403)]
+    Forbidden(ErrorBody),
 }
 
 /// What an operation with a body can answer besides, for the OpenAPI document.

@@ -20,6 +20,15 @@ use crate::{
 pub struct Caller {
     /// The tenant.
     pub account: AccountId,
+    /// Whose sub-account the tenant is.
+    pub parent: Option<AccountId>,
+}
+
+/// A caller who is nobody's sub-account; those are refused with 403.
+#[derive(Debug, Clone, Copy)]
+pub struct Owner {
+    /// The tenant.
+    pub account: AccountId,
 }
 
 impl FromRequestParts<App> for Caller {
@@ -27,12 +36,27 @@ impl FromRequestParts<App> for Caller {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
         let key = bearer(parts).ok_or(ApiError::Unauthorized)?;
-        let account = app
+        let holder = app
             .store
             .authenticate(key)
             .await?
             .ok_or(ApiError::Unauthorized)?;
-        Ok(Self { account })
+        Ok(Self {
+            account: holder.account,
+            parent: holder.parent,
+        })
+    }
+}
+
+impl FromRequestParts<App> for Owner {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
+        let Caller { account, parent } = Caller::from_request_parts(parts, app).await?;
+        match parent {
+            Some(_) => Err(ApiError::Forbidden("A sub-account's key can't do this")),
+            None => Ok(Self { account }),
+        }
     }
 }
 
@@ -54,6 +78,10 @@ impl PathId for AgentId {
 }
 impl PathId for ExecutionId {
     const NAME: &'static str = "Execution";
+}
+
+impl PathId for AccountId {
+    const NAME: &'static str = "Sub-account";
 }
 
 /// The path's first id. A malformed one is as unknown as any other: 404.
@@ -108,6 +136,18 @@ impl Params {
                 .find(|(key, value)| key == name && !value.is_empty())?;
             Some((*name, value.as_str()))
         })
+    }
+}
+
+#[cfg(test)]
+impl Params {
+    /// Of a query string.
+    pub fn of(query: &str) -> Self {
+        Self(
+            url::form_urlencoded::parse(query.as_bytes())
+                .into_owned()
+                .collect(),
+        )
     }
 }
 
@@ -172,6 +212,15 @@ pub fn read_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
         .end()
         .map_err(|error| ApiError::field("", format!("malformed JSON: {error}")))?;
     Ok(value)
+}
+
+/// For a field whose `null` means something else than its absence; wants `#[serde(default)]` beside it.
+pub fn present<'de, D, T>(deserializer: D) -> Result<Option<Option<T>>, D::Error>
+where
+    D: serde::Deserializer<'de>,
+    T: serde::Deserialize<'de>,
+{
+    serde::Deserialize::deserialize(deserializer).map(Some)
 }
 
 fn json_fault(error: &serde_path_to_error::Error<serde_json::Error>) -> ApiError {

@@ -23,6 +23,8 @@ mod paging;
 mod providers;
 mod recordings;
 mod schemas;
+mod sub_account_usage;
+mod sub_accounts;
 mod system;
 mod telephony;
 mod time;
@@ -63,6 +65,8 @@ pub struct Settings {
     pub verify_signatures: bool,
     /// `POST /call/{id}/stop` hangs up calls in flight too.
     pub stop_inflight: bool,
+    /// Lists of sub-accounts show only the end of their keys.
+    pub mask_sub_account_keys: bool,
     /// Largest body, bytes.
     pub max_body_bytes: usize,
 }
@@ -99,5 +103,6 @@ fn documented() -> OpenApiRouter<App> {
         .merge(recordings::routes())
         .merge(providers::routes())
         .merge(user::routes())
+        .merge(sub_accounts::routes())
         .merge(system::routes())
 }

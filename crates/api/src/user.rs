@@ -57,7 +57,7 @@ async fn me(State(app): State<App>, caller: Caller) -> Result<Json<User>, ApiErr
     let current = app.store.live_calls(caller.account).await?;
     Ok(Json(User {
         id: account.id.to_string(),
-        name: account.name,
+        name: account.title.unwrap_or(account.name),
         email: account.email,
         wallet: account.wallet,
         concurrency: Concurrency {

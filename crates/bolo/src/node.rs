@@ -148,6 +148,7 @@ impl Node {
             settings: Arc::new(bolo_api::Settings {
                 verify_signatures: settings.telephony.verify_signatures,
                 stop_inflight: settings.limits.stop_inflight,
+                mask_sub_account_keys: settings.security.mask_sub_account_keys,
                 max_body_bytes: settings.limits.max_body_bytes,
             }),
         };

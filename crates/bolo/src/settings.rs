@@ -139,6 +139,7 @@ pub struct Provider {
 pub struct Security {
     pub allow_private_addresses: bool,
     pub private_hosts: Vec<String>,
+    pub mask_sub_account_keys: bool,
 }
 
 #[derive(Clone, Serialize, Deserialize)]
@@ -187,6 +188,7 @@ impl Default for Settings {
             security: Security {
                 allow_private_addresses: false,
                 private_hosts: Vec::new(),
+                mask_sub_account_keys: false,
             },
             limits: Limits {
                 max_calls: 1000,

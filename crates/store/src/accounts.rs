@@ -14,12 +14,20 @@ use crate::{
 pub struct Account {
     /// Its id.
     pub id: AccountId,
-    /// Unique name.
+    /// Unique name; of a sub-account its id.
     pub name: String,
+    /// What a sub-account is called.
+    pub title: Option<String>,
+    /// Whose sub-account this is.
+    pub parent: Option<AccountId>,
     /// Where its owner can be reached.
     pub email: String,
     /// Outbound calls at once.
     pub concurrency: i64,
+    /// Lines of the parent that are kept free for it.
+    pub min_concurrency: i64,
+    /// `None` = up to `concurrency`; 0 = paused.
+    pub max_concurrency: Option<i64>,
     /// Cents.
     pub wallet: f64,
     /// Epoch ms.
@@ -33,13 +41,17 @@ const CONCURRENCY: i64 = 10;
 const WALLET: f64 = 1_000_000.0;
 
 #[derive(sqlx::FromRow)]
-struct AccountRow {
+pub(crate) struct AccountRow {
     id: String,
     name: String,
     email: String,
     concurrency: i64,
     wallet: f64,
     created_at: i64,
+    title: Option<String>,
+    parent_id: Option<String>,
+    min_concurrency: i64,
+    max_concurrency: Option<i64>,
 }
 
 impl TryFrom<AccountRow> for Account {
@@ -48,8 +60,15 @@ impl TryFrom<AccountRow> for Account {
         Ok(Self {
             id: AccountId(uuid(&row.id)?),
             name: row.name,
+            title: row.title,
+            parent: row
+                .parent_id
+                .map(|parent| uuid(&parent).map(AccountId))
+                .transpose()?,
             email: row.email,
             concurrency: row.concurrency,
+            min_concurrency: row.min_concurrency,
+            max_concurrency: row.max_concurrency,
             wallet: row.wallet,
             created_at: row.created_at,
         })
@@ -58,9 +77,10 @@ impl TryFrom<AccountRow> for Account {
 
 macro_rules! columns {
     () => {
-        "id, name, email, concurrency, wallet, created_at"
+        "id, name, email, concurrency, wallet, created_at, title, parent_id, min_concurrency, max_concurrency"
     };
 }
+pub(crate) use columns;
 
 impl Store {
     /// A new account. `Conflict` when the name is taken.
@@ -73,17 +93,20 @@ impl Store {
         let account = Account {
             id: AccountId::new(),
             name: clean(name),
+            title: None,
+            parent: None,
             email: clean(email),
             concurrency: CONCURRENCY,
+            min_concurrency: 0,
+            max_concurrency: None,
             wallet: WALLET,
             created_at: now,
         };
         on!(self.db().write(), |pool| {
-            sqlx::query(concat!(
-                "INSERT INTO accounts (",
-                columns!(),
-                ") VALUES ($1, $2, $3, $4, $5, $6)"
-            ))
+            sqlx::query(
+                "INSERT INTO accounts (id, name, email, concurrency, wallet, created_at)
+                 VALUES ($1, $2, $3, $4, $5, $6)",
+            )
             .bind(account.id.to_string())
             .bind(&account.name)
             .bind(&account.email)
@@ -104,7 +127,7 @@ impl Store {
             sqlx::query_as(concat!(
                 "SELECT ",
                 columns!(),
-                " FROM accounts ORDER BY name"
+                " FROM accounts WHERE deleted_at IS NULL ORDER BY name"
             ))
             .fetch_all(pool)
             .await
@@ -118,7 +141,7 @@ impl Store {
             sqlx::query_as(concat!(
                 "SELECT ",
                 columns!(),
-                " FROM accounts WHERE id = $1"
+                " FROM accounts WHERE id = $1 AND deleted_at IS NULL"
             ))
             .bind(id.to_string())
             .fetch_one(pool)
@@ -133,7 +156,7 @@ impl Store {
             sqlx::query_as(concat!(
                 "SELECT ",
                 columns!(),
-                " FROM accounts WHERE name = $1"
+                " FROM accounts WHERE name = $1 AND deleted_at IS NULL"
             ))
             .bind(clean(name))
             .fetch_one(pool)
@@ -152,7 +175,7 @@ impl Store {
         let row: AccountRow = on!(self.db().write(), |pool| {
             sqlx::query_as(concat!(
                 "UPDATE accounts SET concurrency = COALESCE($2, concurrency), wallet = COALESCE($3, wallet)
-                 WHERE name = $1 RETURNING ",
+                 WHERE name = $1 AND deleted_at IS NULL RETURNING ",
                 columns!()
             ))
             .bind(clean(name))

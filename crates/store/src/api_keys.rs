@@ -40,13 +40,22 @@ struct KeyRow {
     revoked_at: Option<i64>,
 }
 
+/// Who comes with a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Holder {
+    /// Whose key it is.
+    pub account: AccountId,
+    /// Whose sub-account that is.
+    pub parent: Option<AccountId>,
+}
+
 /// How long a key that was good is taken as good without asking: a key revoked by another process
 /// opens nothing after this.
 const FRESH: Duration = Duration::from_secs(1);
 const REMEMBERED_KEYS: u64 = 10_000;
 
 /// Keys that were good a moment ago, by hash. Bad keys are not remembered, so nobody can fill it.
-pub(crate) struct KnownKeys(Cache<String, (AccountId, Instant)>);
+pub(crate) struct KnownKeys(Cache<String, (Holder, Instant)>);
 
 impl KnownKeys {
     pub(crate) fn new() -> Self {
@@ -58,13 +67,18 @@ impl KnownKeys {
         )
     }
 
-    fn get(&self, hash: &str) -> Option<AccountId> {
-        let (account, since) = self.0.get(hash)?;
-        (since.elapsed() < FRESH).then_some(account)
+    fn get(&self, hash: &str) -> Option<Holder> {
+        let (holder, since) = self.0.get(hash)?;
+        (since.elapsed() < FRESH).then_some(holder)
+    }
+
+    /// Of keys that were revoked here.
+    pub(crate) fn forget(&self, hash: &str) {
+        self.0.invalidate(hash);
     }
 }
 
-fn hash(key: &str) -> String {
+pub(crate) fn hash(key: &str) -> String {
     hex(&Sha256::digest(key))
 }
 
@@ -139,30 +153,34 @@ impl Store {
             .fetch_one(pool)
             .await
         })?;
-        self.inner.known_keys.0.invalidate(&hash);
+        self.inner.known_keys.forget(&hash);
         Ok(())
     }
 
-    /// Whose key this is. A key revoked by another process is refused within a second.
-    pub async fn authenticate(&self, key: &str) -> Result<Option<AccountId>, Error> {
+    /// Who comes with this key. A key revoked by another process is refused within a second.
+    pub async fn authenticate(&self, key: &str) -> Result<Option<Holder>, Error> {
         let hash = hash(key);
-        if let Some(account) = self.inner.known_keys.get(&hash) {
-            return Ok(Some(account));
+        if let Some(holder) = self.inner.known_keys.get(&hash) {
+            return Ok(Some(holder));
         }
         let asked = Instant::now();
-        let account: Option<String> = on!(self.db().read(), |pool| {
-            sqlx::query_scalar(
-                "SELECT account_id FROM api_keys WHERE hash = $1 AND revoked_at IS NULL",
+        let found: Option<(String, Option<String>)> = on!(self.db().read(), |pool| {
+            sqlx::query_as(
+                "SELECT a.id, a.parent_id FROM api_keys k JOIN accounts a ON a.id = k.account_id
+                 WHERE k.hash = $1 AND k.revoked_at IS NULL AND a.deleted_at IS NULL",
             )
             .bind(&hash)
             .fetch_optional(pool)
             .await
         })?;
-        let Some(account) = account else {
+        let Some((account, parent)) = found else {
             return Ok(None);
         };
-        let account = AccountId(uuid(&account)?);
-        self.inner.known_keys.0.insert(hash, (account, asked));
-        Ok(Some(account))
+        let holder = Holder {
+            account: AccountId(uuid(&account)?),
+            parent: parent.map(|id| uuid(&id).map(AccountId)).transpose()?,
+        };
+        self.inner.known_keys.0.insert(hash, (holder, asked));
+        Ok(Some(holder))
     }
 }

@@ -15,17 +15,20 @@ mod migrate;
 mod outbox;
 mod ownership;
 mod provider_keys;
+mod purge;
 mod queue;
 mod recordings;
 mod rows;
 mod secrets;
 mod signals;
+mod sub_accounts;
+mod usage;
 
 use std::sync::{Arc, atomic::AtomicBool};
 
 pub use accounts::Account;
 pub use agents::StoredAgent;
-pub use api_keys::ApiKey;
+pub use api_keys::{ApiKey, Holder};
 pub use call_log::{CallLog, LogLine};
 pub use db::Error;
 pub use executions::{Facts, Filter, NewExecution, Page, WebhookTarget};
@@ -36,6 +39,7 @@ pub use queue::{Claimed, Intent};
 pub use recordings::Recordings;
 pub use secrets::MasterKeys;
 pub use signals::{Command, Signals};
+pub use sub_accounts::{NewSubAccount, SubAccount, SubAccountPatch};
 
 use db::{Db, on};
 

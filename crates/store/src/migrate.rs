@@ -28,6 +28,7 @@ const STEPS: &[Step] = steps![
     (1, "0001_first_call"),
     (2, "0002_transfers"),
     (3, "0003_fallbacks"),
+    (4, "0004_platform"),
 ];
 
 fn migrator(db: &Db) -> Migrator {

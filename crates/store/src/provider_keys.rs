@@ -203,7 +203,7 @@ impl Store {
 
     /// Encrypts anew, under the first master key, what stands under an older one; how many there were.
     /// After it the older keys can go.
-    pub async fn reseal_provider_keys(&self) -> Result<u64, Error> {
+    pub async fn reseal_secrets(&self) -> Result<u64, Error> {
         let Some(newest) = self.inner.vault.newest() else {
             return Ok(0);
         };
@@ -220,6 +220,7 @@ impl Store {
         for row in rows {
             resealed += self.reseal(&mut tx, &row).await?;
         }
+        resealed += self.reseal_sub_accounts(&mut tx, newest).await?;
         tx.commit().await?;
         Ok(resealed)
     }

@@ -155,6 +155,21 @@ impl Recordings {
             .size)
     }
 
+    /// Removes a recording, finished or not. Idempotent.
+    pub async fn remove(&self, id: ExecutionId) -> Result<(), Error> {
+        let scratch = self.scratch_path(id);
+        match tokio::fs::remove_file(&scratch).await {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                return Err(unreadable(&scratch, &error));
+            }
+            _ => {}
+        }
+        match self.objects.delete(&self.place(id)).await.map_err(failed) {
+            Err(Error::NotFound) => Ok(()),
+            removed => removed,
+        }
+    }
+
     /// Bytes of a recording, streamed; of a range the part that there is.
     pub async fn read(
         &self,

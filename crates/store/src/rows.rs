@@ -130,7 +130,7 @@ pub(crate) fn records(rows: Vec<ExecutionRow>) -> Result<Vec<Record>, Error> {
     rows.into_iter().map(TryInto::try_into).collect()
 }
 
-fn status(text: &str) -> Result<Status, Error> {
+pub(crate) fn status(text: &str) -> Result<Status, Error> {
     Status::from_str(text).map_err(|error| Error::Corrupt(error.to_string()))
 }
 
@@ -149,7 +149,10 @@ pub(crate) fn json<T: DeserializeOwned>(column: &str, text: &str) -> Result<T, E
     serde_json::from_str(text).map_err(|error| Error::Corrupt(format!("{column}: {error}")))
 }
 
-fn maybe_json<T: DeserializeOwned>(column: &str, text: Option<String>) -> Result<Option<T>, Error> {
+pub(crate) fn maybe_json<T: DeserializeOwned>(
+    column: &str,
+    text: Option<String>,
+) -> Result<Option<T>, Error> {
     text.map(|text| json(column, &text)).transpose()
 }
 

@@ -49,6 +49,10 @@ impl Worker {
         if freed > 0 {
             tracing::warn!(freed, "claims ran out before their calls were dialled");
         }
+        let purged = self.store.purge_deleted(now_ms()).await?;
+        if purged > 0 {
+            tracing::info!(purged, "deleted sub-accounts are removed");
+        }
         let open = self.store.open_calls().await?;
         asked.retain(|id, _| open.iter().any(|live| live.record.id == *id));
         for live in open {

@@ -101,6 +101,7 @@ impl Bolo {
         let mut settings = Settings {
             verify_signatures: true,
             stop_inflight: true,
+            mask_sub_account_keys: false,
             max_body_bytes: 64 * 1024,
         };
         change(&mut settings);

@@ -12,5 +12,6 @@ mod providers;
 mod recordings;
 mod sockets;
 mod spellings;
+mod sub_accounts;
 mod system;
 mod twilio;

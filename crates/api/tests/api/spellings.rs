@@ -57,6 +57,11 @@ async fn every_operation_answers_under_all_its_spellings() {
         ("GET", "/providers", None),
         ("GET", "/health", None),
         ("GET", "/ready", None),
+        ("POST", "/sub-accounts", Some(json!({ "name": "a" }))),
+        ("POST", "/sub-accounts/create", Some(json!({ "name": "a" }))),
+        ("GET", "/sub-accounts", None),
+        ("GET", "/sub-accounts/all", None),
+        ("GET", "/sub-accounts/all/usage", None),
     ] {
         for undashed in [false, true] {
             for slash in ["", "/"] {
@@ -92,10 +97,11 @@ async fn every_operation_answers_under_all_its_spellings() {
 }
 
 /// Every operation with all its spellings, sorted.
-const DOCUMENTED: [&str; 38] = [
+const DOCUMENTED: &[&str] = &[
     "delete /agent/{agent_id}",
     "delete /provider/{provider_id}",
     "delete /providers/{provider_id}",
+    "delete /sub-accounts/{sub_account_id}",
     "delete /v2/agent/{agent_id}",
     "get /agent/all",
     "get /agent/{agent_id}",
@@ -113,12 +119,17 @@ const DOCUMENTED: [&str; 38] = [
     "get /ready",
     "get /recordings/call/{execution_id}",
     "get /recordings/call/{execution_id}/link",
+    "get /sub-accounts",
+    "get /sub-accounts/all",
+    "get /sub-accounts/all/usage",
+    "get /sub-accounts/{sub_account_id}/usage",
     "get /user/me",
     "get /v2/agent/all",
     "get /v2/agent/{agent_id}",
     "get /v2/agent/{agent_id}/execution/{execution_id}",
     "get /v2/agent/{agent_id}/executions",
     "patch /agent/{agent_id}",
+    "patch /sub-accounts/{sub_account_id}",
     "patch /v2/agent/{agent_id}",
     "post /agent",
     "post /agent/{agent_id}/stop",
@@ -127,6 +138,8 @@ const DOCUMENTED: [&str; 38] = [
     "post /call/{execution_id}/stop",
     "post /provider",
     "post /providers",
+    "post /sub-accounts",
+    "post /sub-accounts/create",
     "post /v2/agent",
     "post /v2/agent/{agent_id}/stop",
     "put /agent/{agent_id}",

@@ -107,12 +107,22 @@ pub fn named(name: &str, error: bolo_store::Error) -> anyhow::Error {
 fn print(account: &bolo_store::Account, json: bool) {
     if json {
         let value: Value = json!({"id": account.id, "name": account.name, "email": account.email,
-            "concurrency": account.concurrency, "wallet": account.wallet});
+            "concurrency": account.concurrency, "wallet": account.wallet, "title": account.title,
+            "parent": account.parent});
         print_json(&value);
     } else {
         println!(
-            "{}  {}  {}  concurrency {}  wallet {:.2} cents",
-            account.id, account.name, account.email, account.concurrency, account.wallet
+            "{}  {}  {}  concurrency {}  wallet {:.2} cents{}",
+            account.id,
+            account.name,
+            account.email,
+            account.concurrency,
+            account.wallet,
+            account
+                .title
+                .as_ref()
+                .map(|title| format!("  sub-account {title:?}"))
+                .unwrap_or_default()
         );
     }
 }

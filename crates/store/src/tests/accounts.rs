@@ -7,7 +7,7 @@ use secrecy::ExposeSecret;
 use uuid::Uuid;
 
 use super::{Lab, NOW, On};
-use crate::Error;
+use crate::{Error, Holder};
 
 #[rstest]
 #[tokio::test]
@@ -79,12 +79,16 @@ async fn a_key_opens_its_account_until_it_is_revoked(#[values(On::Sqlite, On::Po
         "{digits}"
     );
 
+    let holder = Holder {
+        account: lab.account,
+        parent: None,
+    };
     assert_eq!(
         lab.store
             .authenticate(secret.expose_secret())
             .await
             .unwrap(),
-        Some(lab.account)
+        Some(holder)
     );
     assert_eq!(lab.store.authenticate("bn-wrong").await.unwrap(), None);
     assert_eq!(lab.store.keys().await.unwrap(), [second, first.clone()]);
@@ -112,13 +116,12 @@ async fn a_key_revoked_by_another_process_is_refused_within_a_second(
         .create_key(lab.account, "laptop", NOW)
         .await
         .unwrap();
-    assert_eq!(
-        lab.store
-            .authenticate(secret.expose_secret())
-            .await
-            .unwrap(),
-        Some(lab.account)
-    );
+    let holder = lab
+        .store
+        .authenticate(secret.expose_secret())
+        .await
+        .unwrap();
+    assert_eq!(holder.map(|holder| holder.account), Some(lab.account));
     lab.node("node-2")
         .await
         .revoke_key(key.id, NOW + 5)

@@ -15,6 +15,7 @@ mod plans;
 mod provider_keys;
 mod queue;
 mod recordings;
+mod sub_accounts;
 mod tenancy;
 
 #[path = "../../../../tests/support/postgres.rs"]

@@ -101,8 +101,8 @@ async fn values_are_encrypted_and_survive_a_change_of_master_key(
         value(&both, &lab, "OPENAI").await.as_deref(),
         Some("sk-plainly-visible")
     );
-    assert_eq!(both.reseal_provider_keys().await.unwrap(), 1);
-    assert_eq!(both.reseal_provider_keys().await.unwrap(), 0);
+    assert_eq!(both.reseal_secrets().await.unwrap(), 1);
+    assert_eq!(both.reseal_secrets().await.unwrap(), 0);
     assert_eq!(
         value(&new_only, &lab, "OPENAI").await.as_deref(),
         Some("sk-plainly-visible")

@@ -1,0 +1,95 @@
+//! Removes deleted sub-accounts with everything that is theirs.
+
+use bolo_execution::{AccountId, ExecutionId};
+use sqlx::AssertSqlSafe;
+
+use crate::{Error, Store, db::on, rows::uuid};
+
+/// Accounts that were deleted before `$1` and have no open call.
+pub(crate) const DELETED: &str = "SELECT id FROM accounts a WHERE deleted_at <= $1 AND NOT EXISTS (
+    SELECT 1 FROM executions e WHERE e.account_id = a.id
+        AND e.status IN ('initiated', 'ringing', 'in-progress', 'call-disconnected'))";
+
+/// Tables whose rows belong to a call, by `execution_id`.
+pub(crate) const OF_EXECUTION: [&str; 2] = ["call_logs", "webhooks"];
+
+/// Tables whose rows belong to an agent, by `agent_id`.
+pub(crate) const OF_AGENT: [&str; 1] = ["agent_versions"];
+
+/// Tables whose rows belong to an account, by `account_id`, each before those that it refers to.
+pub(crate) const OF_ACCOUNT: [&str; 4] = ["agents", "provider_keys", "api_keys", "sub_accounts"];
+
+/// Calls that were under way may still need their rows for this long: to be hung up at the carrier with the
+/// account's keys, to write their end.
+const REST_MS: i64 = 120_000;
+
+/// Calls that are removed in one transaction.
+const CHUNK: i64 = 500;
+
+impl Store {
+    /// Removes accounts that were deleted minutes ago and have no open call: recordings, then rows. What
+    /// fails is tried again the next time. How many went.
+    pub async fn purge_deleted(&self, now: i64) -> Result<usize, Error> {
+        let deleted: Vec<String> = on!(self.db().read(), |pool| sqlx::query_scalar(DELETED)
+            .bind(now - REST_MS)
+            .fetch_all(pool)
+            .await)?;
+        for id in &deleted {
+            self.purge(AccountId(uuid(id)?)).await?;
+        }
+        Ok(deleted.len())
+    }
+
+    async fn purge(&self, account: AccountId) -> Result<(), Error> {
+        while self.purge_calls(account).await? {}
+        let account = account.to_string();
+        let mut tx = self.db().begin().await?;
+        let of_agents = OF_AGENT.map(|table| {
+            format!("DELETE FROM {table} WHERE agent_id IN (SELECT id FROM agents WHERE account_id = $1)")
+        });
+        let of_account =
+            OF_ACCOUNT.map(|table| format!("DELETE FROM {table} WHERE account_id = $1"));
+        let itself = "DELETE FROM accounts WHERE id = $1".to_owned();
+        for sql in of_agents.into_iter().chain(of_account).chain([itself]) {
+            on!(&mut tx, |tx| {
+                sqlx::query(AssertSqlSafe(sql))
+                    .bind(&account)
+                    .execute(&mut **tx)
+                    .await
+                    .map(|_| ())
+            })?;
+        }
+        tx.commit().await
+    }
+
+    /// Some of its calls; whether there were any.
+    async fn purge_calls(&self, account: AccountId) -> Result<bool, Error> {
+        let ids: Vec<String> = on!(self.db().read(), |pool| {
+            sqlx::query_scalar("SELECT id FROM executions WHERE account_id = $1 LIMIT $2")
+                .bind(account.to_string())
+                .bind(CHUNK)
+                .fetch_all(pool)
+                .await
+        })?;
+        for id in &ids {
+            self.recordings().remove(ExecutionId(uuid(id)?)).await?;
+        }
+        let mut tx = self.db().begin().await?;
+        for id in &ids {
+            let of_call =
+                OF_EXECUTION.map(|table| format!("DELETE FROM {table} WHERE execution_id = $1"));
+            let itself = "DELETE FROM executions WHERE id = $1".to_owned();
+            for sql in of_call.into_iter().chain([itself]) {
+                on!(&mut tx, |tx| {
+                    sqlx::query(AssertSqlSafe(sql))
+                        .bind(id)
+                        .execute(&mut **tx)
+                        .await
+                        .map(|_| ())
+                })?;
+            }
+        }
+        tx.commit().await?;
+        Ok(!ids.is_empty())
+    }
+}
