@@ -11,6 +11,7 @@ mod draining;
 mod eager;
 mod fallbacks;
 mod hung_disk;
+mod models;
 mod plivo_sdk;
 mod secrets;
 mod simulate;

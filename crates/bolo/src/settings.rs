@@ -28,6 +28,8 @@ pub struct Settings {
     pub data_dir: PathBuf,
     /// Where local speech models lie, if not with the program.
     pub models_dir: Option<PathBuf>,
+    /// Where `bolo models pull` asks first.
+    pub models_mirror: Option<String>,
     /// The database.
     pub database: Database,
     /// Coordination of many nodes.
@@ -171,6 +173,7 @@ impl Default for Settings {
             },
             data_dir: PathBuf::from("bolo-data"),
             models_dir: None,
+            models_mirror: None,
             database: Database {
                 url: None,
                 migrate: true,
@@ -310,6 +313,13 @@ impl Settings {
             if !["http", "https"].contains(&url.scheme()) {
                 bail!("server.public_url: must be http:// or https://");
             }
+        }
+        if let Some(mirror) = &self.models_mirror
+            && !["http://", "https://"]
+                .iter()
+                .any(|scheme| mirror.starts_with(scheme))
+        {
+            bail!("models_mirror: must be http:// or https://");
         }
         for (name, carrier) in self.telephony.carriers() {
             if let Some(number) = &carrier.phone_number {

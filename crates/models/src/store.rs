@@ -17,13 +17,14 @@ use sha2::{Digest, Sha256};
 use crate::{
     Error,
     catalogue::{self, Model, ModelFile},
+    pull::{Progress, Pull, pull},
 };
 
 /// Where model files are looked for and unpacked to. Cheap to clone; clones share what they checked.
 #[derive(Debug, Clone)]
 pub struct Store {
     folders: Vec<PathBuf>,
-    unpack_to: PathBuf,
+    pub(crate) unpack_to: PathBuf,
     checked: Arc<Mutex<HashSet<PathBuf>>>,
 }
 
@@ -40,6 +41,8 @@ pub struct Listed {
     pub bytes: u64,
     /// Every file is there, packed or not. Sums are checked when a file is first used.
     pub present: bool,
+    /// `bolo models pull` can fetch it.
+    pub fetchable: bool,
     /// The folder of its first file.
     pub folder: Option<PathBuf>,
     /// Where its files came from, in words.
@@ -127,6 +130,7 @@ impl Store {
                     .file
                     .iter()
                     .all(|file| self.folder(model, file).is_some()),
+                fetchable: model.fetchable(),
                 folder: model.file.first().and_then(|file| self.folder(model, file)),
                 sources: {
                     let mut sources: Vec<&str> =
@@ -151,12 +155,16 @@ impl Store {
         }
     }
 
-    /// Fetches a model that is not there; `progress` gets a line a step. Blocks, maybe for minutes.
-    /// Returns the folder.
-    pub fn pull(&self, model: &str, progress: &mut dyn FnMut(&str)) -> Result<PathBuf, Error> {
+    /// Fetches what is missing of a model; `tell` gets every step. Blocks, maybe for minutes: for a thread
+    /// of a runtime that may block. Returns the folder.
+    pub fn pull(
+        &self,
+        model: &str,
+        how: &Pull,
+        tell: &mut dyn FnMut(Progress<'_>),
+    ) -> Result<PathBuf, Error> {
         let listed = catalogue::find(model).ok_or_else(|| Error::Unknown(model.to_owned()))?;
-        let target = user_cache().unwrap_or_else(|| self.unpack_to.clone());
-        crate::pull::pull(self, listed, &target, progress)
+        pull(self, listed, how, tell)
     }
 
     /// The folder that holds a file, packed or not.
@@ -264,7 +272,7 @@ impl Store {
 }
 
 /// `$XDG_CACHE_HOME/bolo/models` or `~/.cache/bolo/models`.
-fn user_cache() -> Option<PathBuf> {
+pub(crate) fn user_cache() -> Option<PathBuf> {
     let set = |name| {
         std::env::var_os(name)
             .filter(|value| !value.is_empty())
@@ -275,7 +283,7 @@ fn user_cache() -> Option<PathBuf> {
 }
 
 /// Copies and returns the SHA-256 in lower case hex.
-fn copy_hashing(from: &mut dyn Read, to: &mut dyn Write) -> io::Result<String> {
+pub(crate) fn copy_hashing(from: &mut dyn Read, to: &mut dyn Write) -> io::Result<String> {
     let mut hash = Sha256::new();
     let mut buffer = vec![0; 256 * 1024];
     loop {

@@ -112,7 +112,8 @@ impl Transcriber {
         let (vendor, default_model) = match vendor {
             "local" => {
                 local::check_heard(&language, language_name);
-                (TranscriberVendor::Local, "moonshine-tiny-en")
+                local::check_model(&model, model_name);
+                (TranscriberVendor::Local, local::LOCAL_TRANSCRIBERS[0])
             }
             "assembly" => (TranscriberVendor::Assembly, "universal-streaming-english"),
             "elevenlabs" => (TranscriberVendor::Elevenlabs, "scribe_v2_realtime"),

@@ -239,6 +239,12 @@ fn local_speech_names_the_languages_it_can_do() {
         (hears("en"), hears("en-IN")),
         ("none".to_owned(), "none".to_owned())
     );
+    let model = |name: &str| {
+        let path = tools("transcriber/model");
+        faults(&minimal_with(&[(&path, json!(name))]))
+    };
+    assert_eq!(model("moonshine-base-en"), "none");
+    assert_snapshot!(model("nova-3"), @r#"tasks[0].tools_config.transcriber.model: the local transcriber has no model "nova-3"; one of moonshine-tiny-en, moonshine-base-en"#);
     // The voice's language is the transcriber's where it has none of its own.
     assert_snapshot!(hears("ta"), @r#"
     tasks[0].tools_config.transcriber.language: the local transcriber understands no "ta"; one of en
@@ -263,8 +269,13 @@ fn a_local_voice_is_named_or_follows_the_language() {
         voice(json!({ "voice": "Asha", "voice_id": "en-GB" })),
         "Asha/en-GB/en-GB"
     );
-    assert_snapshot!(faults(&of(json!({ "voice": "Nila" }))), @r#"tasks[0].tools_config.synthesizer.provider_config.voice: unknown voice "Nila"; one of en-US, en-GB, de-DE, es-ES, fr-FR, it-IT, or pico for that of the language"#);
-    assert_snapshot!(faults(&of(json!({ "voice": "pico", "voice_id": "V1" }))), @r#"tasks[0].tools_config.synthesizer.provider_config.voice_id: unknown voice "V1"; one of en-US, en-GB, de-DE, es-ES, fr-FR, it-IT, or pico for that of the language"#);
+    assert_eq!(
+        voice(json!({ "voice": "LJSpeech" })),
+        "LJSpeech/ljspeech/en-US"
+    );
+    assert_snapshot!(faults(&of(json!({ "voice": "ljspeech", "language": "de" }))), @r#"tasks[0].tools_config.synthesizer.provider_config.language: the local voice speaks no "de"; one of en"#);
+    assert_snapshot!(faults(&of(json!({ "voice": "Nila" }))), @r#"tasks[0].tools_config.synthesizer.provider_config.voice: unknown voice "Nila"; one of en-US, en-GB, de-DE, es-ES, fr-FR, it-IT, ljspeech, joe, or pico for that of the language"#);
+    assert_snapshot!(faults(&of(json!({ "voice": "pico", "voice_id": "V1" }))), @r#"tasks[0].tools_config.synthesizer.provider_config.voice_id: unknown voice "V1"; one of en-US, en-GB, de-DE, es-ES, fr-FR, it-IT, ljspeech, joe, or pico for that of the language"#);
 }
 
 #[test]

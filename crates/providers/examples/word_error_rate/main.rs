@@ -1,7 +1,11 @@
 //! Measures local recognition on the spoken callers of the simulator, through the whole live chain:
 //! 20 ms frames of 8 kHz mu-law into the transcriber, silence after each clip.
 //!
-//! `cargo run --release -p bolo-providers --example word_error_rate [-- KIND…] [--each]`
+//! `cargo run --release -p bolo-providers --example word_error_rate [-- KIND…] [--each] [--model=NAME]
+//! [--voice=NAME]`
+//!
+//! `--model` chooses the transcriber. With `--voice` that local voice says the clips' texts instead, and how
+//! long it takes is told, too.
 //!
 //! Time is counted by audio, one frame after the other, so the figures don't depend on how fast the
 //! machine is; what inference adds is printed beside them.
@@ -19,7 +23,9 @@ use bolo_audio::Format;
 use bolo_providers::{Hear, Heard, Transcriber, TranscriberSpec, local::Speech};
 use bytes::Bytes;
 use serde::Deserialize;
+use spoken::Speaker;
 
+mod spoken;
 mod words;
 
 /// Header of the clips' WAV files.
@@ -77,10 +83,20 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .map(String::as_str)
         .filter(|kind| !kind.starts_with('-'))
         .collect();
+    let named = |name: &str| {
+        let given = arguments
+            .iter()
+            .find_map(|argument| argument.strip_prefix(name));
+        given.unwrap_or_default().to_owned()
+    };
+    let (model, voice) = (named("--model="), named("--voice="));
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../simulator/callers");
     let clips: Vec<Clip> = serde_json::from_slice(&fs::read(folder.join("manifest.json"))?)?;
-    let models = bolo_models::Store::new(None, env::temp_dir().join("bolo-models"));
-    let transcriber = Speech::new(models, 2).transcriber();
+    let models = env::var_os("BOLO_MODELS_DIR").map(PathBuf::from);
+    let models = bolo_models::Store::new(models, env::temp_dir().join("bolo-models"));
+    let speech = Speech::new(models, 2);
+    let transcriber = speech.transcriber();
+    let mut speaker = Speaker::new(&speech, &voice).await?;
     let mut table: BTreeMap<&str, Sums> = BTreeMap::new();
     let began = Instant::now();
     let mut audio_ms = 0;
@@ -88,9 +104,12 @@ async fn main() -> Result<(), Box<dyn Error>> {
         if !kinds.is_empty() && !kinds.contains(&clip.kind.as_str()) {
             continue;
         }
-        let audio = fs::read(folder.join(&clip.file))?.split_off(HEADER);
+        let audio = match &mut speaker {
+            Some(speaker) => speaker.say(&clip.text).await?,
+            None => fs::read(folder.join(&clip.file))?.split_off(HEADER),
+        };
         audio_ms += audio.len() as u64 / 8 + SILENCE_MS;
-        let heard = listen(transcriber.as_ref(), &audio).await?;
+        let heard = listen(transcriber.as_ref(), &model, &audio).await?;
         let (wrong, words) = words::errors(&clip.text, &heard.text);
         let sums = table.entry(&clip.kind).or_default();
         let first = heard.ends.first().copied();
@@ -155,13 +174,20 @@ async fn main() -> Result<(), Box<dyn Error>> {
         audio_ms as f64 / 1000.0,
         wall / 1000.0
     );
+    if let Some(speaker) = speaker {
+        speaker.tell();
+    }
     Ok(())
 }
 
 /// Streams one clip, a frame at a time, and gathers what is told.
-async fn listen(transcriber: &dyn Transcriber, audio: &[u8]) -> Result<Gathered, Box<dyn Error>> {
+async fn listen(
+    transcriber: &dyn Transcriber,
+    model: &str,
+    audio: &[u8],
+) -> Result<Gathered, Box<dyn Error>> {
     let spec = TranscriberSpec {
-        model: String::new(),
+        model: model.to_owned(),
         language: "en".to_owned(),
         endpointing_ms: 250,
         keywords: Vec::new(),

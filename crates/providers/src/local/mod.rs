@@ -1,5 +1,5 @@
 //! Speech in this process, without any key: Moonshine listens, smart-turn tells when a caller has
-//! finished, Pico speaks, MiniLM embeds. All in a small bounded pool of threads, never on a runtime
+//! finished, Pico or a neural voice speaks, MiniLM embeds. All in a small bounded pool of threads, never on a runtime
 //! thread. Models load when first used.
 
 mod embedder;
@@ -7,19 +7,22 @@ mod listener;
 mod mel;
 mod minilm;
 mod moonshine;
+mod neural;
 mod pico;
 mod pool;
 mod synthesizer;
 mod transcriber;
 mod turn;
+mod voices;
 
 use std::{
+    collections::BTreeMap,
     fmt::Display,
     sync::{Arc, Mutex, PoisonError},
 };
 
 use crate::{Embedder, Error, ErrorKind, Synthesizer, Transcriber};
-pub use pico::{VOICES, Voice};
+pub use voices::{VOICES, Voice};
 
 /// Name of this vendor in errors and logs.
 const VENDOR: &str = "local";
@@ -34,7 +37,9 @@ struct Inner {
     models: bolo_models::Store,
     threads: usize,
     pool: Mutex<Option<Arc<pool::Pool>>>,
-    moonshine: Lazy<moonshine::Moonshine>,
+    moonshine: Named<moonshine::Moonshine>,
+    neural: Named<neural::Neural>,
+    sounds: Lazy<neural::Sounds>,
     turn: Lazy<turn::TurnModel>,
     minilm: Lazy<minilm::MiniLm>,
 }
@@ -48,7 +53,9 @@ impl Speech {
                 models,
                 threads,
                 pool: Mutex::new(None),
-                moonshine: Lazy::default(),
+                moonshine: Named::default(),
+                neural: Named::default(),
+                sounds: Lazy::default(),
                 turn: Lazy::default(),
                 minilm: Lazy::default(),
             }),
@@ -62,7 +69,7 @@ impl Speech {
         })
     }
 
-    /// Pico. [`VOICES`] lists what it speaks.
+    /// Pico and the neural voices. [`VOICES`] lists what it speaks.
     pub fn synthesizer(&self) -> Arc<dyn Synthesizer> {
         Arc::new(synthesizer::LocalSynthesizer {
             speech: self.clone(),
@@ -76,10 +83,12 @@ impl Speech {
         })
     }
 
-    /// Whether calls in `language` can be heard here; the error names the field and what is missing.
-    pub fn check_transcriber(&self, language: &str) -> Result<(), Error> {
+    /// Whether calls in `language` can be heard here by `model` (empty: the smaller one); the error names
+    /// the field and what is missing.
+    pub fn check_transcriber(&self, model: &str, language: &str) -> Result<(), Error> {
         transcriber::check_language(language)?;
-        for model in ["moonshine-tiny-en", "smart-turn"] {
+        let size = transcriber::size(model)?;
+        for model in [size.model(), "smart-turn"] {
             self.present(model, "transcriber")?;
         }
         Ok(())
@@ -87,9 +96,9 @@ impl Speech {
 
     /// Whether calls can be spoken here with this voice or, where it is empty, in this language.
     pub fn check_synthesizer(&self, voice: &str, language: &str) -> Result<(), Error> {
-        pico::voice(voice, language)
+        let voice = voices::voice(voice, language)
             .map_err(|cause| error("synthesizer", ErrorKind::BadRequest, cause))?;
-        self.present("pico", "synthesizer")
+        self.present(voice.model, "synthesizer")
     }
 
     fn present(&self, model: &str, role: &'static str) -> Result<(), Error> {
@@ -114,10 +123,20 @@ impl Speech {
         Ok(pool.insert(Arc::new(started)).clone())
     }
 
-    fn moonshine(&self) -> Result<Arc<moonshine::Moonshine>, Failure> {
-        self.inner
-            .moonshine
-            .get(|| moonshine::Moonshine::load(&self.inner.models))
+    fn moonshine(&self, size: moonshine::Size) -> Result<Arc<moonshine::Moonshine>, Failure> {
+        let load = || moonshine::Moonshine::load(&self.inner.models, size);
+        self.inner.moonshine.get(size.model(), load)
+    }
+
+    /// A neural voice, and the lexicon that all of them share.
+    fn neural(
+        &self,
+        voice: &'static str,
+    ) -> Result<(Arc<neural::Neural>, Arc<neural::Sounds>), Failure> {
+        let load = || neural::Neural::load(&self.inner.models, voice);
+        let loaded = self.inner.neural.get(voice, load)?;
+        let sounds = self.inner.sounds.get(|| Ok(neural::Sounds::load()))?;
+        Ok((loaded, sounds))
     }
 
     fn turn(&self) -> Result<Arc<turn::TurnModel>, Failure> {
@@ -162,6 +181,30 @@ impl<T> Lazy<T> {
             return Ok(loaded.clone());
         }
         Ok(slot.insert(Arc::new(load()?)).clone())
+    }
+}
+
+/// Models of one kind by name.
+struct Named<T>(Mutex<BTreeMap<&'static str, Arc<Lazy<T>>>>);
+
+impl<T> Default for Named<T> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<T> Named<T> {
+    /// Whoever wants another one does not wait.
+    fn get(
+        &self,
+        name: &'static str,
+        load: impl FnOnce() -> Result<T, Failure>,
+    ) -> Result<Arc<T>, Failure> {
+        let slot = {
+            let mut slots = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            slots.entry(name).or_default().clone()
+        };
+        slot.get(load)
     }
 }
 

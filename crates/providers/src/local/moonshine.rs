@@ -1,4 +1,4 @@
-//! Moonshine tiny: English speech to text. An encoder on raw samples and a decoder that keeps its
+//! Moonshine, tiny or base: English speech to text. An encoder on raw samples and a decoder that keeps its
 //! keys and values between steps; greedy.
 
 use std::{fs, path::Path};
@@ -12,16 +12,60 @@ use super::Failure;
 pub(super) const RATE: u32 = 16_000;
 /// Shorter audio gives the encoder nothing to look at.
 const SHORTEST: usize = RATE as usize / 10;
-const LAYERS: usize = 6;
 const HEADS: usize = 8;
-const HEAD_SIZE: usize = 36;
 const START: i32 = 1;
 const END: i32 = 2;
 /// No one speaks more tokens a second; a model that does is repeating itself.
 const TOKENS_PER_SECOND: f32 = 6.5;
 
+/// How large a model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Size {
+    Tiny,
+    Base,
+}
+
+impl Size {
+    const ALL: [Self; 2] = [Self::Tiny, Self::Base];
+
+    /// As the list of models names it.
+    pub(super) fn model(self) -> &'static str {
+        match self {
+            Self::Tiny => "moonshine-tiny-en",
+            Self::Base => "moonshine-base-en",
+        }
+    }
+
+    /// The one an agent names; tiny, where it names none.
+    pub(super) fn named(model: &str) -> Result<Self, String> {
+        if model.is_empty() {
+            return Ok(Self::Tiny);
+        }
+        let named = |size: &Self| size.model().eq_ignore_ascii_case(model);
+        Self::ALL.into_iter().find(named).ok_or_else(|| {
+            let names = Self::ALL.map(Self::model).join(", ");
+            format!("model {model:?} is not one of the local transcriber's: {names}")
+        })
+    }
+
+    fn layers(self) -> usize {
+        match self {
+            Self::Tiny => 6,
+            Self::Base => 8,
+        }
+    }
+
+    fn head_size(self) -> usize {
+        match self {
+            Self::Tiny => 36,
+            Self::Base => 52,
+        }
+    }
+}
+
 /// Shared by all threads.
 pub(super) struct Moonshine {
+    size: Size,
     encoder: Model,
     decoder: Model,
     nodes: Nodes,
@@ -31,11 +75,12 @@ pub(super) struct Moonshine {
 /// Names of the graphs looked up once.
 struct Nodes {
     samples: NodeId,
-    samples_mask: NodeId,
+    /// Only the tiny model takes masks.
+    samples_mask: Option<NodeId>,
     encoded: NodeId,
     token: NodeId,
     hidden: NodeId,
-    hidden_mask: NodeId,
+    hidden_mask: Option<NodeId>,
     use_cache: NodeId,
     logits: NodeId,
     /// Decoder key, decoder value, encoder key, encoder value of each layer.
@@ -44,17 +89,14 @@ struct Nodes {
 }
 
 impl Moonshine {
-    pub(super) fn load(models: &bolo_models::Store) -> Result<Self, Failure> {
-        let path = |file| {
-            models
-                .path("moonshine-tiny-en", file)
-                .map_err(Failure::from)
-        };
+    pub(super) fn load(models: &bolo_models::Store, size: Size) -> Result<Self, Failure> {
+        let path = |file| models.path(size.model(), file).map_err(Failure::from);
         let encoder = load(&path("encoder.onnx")?)?;
         let decoder = load(&path("decoder.onnx")?)?;
-        let nodes = Nodes::find(&encoder, &decoder).map_err(Failure::model)?;
+        let nodes = Nodes::find(&encoder, &decoder, size).map_err(Failure::model)?;
         let words = vocabulary(&fs::read(path("tokenizer.bin")?).map_err(Failure::model)?);
         Ok(Self {
+            size,
             encoder,
             decoder,
             nodes,
@@ -75,21 +117,16 @@ impl Moonshine {
         let nodes = &self.nodes;
         let input = NdTensor::from_data([1, samples.len()], samples.to_vec());
         let mask = NdTensor::<i32, 2>::full([1, samples.len()], 1);
+        let mut inputs: Vec<(NodeId, ValueOrView)> = vec![(nodes.samples, input.view().into())];
+        inputs.extend(nodes.samples_mask.map(|node| (node, mask.view().into())));
         let [hidden] = self
             .encoder
-            .run_n(
-                vec![
-                    (nodes.samples, input.view().into()),
-                    (nodes.samples_mask, mask.view().into()),
-                ],
-                [nodes.encoded],
-                Some(options.clone()),
-            )
+            .run_n(inputs, [nodes.encoded], Some(options.clone()))
             .map_err(Failure::model)?;
 
         let most = (samples.len() as f32 / RATE as f32 * TOKENS_PER_SECOND).ceil() as usize + 1;
-        let mut cache: Vec<Value> = (0..LAYERS * 4)
-            .map(|_| NdTensor::<f32, 4>::zeros([1, HEADS, 0, HEAD_SIZE]).into())
+        let mut cache: Vec<Value> = (0..self.size.layers() * 4)
+            .map(|_| NdTensor::<f32, 4>::zeros([1, HEADS, 0, self.size.head_size()]).into())
             .collect();
         let mut token = START;
         let mut tokens = Vec::with_capacity(most);
@@ -100,7 +137,7 @@ impl Moonshine {
             inputs.push((nodes.token, NdTensor::from_data([1, 1], vec![token]).into()));
             inputs.push((nodes.hidden, (&hidden).into()));
             // At the rate of samples: a mask of the encoder's length fails on long audio.
-            inputs.push((nodes.hidden_mask, mask.view().into()));
+            inputs.extend(nodes.hidden_mask.map(|node| (node, mask.view().into())));
             let use_cache = NdTensor::from_data([1], vec![i32::from(step > 0)]);
             inputs.push((nodes.use_cache, use_cache.into()));
             inputs.extend(
@@ -151,10 +188,10 @@ impl Moonshine {
 }
 
 impl Nodes {
-    fn find(encoder: &Model, decoder: &Model) -> Result<Self, rten::RunError> {
+    fn find(encoder: &Model, decoder: &Model, size: Size) -> Result<Self, rten::RunError> {
         let cached = |prefix: &str| -> Result<Vec<NodeId>, rten::RunError> {
-            let mut nodes = Vec::with_capacity(LAYERS * 4);
-            for layer in 0..LAYERS {
+            let mut nodes = Vec::with_capacity(size.layers() * 4);
+            for layer in 0..size.layers() {
                 for part in [
                     "decoder.key",
                     "decoder.value",
@@ -168,11 +205,11 @@ impl Nodes {
         };
         Ok(Self {
             samples: encoder.node_id("input_values")?,
-            samples_mask: encoder.node_id("attention_mask")?,
+            samples_mask: encoder.find_node("attention_mask"),
             encoded: encoder.node_id("last_hidden_state")?,
             token: decoder.node_id("input_ids")?,
             hidden: decoder.node_id("encoder_hidden_states")?,
-            hidden_mask: decoder.node_id("encoder_attention_mask")?,
+            hidden_mask: decoder.find_node("encoder_attention_mask"),
             use_cache: decoder.node_id("use_cache_branch")?,
             logits: decoder.node_id("logits")?,
             past: cached("past_key_values")?,

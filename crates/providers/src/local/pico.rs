@@ -10,6 +10,15 @@ use ttspico::{Engine, EngineResetMode, EngineStatus, System, Voice as PicoVoice}
 
 use super::Failure;
 
+/// A voice's two files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Lingware {
+    /// What the engine calls the voice.
+    pub(super) name: &'static str,
+    pub(super) analysis: &'static str,
+    pub(super) sound: &'static str,
+}
+
 /// The voice's rate, Hz.
 pub(super) const RATE: u32 = 16_000;
 /// The engine's memory, bytes; its makers' recommendation.
@@ -19,104 +28,15 @@ const LONGEST: usize = 400;
 /// Slower or faster is not understood any more, percent of the engine's own speed.
 const SPEED: std::ops::RangeInclusive<f32> = 50.0..=250.0;
 
-/// A built-in voice.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Voice {
-    /// What an agent names as `voice_id`; also its language tag.
-    pub id: &'static str,
-    /// Its language, in English.
-    pub language: &'static str,
-    analysis: &'static str,
-    sound: &'static str,
-}
-
-/// All built-in voices; the first of a language is its default.
-pub const VOICES: [Voice; 6] = [
-    Voice {
-        id: "en-US",
-        language: "English (US)",
-        analysis: "en-US_ta.bin",
-        sound: "en-US_lh0_sg.bin",
-    },
-    Voice {
-        id: "en-GB",
-        language: "English (UK)",
-        analysis: "en-GB_ta.bin",
-        sound: "en-GB_kh0_sg.bin",
-    },
-    Voice {
-        id: "de-DE",
-        language: "German",
-        analysis: "de-DE_ta.bin",
-        sound: "de-DE_gl0_sg.bin",
-    },
-    Voice {
-        id: "es-ES",
-        language: "Spanish",
-        analysis: "es-ES_ta.bin",
-        sound: "es-ES_zl0_sg.bin",
-    },
-    Voice {
-        id: "fr-FR",
-        language: "French",
-        analysis: "fr-FR_ta.bin",
-        sound: "fr-FR_nk0_sg.bin",
-    },
-    Voice {
-        id: "it-IT",
-        language: "Italian",
-        analysis: "it-IT_ta.bin",
-        sound: "it-IT_cm0_sg.bin",
-    },
-];
-
-/// The voice of this name or, where the name is empty, for this language (empty: English).
-pub(super) fn voice(name: &str, language: &str) -> Result<Voice, String> {
-    let same = |a: &str, b: &str| a.replace('_', "-").eq_ignore_ascii_case(b);
-    let base = |tag: &str| {
-        tag.split(['-', '_'])
-            .next()
-            .unwrap_or_default()
-            .to_lowercase()
-    };
-    let names = || VOICES.map(|voice| voice.id).join(", ");
-    if !name.is_empty() {
-        return VOICES
-            .into_iter()
-            .find(|voice| same(name, voice.id))
-            .ok_or_else(|| {
-                format!(
-                    "voice {name:?} is not one of the local synthesizer's: {}",
-                    names()
-                )
-            });
-    }
-    let language = if language.is_empty() { "en" } else { language };
-    VOICES
-        .into_iter()
-        .find(|voice| same(language, voice.id))
-        .or_else(|| {
-            VOICES
-                .into_iter()
-                .find(|voice| base(voice.id) == base(language))
-        })
-        .ok_or_else(|| {
-            format!(
-                "language {language:?} is not supported: the local synthesizer speaks {}",
-                names()
-            )
-        })
-}
-
 /// One engine. Stays on its thread.
 pub(super) struct Pico {
-    voice: Voice,
+    voice: Lingware,
     engine: Engine,
 }
 
 impl Pico {
     /// Loads a voice, in some milliseconds.
-    pub(super) fn new(models: &bolo_models::Store, voice: Voice) -> Result<Self, Failure> {
+    pub(super) fn new(models: &bolo_models::Store, voice: Lingware) -> Result<Self, Failure> {
         let failed = |cause: ttspico::PicoError| Failure::model(cause);
         let path = |file| -> Result<String, Failure> {
             let path = models.path("pico", file)?;
@@ -129,7 +49,7 @@ impl Pico {
         let system = System::new(ARENA).map_err(failed)?;
         let analysis = System::load_resource(Rc::clone(&system), analysis).map_err(failed)?;
         let sound = System::load_resource(Rc::clone(&system), sound).map_err(failed)?;
-        let definition = System::create_voice(system, voice.id).map_err(failed)?;
+        let definition = System::create_voice(system, voice.name).map_err(failed)?;
         definition
             .borrow_mut()
             .add_resource(analysis)
@@ -143,7 +63,7 @@ impl Pico {
         Ok(Self { voice, engine })
     }
 
-    pub(super) fn voice(&self) -> Voice {
+    pub(super) fn voice(&self) -> Lingware {
         self.voice
     }
 
@@ -226,19 +146,6 @@ pub(super) fn cut(text: &str) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_voice_is_found_by_name_or_language() {
-        let id = |name, language| voice(name, language).map(|voice| voice.id);
-        assert_eq!(id("", ""), Ok("en-US"));
-        assert_eq!(id("", "en"), Ok("en-US"));
-        assert_eq!(id("", "en-GB"), Ok("en-GB"));
-        assert_eq!(id("", "en_IN"), Ok("en-US"));
-        assert_eq!(id("de-de", "en"), Ok("de-DE"));
-        assert_eq!(id("", "fr"), Ok("fr-FR"));
-        assert!(voice("", "hi").is_err_and(|cause| cause.contains("\"hi\"")));
-        assert!(voice("Matthew", "en").is_err_and(|cause| cause.contains("\"Matthew\"")));
-    }
 
     #[test]
     fn text_is_cleaned_and_cut_between_words() {

@@ -1,6 +1,6 @@
 //! The trait's side of speaking: a session a call.
 
-use std::{cell::Cell, collections::VecDeque, sync::Arc};
+use std::{collections::VecDeque, sync::Arc};
 
 use async_trait::async_trait;
 use bolo_audio::{Converter, Format};
@@ -10,10 +10,11 @@ use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{
-    Failure, Speech, error,
-    pico::{self, Pico, Voice},
+    Failure, Speech, error, neural,
+    pico::{self, Lingware, Pico},
     pool::{Pool, Undone, Worker},
     undone,
+    voices::{Engine, Voice, voice},
 };
 use crate::{Error, ErrorKind, Session, Speak, Spoken, Synthesizer, SynthesizerSpec};
 
@@ -22,8 +23,8 @@ const INPUT: usize = 64;
 const OUTPUT: usize = 64;
 /// Pieces that may wait to be spoken; more stay in the input.
 const WAITING: usize = 256;
-/// Samples in a chunk: 100 ms.
-const CHUNK: usize = pico::RATE as usize / 10;
+/// Chunks a second.
+const CHUNKS_PER_SECOND: u32 = 10;
 /// Chunks between a speech thread and the session: 100 s, more than one part of a text ever makes, so
 /// that the thread never waits for a slow reader.
 const CHUNKS: usize = 1024;
@@ -41,16 +42,20 @@ impl Synthesizer for LocalSynthesizer {
     }
 
     async fn open(&self, spec: &SynthesizerSpec) -> Result<Session<Speak, Spoken>, Error> {
-        let voice = pico::voice(&spec.voice_id, &spec.language)
+        let voice = voice(&spec.voice_id, &spec.language)
             .map_err(|cause| error(ROLE, ErrorKind::BadRequest, cause))?;
         // Refuses an absurd format now rather than at the first word.
-        converter(spec.format).map_err(|failure| error(ROLE, ErrorKind::BadRequest, failure))?;
+        converter(pico::RATE, spec.format)
+            .map_err(|failure| error(ROLE, ErrorKind::BadRequest, failure))?;
         let pool = self.speech.pool(ROLE)?;
         let speech = self.speech.clone();
-        pool.run(move |worker| engine(worker, &speech, voice).map(|_| ()))
-            .await
-            .map_err(|why| undone(ROLE, why))?
-            .map_err(|failure| failure.of(ROLE))?;
+        pool.run(move |worker| match voice.engine {
+            Engine::Pico(lingware) => engine(worker, &speech, lingware).map(|_| ()),
+            Engine::Neural => speech.neural(voice.id).map(|_| ()),
+        })
+        .await
+        .map_err(|why| undone(ROLE, why))?
+        .map_err(|failure| failure.of(ROLE))?;
         let (input, texts) = mpsc::channel(INPUT);
         let (out, output) = mpsc::channel(OUTPUT);
         let session = Speaking {
@@ -194,7 +199,10 @@ impl Speaking {
             else {
                 return;
             };
-            let parts = pico::cut(&text);
+            let parts = match self.voice.engine {
+                Engine::Pico(_) => pico::cut(&text),
+                Engine::Neural => neural::parts(&text),
+            };
             let (give, chunks) = mpsc::channel(CHUNKS);
             let (speech, pool) = (self.speech.clone(), self.pool.clone());
             let (voice, speed, format) = (self.voice, self.speed, self.format);
@@ -294,45 +302,93 @@ fn say(
     text: &str,
     give: &mpsc::Sender<Bytes>,
 ) -> Result<(), Failure> {
-    let mut converter = converter(format)?;
-    let mut chunk: Vec<u8> = Vec::with_capacity(CHUNK * 2);
-    let spoke = Cell::new(false);
-    let mut sink = |samples: &[i16]| {
-        chunk.extend(samples.iter().flat_map(|sample| sample.to_le_bytes()));
-        if chunk.len() < CHUNK * 2 {
-            return !give.is_closed();
-        }
-        spoke.set(true);
-        let audio = converter.convert(Bytes::from(std::mem::take(&mut chunk)));
-        audio.is_empty() || give.blocking_send(audio).is_ok()
-    };
-    let first = engine(worker, speech, voice)?.speak(text, speed, &mut sink);
-    if let Err(failure) = first {
-        worker.pico = None;
-        tracing::warn!(%failure, voice = voice.id, "the voice engine failed and is built anew");
-        // Said twice is worse than cut short.
-        if !spoke.get() {
-            let again = engine(worker, speech, voice)?.speak(text, speed, &mut sink);
-            if let Err(failure) = again {
+    match voice.engine {
+        Engine::Pico(lingware) => {
+            let mut chunks = Chunks::new(pico::RATE, format, give)?;
+            let mut first = |chunks: &mut Chunks<'_>| {
+                let mut sink = |samples: &[i16]| chunks.take(samples);
+                engine(worker, speech, lingware)?.speak(text, speed, &mut sink)
+            };
+            if let Err(failure) = first(&mut chunks) {
                 worker.pico = None;
-                return Err(failure);
+                tracing::warn!(%failure, voice = voice.id, "the voice engine failed and is built anew");
+                // Said twice is worse than cut short.
+                if !chunks.spoke {
+                    let mut sink = |samples: &[i16]| chunks.take(samples);
+                    let again = engine(worker, speech, lingware)?.speak(text, speed, &mut sink);
+                    if let Err(failure) = again {
+                        worker.pico = None;
+                        return Err(failure);
+                    }
+                }
+            }
+            chunks.finish();
+        }
+        Engine::Neural => {
+            let (neural, sounds) = speech.neural(voice.id)?;
+            let mut chunks = Chunks::new(neural.rate, format, give)?;
+            let sound = neural.speak(&sounds, text, speed, &worker.options)?;
+            if chunks.take(&sound) {
+                chunks.finish();
             }
         }
     }
-    let mut rest = converter.convert(Bytes::from(chunk)).to_vec();
-    rest.extend_from_slice(&converter.flush());
-    if !rest.is_empty() {
-        // Cancelled meanwhile, if this fails.
-        let _ = give.blocking_send(Bytes::from(rest));
-    }
     Ok(())
+}
+
+/// Gathers samples, and gives them in the wanted format, 100 ms at a time.
+struct Chunks<'a> {
+    converter: Converter,
+    bytes: usize,
+    chunk: Vec<u8>,
+    give: &'a mpsc::Sender<Bytes>,
+    /// Something was given.
+    spoke: bool,
+}
+
+impl<'a> Chunks<'a> {
+    fn new(rate: u32, format: Format, give: &'a mpsc::Sender<Bytes>) -> Result<Self, Failure> {
+        let bytes = (rate / CHUNKS_PER_SECOND) as usize * 2;
+        Ok(Self {
+            converter: converter(rate, format)?,
+            bytes,
+            chunk: Vec::with_capacity(bytes),
+            give,
+            spoke: false,
+        })
+    }
+
+    /// False, if no one listens any more.
+    fn take(&mut self, samples: &[i16]) -> bool {
+        for sample in samples {
+            self.chunk.extend(sample.to_le_bytes());
+            if self.chunk.len() == self.bytes {
+                self.spoke = true;
+                let chunk = std::mem::replace(&mut self.chunk, Vec::with_capacity(self.bytes));
+                let audio = self.converter.convert(Bytes::from(chunk));
+                if !audio.is_empty() && self.give.blocking_send(audio).is_err() {
+                    return false;
+                }
+            }
+        }
+        !self.give.is_closed()
+    }
+
+    fn finish(mut self) {
+        let mut rest = self.converter.convert(Bytes::from(self.chunk)).to_vec();
+        rest.extend_from_slice(&self.converter.flush());
+        if !rest.is_empty() {
+            // Cancelled meanwhile, if this fails.
+            let _ = self.give.blocking_send(Bytes::from(rest));
+        }
+    }
 }
 
 /// This thread's engine with the wanted voice.
 fn engine<'a>(
     worker: &'a mut Worker,
     speech: &Speech,
-    voice: Voice,
+    voice: Lingware,
 ) -> Result<&'a mut Pico, Failure> {
     let fits = worker.pico.take_if(|pico| pico.voice() == voice);
     // The old one must go first: a thread bears one engine only.
@@ -344,6 +400,6 @@ fn engine<'a>(
     Ok(worker.pico.insert(engine))
 }
 
-fn converter(format: Format) -> Result<Converter, Failure> {
-    Converter::new(Format::Pcm16 { rate: pico::RATE }, format).map_err(Failure::model)
+fn converter(rate: u32, format: Format) -> Result<Converter, Failure> {
+    Converter::new(Format::Pcm16 { rate }, format).map_err(Failure::model)
 }

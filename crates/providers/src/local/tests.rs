@@ -10,6 +10,8 @@ use tempfile::TempDir;
 use super::*;
 use crate::{Hear, Heard, Speak, Spoken, SynthesizerSpec, TranscriberSpec};
 
+mod pulled;
+
 /// Models are unpacked and loaded once for all tests of a process.
 static SPEECH: LazyLock<(Speech, TempDir)> = LazyLock::new(|| {
     let folder = tempfile::tempdir().unwrap();
@@ -54,7 +56,11 @@ fn caller(file: &str) -> Vec<u8> {
 
 /// Everything told about some audio.
 async fn hear(audio: &[u8]) -> Vec<Heard> {
-    let mut session = speech().transcriber().open(&listen_spec()).await.unwrap();
+    hear_with(speech(), &listen_spec(), audio).await
+}
+
+async fn hear_with(speech: &Speech, spec: &TranscriberSpec, audio: &[u8]) -> Vec<Heard> {
+    let mut session = speech.transcriber().open(spec).await.unwrap();
     let frames: Vec<Bytes> = audio.chunks(160).map(Bytes::copy_from_slice).collect();
     let input = session.input;
     let sender = tokio::spawn(async move {
@@ -158,7 +164,15 @@ async fn silence_noise_and_tones_say_nothing() {
 
 /// Sends pieces of one utterance and gathers all until its end: bytes and the order of the rest.
 async fn speak(spec: &SynthesizerSpec, pieces: &[&str]) -> (Vec<u8>, Vec<Spoken>) {
-    let mut session = speech().synthesizer().open(spec).await.unwrap();
+    speak_with(speech(), spec, pieces).await
+}
+
+async fn speak_with(
+    speech: &Speech,
+    spec: &SynthesizerSpec,
+    pieces: &[&str],
+) -> (Vec<u8>, Vec<Spoken>) {
+    let mut session = speech.synthesizer().open(spec).await.unwrap();
     for (piece, text) in pieces.iter().enumerate() {
         let (piece, last) = (piece as u32, piece + 1 == pieces.len());
         let text = (*text).to_owned();
@@ -379,8 +393,8 @@ async fn what_cannot_be_done_is_named() {
     let error = speech().transcriber().open(&hindi).await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::BadRequest);
     assert!(error.to_string().contains("language \"hi\""), "{error}");
-    assert!(speech().check_transcriber("en-IN").is_ok());
-    assert!(speech().check_transcriber("de").is_err());
+    assert!(speech().check_transcriber("", "en-IN").is_ok());
+    assert!(speech().check_transcriber("", "de").is_err());
 
     assert!(speech().check_synthesizer("", "de").is_ok());
     let error = speech().check_synthesizer("", "ja").unwrap_err();

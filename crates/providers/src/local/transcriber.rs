@@ -11,8 +11,8 @@ use tokio_util::task::AbortOnDropHandle;
 use super::{
     Failure, Speech, error,
     listener::{Listener, Step},
-    moonshine,
-    pool::{Pool, Undone},
+    moonshine::{self, Size},
+    pool::{Pool, Undone, Worker},
     turn::LONG_PAUSE_MS,
     undone,
 };
@@ -42,6 +42,11 @@ pub(super) fn check_language(language: &str) -> Result<(), Error> {
     Err(error(ROLE, ErrorKind::BadRequest, cause))
 }
 
+/// The model of this name.
+pub(super) fn size(model: &str) -> Result<Size, Error> {
+    Size::named(model).map_err(|cause| error(ROLE, ErrorKind::BadRequest, cause))
+}
+
 #[async_trait]
 impl Transcriber for LocalTranscriber {
     fn name(&self) -> &'static str {
@@ -55,10 +60,17 @@ impl Transcriber for LocalTranscriber {
     async fn open(&self, spec: &TranscriberSpec) -> Result<Session<Hear, Heard>, Error> {
         check_language(&spec.language)?;
         let listener = Listener::new(spec.format, spec.endpointing_ms)?;
+        let size = size(&spec.model)?;
         let pool = self.speech.pool(ROLE)?;
         let speech = self.speech.clone();
         // Loaded now, while the phone rings, rather than at the first word.
-        pool.run(move |_| speech.moonshine().and_then(|_| speech.turn()).map(|_| ()))
+        let load = move |_: &mut Worker| {
+            speech
+                .moonshine(size)
+                .and_then(|_| speech.turn())
+                .map(|_| ())
+        };
+        pool.run(load)
             .await
             .map_err(|why| undone(ROLE, why))?
             .map_err(|failure| failure.of(ROLE))?;
@@ -67,6 +79,7 @@ impl Transcriber for LocalTranscriber {
         let session = Listening {
             speech: self.speech.clone(),
             pool,
+            size,
             rate: spec.format.rate(),
             listener,
             interim: None,
@@ -86,6 +99,7 @@ type Interim = BoxFuture<'static, (u32, Result<Result<String, Failure>, Undone>)
 struct Listening {
     speech: Speech,
     pool: Arc<Pool>,
+    size: Size,
     rate: u32,
     listener: Listener,
     /// The one look at an open segment that is under way.
@@ -195,10 +209,11 @@ impl Listening {
         audio: Vec<i16>,
     ) -> impl Future<Output = Result<Result<String, Failure>, Undone>> + Send + use<> {
         let (speech, pool, rate) = (self.speech.clone(), self.pool.clone(), self.rate);
+        let size = self.size;
         async move {
             pool.run(move |worker| {
                 speech
-                    .moonshine()?
+                    .moonshine(size)?
                     .transcribe(&model_audio(&audio, rate)?, &worker.options)
             })
             .await

@@ -87,7 +87,7 @@ impl Vendors {
                 Arc::new(Smallest::new(access))
             }
             TranscriberVendor::Local => {
-                self.local.check_transcriber(&spec.language)?;
+                self.local.check_transcriber(&spec.model, &spec.language)?;
                 self.local.transcriber()
             }
         };
