@@ -13,6 +13,7 @@ mod fallbacks;
 mod hung_disk;
 mod models;
 mod plivo_sdk;
+mod schemathesis;
 mod secrets;
 mod simulate;
 mod support;

@@ -1,19 +1,25 @@
 //! `POST /call` and stopping calls. Source: api.md §7.
 
-use axum::{Json, extract::State, routing::post};
+use axum::{
+    Json,
+    extract::State,
+    response::{IntoResponse, Response},
+    routing::post,
+};
 use bolo_agent::Agent;
 use bolo_execution::{AccountId, Change, Direction, ExecutionId, Hangup, HangupBy, Record, Status};
 use bolo_store::{Command, Facts, NewExecution, WebhookTarget};
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     App,
     call_request::{self, CallBody},
-    error::{ApiError, OrNotFound, Problems, TooLarge},
+    error::{ApiError, KeyReused, OrNotFound, Problems, TooLarge},
     extract::{Caller, Id, JsonBody, PathId},
+    idempotency::{self, IdempotencyKey},
     time::now,
 };
 
@@ -53,15 +59,22 @@ pub struct Placed {
 /// Places an outbound call.
 ///
 /// Answers at once: the call waits in the queue, or until `scheduled_at`, and is dialled from there. Every
-/// request is a call of its own.
+/// request is a call of its own, unless it repeats one that came with the same `Idempotency-Key` within a day:
+/// that one's answer is given again.
 #[utoipa::path(post, path = "/call", tag = "Calls", request_body = CallBody,
-    responses((status = 200, description = "The call is queued or scheduled", body = Placed), Problems, TooLarge))]
+    params(("Idempotency-Key" = Option<String>, Header, description = "Chosen by the client, at most 255 characters")),
+    responses((status = 200, description = "The call is queued or scheduled", body = Placed), KeyReused, Problems, TooLarge))]
 async fn create(
     State(app): State<App>,
     caller: Caller,
+    key: IdempotencyKey,
     JsonBody(body): JsonBody<Value>,
-) -> Result<Json<Placed>, ApiError> {
+) -> Result<Response, ApiError> {
     let now = now();
+    let once = key.once(caller.account, "POST /call", body.to_string().as_bytes());
+    if let Some(answer) = idempotency::replayed(&app, once.as_ref()).await? {
+        return Ok(answer);
+    }
     let call = call_request::read(&body)?;
     let stored = app
         .store
@@ -92,18 +105,39 @@ async fn create(
         webhook: webhook_of(&agent),
         error_message: None,
     };
-    let (record, _) = app.store.create_execution(new, now).await?;
+    let placed = match &once {
+        None => app.store.create_execution(new, now).await,
+        Some(once) => {
+            app.store
+                .create_execution_once(new, once, answer, now)
+                .await
+        }
+    };
+    let record = match placed {
+        // It came twice at once, and the other was quicker.
+        Err(bolo_store::Error::Conflict(_)) if once.is_some() => {
+            return idempotency::replayed(&app, once.as_ref())
+                .await?
+                .ok_or_else(|| ApiError::Unavailable("the key's request is under way".to_owned()));
+        }
+        placed => placed?.0,
+    };
     app.store.signals().wake_worker();
     tracing::info!(execution_id = %record.id, agent_id = %record.agent, status = %record.status, "call accepted");
+    Ok(Json(answer(&record)).into_response())
+}
+
+fn answer(record: &Record) -> Value {
     let id = record.id.to_string();
-    Ok(Json(Placed {
+    let placed = Placed {
         message: "done",
         status: record.status.as_str(),
         execution_id: id.clone(),
         run_id: id.clone(),
         call_id: id.clone(),
         id,
-    }))
+    };
+    json!(placed)
 }
 
 /// The carrier that an agent's calls go through; one that names none takes what the account has keys for.

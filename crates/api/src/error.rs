@@ -32,6 +32,15 @@ pub enum ApiError {
     /// There is no such thing in this account; names the thing.
     #[error("{0} not found")]
     NotFound(&'static str),
+    /// A request with this `Idempotency-Key` asked for something else.
+    #[error("Idempotency-Key: it came with another request within the last day")]
+    KeyReused,
+    /// Wait so many seconds.
+    #[error("Too many requests; try again in {retry_after_s} s")]
+    TooMany {
+        /// Until the window ends.
+        retry_after_s: u64,
+    },
     /// The address exists, but not with this method.
     #[error("This address does not take this method")]
     MethodNotAllowed,
@@ -53,7 +62,7 @@ pub enum ApiError {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct FieldError {
     /// Where: keys and indexes from the body's (or query's) root.
-    #[schema(value_type = Vec<Object>, example = json!(["agent_config", "tasks", 0]))]
+    #[schema(example = json!(["agent_config", "tasks", 0]))]
     pub loc: Vec<Step>,
     /// What is wrong and what would be right.
     #[schema(example = "field required")]
@@ -61,7 +70,7 @@ pub struct FieldError {
 }
 
 /// One step of a path into a body.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(untagged)]
 pub enum Step {
     /// An object's key.
@@ -128,6 +137,8 @@ impl ApiError {
             Self::Forbidden(_) | Self::BadSignature => StatusCode::FORBIDDEN,
             Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::KeyReused => StatusCode::CONFLICT,
+            Self::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BadRange(_) => StatusCode::RANGE_NOT_SATISFIABLE,
             Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
@@ -141,6 +152,9 @@ impl ApiError {
                 Some((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")))
             }
             Self::Unavailable(_) => Some((header::RETRY_AFTER, HeaderValue::from_static("1"))),
+            Self::TooMany { retry_after_s } => {
+                Some((header::RETRY_AFTER, HeaderValue::from(*retry_after_s)))
+            }
             Self::BadRange(size) => HeaderValue::try_from(format!("bytes */{size}"))
                 .ok()
                 .map(|value| (header::CONTENT_RANGE, value)),
@@ -244,6 +258,9 @@ pub enum Problems {
     /// No such thing in this account.
     #[response(status = 404)]
     NotFound(ErrorBody),
+    /// Too many requests in this minute; try again after `Retry-After` seconds.
+    #[response(status = 429)]
+    TooMany(ErrorBody),
     /// A fault of the server; nothing of its inside is shown.
     #[response(status = 500)]
     Internal(ErrorBody),
@@ -259,6 +276,15 @@ pub enum Forbidden {
     /// The key is good but may not do this.
     #[response(status = 403)]
     Forbidden(ErrorBody),
+}
+
+/// What an operation that takes `Idempotency-Key` can answer besides, for the OpenAPI document.
+#[derive(IntoResponses)]
+#[allow(dead_code, reason = "read by the derive only")]
+pub enum KeyReused {
+    /// A request with this `Idempotency-Key` asked for something else.
+    #[response(status = 409)]
+    KeyReused(ErrorBody),
 }
 
 /// What an operation with a body can answer besides, for the OpenAPI document.

@@ -3,7 +3,10 @@
 
 use axum::{
     body::Bytes,
-    extract::{FromRequest, FromRequestParts, RawPathParams, Request, rejection::BytesRejection},
+    extract::{
+        FromRequest, FromRequestParts, MatchedPath, RawPathParams, Request,
+        rejection::BytesRejection,
+    },
     http::{header, request::Parts},
     response::IntoResponse,
 };
@@ -12,6 +15,7 @@ use serde::de::DeserializeOwned;
 
 use crate::{
     App,
+    audit::Visitor,
     error::{ApiError, FieldError, Step},
 };
 
@@ -41,6 +45,13 @@ impl FromRequestParts<App> for Caller {
             .authenticate(key)
             .await?
             .ok_or(ApiError::Unauthorized)?;
+        if let Some(route) = parts.extensions.get::<MatchedPath>() {
+            let payer = holder.parent.unwrap_or(holder.account);
+            app.rates.admit(payer, &parts.method, route.as_str())?;
+        }
+        if let Some(visitor) = parts.extensions.get::<Visitor>() {
+            visitor.is(holder.account, Some(holder.key));
+        }
         Ok(Self {
             account: holder.account,
             parent: holder.parent,

@@ -8,6 +8,7 @@
 //! every query; the only unauthenticated routes are health, docs and the signed carrier callbacks.
 
 mod agents;
+mod audit;
 mod call_request;
 mod calls;
 mod docs;
@@ -16,11 +17,13 @@ mod error;
 mod execution_filter;
 mod executions;
 mod extract;
+mod idempotency;
 mod json_stream;
 mod links;
 mod middleware;
 mod paging;
 mod providers;
+mod rates;
 mod recordings;
 mod schemas;
 mod sub_account_usage;
@@ -30,7 +33,10 @@ mod telephony;
 mod time;
 mod user;
 
-use axum::{Router, middleware::from_fn};
+use axum::{
+    Router,
+    middleware::{from_fn, from_fn_with_state},
+};
 use bolo_orchestrator::Calls;
 use bolo_store::Store;
 use bolo_telephony::{Callbacks, Carriers};
@@ -38,6 +44,7 @@ use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
 pub use drain::Draining;
+pub use rates::{PerMinute, Rates};
 
 /// What handlers need. Cheap to clone.
 #[derive(Clone)]
@@ -54,6 +61,8 @@ pub struct App {
     pub metrics: Option<metrics_exporter_prometheus::PrometheusHandle>,
     /// Switched on by the binary before it ends; its `finished` waits for hang-ups under way.
     pub draining: Draining,
+    /// How many requests an account may send.
+    pub rates: std::sync::Arc<Rates>,
     /// Settings.
     pub settings: std::sync::Arc<Settings>,
 }
@@ -74,11 +83,13 @@ pub struct Settings {
 /// All routes of the server.
 ///
 /// Serve it on a listener whose connections have `TCP_NODELAY` set (`listener.tap_io(|tcp| …)`): axum does
-/// not set it, and without it the kernel holds small audio frames back.
+/// not set it, and without it the kernel holds small audio frames back. With `ConnectInfo<SocketAddr>` the
+/// audit log says from where a request came.
 pub fn router(app: App) -> Router {
     let max_body_bytes = app.settings.max_body_bytes;
     let (rest, document) = documented().split_for_parts();
     let rest = rest
+        .route_layer(from_fn_with_state(app.clone(), audit::write))
         .merge(telephony::callbacks())
         .route_layer(from_fn(middleware::limit_time));
     let all = rest
@@ -104,5 +115,6 @@ fn documented() -> OpenApiRouter<App> {
         .merge(providers::routes())
         .merge(user::routes())
         .merge(sub_accounts::routes())
+        .merge(audit::routes())
         .merge(system::routes())
 }

@@ -25,7 +25,8 @@ use tracing::{Instrument, field::Empty};
 
 use crate::error::ApiError;
 
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// Names a request, in its answer and in the logs.
+pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Time for a request's answer to begin. Carriers give up after 15 s.
 const LIMIT: Duration = Duration::from_secs(30);

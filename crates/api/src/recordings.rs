@@ -16,6 +16,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     App,
+    audit::Visitor,
     error::{ApiError, ErrorBody, OrNotFound, Problems},
     extract::{Caller, Id, Params, PathId},
     links,
@@ -46,7 +47,11 @@ impl FromRequestParts<App> for Listener {
                 if !links::opens(&app.callbacks, id, expires, signature, now() / 1000) {
                     return Err(ApiError::Unauthorized);
                 }
-                app.store.execution_unscoped(id).await
+                let record = app.store.execution_unscoped(id).await;
+                if let (Ok(record), Some(visitor)) = (&record, parts.extensions.get::<Visitor>()) {
+                    visitor.is(record.account, None);
+                }
+                record
             }
             _ => {
                 let caller = Caller::from_request_parts(parts, app).await?;

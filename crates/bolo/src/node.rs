@@ -145,6 +145,10 @@ impl Node {
             callbacks,
             metrics: Some(crate::commands::metrics()?),
             draining: draining.clone(),
+            rates: Arc::new(bolo_api::Rates::new(bolo_api::PerMinute {
+                busy: settings.limits.busy_requests_per_minute,
+                other: settings.limits.requests_per_minute,
+            })),
             settings: Arc::new(bolo_api::Settings {
                 verify_signatures: settings.telephony.verify_signatures,
                 stop_inflight: settings.limits.stop_inflight,
@@ -160,6 +164,7 @@ impl Node {
                     tracing::debug!(%error, "no TCP_NODELAY");
                 }
             });
+            let router = router.into_make_service_with_connect_info::<SocketAddr>();
             axum::serve(listener, router)
                 .with_graceful_shutdown(shutdown)
                 .await

@@ -47,6 +47,8 @@ pub struct Holder {
     pub account: AccountId,
     /// Whose sub-account that is.
     pub parent: Option<AccountId>,
+    /// The key's id.
+    pub key: Uuid,
 }
 
 /// How long a key that was good is taken as good without asking: a key revoked by another process
@@ -164,21 +166,22 @@ impl Store {
             return Ok(Some(holder));
         }
         let asked = Instant::now();
-        let found: Option<(String, Option<String>)> = on!(self.db().read(), |pool| {
+        let found: Option<(String, Option<String>, String)> = on!(self.db().read(), |pool| {
             sqlx::query_as(
-                "SELECT a.id, a.parent_id FROM api_keys k JOIN accounts a ON a.id = k.account_id
+                "SELECT a.id, a.parent_id, k.id FROM api_keys k JOIN accounts a ON a.id = k.account_id
                  WHERE k.hash = $1 AND k.revoked_at IS NULL AND a.deleted_at IS NULL",
             )
             .bind(&hash)
             .fetch_optional(pool)
             .await
         })?;
-        let Some((account, parent)) = found else {
+        let Some((account, parent, key)) = found else {
             return Ok(None);
         };
         let holder = Holder {
             account: AccountId(uuid(&account)?),
             parent: parent.map(|id| uuid(&id).map(AccountId)).transpose()?,
+            key: uuid(&key)?,
         };
         self.inner.known_keys.0.insert(hash, (holder, asked));
         Ok(Some(holder))

@@ -7,8 +7,9 @@ use serde_json::{Map, Value};
 use sqlx::AssertSqlSafe;
 
 use crate::{
-    Error, Store,
+    Error, Once, Store,
     db::{Tx, clean, on, or_conflict},
+    once,
     rows::{ExecutionRow, direction, execution_columns, maybe_to_json, records, to_json},
 };
 
@@ -127,6 +128,27 @@ impl Store {
         new: NewExecution,
         now: i64,
     ) -> Result<(Record, bool), Error> {
+        self.create(new, None, now).await
+    }
+
+    /// The same for a request that has effect once; `answer` is what it is answered, now and when it is
+    /// repeated. `Conflict` when a request with this key was quicker.
+    pub async fn create_execution_once(
+        &self,
+        new: NewExecution,
+        once: &Once,
+        answer: fn(&Record) -> Value,
+        now: i64,
+    ) -> Result<(Record, bool), Error> {
+        self.create(new, Some((once, answer)), now).await
+    }
+
+    async fn create(
+        &self,
+        new: NewExecution,
+        once: Option<(&Once, fn(&Record) -> Value)>,
+        now: i64,
+    ) -> Result<(Record, bool), Error> {
         let fits = match new.direction {
             Direction::Outbound => matches!(
                 new.status,
@@ -151,6 +173,9 @@ impl Store {
             return Ok((record, false));
         };
         let record = self.tell_in(&mut tx, row, now).await?;
+        if let Some((once, answer)) = once {
+            once::keep(&mut tx, once, &answer(&record), now).await?;
+        }
         tx.commit().await?;
         self.signals().wake_worker();
         Ok((record, true))

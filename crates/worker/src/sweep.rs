@@ -53,6 +53,7 @@ impl Worker {
         if purged > 0 {
             tracing::info!(purged, "deleted sub-accounts are removed");
         }
+        self.store.forget_keys(now_ms()).await?;
         let open = self.store.open_calls().await?;
         asked.retain(|id, _| open.iter().any(|live| live.record.id == *id));
         for live in open {

@@ -7,7 +7,7 @@ use axum::{
     body::{Body, Bytes, to_bytes},
     http::{HeaderMap, Request, StatusCode},
 };
-use bolo_api::{App, Draining, Settings};
+use bolo_api::{App, Draining, PerMinute, Rates, Settings};
 use bolo_execution::{AccountId, AgentId, Change, ExecutionId, Record};
 use bolo_orchestrator::Calls;
 use bolo_store::{Facts, MasterKeys, Store};
@@ -73,6 +73,14 @@ impl Bolo {
         Self::start_with(|_| {}).await
     }
 
+    /// With few requests a minute.
+    pub async fn start_limited(rates: PerMinute) -> Self {
+        let mut bolo = Self::start().await;
+        bolo.app.rates = Arc::new(Rates::new(rates));
+        bolo.router = bolo_api::router(bolo.app.clone());
+        bolo
+    }
+
     pub async fn start_with(change: impl FnOnce(&mut Settings)) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let folder = tempfile::tempdir().unwrap();
@@ -111,6 +119,7 @@ impl Bolo {
             callbacks: Callbacks::new(PUBLIC.into(), SecretString::from("callbacks")),
             metrics: None,
             draining: Draining::default(),
+            rates: Arc::new(Rates::new(PerMinute { busy: 0, other: 0 })),
             settings: Arc::new(settings),
             store,
         };

@@ -2,13 +2,16 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod agents;
+mod audit;
 mod bolo;
 mod callbacks;
 mod calls;
 mod errors;
 mod executions;
+mod idempotency;
 mod inbound;
 mod providers;
+mod rates;
 mod recordings;
 mod sockets;
 mod spellings;

@@ -107,6 +107,7 @@ const DOCUMENTED: &[&str] = &[
     "get /agent/{agent_id}",
     "get /agent/{agent_id}/execution/{execution_id}",
     "get /agent/{agent_id}/executions",
+    "get /audit",
     "get /call/{execution_id}",
     "get /call/{execution_id}/status",
     "get /executions",

@@ -82,6 +82,7 @@ async fn a_key_opens_its_account_until_it_is_revoked(#[values(On::Sqlite, On::Po
     let holder = Holder {
         account: lab.account,
         parent: None,
+        key: first.id,
     };
     assert_eq!(
         lab.store

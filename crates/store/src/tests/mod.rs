@@ -4,11 +4,13 @@
 
 mod accounts;
 mod agents;
+mod audit;
 mod call_log;
 mod change;
 mod crash;
 mod executions;
 mod migrations;
+mod once;
 mod outbox;
 mod ownership;
 mod plans;

@@ -4,7 +4,7 @@ use bolo_execution::{AgentId, Direction, Status};
 use sqlx::AssertSqlSafe;
 
 use super::{Lab, On};
-use crate::{Db, Filter, agents, outbox, ownership, purge, queue, sub_accounts, usage};
+use crate::{Db, Filter, agents, audit, outbox, ownership, purge, queue, sub_accounts, usage};
 
 /// Steps of SQLite's plan that read a whole table.
 async fn scans(lab: &Lab, sql: &str) -> Vec<String> {
@@ -73,6 +73,7 @@ async fn what_the_worker_asks_reads_no_whole_table() {
         outbox::NEXT_DELIVERY,
         ownership::OPEN_CALLS,
         agents::AGENTS,
+        audit::NEWEST,
         purge::DELETED,
         sub_accounts::LIVE_OF,
         sub_accounts::SUB_ACCOUNTS,

@@ -1,0 +1,67 @@
+//! `Idempotency-Key` on `POST /call`: one call, whatever is repeated.
+
+use axum::{body::Body, http::Request};
+use serde_json::{Value, json};
+
+use crate::bolo::{Bolo, Reply};
+
+async fn call(bolo: &Bolo, key: &str, body: &Value) -> Reply {
+    let request = Request::post("/call")
+        .header("authorization", format!("Bearer {}", bolo.key))
+        .header("idempotency-key", key)
+        .body(Body::from(body.to_string()))
+        .unwrap();
+    bolo.send(request).await
+}
+
+#[tokio::test]
+async fn a_repeated_request_is_answered_as_before_and_places_nothing() {
+    let bolo = Bolo::start().await;
+    let agent = bolo.new_agent().await.to_string();
+    let body = json!({ "agent_id": agent, "recipient_phone_number": "+10123456789" });
+    let first = call(&bolo, "k-1", &body).await;
+    assert_eq!(first.header("idempotency-replayed"), "");
+    let again = call(&bolo, "k-1", &body).await;
+    assert_eq!(again.header("idempotency-replayed"), "true");
+    assert_eq!(again.ok(), first.ok());
+    let other = call(&bolo, "k-2", &body).await.ok();
+    assert_ne!(other["execution_id"], first.ok()["execution_id"]);
+    let total = bolo.get("/executions").await.ok()["total"].clone();
+    assert_eq!(total, 2);
+}
+
+#[tokio::test]
+async fn a_key_is_of_one_request_and_one_account() {
+    let bolo = Bolo::start().await;
+    let agent = bolo.new_agent().await.to_string();
+    let mut body = json!({ "agent_id": agent, "recipient_phone_number": "+10123456789" });
+    call(&bolo, "k-1", &body).await.ok();
+    body["recipient_phone_number"] = json!("+10123456780");
+    let refused = call(&bolo, "k-1", &body).await.error(409);
+    assert!(refused.contains("Idempotency-Key"), "{refused}");
+    let long = "k".repeat(256);
+    let refused = call(&bolo, &long, &body).await.error(400);
+    assert!(refused.starts_with("Idempotency-Key"), "{refused}");
+}
+
+#[tokio::test]
+async fn requests_at_the_same_time_place_one_call() {
+    let bolo = Bolo::start().await;
+    let agent = bolo.new_agent().await.to_string();
+    let body = json!({ "agent_id": agent, "recipient_phone_number": "+10123456789" });
+    let answers = futures_util::future::join_all((0..8).map(|_| call(&bolo, "k-1", &body))).await;
+    let first = answers[0].ok();
+    assert!(answers.iter().all(|answer| answer.ok() == first));
+    assert_eq!(bolo.get("/executions").await.ok()["total"], 1);
+}
+
+#[tokio::test]
+async fn a_refused_request_does_not_use_its_key_up() {
+    let bolo = Bolo::start().await;
+    let agent = bolo.new_agent().await.to_string();
+    call(&bolo, "k-1", &json!({ "agent_id": agent }))
+        .await
+        .error(400);
+    let body = json!({ "agent_id": agent, "recipient_phone_number": "+10123456789" });
+    call(&bolo, "k-1", &body).await.ok();
+}
