@@ -14,7 +14,7 @@ use tokio::time::{sleep_until, timeout_at};
 
 use crate::{
     g711,
-    vendor::{Desk, close},
+    vendor::{Desk, Struck, close, strike},
 };
 
 /// Messages not yet sent; a client that reads nothing loses the oldest.
@@ -167,12 +167,13 @@ pub(crate) async fn run<W: Wire, O>(
         pace,
         due: VecDeque::new(),
     };
-    session.run(&mut socket).await;
+    let mut struck = desk.struck();
+    session.run(&mut socket, &mut struck).await;
     desk.bill(session.wire.billed_ms());
 }
 
 impl<W: Wire> Session<W> {
-    async fn run(&mut self, socket: &mut WebSocket) {
+    async fn run(&mut self, socket: &mut WebSocket, struck: &mut Struck<Fault>) {
         let (limit, code, reason) = W::IDLE;
         let mut idle = tokio::time::Instant::now() + limit;
         let mut out = Out::default();
@@ -184,6 +185,12 @@ impl<W: Wire> Session<W> {
                 biased;
                 () = sleep_until(next), if !self.due.is_empty() => {
                     if !self.send_due(socket).await {
+                        return;
+                    }
+                }
+                fault = strike(struck) => {
+                    self.fault = Some(fault);
+                    if !self.behaves(socket).await {
                         return;
                     }
                 }

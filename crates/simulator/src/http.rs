@@ -8,7 +8,9 @@ use tokio_tungstenite::{
     tungstenite::{self, client::IntoClientRequest, http::HeaderValue, protocol::WebSocketConfig},
 };
 
-use crate::Error;
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::{Error, network};
 
 /// A client's socket, plain or TLS.
 pub(crate) type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
@@ -46,6 +48,18 @@ pub(crate) async fn open_socket(
     read_buffer: usize,
     limit: Duration,
 ) -> Result<Socket, tungstenite::Error> {
+    let (socket, _line) = open_through(url, headers, read_buffer, limit, Duration::ZERO).await?;
+    Ok(socket)
+}
+
+/// The same through a network that takes `delay` each way; the socket ends with the line.
+pub(crate) async fn open_through(
+    url: &str,
+    headers: &[(&'static str, String)],
+    read_buffer: usize,
+    limit: Duration,
+    delay: Duration,
+) -> Result<(Socket, Option<AbortOnDropHandle<()>>), tungstenite::Error> {
     install_crypto();
     let mut request = url.into_client_request()?;
     for (name, value) in headers {
@@ -66,12 +80,19 @@ pub(crate) async fn open_socket(
             80
         });
     let opening = async {
-        let stream = TcpStream::connect((host.as_str(), port)).await?;
+        let host = (host.as_str(), port);
+        let (stream, line) = match delay.is_zero() {
+            true => (TcpStream::connect(host).await?, None),
+            false => {
+                let (stream, line) = network::connect(host, delay).await?;
+                (stream, Some(line))
+            }
+        };
         stream.set_nodelay(true)?;
         let config = Some(socket_config(read_buffer));
         let (socket, _response) =
             Box::pin(client_async_tls_with_config(request, stream, config, None)).await?;
-        Ok(socket)
+        Ok((socket, line))
     };
     match tokio::time::timeout(limit, opening).await {
         Ok(opened) => opened,

@@ -32,6 +32,8 @@ mod http;
 mod lag;
 pub mod llm;
 pub mod load;
+mod network;
+mod outage;
 pub mod plivo;
 pub mod relay;
 mod server;
@@ -44,4 +46,5 @@ pub mod wav;
 mod xml;
 
 pub use error::Error;
+pub use outage::Outage;
 pub use vendor::FakeVendor;

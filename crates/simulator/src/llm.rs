@@ -42,6 +42,7 @@ pub use rules::{Reply, ToolCall};
 
 use crate::{
     Error,
+    outage::Outage,
     server::{self, Server},
 };
 use rules::Rules;
@@ -289,6 +290,17 @@ impl FakeLlm {
     /// The next requests meet these faults, one each.
     pub fn fail_next(&self, faults: impl IntoIterator<Item = Fault>) {
         self.shared.lock().faults.extend(faults);
+    }
+
+    /// Faults that were to come do not.
+    pub fn recover(&self) {
+        self.shared.lock().faults.clear();
+        self.outage().end();
+    }
+
+    /// The network before it.
+    pub fn outage(&self) -> &Outage {
+        &self.server.outage
     }
 
     /// Bodies of the requests, oldest first.

@@ -2,6 +2,7 @@
 //! so that what remains is the server's own. All clocks are this process's.
 
 mod answers;
+mod barge;
 mod figures;
 mod process;
 mod soak;
@@ -10,11 +11,12 @@ use std::{
     collections::BTreeMap,
     net::SocketAddr,
     sync::{Arc, Mutex, PoisonError},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use serde_json::{Value, json};
 
+use barge::Cut;
 pub use figures::{Barge, Dials, Report, Spread};
 pub use soak::{Idle, Soaked};
 
@@ -42,6 +44,8 @@ pub struct Delays {
     pub first_token: Duration,
     /// The synthesizer's first audio.
     pub first_audio: Duration,
+    /// The network between carrier and server, each way.
+    pub network: Duration,
 }
 
 impl Default for Delays {
@@ -50,6 +54,7 @@ impl Default for Delays {
             result: Duration::from_millis(100),
             first_token: Duration::from_millis(300),
             first_audio: Duration::from_millis(100),
+            network: Duration::ZERO,
         }
     }
 }
@@ -57,8 +62,13 @@ impl Default for Delays {
 /// What the callers do.
 #[derive(Debug, Clone)]
 pub enum Callers {
-    /// So many turns in tones, which the fake transcriber understands, then one barge-in.
-    Turns(usize),
+    /// So many turns in tones, which the fake transcriber understands, then so many barge-ins.
+    Turns {
+        /// Lines that the agent answers to its end.
+        turns: usize,
+        /// Lines into the agent.
+        barge_ins: usize,
+    },
     /// This, each of them.
     Script(CallerScript),
 }
@@ -67,7 +77,7 @@ impl Callers {
     /// Whether they speak with a voice, which the fake transcriber doesn't understand.
     fn have_voices(&self) -> bool {
         match self {
-            Self::Turns(_) => false,
+            Self::Turns { .. } => false,
             Self::Script(script) => script.lines().any(|line| !matches!(line, Line::Tone(_))),
         }
     }
@@ -152,6 +162,10 @@ impl Load {
             addr: at(0),
             numbers: vec![Number::new(OURS)],
             voice: plan.voice.clone(),
+            delays: carrier::Delays {
+                network_ms: plan.delays.network.as_millis() as u64,
+                ..Default::default()
+            },
             // What the agent says matters to free scripts only, and costs time.
             tones: matches!(plan.callers, Callers::Script(_)),
             record: false,
@@ -247,8 +261,7 @@ impl Load {
         }
         let mut report = Report::default();
         let mut talked = Duration::ZERO;
-        let (mut added, mut cleared, mut answers) = (Vec::new(), Vec::new(), Vec::new());
-        let mut silent = Vec::new();
+        let (mut added, mut cuts, mut answers) = (Vec::new(), Vec::new(), Vec::new());
         for call in 0..self.plan.calls {
             match self.carrier.dialled(&number(call)).await {
                 Ok(handle) => match handle.ended().await {
@@ -256,9 +269,14 @@ impl Load {
                         talked += duration(&handle);
                         report.errors += handle.failures().len() + handle.warnings().len();
                         match &self.plan.callers {
-                            Callers::Turns(_) => {
-                                self.measure(call, &handle, &mut report, &mut added, &mut cleared);
-                                silent.extend(cut_off_ms(call, &handle));
+                            Callers::Turns { barge_ins, .. } => {
+                                let own = self.told_of(call);
+                                let own: Vec<_> = own.iter().collect();
+                                self.measure(&own, &handle, &mut report, &mut added);
+                                let nth = 0..*barge_ins;
+                                cuts.extend(
+                                    nth.filter_map(|nth| barge::cut(call, nth, &handle, &own)),
+                                );
                             }
                             Callers::Script(_) => {
                                 let (turns, waits) = answers::of(&handle.timeline());
@@ -287,10 +305,14 @@ impl Load {
         }
         report.calls = self.plan.calls;
         match &self.plan.callers {
-            Callers::Turns(_) => {
+            Callers::Turns { .. } => {
+                let of = |pick: fn(&Cut) -> f64| Some(Barge::of(cuts.iter().map(pick).collect()));
                 report.added_ms = Some(Spread::of(added));
-                report.barge_clear_ms = Some(Barge::of(cleared));
-                report.cut_off_ms = Some(Barge::of(silent));
+                report.barge_ins = cuts.len();
+                report.barge_rule_ms = of(|cut| cut.to_rule);
+                report.barge_clear_ms = of(|cut| cut.to_clear);
+                report.barge_quiet_ms = of(|cut| cut.to_quiet);
+                report.cut_off_ms = of(|cut| cut.to_rule + cut.to_quiet);
             }
             Callers::Script(_) => report.answer_ms = Some(Spread::of(answers)),
         }
@@ -303,8 +325,8 @@ impl Load {
     }
 
     fn script(&self, call: usize) -> CallerScript {
-        let turns = match &self.plan.callers {
-            Callers::Turns(turns) => *turns,
+        let (turns, barge_ins) = match &self.plan.callers {
+            Callers::Turns { turns, barge_ins } => (*turns, *barge_ins),
             Callers::Script(script) => return script.clone(),
         };
         let mut steps = vec![Step::WaitForAgent { silence_ms: 400 }];
@@ -317,13 +339,14 @@ impl Load {
         steps.push(Step::Say(Line::Tone(format!(
             "call {call} turn {turns} one more note"
         ))));
-        let say = Line::Tone(barge(call));
-        steps.push(Step::BargeIn {
-            after_ms: Some(1000),
-            at: None,
-            at_word: None,
-            say,
-        });
+        for nth in 0..barge_ins {
+            steps.push(Step::BargeIn {
+                after_ms: Some(1000),
+                at: None,
+                at_word: None,
+                say: Line::Tone(barge::line(call, nth)),
+            });
+        }
         steps.push(Step::WaitForAgent { silence_ms: 600 });
         CallerScript {
             steps,
@@ -333,79 +356,47 @@ impl Load {
         }
     }
 
-    /// Joins what the transcriber sent with what arrived at the carrier.
-    fn measure(
-        &self,
-        call: usize,
-        handle: &CallHandle,
-        report: &mut Report,
-        added: &mut Vec<f64>,
-        cleared: &mut Vec<f64>,
-    ) {
-        let vendors = self.plan.delays.first_token + self.plan.delays.first_audio;
-        let began = handle.began();
-        let events = handle.timeline();
-        let first_after = |at: Instant, is: fn(&Event) -> bool| {
-            let since = at.saturating_duration_since(began).as_micros() as u64;
-            let found = events
-                .iter()
-                .find(|timed| timed.at_us >= since && is(&timed.event))?;
-            Some(Duration::from_micros(found.at_us - since))
-        };
+    /// What the transcriber told of a call.
+    fn told_of(&self, call: usize) -> Vec<deepgram::Sent> {
         let mine = format!("call {call}");
         let is_mine = |text: &str| {
             let rest = text.strip_prefix(&mine);
             rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(' '))
         };
         let sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
-        let own: Vec<&deepgram::Sent> = sent.iter().filter(|sent| is_mine(&sent.text)).collect();
+        let own = sent.iter().filter(|sent| is_mine(&sent.text));
+        own.cloned().collect()
+    }
+
+    /// Joins what the transcriber sent with what arrived at the carrier.
+    fn measure(
+        &self,
+        own: &[&deepgram::Sent],
+        handle: &CallHandle,
+        report: &mut Report,
+        added: &mut Vec<f64>,
+    ) {
+        let Delays {
+            first_token,
+            first_audio,
+            network,
+            ..
+        } = self.plan.delays;
+        let known = first_token + first_audio + network;
+        let began = handle.began();
+        let events = handle.timeline();
         for text in own.iter().filter(|sent| sent.ends_turn) {
             report.turns += 1;
-            let Some(wait) = first_after(text.at, |event| matches!(event, Event::AudioArrived))
-            else {
-                continue;
-            };
+            let since = text.at.saturating_duration_since(began).as_micros() as u64;
+            let found = events
+                .iter()
+                .find(|timed| timed.at_us >= since && timed.event == Event::AudioArrived);
+            let Some(found) = found else { continue };
             report.turns_ok += 1;
-            added.push(wait.as_secs_f64() * 1000.0 - vendors.as_secs_f64() * 1000.0);
+            let wait = Duration::from_micros(found.at_us - since);
+            added.push((wait.as_secs_f64() - known.as_secs_f64()) * 1000.0);
         }
-        // The rule fires with the second word of a line over the agent.
-        let barge = own
-            .iter()
-            .find(|sent| !sent.is_final && sent.text.contains(" barge"));
-        let earlier = own
-            .iter()
-            .rfind(|sent| barge.is_some_and(|barge| sent.at < barge.at && sent.ends_turn));
-        let fired = own.iter().find(|sent| {
-            earlier.is_some_and(|earlier| sent.at > earlier.at)
-                && sent.text.split_whitespace().count() >= 2
-        });
-        let cut = fired.and_then(|fired| {
-            first_after(fired.at, |event| matches!(event, Event::Cleared { .. }))
-        });
-        cleared.extend(cut.map(|cut| cut.as_secs_f64() * 1000.0));
     }
-}
-
-/// What the caller says into the agent.
-fn barge(call: usize) -> String {
-    format!("call {call} barge in now")
-}
-
-/// From the first sound of the barge-in to the silence after the clear that it brings.
-fn cut_off_ms(call: usize, handle: &CallHandle) -> Option<f64> {
-    let events = handle.timeline();
-    let line = barge(call);
-    let onset = events.iter().position(
-        |timed| matches!(&timed.event, Event::CallerStarted { line: said } if *said == line),
-    )?;
-    let after = |from: usize, is: fn(&Event) -> bool| {
-        let offset = events[from..].iter().position(|timed| is(&timed.event));
-        offset.map(|offset| from + offset)
-    };
-    let cleared = after(onset, |event| matches!(event, Event::Cleared { .. }))?;
-    let silent = after(cleared, |event| *event == Event::AgentStopped)?;
-    let us = events[silent].at_us.saturating_sub(events[onset].at_us);
-    Some(us as f64 / 1000.0)
 }
 
 fn number(call: usize) -> String {

@@ -13,7 +13,7 @@ pub(crate) use rest::routes;
 use crate::{
     carrier::{
         Call,
-        call::Status,
+        call::{Plan, Status},
         dialect::{Dialect, Form, News, Outgoing, StreamNews, Telling, Writer},
         document::{Stream, Verb},
         life::Ending,
@@ -77,8 +77,24 @@ impl Dialect for Plivo {
         form(call, event, status.word())
     }
 
-    fn dialled_form(&self, _: &Call, _: &str) -> Form {
-        Form::new() // <Dial> is not performed by this fake
+    fn dialled_form(&self, leg: &Call, status: &str) -> Form {
+        let status = match status {
+            "canceled" => "cancel",
+            other => other,
+        };
+        let cause = cause(leg.ending().unwrap_or(Ending::NoAnswer), false);
+        let mut form = leg_form(leg, None);
+        form.extend(pairs(&[
+            ("DialStatus", status),
+            ("DialRingStatus", "true"),
+            ("DialHangupCause", cause.word),
+            ("DialBLegHangupCauseCode", &cause.code.to_string()),
+        ]));
+        form
+    }
+
+    fn talk(&self) -> &'static str {
+        r#"<Response><Wait length="14400"/></Response>"#
     }
 
     fn read_document(&self, text: &str) -> Result<Vec<Verb>, String> {
@@ -91,6 +107,9 @@ impl Dialect for Plivo {
 
     fn news(&self, call: &Call, news: &News<'_>) -> Option<Telling> {
         let plan = call.plan();
+        if plan.leg_of.is_some() {
+            return leg_news(call, plan, news);
+        }
         let Some(ending) = news.ending else {
             let url = plan.ring_url.filter(|_| news.event == "ringing")?;
             return Some(Telling {
@@ -172,6 +191,43 @@ impl Dialect for Plivo {
     fn writer(&self, call: &Call, stream_id: String) -> Box<dyn Writer> {
         Box::new(wire::Writer::new(ACCOUNT, &call.id, stream_id))
     }
+}
+
+/// What a `<Dial>`'s callback is told of its other leg: nothing before somebody picks up.
+fn leg_news(leg: &Call, plan: Plan, news: &News<'_>) -> Option<Telling> {
+    let action = match news.ending {
+        None if news.event == "answered" => "answer",
+        Some(_) if leg.times().answered.is_some() => "hangup",
+        _ => return None,
+    };
+    let mut form = leg_form(leg, Some(action));
+    if let Some(ending) = news.ending {
+        let cause = cause(ending, false);
+        form.extend(pairs(&[
+            ("DialBLegDuration", &leg.duration_s().to_string()),
+            ("DialBLegHangupCause", cause.word),
+            ("DialBLegHangupCauseCode", &cause.code.to_string()),
+            ("DialBLegHangupSource", cause.source),
+        ]));
+    }
+    Some(Telling {
+        url: plan.status_callback?,
+        method: plan.status_method,
+        form,
+    })
+}
+
+fn leg_form(leg: &Call, action: Option<&str>) -> Form {
+    let parent = leg.plan().leg_of.unwrap_or_default();
+    let mut form = pairs(&[("DialALegUUID", &parent), ("DialBLegUUID", &leg.id)]);
+    if let Some(action) = action {
+        form.extend(pairs(&[("CallUUID", &parent), ("DialAction", action)]));
+        form.extend(pairs(&[
+            ("DialBLegFrom", digits(&leg.from)),
+            ("DialBLegTo", digits(&leg.to)),
+        ]));
+    }
+    form
 }
 
 /// Why a call ended, in Plivo's words.

@@ -15,7 +15,7 @@ use tokio_util::{
     task::AbortOnDropHandle,
 };
 
-use crate::Error;
+use crate::{Error, outage::Outage};
 
 /// Any free port of this machine.
 pub(crate) const ANY: SocketAddr =
@@ -25,6 +25,8 @@ pub(crate) const ANY: SocketAddr =
 /// through the same `stop` token.
 pub(crate) struct Server {
     pub addr: SocketAddr,
+    /// The network before it.
+    pub outage: Outage,
     connections: Arc<AtomicU64>,
     _stop: DropGuard,
     _task: AbortOnDropHandle<()>,
@@ -46,15 +48,16 @@ impl Server {
             .map_err(|source| Error::Listen { addr, source })?;
         let connections = Arc::new(AtomicU64::new(0));
         let count = connections.clone();
-        let listener = listener.tap_io(move |stream| {
+        let outage = Outage::new();
+        let door = outage
+            .guard(listener)
+            .map_err(|source| Error::Listen { addr, source })?;
+        let door = door.tap_io(move |_| {
             count.fetch_add(1, Ordering::Relaxed);
-            if let Err(error) = stream.set_nodelay(true) {
-                tracing::debug!(%error, "no TCP_NODELAY");
-            }
         });
         let stopped = stop.clone();
         let task = tokio::spawn(async move {
-            let serving = axum::serve(listener, router)
+            let serving = axum::serve(door, router)
                 .with_graceful_shutdown(async move { stopped.cancelled().await });
             if let Err(error) = serving.await {
                 tracing::error!(%error, "fake server ended");
@@ -62,6 +65,7 @@ impl Server {
         });
         Ok(Self {
             addr,
+            outage,
             connections,
             _stop: stop.drop_guard(),
             _task: AbortOnDropHandle::new(task),

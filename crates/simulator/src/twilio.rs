@@ -92,6 +92,10 @@ impl Dialect for Twilio {
         form
     }
 
+    fn talk(&self) -> &'static str {
+        r#"<Response><Pause length="14400"/></Response>"#
+    }
+
     fn read_document(&self, text: &str) -> Result<Vec<Verb>, String> {
         twiml::parse(text)
     }

@@ -15,9 +15,10 @@ use axum::{
     extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade},
     response::Response,
 };
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Error, server::Server};
+use crate::{Error, outage::Outage, server::Server};
 
 /// A running fake of a vendor, set up by `O`, that can be told to fail in the ways of `F`. Stops with
 /// its sessions when dropped.
@@ -33,7 +34,23 @@ pub(crate) struct Desk<O, F> {
     sessions: AtomicU64,
     open: AtomicU64,
     billed: AtomicU64,
+    struck: watch::Sender<Option<F>>,
     stop: CancellationToken,
+}
+
+/// What strikes a session in its life.
+pub(crate) type Struck<F> = watch::Receiver<Option<F>>;
+
+/// The next fault that strikes. Pending for ever once the fake is gone.
+pub(crate) async fn strike<F: Clone>(struck: &mut Struck<F>) -> F {
+    loop {
+        if struck.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+        if let Some(fault) = struck.borrow_and_update().clone() {
+            return fault;
+        }
+    }
 }
 
 impl<O, F> fmt::Debug for FakeVendor<O, F> {
@@ -56,6 +73,7 @@ impl<O, F> FakeVendor<O, F> {
             sessions: AtomicU64::new(0),
             open: AtomicU64::new(0),
             billed: AtomicU64::new(0),
+            struck: watch::channel(None).0,
             stop: stop.clone(),
         });
         let server = Server::start(addr, routes(desk.clone()), stop).await?;
@@ -80,6 +98,26 @@ impl<O, F> FakeVendor<O, F> {
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         queue.extend(faults);
+    }
+
+    /// Faults that were to come do not.
+    pub fn recover(&self) {
+        self.desk
+            .faults
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
+        self.outage().end();
+    }
+
+    /// The sessions open now meet this fault from here on, where they are vendors' sockets.
+    pub fn strike(&self, fault: F) {
+        self.desk.struck.send_replace(Some(fault));
+    }
+
+    /// The network before it.
+    pub fn outage(&self) -> &Outage {
+        &self.server.outage
     }
 
     /// TCP connections that clients have made so far.
@@ -112,6 +150,11 @@ impl<O, F> Desk<O, F> {
             .pop_front()
     }
 
+    /// Tells a session of faults that strike while it lives.
+    pub fn struck(&self) -> Struck<F> {
+        self.struck.subscribe()
+    }
+
     /// Adds to the bill.
     pub fn bill(&self, amount: u64) {
         self.billed.fetch_add(amount, Ordering::Relaxed);
@@ -127,7 +170,7 @@ impl<O, F> Desk<O, F> {
     }
 }
 
-impl<O: Send + Sync + 'static, F: Send + 'static> Desk<O, F> {
+impl<O: Send + Sync + 'static, F: Send + Sync + 'static> Desk<O, F> {
     /// Lets a socket in; `run` is its session.
     pub fn upgrade<W>(
         self: &Arc<Self>,

@@ -216,6 +216,11 @@ pub trait Carrier: Send + Sync {
         None
     }
 
+    /// Reads news of that leg while it lives.
+    fn parse_leg(&self, request: RequestParts<'_>) -> Option<StatusEvent> {
+        self.parse_status(request)
+    }
+
     /// The answer document for an instruction, and its content type.
     fn render(&self, instruction: &Instruction) -> (String, &'static str);
 

@@ -50,7 +50,7 @@ pub async fn outcome(State(app): State<App>, callback: Callback) -> Result<Respo
 
 /// News of the other leg.
 pub async fn leg(State(app): State<App>, callback: Callback) -> Result<StatusCode, ApiError> {
-    let event = callback.carrier.parse_status(callback.received.parts());
+    let event = callback.carrier.parse_leg(callback.received.parts());
     let event = event
         .ok_or_else(|| ApiError::field("", "the carrier's request names no call or status"))?;
     note_in_log(
@@ -77,7 +77,8 @@ async fn apply(app: &App, record: Record, event: StatusEvent) -> Result<Record, 
         return Ok(record);
     };
     let was_open = transfer.is_pending();
-    let ends = transfer.status == Status::InProgress && status == Status::Completed;
+    // The end is told twice, by the leg and by the outcome, and either may know what the other does not.
+    let ends = was_answered(&transfer) && status == Status::Completed;
     if !(was_open || ends) {
         return Ok(record); // late or doubled
     }

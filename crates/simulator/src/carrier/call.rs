@@ -66,6 +66,8 @@ pub(crate) struct Plan {
     pub ring_url: Option<String>,
     /// Told whether a machine answered.
     pub machine_url: Option<String>,
+    /// The call that it is another leg of.
+    pub leg_of: Option<String>,
     /// Ring seconds.
     pub timeout_s: u64,
     /// Longest duration, seconds.

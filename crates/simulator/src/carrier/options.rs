@@ -123,6 +123,8 @@ pub struct Delays {
     pub machine_ms: u64,
     /// From a TCP reset of the media socket to the next verb.
     pub reset_ms: u64,
+    /// What media and marks take on their way, each way.
+    pub network_ms: u64,
 }
 
 impl Default for Delays {
@@ -139,6 +141,7 @@ impl Default for Delays {
             say_char_ms: 5,
             machine_ms: 50,
             reset_ms: 20,
+            network_ms: 0,
         }
     }
 }
@@ -158,6 +161,7 @@ impl Delays {
             say_char_ms: 65,
             machine_ms: 2500,
             reset_ms: 2000,
+            network_ms: 30,
         }
     }
 

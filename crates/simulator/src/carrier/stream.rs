@@ -8,6 +8,7 @@ use tokio_tungstenite::tungstenite::{
     self, Message,
     protocol::{CloseFrame, frame::coding::CloseCode},
 };
+use tokio_util::task::AbortOnDropHandle;
 
 use super::{
     Shared,
@@ -43,6 +44,8 @@ pub(crate) struct Media {
     shared: Arc<Shared>,
     call: Arc<Call>,
     socket: Socket,
+    /// The network that the socket goes through.
+    line: Option<AbortOnDropHandle<()>>,
     writer: Box<dyn Writer>,
     id: String,
     playout: Playout,
@@ -66,8 +69,8 @@ impl Media {
         let delays = shared.options.delays.clone();
         tokio::time::sleep(Duration::from_millis(delays.upgrade_ms)).await;
         let id = shared.dialect.stream_id();
-        let socket = match connect(&shared, &verb.url, faults.bad_signature).await {
-            Ok(socket) => socket,
+        let (socket, line) = match connect(&shared, &verb.url, faults.bad_signature).await {
+            Ok(open) => open,
             Err(fault) => {
                 let news = StreamNews::Failed(fault.clone());
                 tell(&shared, &call, &verb, &id, &news);
@@ -80,6 +83,7 @@ impl Media {
             shared,
             call,
             socket,
+            line,
             id,
             started: Instant::now(),
             frames: 0,
@@ -300,6 +304,7 @@ impl Media {
         let Self {
             shared,
             mut socket,
+            line,
             mut writer,
             faults,
             ..
@@ -320,6 +325,7 @@ impl Media {
                 Ok(Err(error)) => tracing::debug!(%error, "media socket broke while closing"),
                 Err(_) => tracing::debug!("the server did not close its side of the media socket"),
             }
+            drop(line);
         });
     }
 
@@ -342,7 +348,11 @@ fn frame(code: CloseCode) -> CloseFrame {
 }
 
 /// Tries as often as the carrier does. The error is what its debugger would show.
-async fn connect(shared: &Shared, url: &str, bad_signature: bool) -> Result<Socket, String> {
+async fn connect(
+    shared: &Shared,
+    url: &str,
+    bad_signature: bool,
+) -> Result<(Socket, Option<AbortOnDropHandle<()>>), String> {
     let dialect = &shared.dialect;
     let token = if bad_signature {
         "not the token"
@@ -353,8 +363,10 @@ async fn connect(shared: &Shared, url: &str, bad_signature: bool) -> Result<Sock
     loop {
         tries -= 1;
         let headers = dialect.upgrade_headers(token, url);
-        let fault = match http::open_socket(url, &headers, 4096, Duration::from_secs(5)).await {
-            Ok(socket) => return Ok(socket),
+        let delay = Duration::from_millis(shared.options.delays.network_ms);
+        let limit = Duration::from_secs(5);
+        let fault = match http::open_through(url, &headers, 4096, limit, delay).await {
+            Ok(open) => return Ok(open),
             Err(tungstenite::Error::Http(response)) => {
                 let status = response.status();
                 dialect.no_socket(Some(status.as_u16()), &status.to_string())

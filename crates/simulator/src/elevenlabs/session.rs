@@ -9,7 +9,10 @@ use serde_json::{Value, json};
 use tokio::time::{Duration, Instant, sleep_until, timeout_at};
 
 use super::{Desk, Fault, context::Context};
-use crate::{g711, vendor::close};
+use crate::{
+    g711,
+    vendor::{close, strike},
+};
 
 /// Contexts that may be open at once.
 const MAX_CONTEXTS: usize = 5;
@@ -68,12 +71,18 @@ impl Session {
 
     pub async fn run(mut self, mut socket: WebSocket) {
         let mut idle = Instant::now() + self.inactivity;
+        let mut struck = self.desk.struck();
         loop {
             let due = self.next.unwrap_or(idle);
             tokio::select! {
                 biased;
                 () = sleep_until(due), if self.next.is_some() => {
                     if matches!(self.send_next(&mut socket).await, Then::End) {
+                        return;
+                    }
+                }
+                fault = strike(&mut struck) => {
+                    if matches!(self.struck(fault, &mut socket).await, Then::End) {
                         return;
                     }
                 }
@@ -98,6 +107,21 @@ impl Session {
                 }
             }
         }
+    }
+
+    /// A fault in the connection's life: an end comes at once, the others with the next audio.
+    async fn struck(&mut self, fault: Fault, socket: &mut WebSocket) -> Then {
+        match fault {
+            Fault::LostAfter(0) => return Then::End,
+            Fault::CloseAfter(0, code) => {
+                close(socket, code, "").await;
+                return Then::End;
+            }
+            Fault::Stall => self.next = None,
+            _ => {}
+        }
+        self.fault = Some(fault);
+        Then::Listen
     }
 
     async fn take(&mut self, text: &str, socket: &mut WebSocket) -> Then {

@@ -18,11 +18,17 @@ pub struct Report {
     /// The server's own time a turn: turn end sent by the transcriber → first audio of the answer at the
     /// carrier, less the vendors' delays. Milliseconds. Not with a free script.
     pub added_ms: Option<Spread>,
-    /// The text that cuts the agent left the transcriber → the clear arrived at the carrier, ms. Not with
-    /// a free script.
+    /// Barge-ins that cut the agent.
+    pub barge_ins: usize,
+    /// The caller's first sound into the agent → the text that cuts it left the transcriber, ms. Not with a
+    /// free script, nor are the next three.
+    pub barge_rule_ms: Option<Barge>,
+    /// That text → the clear arrived at the carrier, ms.
     pub barge_clear_ms: Option<Barge>,
+    /// That text → the agent is silent at the caller's ear, ms: with what the carrier had still to play.
+    pub barge_quiet_ms: Option<Barge>,
     /// The caller's first sound into the agent → the agent is silent at the caller's ear, ms: the caller's
-    /// words, the transcriber, the server, and what the carrier had still to play. Not with a free script.
+    /// words, the transcriber, the server, and what the carrier had still to play.
     pub cut_off_ms: Option<Barge>,
     /// With a free script: the end of a caller's line → first audio of the answer at the carrier, ms.
     /// The transcriber's wait for the end of the turn and the vendors' time are in it.

@@ -1,7 +1,7 @@
 //! Plivo XML: from a document to the steps this fake performs (wire-telephony.md §2.5).
 
 use crate::{
-    carrier::document::{Stream, Verb},
+    carrier::document::{Dial, Stream, Verb},
     xml::{self, Element},
 };
 
@@ -46,9 +46,36 @@ fn verb(element: &Element) -> Result<Verb, String> {
         },
         // Twilio's; Plivo passes it over.
         "Say" => Verb::Unsupported("Say".into()),
-        "Dial" | "GetInput" | "GetDigits" | "Record" | "PreAnswer" | "DTMF" | "Conference"
+        "Dial" => Verb::Dial(dial(element)?),
+        "GetInput" | "GetDigits" | "Record" | "PreAnswer" | "DTMF" | "Conference"
         | "MultiPartyCall" | "Message" | "AudioStream" => Verb::Unsupported(element.name.clone()),
         other => return Err(format!("8011 unknown element <{other}>")),
+    })
+}
+
+/// One number; a dial of several at once is not performed.
+fn dial(element: &Element) -> Result<Dial, String> {
+    let [number] = element.children.as_slice() else {
+        return Err("8011 this fake dials one <Number> only".into());
+    };
+    let digits = number.text.trim().trim_start_matches('+');
+    let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    if number.name != "Number" || !is_number {
+        return Err(format!("8011 <Dial> of <{}>{}", number.name, number.text));
+    }
+    let attribute = |name: &str| element.attribute(name).map(str::to_owned);
+    let timeout = attribute("timeout").unwrap_or_else(|| "120".into());
+    let e164 = |digits: &str| format!("+{}", digits.trim_start_matches('+'));
+    Ok(Dial {
+        number: e164(digits),
+        caller_id: attribute("callerId").map(|id| e164(&id)),
+        timeout_s: timeout
+            .parse()
+            .map_err(|_| format!("8011 <Dial timeout=\"{timeout}\">"))?,
+        action: attribute("action"),
+        method: attribute("method").unwrap_or_else(|| "POST".into()),
+        status_callback: attribute("callbackUrl"),
+        status_events: Vec::new(),
     })
 }
 

@@ -103,6 +103,7 @@ fn plan(shared: &Shared, body: &Value) -> Result<(String, String, Plan), Refusal
     let method = |name: &str| owned(name).unwrap_or_else(|| "POST".to_owned());
     let seconds = |name: &str, default: u64| body[name].as_u64().unwrap_or(default);
     let plan = Plan {
+        leg_of: None,
         url: Some(url),
         method: method("answer_method"),
         document: None,

@@ -181,6 +181,7 @@ fn plan(shared: &Shared, form: &Form) -> Result<(String, String, Plan), Refusal>
             .unwrap_or(default)
     };
     let plan = Plan {
+        leg_of: None,
         url,
         method: method("Method"),
         document: form.text("Twiml"),

@@ -45,8 +45,29 @@ pub(super) fn render(instruction: &Instruction) -> String {
             escape(&mut xml, FETCH_RULES);
             xml.push_str("</Redirect>");
         }
-        // A dial is never asked for: `transfers` says no.
-        Instruction::HangUp | Instruction::Dial { .. } => xml.push_str("<Hangup />"),
+        Instruction::Dial {
+            to,
+            from,
+            ring,
+            outcome_url,
+            status_url,
+        } => {
+            xml.push_str("<Dial");
+            attribute(&mut xml, "action", &format!("{outcome_url}{FETCH_RULES}"));
+            attribute(&mut xml, "method", "POST");
+            attribute(&mut xml, "timeout", &ring.as_secs().max(5).to_string());
+            attribute(&mut xml, "callerId", from.trim_start_matches('+'));
+            attribute(
+                &mut xml,
+                "callbackUrl",
+                &format!("{status_url}{FETCH_RULES}"),
+            );
+            attribute(&mut xml, "callbackMethod", "POST");
+            xml.push_str("><Number>");
+            escape(&mut xml, to.trim_start_matches('+'));
+            xml.push_str("</Number></Dial>");
+        }
+        Instruction::HangUp => xml.push_str("<Hangup />"),
         Instruction::Reject => xml.push_str(r#"<Hangup reason="rejected" />"#),
         Instruction::Apologise(text) => {
             xml.push_str("<Speak>");
@@ -101,6 +122,27 @@ mod tests {
                 r#"wss://h/media/plivo/7f1c</Stream><Redirect method="POST">"#,
                 r#"https://h/telephony/plivo/resume/7f1c?n=1&amp;k=2"#,
                 r#"#rc=2&amp;rp=ct,rt,5xx&amp;ct=2000&amp;rt=4000</Redirect></Response>"#,
+            )
+        );
+    }
+
+    #[test]
+    fn a_transfer_comes_back_to_us_with_its_outcome() {
+        let xml = body(&Instruction::Dial {
+            to: "+14155550177".into(),
+            from: "+14155550100".into(),
+            ring: std::time::Duration::from_secs(40),
+            outcome_url: "https://h/telephony/plivo/outcome/7f1c".into(),
+            status_url: "https://h/telephony/plivo/leg/7f1c".into(),
+        });
+        assert_eq!(
+            xml,
+            concat!(
+                r#"<Response><Dial action="https://h/telephony/plivo/outcome/7f1c"#,
+                r#"#rc=2&amp;rp=ct,rt,5xx&amp;ct=2000&amp;rt=4000" method="POST" timeout="40" "#,
+                r#"callerId="14155550100" callbackUrl="https://h/telephony/plivo/leg/7f1c"#,
+                r#"#rc=2&amp;rp=ct,rt,5xx&amp;ct=2000&amp;rt=4000" callbackMethod="POST">"#,
+                r#"<Number>14155550177</Number></Dial></Response>"#,
             )
         );
     }

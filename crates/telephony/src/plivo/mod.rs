@@ -2,6 +2,7 @@
 
 mod calls;
 mod document;
+mod leg;
 mod media;
 mod numbers;
 mod outcome;
@@ -83,6 +84,18 @@ impl Carrier for Plivo {
 
     fn parse_answered_by(&self, request: RequestParts<'_>) -> Option<AnsweredBy> {
         webhook::parse_answered_by(request)
+    }
+
+    fn transfers(&self) -> bool {
+        true
+    }
+
+    fn parse_outcome(&self, request: RequestParts<'_>) -> Option<StatusEvent> {
+        leg::parse_outcome(request)
+    }
+
+    fn parse_leg(&self, request: RequestParts<'_>) -> Option<StatusEvent> {
+        leg::parse(request)
     }
 
     fn render(&self, instruction: &Instruction) -> (String, &'static str) {

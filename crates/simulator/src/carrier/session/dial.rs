@@ -12,9 +12,6 @@ use crate::{
     },
 };
 
-/// The document of a leg that was picked up: it talks until somebody hangs up.
-const TALK: &str = r#"<Response><Pause length="14400"/></Response>"#;
-
 /// A leg that is ended with the call it was dialled for.
 pub(super) struct Leg(pub(super) Arc<Call>);
 
@@ -28,10 +25,11 @@ impl Drop for Leg {
 impl Session {
     pub(super) fn dial(&mut self, dial: Dial) {
         let plan = Plan {
-            document: Some(TALK.to_owned()),
+            document: Some(self.shared.dialect.talk().to_owned()),
             status_callback: dial.status_callback,
             status_method: "POST".to_owned(),
             status_events: dial.status_events,
+            leg_of: Some(self.call.id.clone()),
             timeout_s: dial.timeout_s,
             time_limit_s: 14_400,
             ..Plan::default()
