@@ -19,6 +19,8 @@ const LIMIT: usize = 4000;
 const LENGTH_CUT: usize = 40;
 /// R93.
 const WARMER: f32 = 0.3;
+/// The longest silence within a sentence for which nobody is to blame but the model, ms.
+const TORN_MS: u64 = 1800;
 
 impl Conversation {
     /// Asks the model to answer the pending turn.
@@ -337,9 +339,19 @@ impl Conversation {
                     None => utterance.asked_at.plus(rules.llm_first_token_s * 1000),
                     Some(_) => utterance.last_token_at.plus(rules.llm_between_s * 1000),
                 };
+                let next = self.torn_until(utterance).map_or(next, |at| next.min(at));
                 next.min(utterance.asked_at.plus(rules.llm_total_s * 1000))
             });
         limits.min()
+    }
+
+    /// All that the model gave was heard, and it breaks off within a sentence: how long that may last.
+    fn torn_until(&self, utterance: &Utterance) -> Option<At> {
+        if !utterance.is_torn() {
+            return None;
+        }
+        let heard = self.playout.end_of(utterance.id)?;
+        Some(heard.max(utterance.last_token_at).plus(TORN_MS))
     }
 
     pub(crate) fn ask_too_slow(&mut self) {

@@ -6,12 +6,18 @@ use crate::history::Said;
 use crate::state::{LastTurn, Pending};
 use crate::timers::Timer;
 use crate::turn::Turn;
-use crate::utterance::Asking;
+use crate::utterance::{Asking, Utterance};
 use crate::words::words_in;
 use crate::{At, Clip, Conversation, Kind, Output, TurnId};
 
 /// Words that make a turn of what was said during the welcome (R19).
 const WELCOME_WORDS: u32 = 3;
+/// Between two lines of a wait, ms.
+const BETWEEN_LINES_MS: u64 = 1500;
+/// A voice without an end is taken for noise after this, ms.
+const VOICE_MS: u64 = 3000;
+/// The caller may go on after a pause as short as this, ms.
+const PAUSE_MS: u64 = 500;
 
 impl Conversation {
     /// The open turn is over: it enters the history and is answered.
@@ -67,6 +73,7 @@ impl Conversation {
                 .is_on
                 .then(|| self.now.plus(self.script.rules.gate_release_ms)),
             filled_ms: 0,
+            line_ended_at: None,
             is_played: false,
         });
         if may_route && !self.script.routes.is_empty() {
@@ -103,6 +110,7 @@ impl Conversation {
             hold_until: self.now,
             gate_until: None,
             filled_ms: 0,
+            line_ended_at: None,
             is_played: false,
         });
         self.ask();
@@ -284,7 +292,8 @@ impl Conversation {
 
     // ---- dead air ----
 
-    /// R97: when the wait for an answer gets a line.
+    /// R97: when the wait for an answer gets a line. Not into the caller's words, unless they go on and on
+    /// and so are none; not behind a line that is still being said.
     pub(crate) fn next_filler(&self) -> Option<At> {
         if self.tools.wait.is_some() {
             return self.next_tool_line();
@@ -293,12 +302,29 @@ impl Conversation {
             .pending
             .as_ref()
             .filter(|pending| !pending.is_played && self.is_live())?;
-        let has_audio = self
-            .live
-            .iter()
-            .any(|u| u.turn == Some(pending.turn) && u.has_audio());
-        let (after_ms, _) = self.filler_stage().filter(|_| !has_audio)?;
-        Some(pending.ended_at.plus(after_ms).max(self.now))
+        let sounds = |utterance: &Utterance| {
+            utterance.asking == Asking::Never
+                || utterance.turn == Some(pending.turn) && utterance.has_audio()
+        };
+        if self.live.iter().any(sounds) {
+            return None;
+        }
+        let (after_ms, is_short) = self.filler_stage()?;
+        let due = self.wait_from(pending, is_short).plus(after_ms);
+        let line = pending.line_ended_at.map(|at| at.plus(BETWEEN_LINES_MS));
+        let voice_ms = if self.voice.is_on { VOICE_MS } else { PAUSE_MS };
+        let voice = self.voice.since.plus(voice_ms);
+        Some(due.max(line.unwrap_or_default()).max(voice).max(self.now))
+    }
+
+    /// What a wait counts from: a short line may be said once the turn is known to be over, the others are
+    /// due by what the caller hears: nothing since his own last sound.
+    fn wait_from(&self, pending: &Pending, is_short: bool) -> At {
+        if is_short {
+            pending.ended_at
+        } else {
+            pending.spoken_at
+        }
     }
 
     /// The next line of the wait: how long after the turn's end, and whether it is a short one. A fault
@@ -329,21 +355,10 @@ impl Conversation {
         let Some((after_ms, is_short)) = self.filler_stage() else {
             return;
         };
-        let waited = self
-            .pending
-            .as_ref()
-            .map_or(0, |pending| self.now.since(pending.ended_at));
+        let from = (self.pending.as_ref()).map(|pending| self.wait_from(pending, is_short));
+        let waited = from.map_or(0, |from| self.now.since(from));
         if let Some(pending) = &mut self.pending {
             pending.filled_ms = after_ms.max(waited);
-        }
-        // Not into the caller's words, not behind a line that is still being said.
-        if self.voice.is_on
-            || self
-                .live
-                .iter()
-                .any(|utterance| utterance.asking == Asking::Never)
-        {
-            return;
         }
         let lines = self.script.lines();
         let (clip, texts) = if is_short {

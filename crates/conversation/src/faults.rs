@@ -11,6 +11,14 @@ use crate::{AnswerId, Clip, Conversation, Fault, FaultKind, Finish, Kind, Output
 const RETRY_MS: [u64; 2] = [250, 750];
 /// A vendor's own wish is followed up to this.
 const RETRY_AFTER_MAX_MS: u64 = 1000;
+/// After his own last sound the caller is told that he was not heard, ms.
+const UNHEARD_MS: u64 = 1800;
+/// A transcriber that is there again has so long to tell what it missed, ms.
+const REPLAY_MS: u64 = 800;
+/// What is longer ago is not replayed to it (R193), ms.
+const REPLAYED_MS: u64 = 5000;
+/// So often in a row he is asked to say it again.
+const MOST_DEAF: u32 = 2;
 
 impl Conversation {
     pub(crate) fn answer_failed(&mut self, answer: AnswerId, fault: &Fault) {
@@ -33,12 +41,20 @@ impl Conversation {
             return self.finish_text(answer, Finish::Stop); // its calls were complete
         }
         match whole {
-            // A sentence or more was said: that is the answer.
+            // A sentence or more was said: that is the answer. With half a one behind it the caller is asked
+            // to speak again.
             Some(end) if has_said => {
+                let mut is_torn = false;
                 if let Some(utterance) = self.utterance(answer) {
                     utterance.cut_raw(end);
+                    let said = &utterance.raw()[..utterance.said_until()];
+                    is_torn = said.trim_end().len() > end;
                 }
                 self.finish_text(answer, Finish::Stop);
+                if is_torn && self.is_live() {
+                    let line = self.script.lines().recovery;
+                    self.say_clip(Kind::Recovery, Clip::Recovery, &line);
+                }
             }
             _ => {
                 let begun = has_said;
@@ -182,31 +198,60 @@ impl Conversation {
                 Timer::DeafVoice,
                 self.now.plus(self.script.rules.deaf_voice_ms),
             );
+        } else if self.waits_for_words() {
+            self.expect_words();
         }
+    }
+
+    /// The caller has just said something, as far as his voice tells, and what it was is not known, or not all
+    /// of it.
+    fn waits_for_words(&self) -> bool {
+        let is_unheard = !self.voice.has_text
+            && self.voice.lasted_ms >= self.script.rules.deaf_voice_ms
+            && self.now.since(self.voice.since) <= REPLAYED_MS;
+        let is_half_heard = self.voice.lasted_ms > 0 && self.turn.has_fresh() && !self.turn.ended;
+        !self.voice.is_told && is_unheard || is_half_heard
+    }
+
+    /// His words come soon, or he is told that they did not: nobody else would say anything.
+    pub(crate) fn expect_words(&mut self) {
+        let words = self.turn.last_text_at.unwrap_or_default();
+        let due = self.voice.since.max(words).plus(UNHEARD_MS);
+        self.timers
+            .set(Timer::DeafVoice, due.max(self.now.plus(REPLAY_MS)));
     }
 
     pub(crate) fn transcriber_up(&mut self) {
         if std::mem::take(&mut self.faults.transcriber_down) {
             self.log_event("transcriber_back", &[]);
-            self.timers.stop(Timer::DeafVoice);
             // The replayed audio brings the text of the open turn: it has a full wait before it.
             if self.turn.has_fresh() {
                 self.turn.last_text_at = Some(self.now);
             }
+            if !self.voice.is_on && self.timers.is_set(Timer::DeafVoice) {
+                self.expect_words();
+            } else {
+                self.timers.stop(Timer::DeafVoice);
+            }
         }
     }
 
-    /// The caller speaks and nobody listens: he is told so, once (R193).
+    /// The caller spoke and nobody listened: he is told so (R193). A transcriber that never hears him is
+    /// given up (R192).
     pub(crate) fn deaf_voice(&mut self) {
-        if self.faults.transcriber_down
-            && !self.faults.told_deaf
-            && self.is_live()
-            && self.live.is_empty()
-        {
-            self.faults.told_deaf = true;
-            let line = self.script.lines().not_heard;
-            self.say_clip(Kind::Recovery, Clip::Recovery, &line);
+        if !self.is_live() || !self.live.is_empty() || self.pending.is_some() {
+            return;
         }
+        self.turn = Default::default(); // he will say it again
+        self.voice.is_told = true;
+        self.faults.deaf += 1;
+        if self.faults.deaf > MOST_DEAF {
+            let message = format!("{}: hears nothing", self.script.names.transcriber);
+            self.emit(Output::Fault { message });
+            return self.begin_end(EndReason::TranscriberError, Cause::Fault, Farewell::Apology);
+        }
+        let line = self.script.lines().not_heard;
+        self.say_clip(Kind::Recovery, Clip::Recovery, &line);
     }
 
     pub(crate) fn transcriber_lost(&mut self, fault: &Fault) {

@@ -20,6 +20,7 @@ impl Conversation {
         self.voice.is_on = true;
         self.voice.since = self.now;
         self.voice.has_text = false;
+        self.voice.is_told = false;
         self.timers
             .set(Timer::Untranscribed, self.now.plus(UNTRANSCRIBED_MS));
         if self.faults.transcriber_down {
@@ -46,8 +47,13 @@ impl Conversation {
         self.voice.is_on = false;
         self.voice.since = self.now;
         self.stats.user_speaking_ms += lasted;
+        self.voice.lasted_ms = lasted;
         self.timers.stop(Timer::PauseOnVoice);
-        self.timers.stop(Timer::DeafVoice);
+        if self.faults.transcriber_down && lasted >= SIGN_MS && !self.voice.is_told {
+            self.expect_words();
+        } else {
+            self.timers.stop(Timer::DeafVoice);
+        }
         if lasted >= SIGN_MS {
             self.sign_of_life();
         } else if !self.voice.has_text {
@@ -93,7 +99,9 @@ impl Conversation {
         self.quiet.asked = false;
         self.voice.has_text = true;
         self.voice.untranscribed = 0;
+        self.faults.deaf = 0;
         self.timers.stop(Timer::Untranscribed);
+        self.timers.stop(Timer::DeafVoice);
     }
 
     /// R35.

@@ -222,6 +222,7 @@ impl Conversation {
             // The wait begins anew.
             if let Some(pending) = &mut self.pending {
                 pending.ended_at = self.now;
+                pending.spoken_at = self.now;
                 pending.filled_ms = 0;
             }
             self.ask();

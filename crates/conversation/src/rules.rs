@@ -56,7 +56,8 @@ pub struct Rules {
     /// No sound of an answer for this long after the turn: a short acknowledgement, where the agent
     /// uses fillers (R97). Default 1200.
     pub filler_first_ms: u64,
-    /// The same, for "one moment", always (R97). Default 4000.
+    /// Nothing heard since the caller's own last sound for this long: "one moment", always (R97). Default 2200:
+    /// nobody is left in silence for more than 2.5 s.
     pub filler_sure_ms: u64,
     /// "One moment" once more (R97). Default 10000.
     pub filler_repeat_ms: u64,
@@ -115,7 +116,7 @@ impl Default for Rules {
             mark_timeout_ms: 2000,
             first_chunk: FirstChunk::default(),
             filler_first_ms: 1200,
-            filler_sure_ms: 4000,
+            filler_sure_ms: 2200,
             filler_repeat_ms: 10_000,
             tool_line_ms: 700,
             max_tool_rounds: 5,

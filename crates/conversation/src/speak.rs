@@ -300,7 +300,12 @@ impl Conversation {
                 self.take_up_overlap(true);
             }
             Kind::Recovery => self.take_up_overlap(true),
-            Kind::Filler | Kind::Goodbye => {}
+            Kind::Filler => {
+                if let Some(pending) = &mut self.pending {
+                    pending.line_ended_at = Some(end);
+                }
+            }
+            Kind::Goodbye => {}
         }
     }
 

@@ -104,6 +104,10 @@ pub(crate) struct Voice {
     pub(crate) since: At,
     /// Text came since the voice began.
     pub(crate) has_text: bool,
+    /// How long the last one that is over was, ms.
+    pub(crate) lasted_ms: u64,
+    /// The caller was told that it is not heard (R193).
+    pub(crate) is_told: bool,
     /// Voices without text in a row, and when the first was (R35).
     pub(crate) untranscribed: u32,
     pub(crate) untranscribed_since: At,
@@ -137,6 +141,8 @@ pub(crate) struct Pending {
     pub(crate) gate_until: Option<At>,
     /// Until when after its end the wait has had its lines (R97), ms.
     pub(crate) filled_ms: u64,
+    /// When the last of them ended.
+    pub(crate) line_ended_at: Option<At>,
     /// The answer's first chunk was played.
     pub(crate) is_played: bool,
 }
@@ -196,8 +202,8 @@ pub(crate) struct Faults {
     /// Turns in a row that were not answered (R192).
     pub(crate) in_a_row: u32,
     pub(crate) transcriber_down: bool,
-    /// The line about it was said (R193).
-    pub(crate) told_deaf: bool,
+    /// Voices in a row that the transcriber is to blame for not hearing (R193).
+    pub(crate) deaf: u32,
     /// The backstop has fired (R154).
     pub(crate) stalls: u32,
 }

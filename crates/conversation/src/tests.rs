@@ -5,6 +5,7 @@
 
 mod answers;
 mod barge_in;
+mod dead_air;
 mod driver;
 mod eager;
 mod ends;

@@ -100,6 +100,11 @@ impl Timers {
         self.0.remove(&timer);
     }
 
+    /// Whether there is such a deadline.
+    pub(crate) fn is_set(&self, timer: Timer) -> bool {
+        self.0.contains_key(&timer)
+    }
+
     /// Removes all of them.
     pub(crate) fn clear(&mut self) {
         self.0.clear();

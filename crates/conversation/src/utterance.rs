@@ -210,6 +210,16 @@ impl Utterance {
         self.played < self.chunks.len()
     }
 
+    /// All audio of what was written so far is with the carrier, and it ends within a sentence.
+    pub(crate) fn is_torn(&self) -> bool {
+        let is_given = self.is_played() && !self.has_ready();
+        let end = self.said_until();
+        let sentences = crate::pieces::last_sentence_end(self.raw.get(..end).unwrap_or_default());
+        is_given
+            && self.pieces.iter().all(|piece| piece.is_done)
+            && self.raw[..end].trim_end().len() > sentences.unwrap_or(0)
+    }
+
     /// The next chunk to play.
     pub(crate) fn take_ready(&mut self) -> Option<Chunk> {
         let chunk = self.chunks.get(self.played)?.clone();

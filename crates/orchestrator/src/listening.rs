@@ -32,7 +32,11 @@ const BREAKS_WITHIN: Duration = Duration::from_secs(60);
 /// So much voice without a word of the transcriber, and its connection is taken for dead though it lives
 /// (wire-providers.md §10.4).
 const MUTE_MS: u64 = 4000;
-/// Other people's voices may fool that; so only a few times a call.
+/// The same for a voice of such a length that was followed by so much silence: sooner, for somebody waits for
+/// an answer.
+const UNHEARD_MS: u64 = 1000;
+const QUIET_MS: u64 = 800;
+/// Other people's voices may fool that; so only a few times in a row.
 const SUSPICIONS: u32 = 3;
 
 /// See the module.
@@ -54,6 +58,10 @@ pub(crate) struct Ears {
     /// Voice since the transcriber's last word, ms; `None` on a connection that has told no text yet and
     /// came in place of a mute one.
     unheard_ms: Option<u64>,
+    /// The caller's last voice without a word of the transcriber's, and the silence since, ms.
+    voice_ms: u64,
+    quiet_ms: u64,
+    gives_interims: bool,
     suspicions: u32,
     /// To be told.
     mute: Option<Fault>,
@@ -89,7 +97,10 @@ impl Ears {
             breaks: VecDeque::new(),
             down: false,
             unheard_ms: Some(0),
-            suspicions: if gives_interims { 0 } else { SUSPICIONS },
+            voice_ms: 0,
+            quiet_ms: 0,
+            gives_interims,
+            suspicions: 0,
             mute: None,
             voiced_at: None,
         }
@@ -133,10 +144,16 @@ impl Ears {
                     .into_iter()
                     .map(|edge| matches!(edge, Edge::Speech { .. })),
             );
+            let ms = self.format.ms(frame.len());
             if vad.speaking() {
                 self.voiced_at = Some(now);
-                let ms = self.format.ms(frame.len());
                 self.unheard_ms = self.unheard_ms.map(|unheard| unheard + ms);
+                if std::mem::take(&mut self.quiet_ms) > 0 {
+                    self.voice_ms = 0;
+                }
+                self.voice_ms += ms;
+            } else {
+                self.quiet_ms += ms;
             }
         }
         let most = bytes(self.format, RING.as_millis() as u64);
@@ -159,19 +176,22 @@ impl Ears {
     }
 
     fn is_mute(&self) -> bool {
-        self.suspicions < SUSPICIONS && self.unheard_ms.is_some_and(|ms| ms >= MUTE_MS)
+        let is_unheard = self.voice_ms >= UNHEARD_MS && self.quiet_ms >= QUIET_MS
+            || self.unheard_ms.is_some_and(|ms| ms >= MUTE_MS);
+        self.gives_interims && self.suspicions < SUSPICIONS && is_unheard
     }
 
     /// The connection lives but tells nothing of what is being said: another one.
     fn replace(&mut self) {
         self.suspicions += 1;
         self.unheard_ms = None;
+        self.voice_ms = 0;
         self.backlog.clear();
         self.line.reopen();
         self.down = true;
         self.mute = Some(Fault {
             kind: FaultKind::Timeout,
-            message: format!("transcriber: no answer within {MUTE_MS} ms"),
+            message: "transcriber: tells nothing of what is said".to_owned(),
             retry_after_ms: None,
         });
     }
@@ -285,7 +305,11 @@ impl Ears {
                 self.unheard_ms = self.unheard_ms.map(|_| 0);
             }
             // A connection that has told text is one to be missed.
-            _ => self.unheard_ms = Some(0),
+            _ => {
+                self.unheard_ms = Some(0);
+                self.voice_ms = 0;
+                self.suspicions = 0;
+            }
         }
         Some(match heard {
             Heard::SpeechStarted => Input::SpeechStarted,

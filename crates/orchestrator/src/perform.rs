@@ -165,7 +165,7 @@ impl<M: Machine> Call<M> {
     }
 
     fn play(&mut self, answer: AnswerId, chunk: u32, turn: Option<u32>, now: Instant) {
-        let Some(held) = self.mouth.take(answer, chunk) else {
+        let Some(held) = self.mouth.take(answer, chunk, now) else {
             tracing::error!(
                 answer = answer.0,
                 chunk,

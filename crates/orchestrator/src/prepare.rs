@@ -389,7 +389,12 @@ fn lines(script: &Script) -> Vec<String> {
             .filter(|line| !line.is_empty()),
     );
     let lines = script.lines();
-    texts.extend([lines.recovery, lines.apology]);
+    texts.extend([
+        lines.recovery,
+        lines.apology,
+        lines.not_heard,
+        lines.line_back,
+    ]);
     texts.extend(lines.one_moment);
     if script.use_fillers {
         texts.extend(lines.fillers);

@@ -3,87 +3,40 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
 
 use bolo_conversation::{AnswerId, Fault, FaultKind, Input};
-use bolo_providers::{Speak, Spoken, SynthesizerSpec};
+use bolo_providers::{Speak, Spoken};
 use bytes::Bytes;
 use tokio::time::Instant;
 
 use crate::{
-    clips::{ClipKey, Clips},
+    clips::Clips,
     cutter::{Cut, Cutter},
-    fallback::Fallen,
     line::{Line, LineNews},
 };
+
+mod say;
+mod utterance;
+
+pub(crate) use say::{Held, Say, Voice};
+use utterance::Utterance;
 
 /// Waits before each try to reach the synthesizer, ms; three in a row and the speech has failed (R195).
 pub(crate) const WAITS: &[u64] = &[0, 250, 500];
 const FAILURES: u32 = 3;
 /// A connection that owes audio and is silent this long counts as lost (R195).
 const SILENT: Duration = Duration::from_secs(3);
+/// The same within an answer whose audio has all been played, for the caller hears the hole; and how long that
+/// may be.
+const DRY: Duration = Duration::from_millis(1200);
+const DRY_MOST: Duration = Duration::from_millis(2200);
 /// Audio made but not yet played; beyond it the synthesizer waits.
 const HELD_MS: u64 = 30_000;
 /// Chunks of answers this far back were forgotten by everyone.
 const OLD: u32 = 4;
-
-/// A chunk that waits to be played.
-#[derive(Debug)]
-pub(crate) struct Held {
-    pub(crate) piece: u32,
-    /// Nothing of its piece follows.
-    pub(crate) last: bool,
-    pub(crate) audio: Bytes,
-    ms: u64,
-}
-
-/// How to tell one of our voices from another.
-#[derive(Debug, Clone)]
-pub(crate) struct Voice {
-    pub(crate) vendor: &'static str,
-    pub(crate) spec: Arc<SynthesizerSpec>,
-    /// Clips are kept (`caching`).
-    pub(crate) caching: bool,
-    pub(crate) fallen: Fallen, // while another voice speaks nothing is kept as this one
-}
-
-impl Voice {
-    /// The key under which this line is kept, if it is.
-    pub(crate) fn key(&self, text: &str) -> Option<ClipKey> {
-        self.caching
-            .then(|| ClipKey::new(self.vendor, &self.spec, text))
-            .flatten()
-    }
-}
-
-/// A piece to be spoken.
-#[derive(Debug)]
-pub(crate) struct Say {
-    pub(crate) answer: AnswerId,
-    /// From 0 within the answer.
-    pub(crate) piece: u32,
-    pub(crate) text: String,
-    /// No piece follows.
-    pub(crate) last: bool,
-    /// Worth keeping as a clip.
-    pub(crate) keep: bool,
-}
-
-struct Piece {
-    text: String,
-    last: bool,
-    done: bool,
-}
-
-struct Utterance {
-    cutter: Cutter,
-    pieces: BTreeMap<u32, Piece>,
-    /// Where the rendered line is kept when it is whole.
-    keep: Option<(ClipKey, Vec<u8>)>,
-}
 
 /// See the module.
 pub(crate) struct Mouth {
@@ -147,24 +100,12 @@ impl Mouth {
             self.progress_at = now;
         }
         let format = self.voice.spec.format;
-        let utterance = self
-            .utterances
-            .entry(answer.0)
-            .or_insert_with(|| Utterance {
-                cutter: Cutter::new(format),
-                pieces: BTreeMap::new(),
-                keep: key
-                    .filter(|_| keep && !self.voice.fallen.is())
-                    .map(|key| (key, Vec::new())),
-            });
-        utterance.pieces.insert(
-            piece,
-            Piece {
-                text: text.clone(),
-                last,
-                done: false,
-            },
-        );
+        let utterance = self.utterances.entry(answer.0).or_insert_with(|| {
+            let key = key.filter(|_| keep && !self.voice.fallen.is());
+            Utterance::new(format, key)
+        });
+        utterance.add(piece, text.clone(), last);
+        self.look_for_hole(answer, now);
         self.waiting.push_back(Speak::Text {
             context: answer.0,
             piece,
@@ -215,8 +156,20 @@ impl Mouth {
     }
 
     /// Takes a chunk to play it.
-    pub(crate) fn take(&mut self, answer: AnswerId, chunk: u32) -> Option<Held> {
-        self.take_held((answer.0, chunk))
+    pub(crate) fn take(&mut self, answer: AnswerId, chunk: u32, now: Instant) -> Option<Held> {
+        let held = self.take_held((answer.0, chunk));
+        self.look_for_hole(answer, now);
+        held
+    }
+
+    /// Notes when an answer that sounds has nothing more to be played.
+    fn look_for_hole(&mut self, answer: AnswerId, now: Instant) {
+        let mut held = self.held.range((answer.0, 0)..=(answer.0, u32::MAX));
+        if held.next().is_none()
+            && let Some(utterance) = self.utterances.get_mut(&answer.0)
+        {
+            utterance.ran_dry(now);
+        }
     }
 
     fn take_held(&mut self, key: (u32, u32)) -> Option<Held> {
@@ -246,6 +199,9 @@ impl Mouth {
             words,
         } = cut;
         self.held_ms += ms;
+        if let Some(utterance) = self.utterances.get_mut(&answer.0) {
+            utterance.sounds();
+        }
         self.held.insert(
             (answer.0, chunk),
             Held {
@@ -266,10 +222,24 @@ impl Mouth {
 
     /// Whether the connection has work that it has not answered.
     fn owes(&self) -> bool {
-        self.utterances
+        self.utterances.values().any(Utterance::owes)
+    }
+
+    /// When a connection that says nothing counts as lost.
+    fn silent_at(&self) -> Option<Instant> {
+        let is_dry = self.utterances.values().any(|u| u.hole_since().is_some());
+        let limit = if is_dry { DRY } else { SILENT };
+        (self.line.is_open() && !self.is_full() && self.owes()).then(|| self.progress_at + limit)
+    }
+
+    /// When a hole in an answer has lasted long enough.
+    fn dry_at(&self) -> Option<Instant> {
+        let since = self
+            .utterances
             .values()
-            .flat_map(|utterance| utterance.pieces.values())
-            .any(|piece| !piece.done && !piece.text.trim().is_empty())
+            .filter_map(Utterance::hole_since)
+            .min()?;
+        Some(since + DRY_MOST)
     }
 
     fn flush(&mut self) {
@@ -294,12 +264,11 @@ impl Mouth {
             .values()
             .filter_map(|utterance| utterance.cutter.wake_at())
             .min();
-        let silent = (self.line.is_open() && !self.is_full() && self.owes())
-            .then(|| self.progress_at + SILENT);
         // The synthesizer's channel was full: try again soon.
         let flush = (self.line.is_open() && !self.waiting.is_empty())
             .then(|| Instant::now() + Duration::from_millis(20));
-        [cutters, silent, flush].into_iter().flatten().min()
+        let limits = [self.silent_at(), self.dry_at()];
+        [cutters, flush].into_iter().chain(limits).flatten().min()
     }
 
     fn is_full(&self) -> bool {
@@ -318,19 +287,44 @@ impl Mouth {
         for (answer, cut) in cuts {
             self.hold(AnswerId(answer), cut, false, facts);
         }
-        if self.line.is_open() && !self.is_full() && self.owes() && now >= self.progress_at + SILENT
-        {
-            let fault = Fault {
-                kind: FaultKind::Timeout,
-                message: format!(
-                    "{} synthesizer: no answer within {} ms",
-                    self.voice.vendor,
-                    SILENT.as_millis()
-                ),
-                retry_after_ms: None,
-            };
+        if self.silent_at().is_some_and(|at| at <= now) {
+            let fault = self.no_answer(now - self.progress_at);
             self.line.reopen();
             self.broke(fault, now, facts);
+        }
+        if self.dry_at().is_some_and(|at| at <= now) {
+            self.give_up_dry(now, facts);
+        }
+    }
+
+    /// Answers with a hole that is too long are not made to their end.
+    fn give_up_dry(&mut self, now: Instant, facts: &mut VecDeque<Input>) {
+        let is_dry = |utterance: &Utterance| {
+            let since = utterance.hole_since();
+            since.is_some_and(|since| since + DRY_MOST <= now)
+        };
+        let dry: Vec<u32> = self
+            .utterances
+            .iter()
+            .filter(|(_, utterance)| is_dry(utterance))
+            .map(|(answer, _)| *answer)
+            .collect();
+        for answer in dry.into_iter().map(AnswerId) {
+            self.cancel(answer);
+            let fault = self.no_answer(DRY_MOST);
+            facts.push_back(Input::SpeechFailed { answer, fault });
+        }
+    }
+
+    fn no_answer(&self, within: Duration) -> Fault {
+        Fault {
+            kind: FaultKind::Timeout,
+            message: format!(
+                "{} synthesizer: no answer within {} ms",
+                self.voice.vendor,
+                within.as_millis()
+            ),
+            retry_after_ms: None,
         }
     }
 

@@ -242,7 +242,7 @@ fn a_goodbye_that_fails_still_ends_the_call() {
 // ---- the transcriber ----
 
 #[test] // R193
-fn a_deaf_agent_says_so_once() {
+fn a_deaf_agent_says_so_each_time() {
     assert_snapshot!(later("
         9000 down
         9500 voice
@@ -256,6 +256,7 @@ fn a_deaf_agent_says_so_once() {
     10500 clip 3 Recovery: Sorry, I can't hear you well. Could you say that again?
     10700 play 3.1
     10700 play_end 3
+    13000 clip 4 Recovery: Sorry, I can't hear you well. Could you say that again?
     ");
     assert_snapshot!(later("
         9000 down

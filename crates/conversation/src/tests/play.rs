@@ -22,6 +22,8 @@ pub(crate) fn script() -> Script {
     Script {
         rules: Rules {
             link_ms: 0,
+            // As the golden scripts have it; `dead_air` tests the default.
+            filler_sure_ms: 4000,
             ..Rules::default()
         },
         facts: CallFacts {

@@ -135,7 +135,10 @@ fn a_transcriber_that_judges_pauses_is_not_overruled_while_it_waits() {
         14000 tick
     ";
     assert_snapshot!(since(9000, &play(patient(), &after_answer(pause))),
-        @"12300 ask 3, user: my number is");
+        @r"
+    12300 ask 3, user: my number is
+    13200 clip 4 OneMoment: Just a moment.
+    ");
     // A transcriber that is stuck.
     let stuck = "
         8000 voice
@@ -147,6 +150,7 @@ fn a_transcriber_that_judges_pauses_is_not_overruled_while_it_waits() {
         @r"
     13201 end_turn
     13501 ask 3, user: my number is
+    13501 clip 4 OneMoment: Just a moment.
     ");
 }
 

@@ -92,10 +92,12 @@ fn text_that_may_still_change_is_looked_at_when_it_is_long_and_not_too_often() {
     4000 ask_judge 1: you have reached the voice mail box of
     6201 end_turn
     6501 ask 2, user: you have reached the voice mail box of John Smith at
+    9000 clip 3 OneMoment: Just a moment.
+    9000 cancel_say 3
     9000 cancel_ask 2
     9000 cancel_say 2
     10201 end_turn
-    10501 ask 3, user: you have reached the voice mail box of John Smith at number
+    10501 ask 4, user: you have reached the voice mail box of John Smith at number
     11000 ask_judge 2: you have reached the voice mail box of John Smith at number
     ");
 }

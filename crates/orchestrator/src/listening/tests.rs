@@ -313,3 +313,40 @@ async fn a_connection_that_is_mute_while_the_caller_speaks_is_replaced() {
         Input::TranscriberDown { .. }
     ));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_turn_of_which_nothing_was_told_is_replayed_to_another_connection() {
+    let (mut ears, mut sessions, vendor) = ears();
+    let mut far = connects(&mut ears, &mut sessions).await;
+    let now = Instant::now();
+    let mut at = 0;
+    let mut hear = |ears: &mut Ears, frame: &Bytes| {
+        ears.hear(frame, at, now);
+        at += FRAME_MS;
+    };
+    // Too short to be missed, however often it comes.
+    for _ in 0..4 {
+        for frame in voice().iter().skip(25).take(20) {
+            hear(&mut ears, frame);
+        }
+        for _ in 0..100 {
+            hear(&mut ears, &frame(0xFF));
+        }
+        got(&mut far);
+    }
+    assert!(tells(&mut ears).now_or_never().is_none());
+    for frame in voice().iter().take(120) {
+        hear(&mut ears, frame);
+    }
+    for _ in 0..100 {
+        hear(&mut ears, &frame(0xFF));
+    }
+    assert!(matches!(
+        tells(&mut ears).await,
+        Input::TranscriberDown { .. }
+    ));
+    assert_eq!(tells(&mut ears).await, Input::TranscriberUp);
+    let mut far = sessions.recv().await.unwrap();
+    assert!(got(&mut far).len() >= 32 * 160, "what he said");
+    assert_eq!(vendor.asked.load(Ordering::Relaxed), 2);
+}

@@ -1,7 +1,10 @@
 //! The agent's voice with a synthesizer that the test plays.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-use std::{future::poll_fn, sync::atomic::Ordering};
+use std::{
+    future::poll_fn,
+    sync::{Arc, atomic::Ordering},
+};
 
 use bolo_providers::{ErrorKind, Synthesizer};
 use futures_util::FutureExt;
@@ -154,13 +157,16 @@ async fn a_line_spoken_once_comes_from_the_cache_the_next_time() {
     );
     assert_eq!(stage.fact().await, Input::SpeechDone { answer: A });
     assert_eq!(stage.mouth.characters(), 11);
-    let first = stage.mouth.take(A, 1).unwrap();
+    let first = stage.mouth.take(A, 1, Instant::now()).unwrap();
     assert!(first.last);
-    assert!(stage.mouth.take(A, 1).is_none());
+    assert!(stage.mouth.take(A, 1, Instant::now()).is_none());
 
     stage.say(0, "One moment.", true);
     assert_eq!(stage.facts.len(), 3, "at once, without the vendor");
-    assert_eq!(stage.mouth.take(A, 1).unwrap().audio, first.audio);
+    assert_eq!(
+        stage.mouth.take(A, 1, Instant::now()).unwrap().audio,
+        first.audio
+    );
     assert_eq!(
         stage.mouth.characters(),
         11,
@@ -177,7 +183,7 @@ async fn nothing_of_a_cancelled_answer_comes_any_more() {
     assert!(matches!(stage.fact().await, Input::Audio { .. }));
     stage.mouth.cancel(A);
     assert_eq!(far.input.recv().await, Some(Speak::Cancel { context: 1 }));
-    assert!(stage.mouth.take(A, 1).is_none());
+    assert!(stage.mouth.take(A, 1, Instant::now()).is_none());
     far.output.send(Ok(audio(0, 100))).await.unwrap();
     stage.step().await;
     assert!(stage.facts.is_empty());
@@ -226,7 +232,7 @@ async fn after_a_break_the_rest_is_made_anew_and_nothing_twice() {
     };
     assert_eq!((chunk, ms), (3, 280));
     assert_eq!(
-        stage.mouth.take(A, 3).unwrap().audio[0],
+        stage.mouth.take(A, 3, Instant::now()).unwrap().audio[0],
         120,
         "goes on where the first connection ended"
     );
@@ -258,6 +264,48 @@ async fn a_silent_connection_is_replaced_after_three_seconds_and_given_up_after_
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_hole_within_an_answer_is_mended_soon_or_given_up() {
+    let mut stage = Stage::new();
+    stage.say(0, "A story with a hole.", true);
+    let (far, _) = stage.told().await;
+    far.output.send(Ok(audio(0, 200))).await.unwrap();
+    assert!(matches!(stage.fact().await, Input::Audio { .. }));
+    let begun = Instant::now();
+    stage.mouth.take(A, 1, begun).unwrap();
+    let (_second, message) = stage.told().await;
+    assert_eq!(begun.elapsed(), DRY);
+    assert!(matches!(message, Speak::Text { piece: 0, .. }));
+    let Input::SpeechFailed { answer, fault } = stage.fact().await else {
+        panic!()
+    };
+    assert_eq!(begun.elapsed(), DRY_MOST);
+    assert_eq!((answer, fault.kind), (A, FaultKind::Timeout));
+    stage.step().await;
+    assert!(stage.facts.is_empty(), "told once");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_waits_for_its_text_has_no_hole() {
+    let mut stage = Stage::new();
+    stage.say(0, "First.", false);
+    let (far, _) = stage.told().await;
+    far.output.send(Ok(audio(0, 200))).await.unwrap();
+    let done = Spoken::PieceDone {
+        context: 1,
+        piece: 0,
+    };
+    far.output.send(Ok(done)).await.unwrap();
+    assert!(matches!(stage.fact().await, Input::Audio { .. }));
+    stage.mouth.take(A, 1, Instant::now()).unwrap();
+    assert!(matches!(stage.fact().await, Input::PieceDone { .. }));
+    tokio::time::sleep(DRY_MOST * 2).await; // no-sleep-ok: virtual
+    stage.say(1, "Second.", true);
+    let begun = Instant::now();
+    let (_second, _) = stage.told().await;
+    assert_eq!(begun.elapsed(), DRY);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_vendor_that_cannot_be_reached_fails_the_speech_and_is_tried_again_for_the_next() {
     let mut stage = Stage::new();
     stage.vendor.refuse.store(3, Ordering::Relaxed);
@@ -285,7 +333,7 @@ async fn too_much_audio_makes_the_synthesizer_wait() {
         chunks += 1;
     }
     assert_eq!(chunks, 30);
-    assert!(stage.mouth.take(A, 1).is_some());
+    assert!(stage.mouth.take(A, 1, Instant::now()).is_some());
     assert!(
         matches!(stage.fact().await, Input::Audio { chunk: 31, .. }),
         "one played, one more comes"
