@@ -8,7 +8,7 @@ use std::{net::SocketAddr, path::PathBuf, process::ExitCode, process::Stdio, tim
 use anyhow::{Context, bail};
 use bolo_simulator::{
     carrier::Kind,
-    load::{Callers, Load, Plan, Report, Soaked, Target},
+    load::{Barge, Callers, Load, Plan, Report, Soaked, Target},
 };
 use serde::Serialize;
 use tokio::{
@@ -385,14 +385,31 @@ fn show(report: &Report) {
             added.p50, added.p95, added.p99, added.max
         );
     }
-    if let Some(clear) = &report.barge_clear_ms {
-        println!("barge to clear p50 {} ms, p99 {}", clear.p50, clear.p99);
-    }
-    if let Some(quiet) = &report.cut_off_ms {
-        println!(
-            "barge to quiet p50 {} ms, p99 {} (caller's first sound, silence at the ear)",
-            quiet.p50, quiet.p99
-        );
+    for (name, figures, what) in [
+        (
+            "barge to rule ",
+            &report.barge_rule_ms,
+            "caller's first sound, the text that cuts",
+        ),
+        (
+            "rule to clear ",
+            &report.barge_clear_ms,
+            "that text, the clear at the carrier",
+        ),
+        (
+            "rule to quiet ",
+            &report.barge_quiet_ms,
+            "that text, silence at the ear",
+        ),
+        (
+            "barge to quiet",
+            &report.cut_off_ms,
+            "caller's first sound, silence at the ear",
+        ),
+    ] {
+        if let Some(Barge { p50, p99 }) = figures {
+            println!("{name} p50 {p50} ms, p99 {p99} ({what})");
+        }
     }
     if let Some(answer) = &report.answer_ms {
         println!(

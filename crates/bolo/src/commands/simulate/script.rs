@@ -13,24 +13,35 @@ use serde::Deserialize;
 /// Rendering of one line may take this long.
 const RENDER: Duration = Duration::from_secs(60);
 /// Keys of `config/simulate.toml`; a caller's script may name the delays too.
-const OWN: [&str; 4] = ["turns", "result_ms", "first_token_ms", "first_audio_ms"];
+const OWN: [&str; 6] = [
+    "turns",
+    "barge_ins",
+    "result_ms",
+    "first_token_ms",
+    "first_audio_ms",
+    "network_ms",
+];
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct Own {
     turns: usize,
+    barge_ins: usize,
     result_ms: u64,
     first_token_ms: u64,
     first_audio_ms: u64,
+    network_ms: u64,
 }
 
 impl Default for Own {
     fn default() -> Self {
         Self {
             turns: 4,
+            barge_ins: 1,
             result_ms: 100,
             first_token_ms: 300,
             first_audio_ms: 100,
+            network_ms: 0,
         }
     }
 }
@@ -42,12 +53,17 @@ pub(super) fn parse(text: &str) -> anyhow::Result<(Callers, Delays)> {
         .iter()
         .filter_map(|key| Some(((*key).to_owned(), caller.remove(*key)?)))
         .collect();
-    if own.contains_key("turns") && caller.contains_key("steps") {
-        bail!("turns and steps exclude each other");
+    for key in ["turns", "barge_ins"] {
+        if own.contains_key(key) && caller.contains_key("steps") {
+            bail!("{key} and steps exclude each other");
+        }
     }
     let own: Own = own.try_into()?;
     let callers = if caller.is_empty() {
-        Callers::Turns(own.turns)
+        Callers::Turns {
+            turns: own.turns,
+            barge_ins: own.barge_ins,
+        }
     } else {
         Callers::Script(caller.try_into()?)
     };
@@ -55,6 +71,7 @@ pub(super) fn parse(text: &str) -> anyhow::Result<(Callers, Delays)> {
         result: Duration::from_millis(own.result_ms),
         first_token: Duration::from_millis(own.first_token_ms),
         first_audio: Duration::from_millis(own.first_audio_ms),
+        network: Duration::from_millis(own.network_ms),
     };
     Ok((callers, delays))
 }
@@ -145,8 +162,7 @@ mod tests {
     fn the_shipped_script_holds_the_defaults() {
         let (callers, delays) = parse(include_str!("../../../../../config/simulate.toml")).unwrap();
         let (default_callers, default_delays) = parse("").unwrap();
-        assert!(matches!(callers, Callers::Turns(4)));
-        assert!(matches!(default_callers, Callers::Turns(4)));
+        assert_eq!(format!("{callers:?}"), format!("{default_callers:?}"));
         assert_eq!(format!("{delays:?}"), format!("{default_delays:?}"));
     }
 
