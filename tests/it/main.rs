@@ -4,6 +4,7 @@
 
 mod calls;
 mod carrier_faults;
+mod chaos;
 mod commands;
 mod crashes;
 mod documented;

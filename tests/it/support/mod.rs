@@ -49,6 +49,22 @@ impl Fakes {
 
     /// With a carrier that takes its time.
     pub async fn with(carrier: Kind, delays: Delays) -> Self {
+        Self::paced(
+            carrier,
+            delays,
+            deepgram::Options::default(),
+            elevenlabs::Options::default(),
+        )
+        .await
+    }
+
+    /// With vendors of speech that take theirs too.
+    pub async fn paced(
+        carrier: Kind,
+        delays: Delays,
+        deepgram: deepgram::Options,
+        elevenlabs: elevenlabs::Options,
+    ) -> Self {
         let options = carrier::Options {
             deadline: DEADLINE,
             delays,
@@ -56,12 +72,8 @@ impl Fakes {
         };
         Self {
             carrier: FakeCarrier::start(carrier, options).await.unwrap(),
-            deepgram: FakeDeepgram::start(deepgram::Options::default())
-                .await
-                .unwrap(),
-            elevenlabs: FakeElevenlabs::start(elevenlabs::Options::default())
-                .await
-                .unwrap(),
+            deepgram: FakeDeepgram::start(deepgram).await.unwrap(),
+            elevenlabs: FakeElevenlabs::start(elevenlabs).await.unwrap(),
             llm: FakeLlm::start(llm::Options::default()).await.unwrap(),
         }
     }
