@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::{
-    ConversationTask, Fault, Faults,
+    ConversationTask, Fault, Faults, PostCallTask,
     place::{FaultList, Place},
 };
 
@@ -26,6 +26,8 @@ pub struct Agent {
     pub telephony_provider: Option<String>,
     /// The first conversation task.
     pub conversation: ConversationTask,
+    /// What is done after a call, in this order.
+    pub post_call: Vec<PostCallTask>,
 }
 
 /// `calling_guardrails`: hours of the recipient's day, `[start, end)`; equal = always.
@@ -109,7 +111,7 @@ impl Agent {
             ingest.unsupported("looking callers up");
         }
         let telephony_provider = carrier(&config.at("telephony_provider"));
-        let conversation = conversation(&config.at("tasks"), prompts)?;
+        let (conversation, post_call) = tasks(&config.at("tasks"), prompts)?;
         let of_task =
             Some(conversation.input_provider.clone()).filter(|provider| provider != ANY_CARRIER);
         Some(Self {
@@ -123,6 +125,7 @@ impl Agent {
                 .filter(|name| name != ANY_CARRIER)
                 .or(of_task),
             conversation,
+            post_call,
         })
     }
 
@@ -199,22 +202,29 @@ pub(crate) fn carrier(place: &Place<'_>) -> Option<String> {
         .map(str::to_owned)
 }
 
-/// The one conversation among the tasks; every other task is refused, none is passed over.
-fn conversation(tasks: &Place<'_>, prompts: Option<&Place<'_>>) -> Option<ConversationTask> {
+/// The one conversation among the tasks, and what follows it; a task that can't be done is refused, none is
+/// passed over.
+fn tasks(
+    tasks: &Place<'_>,
+    prompts: Option<&Place<'_>>,
+) -> Option<(ConversationTask, Vec<PostCallTask>)> {
     let items = tasks.clone().required()?.items()?;
     let mut found = None;
+    let mut post_call = Vec::new();
     let mut count = 0;
     for (index, task) in items.iter().enumerate() {
-        if !is_conversation(task) {
+        let Some(kind) = kind(task) else { continue };
+        let prompt = prompts.map(|prompts| {
+            prompts
+                .at(&format!("task_{}", index + 1))
+                .at("system_prompt")
+        });
+        if kind != CONVERSATION {
+            post_call.extend(PostCallTask::read(task, kind, prompt.as_ref()));
             continue;
         }
         count += 1;
         if count == 1 {
-            let prompt = prompts.map(|prompts| {
-                prompts
-                    .at(&format!("task_{}", index + 1))
-                    .at("system_prompt")
-            });
             found = ConversationTask::read(task, prompt.as_ref());
         } else {
             task.unsupported("a second conversation task");
@@ -223,15 +233,19 @@ fn conversation(tasks: &Place<'_>, prompts: Option<&Place<'_>>) -> Option<Conver
     if count == 0 {
         tasks.fault("must hold a task of type conversation");
     }
-    found
+    Some((found?, post_call))
 }
 
-fn is_conversation(task: &Place<'_>) -> bool {
-    let to_come = ["extraction", "summarization", "webhook", "notification"];
+const CONVERSATION: &str = "conversation";
+
+/// The type of a task.
+fn kind(task: &Place<'_>) -> Option<&'static str> {
+    let runs = [CONVERSATION, "extraction", "summarization", "webhook"];
     let kind = task.at("task_type");
-    task.object().is_some()
-        && (!kind.is_present()
-            || kind
-                .choice("task type", &["conversation"], &to_come)
-                .is_some())
+    task.object()?;
+    if kind.is_present() {
+        kind.choice("task type", &runs, &["notification"])
+    } else {
+        Some(CONVERSATION)
+    }
 }

@@ -49,6 +49,7 @@ const ALIASES: &[(&str, &str)] = &[
         (name = "Providers", description = "Keys of vendors and carriers"),
         (name = "User", description = "The account"),
         (name = "Sub-accounts", description = "Tenants below the account"),
+        (name = "Webhooks", description = "What was told to your addresses"),
         (name = "System", description = "For operators"),
     )
 )]

@@ -223,6 +223,7 @@ impl From<bolo_store::Error> for ApiError {
         match error {
             E::NotFound => Self::NotFound("Resource"),
             E::Illegal(illegal) => Self::NotPossible(illegal.to_string()),
+            late @ E::Superseded => Self::NotPossible(late.to_string()),
             E::Conflict(what) => Self::Unavailable(format!("conflict: {what}")),
             E::Unavailable(cause) => Self::Unavailable(cause),
             E::Corrupt(cause) => Self::Internal(cause),

@@ -32,6 +32,7 @@ pub struct FilterParams {
 /// Reads the filters. The first of the names given here wins where both are there; what can't be read
 /// answers 400 and names the parameter.
 pub fn read(params: &Params) -> Result<Filter, ApiError> {
+    let (from, to) = span(params)?;
     Ok(Filter {
         agent: one(params, &["agent_id"], "must be an agent's id", |text| {
             text.parse().ok()
@@ -57,19 +58,28 @@ pub fn read(params: &Params) -> Result<Filter, ApiError> {
         )?,
         batch: one(params, &["batch_id"], "must be a batch's id", batch)?,
         from_number: None,
-        from: one(params, &["created_at_gte", "from"], NO_TIME, |text| {
-            Some(time::parse(text)?.0)
-        })?,
-        to: one(params, &["created_at_lte", "to"], NO_TIME, |text| {
-            let (at, whole_day) = time::parse(text)?;
-            Some(if whole_day { at + DAY_MS - 1 } else { at })
-        })?,
+        from,
+        to,
     })
 }
 
-const NO_TIME: &str = "must be an ISO 8601 time, such as 2024-01-23T01:14:37Z";
+/// The span of time that a list is bound to: from, to, epoch ms.
+pub fn span(params: &Params) -> Result<(Option<i64>, Option<i64>), ApiError> {
+    let from = one(params, &["created_at_gte", "from"], NO_TIME, |text| {
+        Some(time::parse(text)?.0)
+    })?;
+    let to = one(params, &["created_at_lte", "to"], NO_TIME, |text| {
+        let (at, whole_day) = time::parse(text)?;
+        Some(if whole_day { at + DAY_MS - 1 } else { at })
+    })?;
+    Ok((from, to))
+}
 
-fn one<T>(
+/// What a time should have been.
+pub const NO_TIME: &str = "must be an ISO 8601 time, such as 2024-01-23T01:14:37Z";
+
+/// The parameter under the first of these names that is there; what can't be read is `fault`.
+pub fn one<T>(
     params: &Params,
     names: &[&'static str],
     fault: &str,

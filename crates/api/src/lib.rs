@@ -32,6 +32,7 @@ mod system;
 mod telephony;
 mod time;
 mod user;
+mod webhooks;
 
 use axum::{
     Router,
@@ -116,5 +117,6 @@ fn documented() -> OpenApiRouter<App> {
         .merge(user::routes())
         .merge(sub_accounts::routes())
         .merge(audit::routes())
+        .merge(webhooks::routes())
         .merge(system::routes())
 }

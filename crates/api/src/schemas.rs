@@ -161,7 +161,7 @@ pub struct ExecutionView {
     initiated_at: Option<String>,
     summary: Option<String>,
     provider: String,
-    extraction_webhook_status: Option<String>,
+    extraction_webhook_status: Option<bool>,
     retry_count: i64,
     #[schema(value_type = Option<Object>)]
     retry_config: Option<Value>,

@@ -4,7 +4,7 @@ use chrono::{DateTime, NaiveDate, NaiveDateTime, SecondsFormat, TimeZone, Utc};
 
 /// Now, epoch ms.
 pub fn now() -> i64 {
-    Utc::now().timestamp_millis()
+    bolo_store::now()
 }
 
 /// `2024-01-23T01:14:37.000Z`.

@@ -76,6 +76,10 @@ impl Node {
                 tracing::info!(applied, "migrated the database");
             }
         }
+        store
+            .set_clock()
+            .await
+            .context("can't ask the database for its time")?;
         let tls = bolo_providers::http::tls_config().context("no usable TLS")?;
         let http = bolo_providers::http::client(&tls).context("can't make the HTTP client")?;
         let models = bolo_models::Store::new(
@@ -105,13 +109,14 @@ impl Node {
         };
         let public = bolo_providers::PublicClient::new(&tls, reach)
             .context("can't make the client for customers' addresses")?;
+        let prices = bolo_orchestrator::Prices::shipped().context("config/prices.toml")?;
         let calls = Calls::new(
             store.clone(),
             vendors.clone(),
             carriers.clone(),
             bolo_orchestrator::Settings {
                 rules: settings.runtime.clone(),
-                prices: bolo_orchestrator::Prices::shipped().context("config/prices.toml")?,
+                prices: prices.clone(),
                 clip_cache_bytes: settings.limits.clip_cache_mb << 20,
                 max_calls: settings.limits.max_calls,
                 public: public.clone(),
@@ -128,6 +133,9 @@ impl Node {
                 callbacks: callbacks.clone(),
                 vendors,
                 webhooks: public.clone(),
+                llm_cents: Arc::new(move |vendor, model, tokens| {
+                    prices.llm_cents(vendor, model, tokens)
+                }),
                 settings: bolo_worker::Settings {
                     ring_s: settings.telephony.ring_s,
                     dials_per_second: settings.limits.dials_per_second,

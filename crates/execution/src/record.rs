@@ -3,7 +3,9 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::{AccountId, AgentId, Cost, Direction, ExecutionId, Hangup, Status, Transfer, Usage};
+use crate::{
+    AccountId, AgentId, Cost, Direction, ExecutionId, Hangup, PastAttempt, Status, Transfer, Usage,
+};
 
 /// One call, as it stands in the store. Times are epoch milliseconds (UTC).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -42,7 +44,7 @@ pub struct Record {
     pub updated_at: i64,
     /// When it is to be dialled; equal to `created_at` for a call at once.
     pub due_at: i64,
-    /// Dial attempts begun; the number of the current attempt.
+    /// The number of the current attempt: grows with each dial and each planned retry.
     pub attempt: i64,
     /// The carrier's id of the current attempt's call.
     pub carrier_call_id: Option<String>,
@@ -62,7 +64,7 @@ pub struct Record {
     pub transcript: Option<String>,
     /// A machine answered.
     pub answered_by_voice_mail: bool,
-    /// What it used.
+    /// What the current attempt used.
     pub usage: Option<Usage>,
     /// What that cost.
     pub cost: Option<Cost>,
@@ -72,6 +74,12 @@ pub struct Record {
     pub has_recording: bool,
     /// The last transfer that was begun.
     pub transfer: Option<Transfer>,
+    /// The task after the call that is next, while some are left.
+    pub post_call_step: Option<i64>,
+    /// Whether the receiver of what was extracted took it.
+    pub extraction_webhook_status: Option<bool>,
+    /// The attempts before this one.
+    pub history: Vec<PastAttempt>,
     /// Of post-call tasks.
     pub summary: Option<String>,
     /// Of post-call tasks.

@@ -138,9 +138,11 @@ impl Status {
             (open, C::StopAsked) if !open.is_terminal() => Self::Stopped,
             // Also `call-disconnected`: a vendor failed before the agent was heard (R181).
             (open, C::Faulted) if !open.is_terminal() => Self::Error,
-            (Self::Busy | Self::NoAnswer | Self::Failed | Self::Error, C::RetryPlanned) => {
-                Self::Scheduled
-            }
+            // `completed`: a machine answered (`retry_on_voicemail`).
+            (
+                Self::Busy | Self::NoAnswer | Self::Failed | Self::Error | Self::Completed,
+                C::RetryPlanned,
+            ) => Self::Scheduled,
             (from, change) => return Err(Illegal { from, change }),
         })
     }
@@ -292,6 +294,7 @@ mod tests {
             Recorded -> completed
             Faulted -> error
         completed
+            RetryPlanned -> scheduled
         busy
             RetryPlanned -> scheduled
         no-answer

@@ -44,6 +44,33 @@ impl Usage {
     }
 }
 
+impl std::ops::AddAssign for LlmUsage {
+    fn add_assign(&mut self, more: Self) {
+        self.input += more.input;
+        self.output += more.output;
+        self.cached += more.cached;
+        self.estimated |= more.estimated;
+    }
+}
+
+impl std::ops::Add for Usage {
+    type Output = Self;
+    /// Of the models' names the later ones stay.
+    fn add(mut self, more: Self) -> Self {
+        for (model, usage) in more.llm_model {
+            *self.llm_model.entry(model).or_default() += usage;
+        }
+        let later = |earlier, later: String| if later.is_empty() { earlier } else { later };
+        Self {
+            synthesizer_characters: self.synthesizer_characters + more.synthesizer_characters,
+            synthesizer_model: later(self.synthesizer_model, more.synthesizer_model),
+            transcriber_duration: self.transcriber_duration + more.transcriber_duration,
+            transcriber_model: later(self.transcriber_model, more.transcriber_model),
+            llm_model: self.llm_model,
+        }
+    }
+}
+
 /// Cost in cents; the sum is `total_cost`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[allow(missing_docs)]
@@ -53,6 +80,19 @@ pub struct Cost {
     pub platform: f64,
     pub synthesizer: f64,
     pub transcriber: f64,
+}
+
+impl std::ops::Add for Cost {
+    type Output = Self;
+    fn add(self, more: Self) -> Self {
+        Self {
+            llm: self.llm + more.llm,
+            network: self.network + more.network,
+            platform: self.platform + more.platform,
+            synthesizer: self.synthesizer + more.synthesizer,
+            transcriber: self.transcriber + more.transcriber,
+        }
+    }
 }
 
 impl Cost {

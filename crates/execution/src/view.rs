@@ -4,7 +4,7 @@
 use chrono::{DateTime, SecondsFormat};
 use serde_json::{Map, Value, json};
 
-use crate::{Record, Transfer, Usage};
+use crate::{PastAttempt, Record, Transfer, Usage};
 
 /// Renders a record; `recordings` is the public address below which recordings are served
 /// (`https://host/recordings`). Times are ISO 8601 in UTC with milliseconds, durations are seconds, costs
@@ -13,6 +13,7 @@ pub fn view(record: &Record, recordings: &str) -> Value {
     let seconds = record.conversation_seconds();
     let whole_seconds = seconds.map(|seconds| seconds.round() as i64);
     let (created_at, updated_at) = (iso(record.created_at), iso(record.updated_at));
+    let cost = record.whole_cost();
     let recording_url = record
         .has_recording
         .then(|| format!("{recordings}/call/{}", record.id));
@@ -25,7 +26,7 @@ pub fn view(record: &Record, recordings: &str) -> Value {
         "error_message": record.error_message,
         "conversation_duration": seconds,
         "conversation_time": whole_seconds,
-        "total_cost": record.cost.map(|cost| cost.total()),
+        "total_cost": cost.map(|cost| cost.total()),
         "answered_by_voice_mail": record.answered_by_voice_mail,
         "transcript": record.transcript,
         "recording_url": recording_url,
@@ -34,8 +35,8 @@ pub fn view(record: &Record, recordings: &str) -> Value {
         "updated_at": updated_at,
         "updatedAt": updated_at,
         "initiated_at": record.initiated_at.map(iso),
-        "cost_breakdown": record.cost,
-        "usage_breakdown": record.usage.as_ref().map(usage),
+        "cost_breakdown": cost,
+        "usage_breakdown": record.whole_usage().as_ref().map(usage),
         "telephony_data": telephony(record, whole_seconds, recording_url.as_deref()),
         "provider": record.provider,
         "user_number": record.user_number(),
@@ -47,13 +48,13 @@ pub fn view(record: &Record, recordings: &str) -> Value {
         "latency_data": record.latency,
         "summary": record.summary,
         "extracted_data": record.extracted,
-        "extraction_webhook_status": null,
+        "extraction_webhook_status": record.extraction_webhook_status,
         "transfer_call_data": record.transfer.as_ref().map(transfer),
         "batch_run_details": null,
         // `attempt` also counts dials that the carrier asked to come back with: those are no retries.
-        "retry_count": 0,
+        "retry_count": record.history.len(),
         "retry_config": record.retry_config,
-        "retry_history": [],
+        "retry_history": retry_history(&record.history),
     })
 }
 
@@ -95,6 +96,21 @@ fn transfer(transfer: &Transfer) -> Value {
         "hangup_reason": hangup.map(|hangup| hangup.reason.as_str()),
         "hangup_provider_code": hangup.map(|hangup| hangup.code),
     })
+}
+
+fn retry_history(history: &[PastAttempt]) -> Vec<Value> {
+    let one = |(index, past): (usize, &PastAttempt)| {
+        json!({
+            "attempt": index + 1,
+            "status": past.status,
+            "at": iso(past.at),
+            "hangup_reason": past.hangup.as_ref().map(|hangup| hangup.reason.as_str()),
+            "error_message": past.error_message,
+            "provider_call_id": past.carrier_call_id,
+            "total_cost": past.cost.map(|cost| cost.total()),
+        })
+    };
+    history.iter().enumerate().map(one).collect()
 }
 
 /// In both spellings.
@@ -140,7 +156,7 @@ fn iso(ms: i64) -> Option<String> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
     use insta::assert_json_snapshot;
     use uuid::Uuid;
@@ -150,7 +166,7 @@ mod tests {
         AccountId, AgentId, Cost, Direction, ExecutionId, Hangup, HangupBy, LlmUsage, Status,
     };
 
-    fn queued() -> Record {
+    pub(crate) fn queued() -> Record {
         Record {
             id: ExecutionId(Uuid::from_u128(1)),
             account: AccountId(Uuid::from_u128(2)),
@@ -183,6 +199,9 @@ mod tests {
             cost: None,
             latency: None,
             has_recording: false,
+            post_call_step: None,
+            extraction_webhook_status: None,
+            history: Vec::new(),
             summary: None,
             extracted: None,
             transfer: None,
@@ -416,6 +435,43 @@ mod tests {
           "retry_config": null,
           "retry_history": []
         }
+        "#);
+    }
+
+    #[test]
+    fn a_call_that_is_tried_again() {
+        let mut record = Record {
+            status: Status::NoAnswer,
+            cost: Some(Cost {
+                network: 0.5,
+                ..Cost::default()
+            }),
+            hangup: Some(Hangup {
+                by: HangupBy::Carrier,
+                reason: "No answer".into(),
+                code: 3000,
+            }),
+            ..queued()
+        };
+        record.history = vec![record.past_attempt(1_705_972_500_000)];
+        (record.status, record.cost, record.hangup) = (Status::Scheduled, None, None);
+        let seen = view(&record, "");
+        assert_eq!(
+            (&seen["retry_count"], &seen["total_cost"]),
+            (&json!(1), &json!(0.5))
+        );
+        assert_json_snapshot!(seen["retry_history"], @r#"
+        [
+          {
+            "attempt": 1,
+            "status": "no-answer",
+            "at": "2024-01-23T01:15:00.000Z",
+            "hangup_reason": "No answer",
+            "error_message": null,
+            "provider_call_id": null,
+            "total_cost": 0.5
+          }
+        ]
         "#);
     }
 

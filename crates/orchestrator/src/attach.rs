@@ -378,6 +378,7 @@ fn build(
         carriers: inner.carriers.clone(),
         ledger: ledger.clone(),
         id: record.id,
+        attempt: record.attempt,
         direction: record.direction,
         provider: record.provider.clone(),
         our_number: record.agent_number().to_owned(),
@@ -444,6 +445,7 @@ fn build(
         names,
         llm: llm_name,
         epoch,
+        has_tasks: !agent.post_call.is_empty(),
     };
     Ready {
         call: Box::new(call),

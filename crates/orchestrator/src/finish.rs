@@ -27,6 +27,8 @@ pub(crate) struct Closing {
     pub(crate) names: Names,
     pub(crate) llm: String,
     pub(crate) epoch: i64,
+    /// The agent wants something done after its calls.
+    pub(crate) has_tasks: bool,
 }
 
 impl Closing {
@@ -96,8 +98,17 @@ impl Closing {
         };
         let record = store.execution_unscoped(id).await.ok();
         let facts = self.facts(prices, recorded, record.as_ref());
-        match self.records.change(Change::Recorded, facts).await {
-            Changed::Yes => {}
+        let outcome = self.records.outcome();
+        if self.has_tasks && outcome == Change::Recorded {
+            // The worker completes the record when they are done.
+            self.records.note_facts(facts).await;
+            if let Err(error) = store.begin_post_call(id, now()).await {
+                tracing::error!(%error, "the call's tasks wait until a node looks for it");
+            }
+            return;
+        }
+        match self.records.change(outcome, facts).await {
+            Changed::Yes | Changed::Past => {}
             // `stopped` and `error` stand as they are; the facts were noted.
             Changed::Already(status) => tracing::debug!(%status, "record complete"),
             Changed::No => tracing::error!("the record stays open until a node looks for it"),

@@ -183,5 +183,5 @@ impl Calls {
 
 /// Epoch milliseconds.
 pub(crate) fn now() -> i64 {
-    chrono::Utc::now().timestamp_millis()
+    bolo_store::now()
 }

@@ -1,6 +1,6 @@
 //! What vendors charge, and what a call cost (R187). Prices are data: `config/prices.toml`.
 
-use bolo_execution::{Cost, Usage};
+use bolo_execution::{Cost, LlmUsage, Usage};
 use serde::Deserialize;
 
 /// The price table that comes with the server.
@@ -116,6 +116,22 @@ impl Prices {
         self.rows.iter().find(fits).map_or(0.0, |row| row.price)
     }
 
+    /// What tokens of a model cost, in cents.
+    pub fn llm_cents(&self, vendor: &str, model: &str, tokens: &LlmUsage) -> f64 {
+        let usage = Usage {
+            llm_model: [(model.to_owned(), tokens.clone())].into(),
+            ..Usage::default()
+        };
+        let used = Used {
+            carrier: "",
+            llm: vendor,
+            transcriber: ("", ""),
+            synthesizer: ("", ""),
+            seconds: 0.0,
+        };
+        self.cost(&usage, &used).llm
+    }
+
     /// What a call cost, in cents.
     pub(crate) fn cost(&self, usage: &Usage, used: &Used<'_>) -> Cost {
         let minutes = |role, provider, model, seconds: f64| {
@@ -173,8 +189,6 @@ fn glob(pattern: &str, text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use bolo_execution::LlmUsage;
-
     use super::*;
 
     #[test]

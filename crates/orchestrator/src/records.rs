@@ -20,6 +20,8 @@ pub(crate) struct StoreRecords {
     pub(crate) carriers: Carriers,
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) id: ExecutionId,
+    /// The attempt that this call is.
+    pub(crate) attempt: i64,
     pub(crate) direction: Direction,
     pub(crate) provider: String,
     /// Transfers call from it.
@@ -36,6 +38,8 @@ pub(crate) enum Changed {
     Yes,
     /// The call stands elsewhere already.
     Already(Status),
+    /// Another attempt of the call is planned.
+    Past,
     /// The store could not be reached.
     No,
 }
@@ -44,6 +48,7 @@ impl StoreRecords {
     /// Writes a change, again where the store is away for a moment. Where the change is not possible any
     /// more the facts are noted all the same.
     pub(crate) async fn change(&self, change: Change, facts: Facts) -> Changed {
+        let facts = self.of_attempt(facts);
         for wait in AGAIN.into_iter().map(Some).chain([None]) {
             match self
                 .store
@@ -55,6 +60,7 @@ impl StoreRecords {
                     self.note_facts(facts).await;
                     return Changed::Already(illegal.from);
                 }
+                Err(Error::Superseded) => return Changed::Past,
                 Err(error) => {
                     let Some(wait) = wait else {
                         tracing::error!(%error, ?change, "the call's record could not be changed");
@@ -69,13 +75,34 @@ impl StoreRecords {
 
     /// Writes facts alone.
     pub(crate) async fn note_facts(&self, facts: Facts) {
-        if let Err(error) = self.store.note(self.id, facts, now()).await {
+        if let Err(error) = self
+            .store
+            .note(self.id, self.of_attempt(facts), now())
+            .await
+        {
             tracing::error!(%error, "the call's record could not be completed");
         }
     }
 
+    fn of_attempt(&self, facts: Facts) -> Facts {
+        Facts {
+            of_attempt: Some(self.attempt),
+            ..facts
+        }
+    }
+
+    /// What a complete record makes of the call. A fault before the caller heard anything of the agent: the
+    /// call never was one (R181).
+    pub(crate) fn outcome(&self) -> Change {
+        let books = self.ledger.books();
+        match &books.end {
+            Some(end) if end.is_fault() && !books.agent_heard => Change::Faulted,
+            _ => Change::Recorded,
+        }
+    }
+
     /// What is known of the end.
-    fn end_facts(&self) -> (Change, Facts) {
+    fn end_facts(&self) -> Facts {
         let books = self.ledger.books();
         let end = books.end.clone();
         let fault = end.as_ref().filter(|end| end.is_fault());
@@ -85,20 +112,13 @@ impl StoreRecords {
                 .clone()
                 .unwrap_or_else(|| end.label().to_owned())
         });
-        // A fault before the caller heard anything of the agent: the call never was one (R181).
-        let change = if fault.is_some() && !books.agent_heard {
-            Change::Faulted
-        } else {
-            Change::MediaEnded
-        };
-        let facts = Facts {
+        Facts {
             hangup: end.map(|end| end.hangup(self.direction)),
             error_message: message,
             transcript: Some(books.transcript.clone()),
             carrier_call_id: self.carrier_call_id.clone(),
             ..Facts::default()
-        };
-        (change, facts)
+        }
     }
 }
 
@@ -111,6 +131,7 @@ impl Records for StoreRecords {
             };
             match self.change(Change::Answered, facts).await {
                 Changed::Already(status) => status == Status::InProgress,
+                Changed::Past => false,
                 Changed::Yes | Changed::No => true,
             }
         }
@@ -140,6 +161,7 @@ impl Records for StoreRecords {
                 transfer,
                 ..Facts::default()
             };
+            let facts = self.of_attempt(facts);
             let written = self.store.note(self.id, facts, now()).await;
             written
                 .inspect_err(|error| tracing::error!(%error, "a transfer could not be noted"))
@@ -150,8 +172,7 @@ impl Records for StoreRecords {
 
     fn ending(&self) -> BoxFuture<'_, ()> {
         async {
-            let (change, facts) = self.end_facts();
-            self.change(change, facts).await;
+            self.change(Change::MediaEnded, self.end_facts()).await;
         }
         .boxed()
     }

@@ -99,7 +99,7 @@ async fn measure(store: Store) {
             let mut mine = Vec::new();
             loop {
                 let claimed = store.claim_due(NOW, 30_000, 20).await.unwrap();
-                if claimed.is_empty() && store.next_due().await.unwrap().is_none() {
+                if claimed.is_empty() && store.next_due(NOW).await.unwrap().is_none() {
                     return mine;
                 }
                 mine.extend(claimed.into_iter().map(|claimed| claimed.record.id));

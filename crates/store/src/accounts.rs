@@ -216,6 +216,19 @@ impl Store {
             .transpose()
     }
 
+    /// What is left in the account's wallet, of a sub-account in its parent's; cents.
+    pub async fn wallet(&self, account: AccountId) -> Result<f64, Error> {
+        Ok(on!(self.db().read(), |pool| {
+            sqlx::query_scalar(
+                "SELECT p.wallet FROM accounts a JOIN accounts p ON p.id = COALESCE(a.parent_id, a.id)
+                 WHERE a.id = $1",
+            )
+                .bind(account.to_string())
+                .fetch_one(pool)
+                .await
+        })?)
+    }
+
     /// Outbound calls of the account that are claimed for dialling, at the carrier or live.
     pub async fn live_calls(&self, account: AccountId) -> Result<i64, Error> {
         Ok(on!(self.db().read(), |pool| {

@@ -20,10 +20,12 @@ const RACES: usize = 16;
 impl Store {
     /// The one place where a status changes: `Status::after`, compare-and-set, facts and the webhook of
     /// the new status in one transaction. `Illegal` when the change is not possible from where it stands.
-    /// `Conflict` when the carrier's call id belongs to another execution.
+    /// `Conflict` when the carrier's call id belongs to another execution. `Superseded` when the facts are of
+    /// an attempt that another has followed.
     ///
-    /// What the carrier reports also settles a dial of unknown outcome; leaving `queued` ends the claim;
-    /// `RetryPlanned` clears what belonged to the attempt that failed.
+    /// What the carrier reports also settles a dial of unknown outcome; leaving `queued` ends the claim. A
+    /// call whose `retry_config` wants it to be tried again is `scheduled` in the same transaction: nothing
+    /// sees it over.
     pub async fn change(
         &self,
         id: ExecutionId,
@@ -38,17 +40,21 @@ impl Store {
         Ok(record)
     }
 
-    /// Facts without a change of status. A `carrier_call_id` settles a dial of unknown outcome.
+    /// Facts without a change of status. A `carrier_call_id` settles a dial of unknown outcome. `Superseded`
+    /// as with [`Store::change`].
     pub async fn note(&self, id: ExecutionId, facts: Facts, now: i64) -> Result<Record, Error> {
         let mut tx = self.db().begin().await?;
         let update = Update {
             dial_known: facts.carrier_call_id.is_some(),
             ..Update::default()
         };
-        let row = update
-            .run(&mut tx, id, &facts, now)
-            .await?
-            .ok_or(Error::NotFound)?;
+        let Some(row) = update.run(&mut tx, id, &facts, now).await? else {
+            select(&mut tx, id).await?;
+            return Err(Error::Superseded);
+        };
+        if facts.cost.is_some() {
+            charge(&mut tx, &row).await?;
+        }
         tx.commit().await?;
         row.try_into()
     }
@@ -63,18 +69,71 @@ impl Store {
     ) -> Result<Record, Error> {
         for _ in 0..RACES {
             let standing = select(tx, id).await?;
+            if facts
+                .of_attempt
+                .is_some_and(|attempt| attempt != standing.attempt)
+            {
+                return Err(Error::Superseded);
+            }
             let from = standing.status()?;
             let to = from.after(change)?;
-            if change == Change::RetryPlanned && !forget_attempt(tx, id, from).await? {
-                continue;
-            }
             let mut update = Update::new(from, to, change, facts, now);
             update.tells = standing.webhook_for(to)?.is_some();
             if let Some(row) = update.run(tx, id, facts, now).await? {
-                return self.tell_in(tx, row, now).await;
+                if facts.cost.is_some() {
+                    charge(tx, &row).await?;
+                }
+                let record = self.tell_in(tx, row, now).await?;
+                return match record.retry_after() {
+                    Some(wait) => self.try_again_in(tx, &record, now + wait, now).await,
+                    None => Ok(record),
+                };
             }
         }
         Err(Error::Conflict("the call changes too fast"))
+    }
+
+    /// The call that has just come to an end is scheduled anew; what belonged to its last attempt goes into
+    /// the history. The attempt's number moves on, so that late news of the last one find it past.
+    async fn try_again_in(
+        &self,
+        tx: &mut Tx,
+        ended: &Record,
+        due_at: i64,
+        now: i64,
+    ) -> Result<Record, Error> {
+        let to = ended.status.after(Change::RetryPlanned)?;
+        let mut history = ended.history.clone();
+        history.push(ended.past_attempt(now));
+        let history = to_json("history", &history)?;
+        on!(&mut *tx, |tx| {
+            sqlx::query(
+                "UPDATE executions SET carrier_call_id = NULL, initiated_at = NULL, ringing_at = NULL,
+                    answered_at = NULL, ended_at = NULL, hangup = NULL, error_message = NULL, transcript = NULL,
+                    usage = NULL, cost = NULL, latency = NULL, has_recording = FALSE, summary = NULL,
+                    extraction_webhook_status = NULL, extracted = NULL, transfer = NULL, answered_by_voice_mail = FALSE, dialing_since = NULL,
+                    owner_node = NULL, owner_instance = NULL, owner_since = NULL, attempt = attempt + 1,
+                    history = $2
+                 WHERE id = $1",
+            )
+            .bind(ended.id.to_string())
+            .bind(history)
+            .execute(&mut **tx)
+            .await
+            .map(|_| ())
+        })?;
+        let facts = Facts {
+            due_at: Some(due_at),
+            ..Facts::default()
+        };
+        let update = Update {
+            from: Some(ended.status),
+            to: Some(to),
+            tells: select(tx, ended.id).await?.webhook_for(to)?.is_some(),
+            ..Update::default()
+        };
+        let row = update.run(tx, ended.id, &facts, now).await?;
+        self.tell_in(tx, row.ok_or(Error::NotFound)?, now).await
     }
 
     /// Writes the webhook of the status that the row has just taken, if one is wanted. The row counts it
@@ -141,21 +200,28 @@ async fn select(tx: &mut Tx, id: ExecutionId) -> Result<ExecutionRow, Error> {
     })?)
 }
 
-/// Before another attempt: `false` when the status is no longer `from`.
-async fn forget_attempt(tx: &mut Tx, id: ExecutionId, from: Status) -> Result<bool, Error> {
-    let done = on!(tx, |tx| {
+/// Takes from the wallet (of a sub-account its parent's) what the call's attempts cost beyond what was taken
+/// before. The row is locked.
+pub(crate) async fn charge(tx: &mut Tx, row: &ExecutionRow) -> Result<(), Error> {
+    let total = row.total_cost()?;
+    on!(tx, |tx| {
         sqlx::query(
-            "UPDATE executions SET carrier_call_id = NULL, initiated_at = NULL, ringing_at = NULL,
-                answered_at = NULL, ended_at = NULL, hangup = NULL, error_message = NULL
-             WHERE id = $1 AND status = $2",
+            "UPDATE accounts SET wallet = wallet + (SELECT e.total_cost FROM executions e WHERE e.id = $2) - $3
+             WHERE id = (SELECT COALESCE(a.parent_id, a.id) FROM accounts a WHERE a.id = $1)",
         )
-        .bind(id.to_string())
-        .bind(from.as_str())
+        .bind(&row.account_id)
+        .bind(&row.id)
+        .bind(total)
         .execute(&mut **tx)
-        .await
-        .map(|done| done.rows_affected())
+        .await?;
+        sqlx::query("UPDATE executions SET total_cost = $2 WHERE id = $1")
+            .bind(&row.id)
+            .bind(total)
+            .execute(&mut **tx)
+            .await
+            .map(|_| ())
     })?;
-    Ok(done == 1)
+    Ok(())
 }
 
 /// What an update does besides writing facts. The default changes nothing.
@@ -184,6 +250,8 @@ impl Update {
             change,
             C::Busy | C::NoAnswer | C::CarrierFailed | C::Canceled | C::MediaEnded
         );
+        // Nobody looks for the call of a dial that counts as a fault.
+        let given_up = change == C::Faulted;
         // A call that never left has no leg that could end.
         let cut_off = matches!(change, C::StopAsked | C::Faulted) && !from.is_waiting();
         Self {
@@ -193,12 +261,12 @@ impl Update {
             ringing_at: only(change == C::Ringing),
             answered_at: only(change == C::Answered),
             ended_at: only(told_over || cut_off),
-            dial_known: reached || told_over || facts.carrier_call_id.is_some(),
+            dial_known: reached || told_over || given_up || facts.carrier_call_id.is_some(),
             tells: false,
         }
     }
 
-    /// `None` when there is no such row or its status is no longer `from`.
+    /// `None` when there is no such row, or its status or its attempt is another by now.
     async fn run(
         &self,
         tx: &mut Tx,
@@ -236,8 +304,9 @@ impl Update {
                     claimed_by = CASE WHEN $21 THEN NULL ELSE claimed_by END,
                     lease_until = CASE WHEN $21 THEN NULL ELSE lease_until END,
                     sequence = sequence + $22,
-                    transfer = COALESCE($23, transfer)
-                 WHERE id = $1 AND ($2 IS NULL OR status = $2) RETURNING ",
+                    transfer = COALESCE($23, transfer),
+                    post_call_step = CASE WHEN $25 THEN NULL ELSE post_call_step END
+                 WHERE id = $1 AND ($2 IS NULL OR status = $2) AND ($24 IS NULL OR attempt = $24) RETURNING ",
                 execution_columns!()
             ))
             .bind(id.to_string())
@@ -263,6 +332,8 @@ impl Update {
             .bind(unclaim)
             .bind(i64::from(self.tells))
             .bind(transfer)
+            .bind(facts.of_attempt)
+            .bind(self.to.is_some_and(Status::is_terminal))
             .fetch_optional(&mut **tx)
             .await
         })

@@ -14,6 +14,9 @@ pub enum Error {
     /// The row changed meanwhile or exists already: read again.
     #[error("conflict: {0}")]
     Conflict(&'static str),
+    /// What is to be written is of an attempt that another has followed.
+    #[error("another attempt of the call has begun")]
+    Superseded,
     /// No such row in this account.
     #[error("not found")]
     NotFound,

@@ -86,6 +86,8 @@ pub struct Facts {
     pub answered_by_voice_mail: Option<bool>,
     /// Last value wins.
     pub transfer: Option<Transfer>,
+    /// The attempt they are of: nothing is written once another has begun. `None` = whichever there is.
+    pub of_attempt: Option<i64>,
     /// When it happened, if not now; goes to `ringing_at`, `answered_at`, `ended_at` by the change.
     pub happened_at: Option<i64>,
 }

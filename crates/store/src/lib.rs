@@ -10,12 +10,17 @@ mod api_keys;
 mod audit;
 mod call_log;
 mod change;
+mod claiming;
+mod clock;
 mod db;
+mod deliveries;
 mod executions;
+mod limits;
 mod migrate;
 mod once;
 mod outbox;
 mod ownership;
+mod post_call;
 mod provider_keys;
 mod purge;
 mod queue;
@@ -26,18 +31,25 @@ mod signals;
 mod sub_accounts;
 mod usage;
 
-use std::sync::{Arc, atomic::AtomicBool};
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicUsize},
+};
 
 pub use accounts::Account;
 pub use agents::StoredAgent;
 pub use api_keys::{ApiKey, Holder};
 pub use audit::Audited;
 pub use call_log::{CallLog, LogLine};
+pub use clock::now;
 pub use db::Error;
+pub use deliveries::{Endpoint, Told, ToldFilter};
 pub use executions::{Facts, Filter, NewExecution, Page, WebhookTarget};
 pub use once::{Once, Recalled};
+pub use limits::{Limit, LimitOf};
 pub use outbox::{Delivery, DeliveryOutcome};
 pub use ownership::Live;
+pub use post_call::StepDone;
 pub use provider_keys::ProviderKey;
 pub use queue::{Claimed, Intent};
 pub use recordings::Recordings;
@@ -79,6 +91,8 @@ struct Inner {
     instance: String,
     /// It has sent a heartbeat.
     was_seen: AtomicBool,
+    /// Counts claims, so that who is first changes.
+    turns: AtomicUsize,
     db: Arc<Db>,
     vault: secrets::Vault,
     known_keys: api_keys::KnownKeys,
@@ -101,6 +115,7 @@ impl Store {
             settings,
             instance,
             was_seen: AtomicBool::new(false),
+            turns: AtomicUsize::new(0),
             db,
             vault,
             known_keys,

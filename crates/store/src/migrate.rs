@@ -29,6 +29,7 @@ const STEPS: &[Step] = steps![
     (2, "0002_transfers"),
     (3, "0003_fallbacks"),
     (4, "0004_platform"),
+    (6, "0006_worker"),
     (9, "0009_edge"),
 ];
 

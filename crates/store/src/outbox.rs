@@ -9,6 +9,7 @@ use crate::{
     Error, Store,
     change::lock_execution,
     db::{clean, on},
+    deliveries::note_endpoint,
     rows::uuid,
 };
 
@@ -113,13 +114,14 @@ impl Store {
     }
 
     /// Writes down a try's outcome; the next webhook of the execution, if it waited for this one, falls
-    /// due. A webhook that is settled already stays as it is.
+    /// due. A webhook that is settled already stays as it is. `true` when the receiver has failed for so long
+    /// that it is switched off.
     pub async fn settle_delivery(
         &self,
         id: Uuid,
         outcome: DeliveryOutcome,
         now: i64,
-    ) -> Result<(), Error> {
+    ) -> Result<bool, Error> {
         let (state, due_at, error) = match &outcome {
             DeliveryOutcome::Delivered => ("delivered", now, None),
             DeliveryOutcome::Retry { at, error } => ("waiting", *at, Some(error)),
@@ -127,8 +129,8 @@ impl Store {
         };
         let over = state != "waiting";
         let mut tx = self.db().begin().await?;
-        let execution: String = on!(&mut tx, |tx| {
-            sqlx::query_scalar("SELECT execution_id FROM webhooks WHERE id = $1")
+        let (execution, account, url): (String, String, String) = on!(&mut tx, |tx| {
+            sqlx::query_as("SELECT execution_id, account_id, url FROM webhooks WHERE id = $1")
                 .bind(id.to_string())
                 .fetch_one(&mut **tx)
                 .await
@@ -159,11 +161,13 @@ impl Store {
                     .map(|_| ())
             })?;
         }
+        let took_it = state == "delivered";
+        let is_off = note_endpoint(&mut tx, &account, &url, took_it, now).await?;
         tx.commit().await?;
         if over {
             self.signals().wake_worker();
         }
-        Ok(())
+        Ok(is_off)
     }
 
     /// When the next delivery falls due, if any waits.

@@ -7,7 +7,7 @@ use sqlx::AssertSqlSafe;
 use crate::{
     Error, Facts, Store,
     db::{Tx, clean, on, or_conflict},
-    rows::{ExecutionRow, execution_columns, records, uuid},
+    rows::{ExecutionRow, execution_columns, uuid},
 };
 
 /// A call that this node may dial now.
@@ -33,20 +33,13 @@ pub(crate) const LIVE_CALLS: &str = "SELECT
   + (SELECT COUNT(*) FROM executions WHERE account_id = $1
         AND status = 'queued' AND claimed_by IS NOT NULL)";
 
-/// Calls whose time has come, by `$1`, at most `$2`.
+/// Single calls whose time has come, by `$1`, at most `$2`.
 pub(crate) const SCHEDULED: &str = "SELECT id FROM executions
-    WHERE status IN ('scheduled', 'rescheduled') AND due_at <= $1 ORDER BY due_at, id LIMIT $2";
+    WHERE status IN ('scheduled', 'rescheduled') AND batch IS NULL AND due_at <= $1
+    ORDER BY due_at, id LIMIT $2";
 
-pub(crate) const NEXT_DUE: &str = "SELECT MIN(due_at) FROM (
-    SELECT MIN(due_at) AS due_at FROM executions WHERE status IN ('scheduled', 'rescheduled')
-    UNION ALL
-    SELECT (SELECT MIN(e.due_at) FROM executions e
-            WHERE e.account_id = a.id AND e.status = 'queued' AND e.claimed_by IS NULL) AS due_at
-    FROM accounts a WHERE a.concurrency >
-        (SELECT COUNT(*) FROM executions e WHERE e.account_id = a.id
-            AND e.direction = 'outbound' AND e.status IN ('initiated', 'ringing', 'in-progress'))
-      + (SELECT COUNT(*) FROM executions e WHERE e.account_id = a.id
-            AND e.status = 'queued' AND e.claimed_by IS NOT NULL)) AS next";
+/// Calls that become queued in one transaction.
+const QUEUED_AT_ONCE: i64 = 200;
 
 pub(crate) const FREE_EXPIRED: &str = "UPDATE executions SET claimed_by = NULL, lease_until = NULL
     WHERE status = 'queued' AND claimed_by IS NOT NULL AND lease_until <= $1 AND dialing_since IS NULL";
@@ -61,37 +54,6 @@ pub(crate) const UNSETTLED: &str = concat!(
     " FROM executions WHERE dialing_since IS NOT NULL AND dialing_since < $1 ORDER BY dialing_since"
 );
 
-/// Claims at most `$3` calls of account `$1` that are due at `$2`. The rows are chosen in a CTE that
-/// locks them: as a plain subquery it might run again and choose more.
-pub(crate) fn claim_sql(lock: &str) -> String {
-    format!(
-        "WITH due AS (
-             SELECT id FROM executions WHERE account_id = $1 AND status = 'queued' AND claimed_by IS NULL
-                AND due_at <= $2 ORDER BY due_at, id LIMIT $3 {lock})
-         UPDATE executions SET claimed_by = $4, lease_until = $5
-         WHERE id IN (SELECT id FROM due) RETURNING {}",
-        execution_columns!()
-    )
-}
-
-pub(crate) fn waiting_sql(lock: &str) -> String {
-    format!(
-        "SELECT a.id, a.concurrency, (SELECT MIN(e.due_at) FROM executions e
-            WHERE e.account_id = a.id AND e.status = 'queued' AND e.claimed_by IS NULL) AS oldest
-         FROM accounts a WHERE EXISTS (SELECT 1 FROM executions e
-            WHERE e.account_id = a.id AND e.status = 'queued' AND e.claimed_by IS NULL AND e.due_at <= $1)
-         ORDER BY a.id {lock}"
-    )
-}
-
-/// An account with calls that are due.
-#[derive(sqlx::FromRow)]
-struct Waiting {
-    id: String,
-    concurrency: i64,
-    oldest: i64,
-}
-
 #[derive(sqlx::FromRow)]
 struct IntentRow {
     #[sqlx(flatten)]
@@ -100,56 +62,13 @@ struct IntentRow {
 }
 
 impl Store {
-    /// Claims up to `limit` due calls for this node, at most as many per account as its concurrency
-    /// leaves free, oldest first. Also turns due `scheduled` and `rescheduled` rows into `queued`.
-    /// Committed before anyone dials: after a crash the row is an attempt to look into, not a job to
-    /// repeat.
-    pub async fn claim_due(
-        &self,
-        now: i64,
-        lease_ms: i64,
-        limit: i64,
-    ) -> Result<Vec<Claimed>, Error> {
-        if limit <= 0 {
-            return Ok(Vec::new());
-        }
-        self.queue_scheduled(now, limit).await?;
-        let mut tx = self.db().begin().await?;
-        let mut claimed = Vec::new();
-        for account in waiting(&mut tx, now).await? {
-            let left = limit - i64::try_from(claimed.len()).unwrap_or(i64::MAX);
-            if left <= 0 {
-                break;
-            }
-            let live: i64 = on!(&mut tx, |tx| {
-                sqlx::query_scalar(LIVE_CALLS)
-                    .bind(&account.id)
-                    .fetch_one(&mut **tx)
-                    .await
-            })?;
-            let free = account.concurrency - live;
-            if free > 0 {
-                claimed.extend(
-                    self.claim(&mut tx, &account.id, now, now + lease_ms, free.min(left))
-                        .await?,
-                );
-            }
-        }
-        tx.commit().await?;
-        let mut claimed = records(claimed)?;
-        claimed.sort_by_key(|record| (record.due_at, record.id));
-        Ok(claimed
-            .into_iter()
-            .map(|record| Claimed { record })
-            .collect())
-    }
-
-    /// Due `scheduled` and `rescheduled` calls become `queued`, with their webhooks.
-    async fn queue_scheduled(&self, now: i64, limit: i64) -> Result<(), Error> {
+    /// Due `scheduled` and `rescheduled` single calls become `queued`, with their webhooks, whether or not
+    /// there is a line for them. Those of batches wait as they are until they are claimed.
+    pub(crate) async fn queue_scheduled(&self, now: i64) -> Result<(), Error> {
         // Looked at without the write lock: mostly there is none.
         let ids: Vec<String> = on!(self.db().read(), |pool| sqlx::query_scalar(SCHEDULED)
             .bind(now)
-            .bind(limit)
+            .bind(QUEUED_AT_ONCE)
             .fetch_all(pool)
             .await)?;
         if ids.is_empty() {
@@ -162,7 +81,7 @@ impl Store {
         ));
         let ids: Vec<String> = on!(&mut tx, |tx| sqlx::query_scalar(sql)
             .bind(now)
-            .bind(limit)
+            .bind(QUEUED_AT_ONCE)
             .fetch_all(&mut **tx)
             .await)?;
         for id in ids {
@@ -176,29 +95,6 @@ impl Store {
             .await?;
         }
         tx.commit().await
-    }
-
-    /// Claims the oldest due calls of one account, whose row is locked.
-    async fn claim(
-        &self,
-        tx: &mut Tx,
-        account: &str,
-        now: i64,
-        lease_until: i64,
-        limit: i64,
-    ) -> Result<Vec<ExecutionRow>, Error> {
-        // A row that someone just changes is skipped, never waited for.
-        let sql = AssertSqlSafe(claim_sql(tx.lock("FOR NO KEY UPDATE SKIP LOCKED")));
-        Ok(on!(tx, |tx| {
-            sqlx::query_as(sql)
-                .bind(account)
-                .bind(now)
-                .bind(limit)
-                .bind(&self.inner.instance)
-                .bind(lease_until)
-                .fetch_all(&mut **tx)
-                .await
-        })?)
     }
 
     /// Gives a claimed row back, to be claimed again at `due_at`: nothing was sent. `Conflict` when the
@@ -255,26 +151,27 @@ impl Store {
         }
     }
 
-    /// The dial's outcome is known: accepted, refused or looked up. To be called after the outcome is
-    /// written: a settled row that is still `queued` is dialled again when its claim runs out.
-    pub async fn settle_dial(&self, id: ExecutionId, now: i64) -> Result<(), Error> {
+    /// The outcome of this attempt's dial is known: accepted, refused or looked up. To be called after the
+    /// outcome is written: a settled row that is still `queued` is dialled again when its claim runs out.
+    pub async fn settle_dial(&self, id: ExecutionId, attempt: i64, now: i64) -> Result<(), Error> {
         let done = on!(self.db().write(), |pool| {
             sqlx::query(
                 "UPDATE executions SET dialing_since = NULL,
-                    updated_at = CASE WHEN updated_at > $2 OR dialing_since IS NULL THEN updated_at ELSE $2 END
-                 WHERE id = $1",
+                    updated_at = CASE WHEN updated_at > $3 OR dialing_since IS NULL THEN updated_at ELSE $3 END
+                 WHERE id = $1 AND attempt = $2",
             )
             .bind(id.to_string())
+            .bind(attempt)
             .bind(now)
             .execute(pool)
             .await
             .map(|done| done.rows_affected())
         })?;
         if done == 0 {
-            Err(Error::NotFound)
-        } else {
-            Ok(())
+            self.execution_unscoped(id).await?;
+            return Err(Error::Superseded);
         }
+        Ok(())
     }
 
     /// Dials whose intent is older than `before` and not settled: by this node unknown, or its node died.
@@ -327,26 +224,6 @@ impl Store {
                 .await
         })?)
     }
-
-    /// When the next call falls due, if any waits. Calls of accounts without a free line don't count:
-    /// they wait for a call to end, and every change wakes the worker.
-    pub async fn next_due(&self) -> Result<Option<i64>, Error> {
-        Ok(on!(self.db().read(), |pool| sqlx::query_scalar(NEXT_DUE)
-            .fetch_one(pool)
-            .await)?)
-    }
-}
-
-/// Accounts with queued calls that are due, the one that waits longest first. Locked, so that two nodes
-/// can't both take an account's last line; without blocking the creation of calls.
-async fn waiting(tx: &mut Tx, now: i64) -> Result<Vec<Waiting>, Error> {
-    let sql = AssertSqlSafe(waiting_sql(tx.lock("FOR NO KEY UPDATE OF a")));
-    let mut accounts: Vec<Waiting> = on!(tx, |tx| sqlx::query_as(sql)
-        .bind(now)
-        .fetch_all(&mut **tx)
-        .await)?;
-    accounts.sort_by_key(|account| account.oldest);
-    Ok(accounts)
 }
 
 impl Store {

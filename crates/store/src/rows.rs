@@ -2,7 +2,9 @@
 
 use std::str::FromStr;
 
-use bolo_execution::{AccountId, AgentId, Direction, ExecutionId, Record, Status};
+use bolo_execution::{
+    AccountId, AgentId, Cost, Direction, ExecutionId, PastAttempt, Record, Status,
+};
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
@@ -15,16 +17,17 @@ macro_rules! execution_columns {
         "id, account_id, agent_id, agent_version, batch, status, direction, provider, to_number, from_number, \
          user_data, voice_id, retry_config, bypass_guardrails, created_at, updated_at, due_at, attempt, \
          carrier_call_id, initiated_at, ringing_at, answered_at, ended_at, hangup, error_message, transcript, \
-         answered_by_voice_mail, usage, cost, latency, has_recording, summary, extracted, transfer, webhook_url, \
+         answered_by_voice_mail, usage, cost, latency, has_recording, post_call_step, \
+         extraction_webhook_status, history, summary, extracted, transfer, webhook_url, \
          webhook_statuses, sequence"
     };
 }
 pub(crate) use execution_columns;
 
-#[derive(sqlx::FromRow)]
+#[derive(Clone, sqlx::FromRow)]
 pub(crate) struct ExecutionRow {
-    id: String,
-    account_id: String,
+    pub(crate) id: String,
+    pub(crate) account_id: String,
     agent_id: String,
     agent_version: i64,
     batch: Option<String>,
@@ -40,7 +43,7 @@ pub(crate) struct ExecutionRow {
     created_at: i64,
     updated_at: i64,
     due_at: i64,
-    attempt: i64,
+    pub(crate) attempt: i64,
     carrier_call_id: Option<String>,
     initiated_at: Option<i64>,
     ringing_at: Option<i64>,
@@ -54,6 +57,9 @@ pub(crate) struct ExecutionRow {
     cost: Option<String>,
     latency: Option<String>,
     has_recording: bool,
+    post_call_step: Option<i64>,
+    extraction_webhook_status: Option<bool>,
+    history: Option<String>,
     summary: Option<String>,
     extracted: Option<String>,
     transfer: Option<String>,
@@ -65,6 +71,15 @@ pub(crate) struct ExecutionRow {
 impl ExecutionRow {
     pub(crate) fn status(&self) -> Result<Status, Error> {
         status(&self.status)
+    }
+
+    /// What all attempts cost together, cents.
+    pub(crate) fn total_cost(&self) -> Result<f64, Error> {
+        let history: Vec<PastAttempt> =
+            maybe_json("history", self.history.clone())?.unwrap_or_default();
+        let cost: Option<Cost> = maybe_json("cost", self.cost.clone())?;
+        let past = history.iter().filter_map(|attempt| attempt.cost);
+        Ok(past.chain(cost).map(|cost| cost.total()).sum())
     }
 
     /// Where this status is to be told, if anywhere.
@@ -119,6 +134,9 @@ impl TryFrom<ExecutionRow> for Record {
             cost: maybe_json("cost", row.cost)?,
             latency: maybe_json("latency", row.latency)?,
             has_recording: row.has_recording,
+            post_call_step: row.post_call_step,
+            extraction_webhook_status: row.extraction_webhook_status,
+            history: maybe_json("history", row.history)?.unwrap_or_default(),
             summary: row.summary,
             extracted: maybe_json("extracted", row.extracted)?,
             transfer: maybe_json("transfer", row.transfer)?,

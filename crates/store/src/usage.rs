@@ -1,6 +1,6 @@
 //! What the calls of an account used and cost in a span of time.
 
-use bolo_execution::{AccountId, Cost, Totals, Usage};
+use bolo_execution::{AccountId, Cost, PastAttempt, Totals, Usage};
 use futures_util::TryStreamExt;
 
 use crate::{
@@ -9,7 +9,8 @@ use crate::{
     rows::{maybe_json, status},
 };
 
-pub(crate) const USAGE: &str = "SELECT status, answered_at, ended_at, usage, cost FROM executions
+pub(crate) const USAGE: &str =
+    "SELECT status, answered_at, ended_at, usage, cost, history FROM executions
      WHERE account_id = $1 AND created_at >= $2 AND created_at <= $3";
 
 #[derive(sqlx::FromRow)]
@@ -19,6 +20,7 @@ struct UsageRow {
     ended_at: Option<i64>,
     usage: Option<String>,
     cost: Option<String>,
+    history: Option<String>,
 }
 
 impl Store {
@@ -41,8 +43,13 @@ impl Store {
 }
 
 fn add(totals: &mut Totals, row: UsageRow) -> Result<(), Error> {
-    let usage: Option<Usage> = maybe_json("usage", row.usage)?;
+    let last: Option<Usage> = maybe_json("usage", row.usage)?;
     let cost: Option<Cost> = maybe_json("cost", row.cost)?;
+    let history: Vec<PastAttempt> = maybe_json("history", row.history)?.unwrap_or_default();
+    let costs = history.iter().filter_map(|attempt| attempt.cost);
+    let cost = costs.chain(cost).reduce(|sum, cost| sum + cost);
+    let usages = history.into_iter().filter_map(|attempt| attempt.usage);
+    let usage = usages.chain(last).reduce(|sum, usage| sum + usage);
     let seconds = row
         .answered_at
         .zip(row.ended_at)

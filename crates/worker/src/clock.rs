@@ -1,8 +1,8 @@
 //! The time of rows.
 
-/// Now, epoch ms.
+/// Now, epoch ms: by the clock of the database, where several nodes share it.
 pub(crate) fn now_ms() -> i64 {
-    chrono::Utc::now().timestamp_millis()
+    bolo_store::now()
 }
 
 /// A length of time in ms.

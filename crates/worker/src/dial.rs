@@ -91,7 +91,7 @@ impl Worker {
         if count == limit {
             return pace.wait();
         }
-        match self.store.next_due().await {
+        match self.store.next_due(now_ms()).await {
             Ok(Some(due)) if due > now_ms() => {
                 poll.min(Duration::from_millis((due - now_ms()).max(1) as u64))
             }
@@ -104,7 +104,7 @@ impl Worker {
     }
 
     /// One attempt: the intent is committed, then one request leaves.
-    async fn dial(&self, record: Record) -> Result<(), Error> {
+    async fn dial(&self, mut record: Record) -> Result<(), Error> {
         let id = record.id;
         let plan = match self.plan(&record).await {
             Ok(plan) => plan,
@@ -114,18 +114,23 @@ impl Worker {
                     due_at: Some(opens),
                     ..Facts::default()
                 };
-                return unless_late(
-                    self.change(id, Change::OutsideHours, &facts)
-                        .await
-                        .map(drop),
-                );
+                let waits = self.change(&record, Change::OutsideHours, facts).await;
+                return unless_late(waits.map(drop));
+            }
+            Err(NoPlan::WalletEmpty) => {
+                let facts = Facts {
+                    error_message: Some("the wallet is empty".to_owned()),
+                    ..Facts::default()
+                };
+                let ended = self.change(&record, Change::WalletEmpty, facts).await;
+                return unless_late(ended.map(drop));
             }
             Err(NoPlan::Store(error)) => {
                 self.put_back(&record, SOON).await?;
                 return Err(error);
             }
         };
-        let attempt = match self
+        record.attempt = match self
             .store
             .intend_dial(id, plan.from.as_str(), now_ms())
             .await
@@ -141,7 +146,7 @@ impl Worker {
                 return Err(error);
             }
         };
-        let carrier = plan.carrier.name();
+        let (carrier, attempt) = (plan.carrier.name(), record.attempt);
         let url = |kind| self.callbacks.url(kind, carrier, id, attempt);
         let dial = Dial {
             to: plan.to,
@@ -162,23 +167,20 @@ impl Worker {
                 self.accepted(&record, plan.carrier.as_ref(), &call_id)
                     .await
             }
-            Dialled::Refused(NotPlaced::Later(wait)) => self.postpone(&record, attempt, wait).await,
+            Dialled::Refused(NotPlaced::Later(wait)) => self.postpone(&record, wait).await,
             Dialled::Refused(NotPlaced::Number(hangup)) => {
                 let facts = Facts {
                     error_message: Some(hangup.reason.clone()),
                     hangup: Some(hangup),
                     ..Facts::default()
                 };
-                unless_late(
-                    self.change(id, Change::CarrierFailed, &facts)
-                        .await
-                        .map(drop),
-                )?;
-                self.settle(id).await
+                let failed = self.change(&record, Change::CarrierFailed, facts).await;
+                unless_late(failed.map(drop))?;
+                self.settle(&record).await
             }
             Dialled::Refused(NotPlaced::Account(message)) => {
                 self.fault(&record, message).await?;
-                self.settle(id).await
+                self.settle(&record).await
             }
             Dialled::Unknown(why) => {
                 // A callback or `reconcile_loop` finds out. Never dialled again.
@@ -189,17 +191,18 @@ impl Worker {
     }
 
     /// The carrier asks to come back: nothing was placed.
-    async fn postpone(&self, record: &Record, attempt: i64, wait: Duration) -> Result<(), Error> {
-        if attempt >= POSTPONED_AT_MOST {
+    async fn postpone(&self, record: &Record, wait: Duration) -> Result<(), Error> {
+        let tries = record.dials();
+        if tries >= POSTPONED_AT_MOST {
             let message = format!(
-                "{}: the call was not taken in {attempt} attempts",
+                "{}: the call was not taken in {tries} attempts",
                 record.provider
             );
             self.fault(record, message).await?;
-            return self.settle(record.id).await;
+            return self.settle(record).await;
         }
-        let doubled = self.settings.timings.postponed * (1 << attempt.clamp(1, 16) >> 1);
-        self.settle(record.id).await?;
+        let doubled = self.settings.timings.postponed * (1 << tries.clamp(1, 16) >> 1);
+        self.settle(record).await?;
         self.put_back(record, wait.max(doubled.min(LONGEST_WAIT)))
             .await
     }
@@ -214,10 +217,10 @@ impl Worker {
     }
 }
 
-/// A change that came too late is no error: the first cause of an end stays.
+/// A change that came too late is no error: the first cause of an end stays, and so does another attempt.
 pub(crate) fn unless_late(result: Result<(), Error>) -> Result<(), Error> {
     match result {
-        Err(Error::Illegal(late)) => {
+        Err(late @ (Error::Illegal(_) | Error::Superseded)) => {
             tracing::debug!(%late, "came too late");
             Ok(())
         }

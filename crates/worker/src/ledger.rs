@@ -3,33 +3,42 @@
 use std::time::Duration;
 
 use backon::{ExponentialBuilder, Retryable};
-use bolo_execution::{Change, Component, Entry, EntryKind, ExecutionId, Record};
+use bolo_execution::{Change, Component, Entry, EntryKind, Record};
 use bolo_store::{Error, Facts};
 
-use crate::{Worker, clock::now_ms};
+use crate::{Worker, clock::now_ms, dial::unless_late};
 
 impl Worker {
-    /// Changes the status; an unreachable database is tried again for some seconds.
+    /// Changes the status of a call that is still at the attempt of `record`; an unreachable database is
+    /// tried again for some seconds.
     pub(crate) async fn change(
         &self,
-        id: ExecutionId,
+        record: &Record,
         change: Change,
-        facts: &Facts,
+        facts: Facts,
     ) -> Result<Record, Error> {
-        let write = || self.store.change(id, change, facts.clone(), now_ms());
+        let facts = Facts {
+            of_attempt: Some(record.attempt),
+            ..facts
+        };
+        let write = || (self.store).change(record.id, change, facts.clone(), now_ms());
         write.retry(patience()).when(is_passing).await
     }
 
     /// Writes facts without a change, likewise.
-    pub(crate) async fn note(&self, id: ExecutionId, facts: &Facts) -> Result<Record, Error> {
-        let write = || self.store.note(id, facts.clone(), now_ms());
+    pub(crate) async fn note(&self, record: &Record, facts: Facts) -> Result<Record, Error> {
+        let facts = Facts {
+            of_attempt: Some(record.attempt),
+            ..facts
+        };
+        let write = || self.store.note(record.id, facts.clone(), now_ms());
         write.retry(patience()).when(is_passing).await
     }
 
     /// The dial's outcome is written; nothing is left to look up.
-    pub(crate) async fn settle(&self, id: ExecutionId) -> Result<(), Error> {
-        let write = || self.store.settle_dial(id, now_ms());
-        write.retry(patience()).when(is_passing).await
+    pub(crate) async fn settle(&self, record: &Record) -> Result<(), Error> {
+        let write = || (self.store).settle_dial(record.id, record.attempt, now_ms());
+        unless_late(write.retry(patience()).when(is_passing).await)
     }
 
     /// The call is impossible: `error`, with the reason in the record and in its log.
@@ -38,7 +47,7 @@ impl Worker {
             error_message: Some(message.clone()),
             ..Facts::default()
         };
-        match self.change(record.id, Change::Faulted, &facts).await {
+        match self.change(record, Change::Faulted, facts).await {
             Ok(_) => {
                 tracing::warn!(execution = %record.id, account = %record.account, reason = message, "call failed");
                 let entry = Entry::new(Component::System, EntryKind::Error, "", message);
@@ -47,11 +56,7 @@ impl Worker {
                     .await
             }
             // It ended otherwise meanwhile; the first cause stays.
-            Err(Error::Illegal(late)) => {
-                tracing::debug!(execution = %record.id, %late, "a fault came too late");
-                Ok(())
-            }
-            Err(error) => Err(error),
+            Err(error) => unless_late(Err(error)),
         }
     }
 }

@@ -1,5 +1,5 @@
 //! What happens around calls: dialling what is due, reconciling dials of unknown outcome and calls
-//! without an owner, delivering webhooks, finishing records.
+//! without an owner, delivering webhooks, tasks after calls, finishing records.
 //!
 //! **Invariant:** at most one dial an attempt, whatever crashes; a webhook at least once and in order;
 //! knows nothing of `orchestrator`: they meet in the execution row.
@@ -11,6 +11,7 @@ mod ledger;
 mod outcome;
 mod pace;
 mod plan;
+mod post_call;
 mod reconcile;
 mod settings;
 mod signature;
@@ -23,6 +24,7 @@ mod tests;
 
 use std::sync::Arc;
 
+use bolo_execution::LlmUsage;
 use bolo_providers::{PublicClient, Vendors};
 use bolo_store::Store;
 use bolo_telephony::{Callbacks, Carriers};
@@ -46,9 +48,14 @@ pub struct Worker {
     pub vendors: Vendors,
     /// Delivers webhooks.
     pub webhooks: PublicClient,
+    /// What tokens cost.
+    pub llm_cents: LlmCents,
     /// Settings.
     pub settings: Settings,
 }
+
+/// Cents that tokens of a vendor's model cost.
+pub type LlmCents = Arc<dyn Fn(&str, &str, &LlmUsage) -> f64 + Send + Sync>;
 
 impl Worker {
     /// Places no more calls once `drain` is cancelled (R201), and returns when, after `stop`, all its
@@ -61,10 +68,15 @@ impl Worker {
     ) -> Result<(), JoinError> {
         let (worker, stop) = (Arc::new(self), stop.child_token());
         // One wake-up of the store wakes one waiter, so it is handed on to each loop here.
-        let (dials, webhooks) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let [dials, webhooks, post_calls] = [(); 3].map(|()| Arc::new(Notify::new()));
         let mut loops = JoinSet::new();
         loops.spawn(worker.clone().dial_loop(dials.clone(), drain, stop.clone()));
         loops.spawn(worker.clone().webhook_loop(webhooks.clone(), stop.clone()));
+        loops.spawn(
+            worker
+                .clone()
+                .post_call_loop(post_calls.clone(), stop.clone()),
+        );
         loops.spawn(worker.clone().reconcile_loop(stop.clone()));
         loops.spawn(worker.clone().sweep_loop(stop.clone()));
         let mut outcome = Ok(());
@@ -82,6 +94,7 @@ impl Worker {
                 () = worker.store.signals().worker_woken() => {
                     dials.notify_one();
                     webhooks.notify_one();
+                    post_calls.notify_one();
                 }
             }
         }

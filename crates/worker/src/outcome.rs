@@ -18,11 +18,11 @@ impl Worker {
             carrier_call_id: Some(call_id.to_owned()),
             ..Facts::default()
         };
-        match self
-            .change(record.id, Change::CarrierAccepted, &facts)
-            .await
-        {
+        let accepted = self.change(record, Change::CarrierAccepted, facts.clone());
+        match accepted.await {
             Ok(_) => Ok(()),
+            // Its end was told before the dial's reply came, and another attempt is planned.
+            Err(Error::Superseded) => self.hang_up(record, carrier, call_id).await,
             Err(Error::Illegal(Illegal { from, .. })) => {
                 if matches!(from, Status::Stopped | Status::Error) {
                     tracing::info!(execution = %record.id, call_id, status = %from, "hanging up a call nobody wants any more");
@@ -30,7 +30,7 @@ impl Worker {
                     self.hang_up(record, carrier, call_id).await?;
                 }
                 // Else a callback was faster: the row is further on already.
-                self.note(record.id, &facts).await.map(drop)
+                unless_late(self.note(record, facts).await.map(drop))
             }
             Err(error) => Err(error),
         }
@@ -68,7 +68,7 @@ impl Worker {
             happened_at: ended_at(record, state),
             ..Facts::default()
         };
-        unless_late(self.change(record.id, change, &facts).await.map(drop))
+        unless_late(self.change(record, change, facts).await.map(drop))
     }
 }
 

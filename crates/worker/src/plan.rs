@@ -30,6 +30,8 @@ pub(crate) enum NoPlan {
     Faulty(String),
     /// Outside the recipient's calling hours; they begin at this time, epoch ms.
     OutsideHours(i64),
+    /// The account's wallet is empty.
+    WalletEmpty,
     /// The database is away.
     Store(Error),
 }
@@ -44,7 +46,7 @@ impl From<Error> for NoPlan {
 }
 
 impl Worker {
-    /// Checks the agent, the hours, the carrier and the vendors of a call (R196).
+    /// Checks the agent, the hours, the wallet, the carrier and the vendors of a call (R196).
     pub(crate) async fn plan(&self, record: &Record) -> Result<Plan, NoPlan> {
         let stored = self
             .store
@@ -57,6 +59,9 @@ impl Worker {
                 hours::next_opening(guardrails, record, now_ms()).map_err(NoPlan::Faulty)?
         {
             return Err(NoPlan::OutsideHours(opens));
+        }
+        if self.store.wallet(record.account).await? <= 0.0 {
+            return Err(NoPlan::WalletEmpty);
         }
         let secrets = self.store.secrets(record.account).await?;
         let account = self

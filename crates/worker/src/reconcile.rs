@@ -92,7 +92,7 @@ impl Worker {
     async fn give_up(&self, record: &Record) -> Result<(), Error> {
         self.fault(record, "dial outcome unknown".to_owned())
             .await?;
-        self.settle(record.id).await
+        self.settle(record).await
     }
 
     async fn find(&self, intent: &Intent) -> Result<Search, Error> {

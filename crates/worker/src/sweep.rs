@@ -45,6 +45,7 @@ impl Worker {
     }
 
     async fn sweep(&self, asked: &mut AskedAgain) -> Result<(), Error> {
+        self.store.set_clock().await?;
         let freed = self.store.free_expired_claims(now_ms()).await?;
         if freed > 0 {
             tracing::warn!(freed, "claims ran out before their calls were dialled");
@@ -78,6 +79,11 @@ impl Worker {
         match record.status {
             Status::Initiated | Status::Ringing => {
                 return quiet_ms > ms(self.settings.timings.no_news);
+            }
+            // Its tasks are under way, and they have an end.
+            Status::CallDisconnected if record.post_call_step.is_some() => {
+                let since = record.ended_at.unwrap_or(record.updated_at);
+                return now_ms() - since > ms(self.settings.timings.post_call);
             }
             // Nobody ever took it: it ended before its media came.
             Status::CallDisconnected if live.node.is_none() && quiet_ms > NEVER_TAKEN_MS => {
@@ -129,7 +135,7 @@ impl Worker {
                 };
                 tracing::warn!(execution = %record.id, "the carrier does not know a call that it took");
                 unless_late(
-                    self.change(record.id, Change::StopAsked, &facts)
+                    self.change(record, Change::StopAsked, facts)
                         .await
                         .map(drop),
                 )
@@ -183,7 +189,7 @@ impl Worker {
             ..Facts::default()
         };
         unless_late(
-            self.change(record.id, Change::MediaEnded, &facts)
+            self.change(record, Change::MediaEnded, facts)
                 .await
                 .map(drop),
         )?;
@@ -227,11 +233,11 @@ impl Worker {
             has_recording: Some(has_recording),
             ..Facts::default()
         };
-        unless_late(
-            self.change(record.id, Change::Recorded, &facts)
-                .await
-                .map(drop),
-        )
+        if record.post_call_step.is_none() && !self.post_call_tasks(record).await?.is_empty() {
+            unless_late(self.note(record, facts).await.map(drop))?;
+            return self.store.begin_post_call(record.id, now_ms()).await;
+        }
+        unless_late(self.change(record, Change::Recorded, facts).await.map(drop))
     }
 }
 

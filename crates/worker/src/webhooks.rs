@@ -83,8 +83,17 @@ impl Worker {
     }
 
     async fn deliver(&self, delivery: Delivery) -> Result<(), Error> {
-        let tried = self.send(&delivery).await?;
+        let is_off = self
+            .store
+            .is_endpoint_off(delivery.account, &delivery.url)
+            .await?;
+        let tried = if is_off {
+            Err("the receiver is switched off".to_owned())
+        } else {
+            self.send(&delivery).await?
+        };
         let outcome = match tried {
+            Err(error) if is_off => DeliveryOutcome::Exhausted { error },
             Ok(()) => DeliveryOutcome::Delivered,
             Err(error) => self.after_failure(delivery.tries, error),
         };
@@ -103,9 +112,18 @@ impl Worker {
                 tries = delivery.tries + 1, error, outcome = name, "a webhook was not delivered"
             );
         }
-        self.store
+        let switched_off = self
+            .store
             .settle_delivery(delivery.id, outcome, now_ms())
-            .await
+            .await?;
+        if switched_off {
+            metrics::counter!("bolo_webhook_endpoints_off_total").increment(1);
+            tracing::error!(
+                account = %delivery.account, webhook = %delivery.id,
+                "a receiver of webhooks has failed for five days and is switched off; see GET /webhooks/endpoints"
+            );
+        }
+        Ok(())
     }
 
     fn after_failure(&self, tries_before: i64, error: String) -> DeliveryOutcome {

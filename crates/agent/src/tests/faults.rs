@@ -201,17 +201,17 @@ fn other_kinds_of_agent_and_task_are_refused() {
     assert_snapshot!(kind("parrot"), @r#"tasks[0].tools_config.llm_agent.agent_type: unknown agent type "parrot"; one of simple_llm_agent"#);
     let mut body = minimal();
     let task = body["agent_config"]["tasks"][0].clone();
-    body["agent_config"]["tasks"] = json!([{ "task_type": "extraction" }, task, { "task_type": "summarization" }, { "task_type": "dance" }, task]);
+    body["agent_config"]["tasks"] = json!([{ "task_type": "notification" }, task, { "task_type": "summarization" }, { "task_type": "dance" }, task]);
     body["agent_prompts"] = json!({ "task_2": { "system_prompt": "You book appointments." } });
     assert_snapshot!(faults(&body), @r#"
-    tasks[0].task_type: task type "extraction" is not supported by this version yet; one of conversation
-    tasks[2].task_type: task type "summarization" is not supported by this version yet; one of conversation
-    tasks[3].task_type: unknown task type "dance"; one of conversation
+    tasks[0].task_type: task type "notification" is not supported by this version yet; one of conversation, extraction, summarization, webhook
+    tasks[2].tools_config.llm_agent: is required
+    tasks[3].task_type: unknown task type "dance"; one of conversation, extraction, summarization, webhook
     tasks[4]: a second conversation task is not supported by this version yet
     "#);
     body["agent_config"]["tasks"] = json!([{ "task_type": "webhook" }]);
     assert_snapshot!(faults(&body), @r#"
-    tasks[0].task_type: task type "webhook" is not supported by this version yet; one of conversation
+    tasks[0].tools_config.webhook_url: is required
     tasks: must hold a task of type conversation
     "#);
 }

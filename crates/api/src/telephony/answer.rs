@@ -91,7 +91,7 @@ async fn answered(
         return Ok(None);
     };
     let record = advance(app, &record, Change::Answered, Facts::default()).await?;
-    if record.status == Status::InProgress {
+    if record.status == Status::InProgress && record.attempt == callback.ours.attempt {
         app.store.signals().wake_worker(); // the webhook of the new status
         return Ok(Some((record, call_id)));
     }

@@ -21,7 +21,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post},
 };
-use bolo_execution::{Change, Component, Entry, EntryKind, Record};
+use bolo_execution::{Change, Component, Entry, EntryKind, Record, Status};
 use bolo_store::Facts;
 use bolo_telephony::{CallbackKind, Carrier, Instruction};
 
@@ -84,17 +84,22 @@ fn stream(app: &App, record: &Record) -> Instruction {
     }
 }
 
-/// Applies a change; one that comes too late changes nothing.
+/// Applies a change to a call that is still at the attempt of `record`; one that comes too late changes
+/// nothing.
 async fn advance(
     app: &App,
     record: &Record,
     change: Change,
     facts: Facts,
 ) -> Result<Record, ApiError> {
+    let facts = Facts {
+        of_attempt: Some(record.attempt),
+        ..facts
+    };
     match app.store.change(record.id, change, facts, now()).await {
         Ok(record) => Ok(record),
-        Err(bolo_store::Error::Illegal(illegal)) => {
-            tracing::debug!(execution_id = %record.id, %illegal, "callback came late");
+        Err(late @ (bolo_store::Error::Illegal(_) | bolo_store::Error::Superseded)) => {
+            tracing::debug!(execution_id = %record.id, %late, "callback came late");
             Ok(app.store.execution_unscoped(record.id).await?)
         }
         Err(other) => Err(other.into()),
@@ -102,7 +107,8 @@ async fn advance(
 }
 
 /// Binds the carrier's call to the execution: the first callback of any kind settles a dial whose outcome
-/// nobody knew. `None` when another call is bound already; the dial's own id may stand for the call's.
+/// nobody knew. `None` when another call is bound already, and for a row that waits to be dialled, or that
+/// meanwhile went on to another attempt; the dial's own id may stand for the call's.
 async fn bind(
     app: &App,
     record: Record,
@@ -110,23 +116,31 @@ async fn bind(
     dial_id: Option<&str>,
 ) -> Result<Option<Record>, ApiError> {
     let ours = |known: &str| known == call_id || Some(known) == dial_id;
+    let attempt = record.attempt;
+    if record.status.is_waiting() && record.status != Status::Queued {
+        return Ok(None);
+    }
     let record = match record.carrier_call_id.as_deref() {
         Some(known) => return Ok(ours(known).then_some(record)),
         None => {
             let facts = Facts {
                 carrier_call_id: Some(call_id.to_owned()),
+                of_attempt: Some(attempt),
                 ..Facts::default()
             };
-            if record.status == bolo_execution::Status::Queued {
+            if record.status == Status::Queued {
                 advance(app, &record, Change::CarrierAccepted, facts).await?
             } else {
-                app.store.note(record.id, facts, now()).await?
+                match app.store.note(record.id, facts, now()).await {
+                    Err(bolo_store::Error::Superseded) => return Ok(None),
+                    noted => noted?,
+                }
             }
         }
     };
     // Another callback may have bound another call meanwhile.
     let ours = record.carrier_call_id.as_deref().is_none_or(ours);
-    Ok(ours.then_some(record))
+    Ok((ours && record.attempt == attempt).then_some(record))
 }
 
 /// Ends a call at the carrier in the background, with retries: the answer must not wait for it.

@@ -38,7 +38,7 @@ pub async fn outcome(State(app): State<App>, callback: Callback) -> Result<Respo
     let event = callback.carrier.parse_outcome(callback.received.parts());
     let event =
         event.ok_or_else(|| ApiError::field("", "the carrier's request names no outcome"))?;
-    let record = apply(&app, callback.ours.record.clone(), event).await?;
+    let record = apply(&app, &callback, event).await?;
     let was_answered = record.transfer.as_ref().is_some_and(was_answered);
     if was_answered {
         let fields = callback.received.fields();
@@ -60,7 +60,7 @@ pub async fn leg(State(app): State<App>, callback: Callback) -> Result<StatusCod
         &callback.received.fields(),
     )
     .await;
-    apply(&app, callback.ours.record, event).await?;
+    apply(&app, &callback, event).await?;
     Ok(StatusCode::OK)
 }
 
@@ -68,9 +68,11 @@ fn was_answered(transfer: &Transfer) -> bool {
     matches!(transfer.status, Status::InProgress | Status::Completed)
 }
 
-/// Writes down what is new and tells the call.
-async fn apply(app: &App, record: Record, event: StatusEvent) -> Result<Record, ApiError> {
-    let Some(mut transfer) = record.transfer.clone() else {
+/// Writes down what is new and tells the call. The other leg of an attempt that is past says nothing of this one.
+async fn apply(app: &App, callback: &Callback, event: StatusEvent) -> Result<Record, ApiError> {
+    let record = callback.ours.record.clone();
+    let known = record.transfer.clone();
+    let Some(mut transfer) = known.filter(|_| callback.ours.attempt == record.attempt) else {
         return Ok(record);
     };
     let Some(status) = event.change.and_then(status) else {
@@ -95,6 +97,7 @@ async fn apply(app: &App, record: Record, event: StatusEvent) -> Result<Record, 
     };
     let facts = Facts {
         transfer: Some(transfer),
+        of_attempt: Some(record.attempt),
         ..Facts::default()
     };
     let record = app.store.note(record.id, facts, now()).await?;

@@ -6,7 +6,7 @@ use bolo_store::{Command, Facts};
 use bolo_telephony::CallbackKind::{Answer, Resume, Status, Stream};
 
 use crate::{
-    bolo::{Bolo, PUBLIC, Reply},
+    bolo::{Bolo, PUBLIC, Reply, now},
     twilio::{self, form},
 };
 
@@ -397,4 +397,35 @@ async fn a_signature_covers_the_address_as_the_carrier_asked_it() {
     let path = format!("{}/?a=b%20c", bolo.callback(Answer, id));
     let fields = form("CA1", "in-progress", &[]);
     assert!(streams(&bolo.twilio_posts(&path, &fields).await));
+}
+
+#[tokio::test]
+async fn what_an_attempt_that_is_past_still_says_is_not_of_the_next_one() {
+    let bolo = Bolo::start().await;
+    let agent = bolo.new_agent().await;
+    let body = serde_json::json!({ "agent_id": agent.to_string(), "recipient_phone_number": "+10123456789",
+        "retry_config": { "enabled": true, "retry_intervals_minutes": [1] } });
+    let placed = bolo.post("/call", body).await.ok();
+    let id: ExecutionId = placed["execution_id"].as_str().unwrap().parse().unwrap();
+    let store = &bolo.app.store;
+    let dial = async |now| {
+        assert_eq!(store.claim_due(now, 60_000, 10).await.unwrap().len(), 1);
+        store.intend_dial(id, "+19876543007", now).await.unwrap()
+    };
+    let now = now();
+    dial(now).await;
+    status(&bolo, id, "CA1", "busy", &[("SequenceNumber", "3")]).await;
+    assert_eq!(bolo.status(id).await, "scheduled");
+    // While it waits, and while it is dialled anew.
+    for again in [false, true] {
+        if again {
+            dial(now + 120_000).await;
+        }
+        let before = bolo.record(id).await;
+        let (sequence, later) = if again { ("5", "6") } else { ("1", "2") };
+        status(&bolo, id, "CA1", "ringing", &[("SequenceNumber", sequence)]).await;
+        status(&bolo, id, "CA9", "completed", &[("SequenceNumber", later)]).await;
+        assert!(hangs_up(&answer(&bolo, id, "CA1").await));
+        assert_eq!(bolo.record(id).await, before);
+    }
 }

@@ -18,3 +18,4 @@ mod spellings;
 mod sub_accounts;
 mod system;
 mod twilio;
+mod webhooks;

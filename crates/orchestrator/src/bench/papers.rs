@@ -95,7 +95,8 @@ pub(crate) fn record(direction: Direction) -> Record {
         "retry_config": null, "bypass_guardrails": false, "created_at": 0, "updated_at": 0, "due_at": 0,
         "attempt": 1, "carrier_call_id": "CA1", "initiated_at": 0, "ringing_at": null, "answered_at": null,
         "ended_at": null, "hangup": null, "error_message": null, "transcript": null,
-        "answered_by_voice_mail": false, "usage": null, "cost": null, "latency": null, "has_recording": false,
+        "answered_by_voice_mail": false, "usage": null, "cost": null, "latency": null, "has_recording": false, "history": [],
+        "post_call_step": null, "extraction_webhook_status": null,
         "summary": null, "extracted": null, "transfer": null
     });
     serde_json::from_value(value).unwrap()

@@ -169,52 +169,6 @@ async fn a_carriers_call_belongs_to_one_execution(#[values(On::Sqlite, On::Postg
 }
 
 #[rstest]
-#[tokio::test]
-async fn a_planned_retry_forgets_the_attempt_but_not_what_it_cost(
-    #[values(On::Sqlite, On::Postgres)] on: On,
-) {
-    let Some(lab) = Lab::on(on).await else { return };
-    let id = lab.create(lab.call()).await.id;
-    let failed = Facts {
-        carrier_call_id: Some("CA1".into()),
-        error_message: Some("busy".into()),
-        hangup: Some(Hangup {
-            by: HangupBy::Carrier,
-            reason: "busy".into(),
-            code: 3010,
-        }),
-        cost: Some(Cost {
-            network: 1.0,
-            ..Cost::default()
-        }),
-        ..Facts::default()
-    };
-    lab.store
-        .change(id, Change::Busy, failed, NOW + 1)
-        .await
-        .unwrap();
-    let again = Facts {
-        due_at: Some(NOW + 100),
-        ..Facts::default()
-    };
-    let record = lab
-        .store
-        .change(id, Change::RetryPlanned, again, NOW + 2)
-        .await
-        .unwrap();
-    assert_eq!(
-        (record.status, record.due_at),
-        (Status::Scheduled, NOW + 100)
-    );
-    assert_eq!(
-        (record.carrier_call_id, record.error_message, record.hangup),
-        (None, None, None)
-    );
-    assert_eq!((record.initiated_at, record.ended_at), (None, None));
-    assert_eq!(record.cost.unwrap().network, 1.0);
-}
-
-#[rstest]
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn of_changes_at_once_each_status_is_taken_once(#[values(On::Sqlite, On::Postgres)] on: On) {
     let Some(lab) = Lab::on(on).await else { return };

@@ -7,7 +7,9 @@ mod agents;
 mod audit;
 mod call_log;
 mod change;
+mod claiming;
 mod crash;
+mod deliveries;
 mod executions;
 mod migrations;
 mod once;
@@ -17,6 +19,7 @@ mod plans;
 mod provider_keys;
 mod queue;
 mod recordings;
+mod retries;
 mod sub_accounts;
 mod tenancy;
 

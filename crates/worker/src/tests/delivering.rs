@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::http::StatusCode;
 use bolo_execution::Change;
-use bolo_store::{Facts, WebhookTarget};
+use bolo_store::{DeliveryOutcome, Facts, ToldFilter, WebhookTarget};
 
 use super::lab::{Lab, in_time};
 use crate::{clock::now_ms, signature::signatures};
@@ -148,4 +148,54 @@ async fn a_receiver_that_never_answers_does_not_hold_up_others() {
     .await
     .unwrap();
     in_time(silent.accept()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_receiver_that_is_switched_off_is_sent_nothing() {
+    let mut lab = Lab::start().await;
+    lab.create(lab.call()).await;
+    // It has failed for six days, and once more now.
+    for days in [6, 0] {
+        let now = now_ms() + 1000;
+        let due = lab.store.claim_deliveries(now, -1000, 1).await.unwrap();
+        let outcome = DeliveryOutcome::Retry {
+            at: now_ms(),
+            error: "no".into(),
+        };
+        let at = now - days * 24 * 3_600_000;
+        lab.store
+            .settle_delivery(due[0].id, outcome, at)
+            .await
+            .unwrap();
+    }
+    lab.work();
+    let filter = ToldFilter {
+        state: Some("exhausted"),
+        ..ToldFilter::default()
+    };
+    let given_up = in_time(async {
+        loop {
+            let (rows, _) = lab.store.told(lab.account, &filter, 1, 1).await.unwrap();
+            if let Some(told) = rows.into_iter().next() {
+                return told;
+            }
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    assert_eq!(
+        given_up.error.as_deref(),
+        Some("the receiver is switched off")
+    );
+    // On again, it gets what it has missed.
+    let url = lab.receiver.url.clone();
+    lab.store.enable_endpoint(lab.account, &url).await.unwrap();
+    lab.store
+        .tell_again(lab.account, &filter, now_ms())
+        .await
+        .unwrap();
+    let mut told = lab.receiver.next().await;
+    while told.header("webhook-id") != given_up.id.to_string() {
+        told = lab.receiver.next().await;
+    }
 }

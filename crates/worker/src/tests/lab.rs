@@ -263,6 +263,7 @@ impl Lab {
             callbacks: Callbacks::new("https://bolo.example".into(), "a key for callbacks".into()),
             vendors: Vendors::new(self.vendors.clone(), models, 1, http, tls()),
             webhooks: PublicClient::new(&tls(), Reach::all(self.allow_private)).unwrap(),
+            llm_cents: Arc::new(|_, _, tokens| tokens.input as f64),
             settings: self.settings.clone(),
         };
         let stop = CancellationToken::new();
@@ -304,7 +305,7 @@ async fn open(folder: &tempfile::TempDir) -> Store {
     Store::open(settings).await.unwrap()
 }
 
-fn agent_body() -> Value {
+pub fn agent_body() -> Value {
     json!({
         "agent_config": {
             "agent_name": "Asha",

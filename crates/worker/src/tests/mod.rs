@@ -4,8 +4,11 @@
 mod carrier;
 mod delivering;
 mod dialling;
+mod hours;
 mod lab;
+mod post_call;
 mod reconciling;
+mod retrying;
 mod sweeping;
 
 use std::sync::Arc;
@@ -58,6 +61,9 @@ pub(crate) fn record() -> Record {
         cost: None,
         latency: None,
         has_recording: false,
+        post_call_step: None,
+        extraction_webhook_status: None,
+        history: Vec::new(),
         summary: None,
         extracted: None,
         transfer: None,

@@ -1,0 +1,49 @@
+//! The time of rows. Where several nodes share a database it is the database's: a node whose clock is wrong,
+//! or jumps, neither dials early nor takes others' calls for abandoned.
+
+use std::{
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::{Instant, SystemTime, UNIX_EPOCH},
+};
+
+use crate::{Error, Store, db::Engine};
+
+/// The database's time, epoch ms, and when it was asked for it. `None` = this machine's clock counts.
+static ASKED: Mutex<Option<(i64, Instant)>> = Mutex::new(None);
+
+/// Now, epoch ms.
+pub fn now() -> i64 {
+    match *asked() {
+        Some((time, at)) => time + ms(at.elapsed().as_millis()),
+        None => {
+            let since = SystemTime::now().duration_since(UNIX_EPOCH);
+            since.map_or(0, |since| ms(since.as_millis()))
+        }
+    }
+}
+
+fn asked() -> MutexGuard<'static, Option<(i64, Instant)>> {
+    // Whole whenever it is written.
+    ASKED.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn ms(ms: u128) -> i64 {
+    i64::try_from(ms).unwrap_or(i64::MAX)
+}
+
+impl Store {
+    /// Asks the database for its time; to be called at the start and now and then. A file has no clock.
+    pub async fn set_clock(&self) -> Result<(), Error> {
+        let Engine::Postgres(pool) = self.db().read() else {
+            return Ok(());
+        };
+        let sent = Instant::now();
+        let time: i64 =
+            sqlx::query_scalar("SELECT (EXTRACT(EPOCH FROM clock_timestamp()) * 1000)::BIGINT")
+                .fetch_one(pool)
+                .await?;
+        // It was read about halfway.
+        *asked() = Some((time, sent + sent.elapsed() / 2));
+        Ok(())
+    }
+}
