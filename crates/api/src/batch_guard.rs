@@ -144,14 +144,20 @@ async fn set(
     JsonBody(guard): JsonBody<Guard>,
 ) -> Result<Json<GuardView>, ApiError> {
     let over_calls = guard.over_calls.unwrap_or(50);
-    if guard.min_answer_rate.is_some_and(|rate| !(0.0..=1.0).contains(&rate)) {
+    if guard
+        .min_answer_rate
+        .is_some_and(|rate| !(0.0..=1.0).contains(&rate))
+    {
         return Err(ApiError::field("min_answer_rate", "must be from 0 to 1"));
     }
     if !(1..=OVER_CALLS_AT_MOST).contains(&over_calls) {
         let fault = format!("must be a whole number from 1 to {OVER_CALLS_AT_MOST}");
         return Err(ApiError::field("over_calls", fault));
     }
-    if guard.max_cost.is_some_and(|cents| !(cents.is_finite() && cents > 0.0)) {
+    if guard
+        .max_cost
+        .is_some_and(|cents| !(cents.is_finite() && cents > 0.0))
+    {
         return Err(ApiError::field("max_cost", "must be more than 0"));
     }
     let rules = GuardRules {

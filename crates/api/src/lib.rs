@@ -9,6 +9,7 @@
 
 mod agents;
 mod audit;
+mod batch_guard;
 mod call_request;
 mod calls;
 mod docs;
@@ -118,5 +119,6 @@ fn documented() -> OpenApiRouter<App> {
         .merge(sub_accounts::routes())
         .merge(audit::routes())
         .merge(webhooks::routes())
+        .merge(batch_guard::routes())
         .merge(system::routes())
 }

@@ -100,7 +100,11 @@ async fn fill(url: &str, status: &str, count: i64, batch: &str) {
         (series, id, "ANALYZE")
     } else {
         let series = format!("WITH n AS (SELECT n FROM generate_series(1, {count}) AS n)");
-        (series, "gen_random_uuid()::text", "VACUUM ANALYZE executions")
+        (
+            series,
+            "gen_random_uuid()::text",
+            "VACUUM ANALYZE executions",
+        )
     };
     let insert = format!(
         "{series} INSERT INTO executions (id, account_id, agent_id, agent_version, batch, status, direction,

@@ -6,7 +6,7 @@ use sqlx::AssertSqlSafe;
 use uuid::Uuid;
 
 use crate::{
-    Error, Facts, Store,
+    Error, Facts, Store, batch_guard,
     db::{Tx, clean, on, or_conflict},
     rows::{ExecutionRow, execution_columns, maybe_to_json, to_json},
 };
@@ -53,7 +53,7 @@ impl Store {
             return Err(Error::Superseded);
         };
         if facts.cost.is_some() {
-            charge(&mut tx, &row).await?;
+            charge(&mut tx, &row, now).await?;
         }
         tx.commit().await?;
         row.try_into()
@@ -81,8 +81,9 @@ impl Store {
             update.tells = standing.webhook_for(to)?.is_some();
             if let Some(row) = update.run(tx, id, facts, now).await? {
                 if facts.cost.is_some() {
-                    charge(tx, &row).await?;
+                    charge(tx, &row, now).await?;
                 }
+                batch_guard::count(tx, &row, change, now).await?;
                 let record = self.tell_in(tx, row, now).await?;
                 return match record.retry_after() {
                     Some(wait) => self.try_again_in(tx, &record, now + wait, now).await,
@@ -202,16 +203,21 @@ async fn select(tx: &mut Tx, id: ExecutionId) -> Result<ExecutionRow, Error> {
 
 /// Takes from the wallet (of a sub-account its parent's) what the call's attempts cost beyond what was taken
 /// before. The row is locked.
-pub(crate) async fn charge(tx: &mut Tx, row: &ExecutionRow) -> Result<(), Error> {
+pub(crate) async fn charge(tx: &mut Tx, row: &ExecutionRow, now: i64) -> Result<(), Error> {
     let total = row.total_cost()?;
-    on!(tx, |tx| {
+    let paid: f64 = on!(&mut *tx, |tx| {
+        sqlx::query_scalar("SELECT total_cost FROM executions WHERE id = $1")
+            .bind(&row.id)
+            .fetch_one(&mut **tx)
+            .await
+    })?;
+    on!(&mut *tx, |tx| {
         sqlx::query(
-            "UPDATE accounts SET wallet = wallet + (SELECT e.total_cost FROM executions e WHERE e.id = $2) - $3
+            "UPDATE accounts SET wallet = wallet - $2
              WHERE id = (SELECT COALESCE(a.parent_id, a.id) FROM accounts a WHERE a.id = $1)",
         )
         .bind(&row.account_id)
-        .bind(&row.id)
-        .bind(total)
+        .bind(total - paid)
         .execute(&mut **tx)
         .await?;
         sqlx::query("UPDATE executions SET total_cost = $2 WHERE id = $1")
@@ -221,7 +227,7 @@ pub(crate) async fn charge(tx: &mut Tx, row: &ExecutionRow) -> Result<(), Error>
             .await
             .map(|_| ())
     })?;
-    Ok(())
+    batch_guard::spend(tx, row, total - paid, now).await
 }
 
 /// What an update does besides writing facts. The default changes nothing.

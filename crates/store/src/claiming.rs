@@ -12,6 +12,7 @@ use sqlx::AssertSqlSafe;
 
 use crate::{
     Error, Store,
+    batch_guard::PAUSED,
     db::{Tx, on},
     limits::Limits,
     queue::Claimed,
@@ -231,9 +232,17 @@ impl Store {
             return Ok(Vec::new());
         }
         let mut limits = Limits::read(&mut tx, account, now).await?;
+        let paused: Vec<String> = on!(&mut tx, |tx| {
+            sqlx::query_scalar(PAUSED)
+                .bind(account)
+                .fetch_all(&mut **tx)
+                .await
+        })?;
+        let is_paused = |lane: &Lane| lane.batch.as_ref().is_some_and(|id| paused.contains(id));
         let (single, batch): (Vec<Lane>, Vec<Lane>) = lanes(&mut tx, account, now)
             .await?
             .into_iter()
+            .filter(|lane| !is_paused(lane))
             .partition(|lane| lane.batch.is_none());
         let mut claimed = Vec::new();
         for lanes in [single, batch] {

@@ -30,6 +30,7 @@ const STEPS: &[Step] = steps![
     (3, "0003_fallbacks"),
     (4, "0004_platform"),
     (6, "0006_worker"),
+    (16, "0016_batch_guards"),
     (9, "0009_edge"),
 ];
 

@@ -116,7 +116,7 @@ impl Store {
         })?;
         let row = row.ok_or(Error::Conflict("the step is done already"))?;
         if done.cost.is_some() {
-            charge(&mut tx, &row).await?;
+            charge(&mut tx, &row, now).await?;
         }
         tx.commit().await?;
         row.try_into()

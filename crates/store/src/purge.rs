@@ -17,7 +17,7 @@ pub(crate) const OF_EXECUTION: [&str; 2] = ["call_logs", "webhooks"];
 pub(crate) const OF_AGENT: [&str; 1] = ["agent_versions"];
 
 /// Tables whose rows belong to an account, by `account_id`, each before those that it refers to.
-pub(crate) const OF_ACCOUNT: [&str; 7] = [
+pub(crate) const OF_ACCOUNT: [&str; 8] = [
     "agents",
     "provider_keys",
     "api_keys",
@@ -25,6 +25,7 @@ pub(crate) const OF_ACCOUNT: [&str; 7] = [
     "idempotency_keys",
     "dial_limits",
     "webhook_endpoints",
+    "batch_guards",
 ];
 
 /// Calls that were under way may still need their rows for this long: to be hung up at the carrier with the

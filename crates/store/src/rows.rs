@@ -30,7 +30,7 @@ pub(crate) struct ExecutionRow {
     pub(crate) account_id: String,
     agent_id: String,
     agent_version: i64,
-    batch: Option<String>,
+    pub(crate) batch: Option<String>,
     status: String,
     direction: String,
     provider: String,

@@ -5,6 +5,7 @@
 mod accounts;
 mod agents;
 mod audit;
+mod batch_guard;
 mod call_log;
 mod change;
 mod claiming;

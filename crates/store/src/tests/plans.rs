@@ -5,8 +5,8 @@ use sqlx::AssertSqlSafe;
 
 use super::{Lab, On};
 use crate::{
-    Db, Filter, ToldFilter, agents, audit, claiming, deliveries, limits, outbox, ownership, post_call,
-    purge, queue, sub_accounts, usage,
+    Db, Filter, ToldFilter, agents, audit, batch_guard, claiming, deliveries, limits, outbox,
+    ownership, post_call, purge, queue, sub_accounts, usage,
 };
 
 /// Steps of SQLite's plan that read a whole table.
@@ -106,6 +106,8 @@ async fn what_the_worker_asks_reads_no_whole_table() {
         post_call::NEXT_POST_CALL,
         &post_call::claim_sql(""),
         claiming::MEMBERS,
+        batch_guard::PAUSED,
+        batch_guard::COUNT,
         purge::DELETED,
         sub_accounts::LIVE_OF,
         sub_accounts::SUB_ACCOUNTS,

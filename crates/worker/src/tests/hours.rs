@@ -83,7 +83,10 @@ fn a_call_waits_for_the_first_moment_that_is_open_and_no_longer() {
         match next_opening(hours, &call, now).unwrap() {
             None => assert!(is_open(hours, zone, now), "seed {seed}: {zone} {hours:?}"),
             Some(at) => {
-                assert!(at > now && at - now <= 2 * DAY, "seed {seed}: {zone} {hours:?}");
+                assert!(
+                    at > now && at - now <= 2 * DAY,
+                    "seed {seed}: {zone} {hours:?}"
+                );
                 assert!(is_open(hours, zone, at), "seed {seed}: {zone} {hours:?}");
                 let closed = (now..at).step_by(5 * MINUTE as usize);
                 assert!(
@@ -110,9 +113,15 @@ async fn pass(
                 assert_eq!(attempt.unwrap(), 1);
                 assert_eq!(dialled.insert(id, now), None, "dialled twice");
                 let change = Change::CarrierAccepted;
-                lab.store.change(id, change, Facts::default(), now).await.unwrap();
+                lab.store
+                    .change(id, change, Facts::default(), now)
+                    .await
+                    .unwrap();
                 let change = Change::NoAnswer;
-                lab.store.change(id, change, Facts::default(), now).await.unwrap();
+                lab.store
+                    .change(id, change, Facts::default(), now)
+                    .await
+                    .unwrap();
             }
             Some(opens) => {
                 let facts = Facts {
@@ -131,7 +140,10 @@ async fn no_call_is_placed_outside_its_recipients_hours_whatever_the_clock_does(
     for seed in 0..6 {
         let mut random = StdRng::seed_from_u64(seed);
         let lab = Lab::start().await;
-        lab.store.set_account("default", Some(1000), None).await.unwrap();
+        lab.store
+            .set_account("default", Some(1000), None)
+            .await
+            .unwrap();
         let begin = some_time(&mut random);
         let mut calls = BTreeMap::new();
         for n in 0..12 {
@@ -145,7 +157,10 @@ async fn no_call_is_placed_outside_its_recipients_hours_whatever_the_clock_does(
         }
         let (mut now, mut dialled) = (begin, BTreeMap::new());
         while dialled.len() < calls.len() {
-            assert!(now < begin + 5 * DAY, "seed {seed}: some call is never placed");
+            assert!(
+                now < begin + 5 * DAY,
+                "seed {seed}: some call is never placed"
+            );
             pass(&lab, now, &calls, &mut dialled).await;
             // Somebody sets the clock, an hour ahead or back.
             now += match random.random_range(0..20) {
