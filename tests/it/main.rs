@@ -12,6 +12,7 @@ mod draining;
 mod eager;
 mod fallbacks;
 mod hung_disk;
+mod killed;
 mod models;
 mod plivo_sdk;
 mod schemathesis;
