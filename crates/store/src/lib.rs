@@ -17,6 +17,7 @@ mod db;
 mod deliveries;
 mod executions;
 mod limits;
+mod lines;
 mod migrate;
 mod once;
 mod outbox;

@@ -5,8 +5,8 @@ use sqlx::AssertSqlSafe;
 
 use super::{Lab, On};
 use crate::{
-    Db, Filter, ToldFilter, agents, audit, batch_guard, claiming, deliveries, limits, outbox,
-    ownership, post_call, purge, queue, sub_accounts, usage,
+    Db, Filter, ToldFilter, agents, audit, batch_guard, claiming, deliveries, limits, lines,
+    outbox, ownership, post_call, purge, queue, sub_accounts, usage,
 };
 
 /// Steps of SQLite's plan that read a whole table.
@@ -105,7 +105,7 @@ async fn what_the_worker_asks_reads_no_whole_table() {
         audit::NEWEST,
         post_call::NEXT_POST_CALL,
         &post_call::claim_sql(""),
-        claiming::MEMBERS,
+        lines::MEMBERS,
         batch_guard::PAUSED,
         batch_guard::COUNT,
         purge::DELETED,
