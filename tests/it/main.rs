@@ -13,6 +13,7 @@ mod eager;
 mod fallbacks;
 mod hung_disk;
 mod killed;
+mod knowledge;
 mod models;
 mod plivo_sdk;
 mod schemathesis;

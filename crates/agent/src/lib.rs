@@ -7,6 +7,7 @@
 mod document;
 mod fallbacks;
 mod fault;
+mod knowledge;
 mod llm;
 mod patch;
 mod place;
@@ -23,6 +24,7 @@ mod variables;
 pub use document::{Agent, Guardrails, WEBHOOK_STATUSES};
 pub use fallbacks::Fallbacks;
 pub use fault::{Fault, Faults};
+pub use knowledge::Knowledge;
 pub use llm::{LlmAgent, LlmConfig, Route, Routes};
 pub use patch::patch;
 pub use post_call::PostCallTask;

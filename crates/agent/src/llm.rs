@@ -1,6 +1,6 @@
 //! The language model of an agent, and its semantic routes. Source: agent-config.md §3.
 
-use crate::place::Place;
+use crate::{knowledge::Knowledge, place::Place};
 
 /// `tools_config.llm_agent` of a simple agent.
 #[derive(Debug, Clone, PartialEq)]
@@ -9,6 +9,8 @@ pub struct LlmAgent {
     pub config: LlmConfig,
     /// Static answers found by meaning, before the model is asked.
     pub routes: Option<Routes>,
+    /// Documents whose passages the model is given.
+    pub knowledge: Option<Knowledge>,
 }
 
 /// `llm_config`. Values are what the document says; `None` = not said, the vendor's or our default applies.
@@ -103,12 +105,8 @@ const TO_COME: [&str; 1] = ["cohere"];
 /// Have no address of their own.
 const NEED_BASE_URL: [&str; 2] = ["custom", "ola"];
 
-const AGENT_TYPES_TO_COME: [&str; 4] = [
-    "knowledgebase_agent",
-    "graph_agent",
-    "multiagent",
-    "llm_agent_graph",
-];
+const AGENT_TYPES: [&str; 2] = ["simple_llm_agent", "knowledgebase_agent"];
+const AGENT_TYPES_TO_COME: [&str; 3] = ["graph_agent", "multiagent", "llm_agent_graph"];
 
 impl LlmAgent {
     /// `None` after a fault that leaves nothing to go on with.
@@ -118,7 +116,7 @@ impl LlmAgent {
         let kind = place.at("agent_type");
         if kind.is_present() {
             // The fields of another type mean other things: no use in reading on.
-            kind.choice("agent type", &["simple_llm_agent"], &AGENT_TYPES_TO_COME)?;
+            kind.choice("agent type", &AGENT_TYPES, &AGENT_TYPES_TO_COME)?;
         }
         let nested = place.at("llm_config");
         if nested.is_present() {
@@ -132,15 +130,16 @@ impl LlmAgent {
             .flat
             .at("agent_flow_type")
             .choice("flow type", &["streaming"], &["preprocessed"]);
-        for key in ["vector_store", "rag_config"] {
-            let knowledge = fields.at(key);
-            if knowledge.is_filled() {
-                knowledge.unsupported("a knowledge base");
-            }
-        }
+        let (store, rag) = (fields.at("vector_store"), fields.at("rag_config"));
+        let wanted = kind.some_text() == Some("knowledgebase_agent");
+        let knowledge = match wanted || store.is_filled() || rag.is_filled() {
+            true => Knowledge::read(&store, &rag),
+            false => None,
+        };
         Some(Self {
             config: LlmConfig::read(&fields),
             routes: Routes::read(&fields.at("routes")),
+            knowledge,
         })
     }
 }

@@ -20,6 +20,7 @@ mod executions;
 mod extract;
 mod idempotency;
 mod json_stream;
+mod knowledgebases;
 mod links;
 mod middleware;
 mod paging;
@@ -114,6 +115,7 @@ fn documented() -> OpenApiRouter<App> {
         .merge(calls::routes())
         .merge(executions::routes())
         .merge(recordings::routes())
+        .merge(knowledgebases::routes())
         .merge(providers::routes())
         .merge(user::routes())
         .merge(sub_accounts::routes())

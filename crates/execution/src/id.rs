@@ -47,6 +47,10 @@ id!(
     /// One call, from its request to its record; `execution_id`, `run_id` and `call_id` on the wire.
     ExecutionId
 );
+id!(
+    /// A document that agents answer from; `rag_id` on the wire.
+    KnowledgebaseId
+);
 
 #[cfg(test)]
 mod tests {

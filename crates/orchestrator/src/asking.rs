@@ -19,7 +19,7 @@ use futures_util::StreamExt;
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::{faults::fault, routes::RouteSource};
+use crate::{faults::fault, library::KnowledgeSource, routes::RouteSource};
 
 /// A judge that takes longer says no (R155).
 const JUDGE: Duration = Duration::from_secs(3);
@@ -59,6 +59,7 @@ pub(crate) struct Mind {
     /// Which model answers.
     model: String,
     routes: Option<RouteSource>,
+    knowledge: Option<KnowledgeSource>,
     cache_key: String,
     news: mpsc::Sender<News>,
     asks: BTreeMap<u32, Running>,
@@ -79,11 +80,20 @@ impl Mind {
             model: config.model.clone(),
             config,
             routes,
+            knowledge: None,
             cache_key,
             news,
             asks: BTreeMap::new(),
             route: None,
             judges: BTreeMap::new(),
+        }
+    }
+
+    /// Each request to the model is given passages of these.
+    pub(crate) fn knowing(self, knowledge: KnowledgeSource) -> Self {
+        Self {
+            knowledge: Some(knowledge),
+            ..self
         }
     }
 
@@ -115,13 +125,15 @@ impl Mind {
         };
         let sent = characters(&ask.messages);
         let came = Arc::new(AtomicU64::new(0));
-        let task = answer_task(
-            self.llm.clone(),
-            ask,
-            answer,
-            came.clone(),
-            self.news.clone(),
-        );
+        let (llm, knowledge) = (self.llm.clone(), self.knowledge.clone());
+        let (counted, news) = (came.clone(), self.news.clone());
+        let task = async move {
+            let mut ask = ask;
+            if let Some(knowledge) = knowledge {
+                ask.messages.extend(knowledge.message(&ask.messages).await);
+            }
+            answer_task(llm, ask, answer, counted, news).await;
+        };
         let task = AbortOnDropHandle::new(tokio::spawn(task));
         self.asks.insert(
             answer.0,

@@ -339,6 +339,7 @@ fn build(
         format,
         llm,
         routes,
+        knowledge,
         transcriber,
         gives_interims,
         voice,
@@ -408,6 +409,10 @@ fn build(
         record.agent.to_string(),
         news_sender,
     );
+    let mind = match knowledge {
+        Some(knowledge) => mind.knowing(knowledge.told_to(log.clone())),
+        None => mind,
+    };
     let call = Call {
         machine,
         started: started_at,

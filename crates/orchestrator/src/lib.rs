@@ -25,6 +25,7 @@ mod journal;
 mod keeper;
 mod latency;
 mod ledger;
+mod library;
 mod line;
 mod listening;
 mod media;
@@ -53,6 +54,7 @@ use dashmap::DashMap;
 use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+pub use library::{Library, Passage, SearchError};
 pub use prices::{Prices, PricesError};
 pub use replay::{Difference, Replayed, replay};
 
@@ -92,6 +94,7 @@ pub(crate) struct Inner {
     clips: Clips,
     breakers: Breakers,
     routes: RouteTables,
+    library: Library,
     agents: moka::sync::Cache<(AgentId, i64), Arc<Agent>>,
     /// Calls whose phone rings.
     waiting: Waiting,
@@ -111,6 +114,7 @@ impl Calls {
             clips: Clips::new(settings.clip_cache_bytes),
             breakers: Breakers::default(),
             routes: RouteTables::new(),
+            library: Library::new(store.clone(), vendors.clone()),
             agents: moka::sync::Cache::new(AGENTS),
             waiting: Waiting::new(settings.max_calls),
             live: DashMap::new(),
@@ -151,6 +155,11 @@ impl Calls {
             media::Socket::new(Box::new(socket), wire),
         )
         .await;
+    }
+
+    /// Knowledgebases, as calls search them.
+    pub fn library(&self) -> &Library {
+        &self.inner.library
     }
 
     /// Calls running now.

@@ -24,6 +24,7 @@ use crate::{
     clips::{ClipKey, Clips},
     fallback::{Fallen, Member, first_of},
     faults::NoLlm,
+    library::KnowledgeSource,
     line::{Line, Opener, Opening, open_after},
     listening,
     routes::RouteSource,
@@ -52,6 +53,7 @@ pub(crate) struct Prepared {
     pub(crate) format: Format,
     pub(crate) llm: Arc<dyn Llm>,
     pub(crate) routes: Option<RouteSource>,
+    pub(crate) knowledge: Option<KnowledgeSource>,
     pub(crate) transcriber: (&'static str, String, Line<Hear, Heard>),
     /// Whether it gives words while the caller speaks.
     pub(crate) gives_interims: bool,
@@ -105,7 +107,11 @@ impl Inner {
                     embedder,
                 ))
             });
-        Ok(assemble(
+        let knowledge =
+            task.llm.knowledge.clone().map(|knowledge| {
+                KnowledgeSource::new(self.library.clone(), record.account, knowledge)
+            });
+        let prepared = assemble(
             agent,
             secrets,
             record,
@@ -114,7 +120,11 @@ impl Inner {
             routes,
             &self.settings.rules,
             &self.clips,
-        ))
+        );
+        Ok(Prepared {
+            knowledge,
+            ..prepared
+        })
     }
 
     /// The agent's vendors, and who takes over where the agent or its account says so.
@@ -257,6 +267,7 @@ pub(crate) fn assemble(
     Prepared {
         llm: team.llm,
         routes,
+        knowledge: None,
         transcriber: (
             transcriber_vendor,
             task.transcriber.model.clone(),

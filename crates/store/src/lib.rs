@@ -16,6 +16,7 @@ mod clock;
 mod db;
 mod deliveries;
 mod executions;
+mod knowledge;
 mod limits;
 mod lines;
 mod migrate;
@@ -48,6 +49,9 @@ pub use clock::now;
 pub use db::Error;
 pub use deliveries::{Endpoint, Told, ToldFilter};
 pub use executions::{Facts, Filter, NewExecution, Page, WebhookTarget};
+pub use knowledge::{
+    Chunk, ClaimedKnowledge, Ingest, Knowledgebase, NewKnowledgebase, Source as KnowledgeSource,
+};
 pub use limits::{Limit, LimitOf};
 pub use once::{Once, Recalled};
 pub use outbox::{Delivery, DeliveryOutcome};

@@ -31,6 +31,7 @@ const STEPS: &[Step] = steps![
     (4, "0004_platform"),
     (6, "0006_worker"),
     (16, "0016_batch_guards"),
+    (7, "0007_knowledge"),
     (9, "0009_edge"),
 ];
 

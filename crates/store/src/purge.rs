@@ -17,8 +17,9 @@ pub(crate) const OF_EXECUTION: [&str; 2] = ["call_logs", "webhooks"];
 pub(crate) const OF_AGENT: [&str; 1] = ["agent_versions"];
 
 /// Tables whose rows belong to an account, by `account_id`, each before those that it refers to.
-pub(crate) const OF_ACCOUNT: [&str; 8] = [
+pub(crate) const OF_ACCOUNT: [&str; 9] = [
     "agents",
+    "knowledgebases",
     "provider_keys",
     "api_keys",
     "sub_accounts",

@@ -7,6 +7,7 @@
 mod clock;
 mod dial;
 mod hours;
+mod knowledge;
 mod ledger;
 mod outcome;
 mod pace;
@@ -44,9 +45,9 @@ pub struct Worker {
     pub carriers: Carriers,
     /// Where carriers reach us.
     pub callbacks: Callbacks,
-    /// To check keys before a dial (R196).
+    /// To check keys before a dial (R196), and to embed documents.
     pub vendors: Vendors,
-    /// Delivers webhooks.
+    /// Delivers webhooks, fetches documents.
     pub webhooks: PublicClient,
     /// What tokens cost.
     pub llm_cents: LlmCents,
@@ -68,7 +69,7 @@ impl Worker {
     ) -> Result<(), JoinError> {
         let (worker, stop) = (Arc::new(self), stop.child_token());
         // One wake-up of the store wakes one waiter, so it is handed on to each loop here.
-        let [dials, webhooks, post_calls] = [(); 3].map(|()| Arc::new(Notify::new()));
+        let [dials, webhooks, post_calls, documents] = [(); 4].map(|()| Arc::new(Notify::new()));
         let mut loops = JoinSet::new();
         loops.spawn(worker.clone().dial_loop(dials.clone(), drain, stop.clone()));
         loops.spawn(worker.clone().webhook_loop(webhooks.clone(), stop.clone()));
@@ -76,6 +77,11 @@ impl Worker {
             worker
                 .clone()
                 .post_call_loop(post_calls.clone(), stop.clone()),
+        );
+        loops.spawn(
+            worker
+                .clone()
+                .knowledge_loop(documents.clone(), stop.clone()),
         );
         loops.spawn(worker.clone().reconcile_loop(stop.clone()));
         loops.spawn(worker.clone().sweep_loop(stop.clone()));
@@ -95,6 +101,7 @@ impl Worker {
                     dials.notify_one();
                     webhooks.notify_one();
                     post_calls.notify_one();
+                    documents.notify_one();
                 }
             }
         }

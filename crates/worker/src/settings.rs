@@ -51,6 +51,8 @@ pub struct Timings {
     pub post_call: Duration,
     /// How long a webhook's receiver may take (api.md §21).
     pub webhook_limit: Duration,
+    /// How long whoever takes a document in may be silent before another begins again.
+    pub knowledge_lease: Duration,
     /// Waits before the second and each further try of a webhook.
     pub webhook_retries: Vec<Duration>,
 }
@@ -71,6 +73,7 @@ impl Default for Timings {
             ask_again: Duration::from_secs(30),
             post_call: Duration::from_secs(300),
             webhook_limit: Duration::from_secs(15),
+            knowledge_lease: Duration::from_secs(3 * MINUTE),
             webhook_retries: [
                 5,
                 5 * MINUTE,

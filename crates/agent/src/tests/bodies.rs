@@ -34,6 +34,7 @@ fn what_is_absent_takes_our_defaults() {
                     verbosity: None,
                 },
                 routes: None,
+                knowledge: None,
             },
             synthesizer: Synthesizer {
                 vendor: Local,
@@ -205,6 +206,7 @@ fn a_whole_v2_document_is_read() {
                         ],
                     },
                 ),
+                knowledge: None,
             },
             synthesizer: Synthesizer {
                 vendor: Elevenlabs,

@@ -172,7 +172,7 @@ fn what_is_known_but_does_not_run_yet_says_so() {
     ingest_source_config: looking callers up is not supported by this version yet
     telephony_provider: carrier "vobiz" is not supported by this version yet; one of twilio, plivo, default
     tasks[0].tools_config.llm_agent.agent_flow_type: flow type "preprocessed" is not supported by this version yet; one of streaming
-    tasks[0].tools_config.llm_agent.llm_config.rag_config: a knowledge base is not supported by this version yet
+    tasks[0].tools_config.llm_agent.llm_config.rag_config.vector_store.provider_config.vector_id: is required, or vector_ids
     tasks[0].tools_config.llm_agent.llm_config.provider: vendor "cohere" is not supported by this version yet; one of openai, azure, azure-openai, anthropic, google, custom, ollama, vllm, groq, deepseek, openrouter, together, fireworks, deepinfra, perplexity, anyscale, ola, demo
     tasks[0].tools_config.transcriber.provider: vendor "azure" is not supported by this version yet; one of deepgram, assembly, elevenlabs, sarvam, openai, soniox, gladia, smallest, local
     tasks[0].tools_config.synthesizer.provider: vendor "maya" is not supported by this version yet; one of elevenlabs, deepgram, cartesia, openai, sarvam, azuretts, polly, rime, smallest, local
@@ -196,9 +196,8 @@ fn other_kinds_of_agent_and_task_are_refused() {
             json!(kind),
         )]))
     };
-    assert_snapshot!(kind("graph_agent"), @r#"tasks[0].tools_config.llm_agent.agent_type: agent type "graph_agent" is not supported by this version yet; one of simple_llm_agent"#);
-    assert_snapshot!(kind("knowledgebase_agent"), @r#"tasks[0].tools_config.llm_agent.agent_type: agent type "knowledgebase_agent" is not supported by this version yet; one of simple_llm_agent"#);
-    assert_snapshot!(kind("parrot"), @r#"tasks[0].tools_config.llm_agent.agent_type: unknown agent type "parrot"; one of simple_llm_agent"#);
+    assert_snapshot!(kind("graph_agent"), @r#"tasks[0].tools_config.llm_agent.agent_type: agent type "graph_agent" is not supported by this version yet; one of simple_llm_agent, knowledgebase_agent"#);
+    assert_snapshot!(kind("parrot"), @r#"tasks[0].tools_config.llm_agent.agent_type: unknown agent type "parrot"; one of simple_llm_agent, knowledgebase_agent"#);
     let mut body = minimal();
     let task = body["agent_config"]["tasks"][0].clone();
     body["agent_config"]["tasks"] = json!([{ "task_type": "notification" }, task, { "task_type": "summarization" }, { "task_type": "dance" }, task]);

@@ -4,6 +4,7 @@
 mod bodies;
 mod faults;
 mod fields;
+mod knowledge;
 mod patches;
 mod tools;
 

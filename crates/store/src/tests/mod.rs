@@ -12,6 +12,7 @@ mod claiming;
 mod crash;
 mod deliveries;
 mod executions;
+mod knowledge;
 mod migrations;
 mod once;
 mod outbox;

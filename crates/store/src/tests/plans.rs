@@ -5,8 +5,8 @@ use sqlx::AssertSqlSafe;
 
 use super::{Lab, On};
 use crate::{
-    Db, Filter, ToldFilter, agents, audit, batch_guard, claiming, deliveries, limits, lines,
-    outbox, ownership, post_call, purge, queue, sub_accounts, usage,
+    Db, Filter, ToldFilter, agents, audit, batch_guard, claiming, deliveries, knowledge, limits,
+    lines, outbox, ownership, post_call, purge, queue, sub_accounts, usage,
 };
 
 /// Steps of SQLite's plan that read a whole table.
@@ -112,6 +112,10 @@ async fn what_the_worker_asks_reads_no_whole_table() {
         sub_accounts::LIVE_OF,
         sub_accounts::SUB_ACCOUNTS,
         usage::USAGE,
+        knowledge::KNOWLEDGEBASES,
+        knowledge::KNOWLEDGEBASE,
+        knowledge::CHUNKS,
+        &knowledge::claim_sql(""),
     ];
     for sql in queries {
         let found = scans(&lab, sql).await;
