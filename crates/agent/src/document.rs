@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::{
-    ConversationTask, Fault, Faults, PostCallTask,
+    ConversationTask, Fault, Faults, IngestSource, PostCallTask,
     place::{FaultList, Place},
 };
 
@@ -24,6 +24,8 @@ pub struct Agent {
     pub guardrails: Option<Guardrails>,
     /// `telephony_provider`, else the conversation task's `input.provider`, when it names a carrier.
     pub telephony_provider: Option<String>,
+    /// `ingest_source_config`: where callers are looked up.
+    pub ingest: Option<IngestSource>,
     /// The first conversation task.
     pub conversation: ConversationTask,
     /// What is done after a call, in this order.
@@ -106,10 +108,7 @@ impl Agent {
             .unwrap_or("other")
             .to_owned();
         let guardrails = Guardrails::read(&config.at("calling_guardrails"));
-        let ingest = config.at("ingest_source_config");
-        if ingest.is_filled() {
-            ingest.unsupported("looking callers up");
-        }
+        let ingest = IngestSource::read(&config.at("ingest_source_config"));
         let telephony_provider = carrier(&config.at("telephony_provider"));
         let (conversation, post_call) = tasks(&config.at("tasks"), prompts)?;
         let of_task =
@@ -124,6 +123,7 @@ impl Agent {
             telephony_provider: telephony_provider
                 .filter(|name| name != ANY_CARRIER)
                 .or(of_task),
+            ingest,
             conversation,
             post_call,
         })

@@ -4,14 +4,19 @@
 //!
 //! **Invariant:** knows no vendor's wire and no database.
 
+mod disposition;
 mod document;
+mod extraction;
 mod fallbacks;
 mod fault;
+mod ingest;
+mod ivr;
 mod knowledge;
 mod llm;
 mod patch;
 mod place;
 mod post_call;
+mod sip_trunk;
 mod speech;
 mod task;
 mod task_config;
@@ -21,13 +26,18 @@ mod tool_params;
 mod tools;
 mod variables;
 
+pub use disposition::{Disposition, ObjectiveOption, Subjective};
 pub use document::{Agent, Guardrails, WEBHOOK_STATUSES};
+pub use extraction::ExtractionTemplate;
 pub use fallbacks::Fallbacks;
 pub use fault::{Fault, Faults};
+pub use ingest::IngestSource;
+pub use ivr::Ivr;
 pub use knowledge::Knowledge;
 pub use llm::{LlmAgent, LlmConfig, Route, Routes};
 pub use patch::patch;
 pub use post_call::PostCallTask;
+pub use sip_trunk::SipTrunk;
 pub use speech::{Flux, Synthesizer, SynthesizerVendor, Transcriber, TranscriberVendor};
 pub use task::{ConversationTask, EndCallTool, TaskConfig, Voicemail};
 pub use template::{JsonTemplate, NotJson, UrlTemplate, Values, percent_encoded, plain};

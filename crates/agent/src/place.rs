@@ -7,7 +7,7 @@ use indexmap::IndexMap;
 use serde_json::{Map, Value};
 use url::Url;
 
-use crate::{Fault, LocalText};
+use crate::{Fault, Faults, LocalText};
 
 /// Longest time a document may name: a day. Keeps sums of times far from overflow.
 const LONGEST_S: f64 = 86_400.0;
@@ -291,6 +291,26 @@ impl<'d> Place<'d> {
                 None
             }
         }
+    }
+}
+
+/// Reads a whole document, with its faults where it has any. `read` answers `None` only after a fault.
+pub(crate) fn read_whole<T>(
+    document: &Value,
+    read: impl FnOnce(&Place<'_>) -> Option<T>,
+) -> Result<T, Faults> {
+    let faults = FaultList::default();
+    let place = Place::new("", Some(document), &faults);
+    let read = match place.is_present() {
+        true => read(&place),
+        false => {
+            place.fault("must be an object");
+            None
+        }
+    };
+    match (read, faults.into_inner()) {
+        (Some(read), faults) if faults.is_empty() => Ok(read),
+        (_, faults) => Err(Faults(faults)),
     }
 }
 

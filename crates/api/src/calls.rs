@@ -3,14 +3,15 @@
 use axum::{
     Json,
     extract::State,
+    http::StatusCode,
     response::{IntoResponse, Response},
     routing::post,
 };
 use bolo_agent::Agent;
 use bolo_execution::{AccountId, Change, Direction, ExecutionId, Hangup, HangupBy, Record, Status};
 use bolo_store::{Command, Facts, NewExecution, WebhookTarget};
-use serde::Serialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -30,6 +31,8 @@ pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(create))
         .routes(routes!(stop))
+        .routes(routes!(event))
+        .route("/call/{execution_id}/events", post(event))
         .route("/call/stop/{execution_id}", post(stop))
 }
 
@@ -199,6 +202,67 @@ async fn stop(
         status: record.status.as_str(),
         execution_id: id.to_string(),
     }))
+}
+
+/// Something that happened outside a call.
+#[derive(Debug, Deserialize, ToSchema)]
+pub struct EventBody {
+    /// What.
+    #[schema(example = "payment_received")]
+    event: String,
+    /// What is known of it: variables of the call from now on.
+    #[schema(value_type = Option<Object>)]
+    properties: Option<Map<String, Value>>,
+    /// When, epoch seconds.
+    #[serde(rename = "timestamp")]
+    _timestamp: Option<f64>,
+}
+
+/// Answer to an event.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct EventTaken {
+    #[schema(example = "accepted")]
+    status: &'static str,
+    #[schema(example = "payment_received")]
+    event: String,
+    #[schema(format = Uuid)]
+    run_id: String,
+}
+
+/// Tells a live call what happened outside it.
+///
+/// Its properties are known to the agent from now on; what else it does is the agent's. Also as
+/// `POST /call/{run_id}/events`.
+#[utoipa::path(post, path = "/v1/call/{run_id}/events", tag = "Calls", request_body = EventBody,
+    params(("run_id" = uuid::Uuid, Path, description = "The call")),
+    responses((status = 202, description = "The call was told", body = EventTaken), Problems, TooLarge))]
+async fn event(
+    State(app): State<App>,
+    caller: Caller,
+    Id(id): Id<ExecutionId>,
+    JsonBody(body): JsonBody<EventBody>,
+) -> Result<(StatusCode, Json<EventTaken>), ApiError> {
+    if body.event.trim().is_empty() {
+        return Err(ApiError::field("event", "must not be empty"));
+    }
+    const NOT_LIVE: &str = "Active call with this run_id";
+    app.store
+        .execution(caller.account, id)
+        .await
+        .or_not_found(NOT_LIVE)?;
+    let told = Command::Event {
+        name: body.event.clone(),
+        properties: body.properties.unwrap_or_default(),
+    };
+    if !app.store.signals().send(id, told).await {
+        return Err(ApiError::NotFound(NOT_LIVE));
+    }
+    let taken = EventTaken {
+        status: "accepted",
+        event: body.event,
+        run_id: id.to_string(),
+    };
+    Ok((StatusCode::ACCEPTED, Json(taken)))
 }
 
 /// Writes the stop down. Another writer may move the call meanwhile, even to its end.

@@ -26,6 +26,9 @@ const ALIASES: &[(&str, &str)] = &[
     ("/call/{execution_id}/status", "/executions/{execution_id}"),
     ("/provider/{provider_id}", "/providers/{provider_id}"),
     ("/provider", "/providers"),
+    ("/user/model/custom", "/user/custom-model"),
+    ("/call/{run_id}/events", "/v1/call/{run_id}/events"),
+    ("/web-call/freeswitch-session", "/web-call/session"),
     ("post /sub-accounts/create", "/sub-accounts"),
     ("get /sub-accounts/all", "/sub-accounts"),
 ];
@@ -50,6 +53,14 @@ const ALIASES: &[(&str, &str)] = &[
         (name = "User", description = "The account"),
         (name = "Sub-accounts", description = "Tenants below the account"),
         (name = "Webhooks", description = "What was told to your addresses"),
+        (name = "Extractions", description = "Templates of what to extract from transcripts"),
+        (name = "Dispositions", description = "Questions about each call"),
+        (name = "Phone numbers", description = "Numbers to call from and to be called at"),
+        (name = "Inbound", description = "Which agent answers a number"),
+        (name = "Voices", description = "What agents can sound like"),
+        (name = "Violations", description = "Calls that broke a rule"),
+        (name = "Web calls", description = "Calls from a browser"),
+        (name = "SIP trunks", description = "Telephone systems of the account's own"),
         (name = "System", description = "For operators"),
     )
 )]

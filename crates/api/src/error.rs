@@ -17,6 +17,9 @@ pub enum ApiError {
     /// Mend the request; each fault names its place.
     #[error("{}", summary(.0))]
     Invalid(Vec<FieldError>),
+    /// Mend the document; each fault names its place. Where clients expect 422 for it.
+    #[error("{}", summary(.0))]
+    Unprocessable(Vec<FieldError>),
     /// Not from where things stand, for example stopping a call that is over.
     #[error("{0}")]
     NotPossible(String),
@@ -129,10 +132,19 @@ impl ApiError {
         Self::Invalid(vec![FieldError::new(field, msg)])
     }
 
+    /// Says what was not found, where the store could not.
+    pub fn naming(self, what: &'static str) -> Self {
+        match self {
+            Self::NotFound(_) => Self::NotFound(what),
+            other => other,
+        }
+    }
+
     /// The only match on status codes.
     fn status(&self) -> StatusCode {
         match self {
             Self::Invalid(_) | Self::NotPossible(_) => StatusCode::BAD_REQUEST,
+            Self::Unprocessable(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
             Self::Forbidden(_) | Self::BadSignature => StatusCode::FORBIDDEN,
             Self::NotFound(_) => StatusCode::NOT_FOUND,
@@ -188,7 +200,7 @@ impl IntoResponse for ApiError {
         }
         let (status, header, message) = (self.status(), self.header(), self.to_string());
         let errors = match self {
-            Self::Invalid(faults) => Some(faults),
+            Self::Invalid(faults) | Self::Unprocessable(faults) => Some(faults),
             _ => None,
         };
         let body = ErrorBody {
@@ -214,6 +226,16 @@ impl From<Faults> for ApiError {
                 .map(|Fault { path, message }| FieldError::new(&path, message))
                 .collect(),
         )
+    }
+}
+
+impl From<bolo_orchestrator::AskError> for ApiError {
+    fn from(error: bolo_orchestrator::AskError) -> Self {
+        use bolo_orchestrator::AskError as E;
+        match error {
+            E::NoModel(error) => Self::NotPossible(error.to_string()),
+            E::Unavailable(cause) => Self::Unavailable(cause),
+        }
     }
 }
 
@@ -286,6 +308,15 @@ pub enum KeyReused {
     /// A request with this `Idempotency-Key` asked for something else.
     #[response(status = 409)]
     KeyReused(ErrorBody),
+}
+
+/// What an operation answers to a document at fault, for the OpenAPI document.
+#[derive(IntoResponses)]
+#[allow(dead_code, reason = "read by the derive only")]
+pub enum Unprocessable {
+    /// The document is at fault; each fault names its place.
+    #[response(status = 422)]
+    Unprocessable(ErrorBody),
 }
 
 /// What an operation with a body can answer besides, for the OpenAPI document.

@@ -28,6 +28,13 @@ pub struct Caller {
     pub parent: Option<AccountId>,
 }
 
+impl Caller {
+    /// The tenant itself, or the one whose sub-account it is.
+    pub fn organization(self) -> AccountId {
+        self.parent.unwrap_or(self.account)
+    }
+}
+
 /// A caller who is nobody's sub-account; those are refused with 403.
 #[derive(Debug, Clone, Copy)]
 pub struct Owner {
@@ -72,7 +79,7 @@ impl FromRequestParts<App> for Owner {
 }
 
 /// The key of `Authorization: Bearer <key>`.
-fn bearer(parts: &Parts) -> Option<&str> {
+pub fn bearer(parts: &Parts) -> Option<&str> {
     let value = parts.headers.get(header::AUTHORIZATION)?.to_str().ok()?;
     let (scheme, key) = value.trim().split_once(' ')?;
     let key = key.trim();
@@ -91,6 +98,19 @@ impl PathId for ExecutionId {
     const NAME: &'static str = "Execution";
 }
 
+/// The id of whatever else is kept.
+#[derive(Debug, Clone, Copy)]
+pub struct DocumentId(pub uuid::Uuid);
+
+impl std::str::FromStr for DocumentId {
+    type Err = uuid::Error;
+    fn from_str(text: &str) -> Result<Self, uuid::Error> {
+        uuid::Uuid::try_parse(text).map(Self)
+    }
+}
+impl PathId for DocumentId {
+    const NAME: &'static str = "Resource";
+}
 impl PathId for AccountId {
     const NAME: &'static str = "Sub-account";
 }

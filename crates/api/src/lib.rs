@@ -12,28 +12,40 @@ mod audit;
 mod batch_guard;
 mod call_request;
 mod calls;
+mod custom_models;
+mod disposition_schemas;
+mod dispositions;
 mod docs;
 mod drain;
 mod error;
 mod execution_filter;
 mod executions;
 mod extract;
+mod extractions;
 mod idempotency;
+mod inbound_setup;
+mod ingest_lists;
 mod json_stream;
 mod knowledgebases;
 mod links;
 mod middleware;
+mod number_market;
 mod paging;
+mod phone_numbers;
 mod providers;
 mod rates;
 mod recordings;
 mod schemas;
+mod sip_trunks;
 mod sub_account_usage;
 mod sub_accounts;
 mod system;
 mod telephony;
 mod time;
 mod user;
+mod violations;
+mod voices;
+mod web_call;
 mod webhooks;
 
 use axum::{
@@ -97,6 +109,7 @@ pub fn router(app: App) -> Router {
         .route_layer(from_fn(middleware::limit_time));
     let all = rest
         .merge(telephony::sockets())
+        .merge(web_call::sockets())
         .fallback(|| async { error::ApiError::NotFound("Address") })
         .method_not_allowed_fallback(|| async { error::ApiError::MethodNotAllowed })
         .with_state(app)
@@ -122,5 +135,15 @@ fn documented() -> OpenApiRouter<App> {
         .merge(audit::routes())
         .merge(webhooks::routes())
         .merge(batch_guard::routes())
+        .merge(custom_models::routes())
+        .merge(extractions::routes())
+        .merge(dispositions::routes())
+        .merge(phone_numbers::routes())
+        .merge(inbound_setup::routes())
+        .merge(ingest_lists::routes())
+        .merge(sip_trunks::routes())
+        .merge(web_call::routes())
+        .merge(voices::routes())
+        .merge(violations::routes())
         .merge(system::routes())
 }

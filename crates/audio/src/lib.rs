@@ -10,6 +10,7 @@ mod recorder;
 mod resampler;
 mod vad;
 mod wav;
+mod wav_file;
 
 pub use convert::{Converter, pcm_bytes, samples};
 pub use error::Error;
@@ -17,3 +18,4 @@ pub use format::Format;
 pub use recorder::{Recorder, Recording};
 pub use resampler::Resampler;
 pub use vad::{Edge, Vad, VadSettings};
+pub use wav_file::wav_file;

@@ -228,6 +228,13 @@ pub enum Input {
         /// `0`..`9`, `*`, `#`, `A`..`D`.
         digit: char,
     },
+    /// Something happened outside the call (R144): what is known of it is known to the agent from now on.
+    Event {
+        /// What.
+        name: String,
+        /// What is known of it.
+        properties: serde_json::Map<String, serde_json::Value>,
+    },
     /// `POST /call/{id}/stop`.
     StopRequested,
     /// The node shuts down and its drain time is over (R201).

@@ -28,6 +28,7 @@ mod output;
 mod phrases;
 mod pieces;
 mod playout;
+mod prompt;
 mod queue;
 mod rules;
 mod script;

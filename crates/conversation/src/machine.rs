@@ -259,6 +259,7 @@ impl Conversation {
             Input::Routed { turn, hit, scores } => self.routed(turn, hit, scores),
             Input::Judged { id, yes } => self.judged(id, yes),
             Input::AnsweredBy { is_machine } => self.answered_by(is_machine),
+            Input::Event { name, properties } => self.happened(&name, properties),
             Input::Dtmf { digit } => self.key(digit),
             Input::StopRequested => self.stop_now(EndReason::ApiStopped),
             Input::NodeStopping => self.node_stopping(),

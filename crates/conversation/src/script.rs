@@ -4,9 +4,9 @@
 use bolo_agent::{Agent, EndCallTool, LocalText, Route, ToolAction, Variables, fill};
 use bolo_execution::{AgentId, Direction, ExecutionId};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use crate::phrases::Lines;
+use crate::prompt::{prompt, shown};
 use crate::{Rules, ToolScript, VoicemailScript};
 
 /// What is known of the call before its media starts.
@@ -49,6 +49,9 @@ pub struct Script {
     pub discard_pre_welcome: bool,
     /// The system message (R83).
     pub prompt: String,
+    /// The agent's part of it, its variables not filled in.
+    #[serde(default)]
+    pub template: String,
     /// Of the model.
     pub temperature: f32,
     /// Characters of a later piece for the synthesizer (R88).
@@ -168,12 +171,7 @@ impl Script {
     pub fn new(agent: &Agent, facts: CallFacts, rules: &Rules) -> Self {
         let task = &agent.conversation;
         let config = &task.config;
-        let mut variables = facts.variables.clone();
-        // Known to the server only (R80).
-        for name in ["call_sid", "stream_sid"] {
-            variables.recipient.shift_remove(name);
-            variables.context.shift_remove(name);
-        }
+        let variables = shown(&facts.variables);
         let language = task.synthesizer.language.clone();
         let filled = |text: &str| fill(text, &variables).trim().to_owned();
         let online = filled(in_language(&config.check_user_online_message, &language));
@@ -236,6 +234,7 @@ impl Script {
                 &variables,
                 config.use_fillers,
             ),
+            template: task.system_prompt.clone(),
             temperature: task.llm.config.temperature,
             buffer_size: task.synthesizer.buffer_size,
             normalize_numbers: config.normalize_numbers,
@@ -310,56 +309,11 @@ fn base(language: &str) -> &str {
     language.split(['-', '_']).next().unwrap_or_default()
 }
 
-/// The system message (R83): what never changes first, so that vendors can cache it.
-fn prompt(agent: &str, facts: &CallFacts, variables: &Variables, fillers: bool) -> String {
-    let mut text = agent.to_owned();
-    let mut section = |title: &str, lines: Vec<String>| {
-        if !lines.is_empty() {
-            text.push_str(&format!("\n\n## {title}\n{}", lines.join("\n")));
-        }
-    };
-    if fillers {
-        let note = "A short acknowledgement may already have been spoken before your answer. Don't open with another.";
-        section("Spoken style", vec![note.to_owned()]);
-    }
-    let ids = [
-        ("agent_id", facts.agent.to_string()),
-        ("execution_id", facts.execution.to_string()),
-        ("agent_number", facts.agent_number.clone()),
-        ("user_number", facts.user_number.clone()),
-    ];
-    let known = ids.iter().filter(|(_, value)| !value.is_empty());
-    section(
-        "This call",
-        known
-            .map(|(name, value)| format!("{name}: {value}"))
-            .collect(),
-    );
-    let of = |name: &str| {
-        variables
-            .recipient
-            .get(name)
-            .and_then(Value::as_str)
-            .filter(|value| !value.is_empty())
-    };
-    let times = [
-        ("Date", "current_date"),
-        ("Time at the start of the call", "current_time"),
-        ("Time zone", "timezone"),
-    ];
-    let known = times
-        .iter()
-        .filter_map(|(title, name)| Some(format!("{title}: {}", of(name)?)));
-    section("Date and time", known.collect());
-    text.push_str("\n\n## Transcript of the call so far");
-    text.trim_start().to_owned()
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
     use super::*;
-    use serde_json::json;
+    use serde_json::{Value, json};
     use uuid::Uuid;
 
     fn script(task_config: Value, routes: Value) -> Script {
@@ -416,6 +370,19 @@ mod tests {
 
         ## Transcript of the call so far
         "#);
+    }
+
+    #[test] // R144, R147
+    fn an_events_properties_are_in_the_next_prompt() {
+        let mut script = script(json!({}), Value::Null);
+        let properties = json!({"name": "Clark"});
+        script.learn("renamed", properties.as_object().unwrap().clone());
+        assert!(script.prompt.starts_with("You help Clark. {\"a\": 1}\n"));
+        assert_eq!(
+            script.facts.variables.get("_last_event"),
+            Some(&"renamed".into())
+        );
+        assert_eq!(script.welcome, "Hello Ravi, this is Asha's");
     }
 
     #[test] // R117, R155

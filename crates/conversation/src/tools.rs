@@ -280,6 +280,12 @@ impl Conversation {
         }
     }
 
+    /// What an event tells is known to later requests to the model and to later calls (R144, R147).
+    pub(crate) fn happened(&mut self, name: &str, properties: Map<String, Value>) {
+        self.tools.context.extend(properties.clone());
+        self.script.learn(name, properties);
+    }
+
     /// When a result counts as lost.
     pub(crate) fn next_lost_result(&self) -> Option<At> {
         let running = self.tools.round.as_ref()?.running.as_ref()?;

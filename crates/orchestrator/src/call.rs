@@ -251,6 +251,9 @@ impl<M: Machine> Call<M> {
                 self.give(now, Input::TransferChanged { outcome });
             }
             Event::Command(Some(Command::TransferFailed(why))) => self.transfer_failed(&why, now),
+            Event::Command(Some(Command::Event { name, properties })) => {
+                self.give(now, Input::Event { name, properties });
+            }
             Event::Command(None) => self.state.no_commands = true,
             Event::Heard(HeardNews::Input(input)) => self.heard(input, now),
             Event::Heard(HeardNews::Ended) => {}

@@ -16,11 +16,13 @@ mod call;
 mod clips;
 mod cutter;
 mod desk;
+mod dispositions;
 mod ending;
 mod fallback;
 mod faults;
 pub mod figures;
 mod finish;
+mod ingest;
 mod journal;
 mod keeper;
 mod latency;
@@ -32,14 +34,17 @@ mod media;
 mod perform;
 mod playout;
 mod prepare;
+mod preview;
 mod prices;
 mod records;
 mod replay;
 mod routes;
 mod speaking;
 mod supervisor;
+mod table;
 mod tape;
 mod tools;
+mod voices;
 
 use std::{sync::Arc, time::Duration};
 
@@ -54,6 +59,8 @@ use dashmap::DashMap;
 use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+pub use dispositions::AskError;
+pub use ingest::Caller;
 pub use library::{Library, Passage, SearchError};
 pub use prices::{Prices, PricesError};
 pub use replay::{Difference, Replayed, replay};
@@ -96,6 +103,7 @@ pub(crate) struct Inner {
     routes: RouteTables,
     library: Library,
     agents: moka::sync::Cache<(AgentId, i64), Arc<Agent>>,
+    voices: voices::Lists,
     /// Calls whose phone rings.
     waiting: Waiting,
     live: DashMap<ExecutionId, LiveCall>,
@@ -116,6 +124,7 @@ impl Calls {
             routes: RouteTables::new(),
             library: Library::new(store.clone(), vendors.clone()),
             agents: moka::sync::Cache::new(AGENTS),
+            voices: voices::lists(),
             waiting: Waiting::new(settings.max_calls),
             live: DashMap::new(),
             permits: Arc::new(Semaphore::new(settings.max_calls)),
@@ -160,6 +169,18 @@ impl Calls {
     /// Knowledgebases, as calls search them.
     pub fn library(&self) -> &Library {
         &self.inner.library
+    }
+
+    /// The same for a socket whose stream has no start of its own: it has begun, in this format.
+    pub async fn attach_begun(
+        &self,
+        execution: ExecutionId,
+        socket: WebSocket,
+        wire: Box<dyn MediaWire>,
+        format: bolo_audio::Format,
+    ) {
+        let socket = media::Socket::begun(Box::new(socket), wire, format);
+        attach::attach(&self.inner, execution, socket).await;
     }
 
     /// Calls running now.

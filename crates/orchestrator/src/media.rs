@@ -65,6 +65,8 @@ pub(crate) struct Socket {
     unflushed: bool,
     blocked_since: Option<Instant>,
     ping_at: Instant,
+    /// The stream's start came before the socket was handed to us.
+    begun: Option<Started>,
 }
 
 impl Socket {
@@ -77,6 +79,19 @@ impl Socket {
             unflushed: false,
             blocked_since: None,
             ping_at: Instant::now() + PING,
+            begun: None,
+        }
+    }
+
+    /// A socket whose stream has begun already, in this format.
+    pub(crate) fn begun(peer: Box<dyn Duplex>, wire: Box<dyn MediaWire>, format: Format) -> Self {
+        let begun = Started {
+            format,
+            call_id: String::new(),
+        };
+        Self {
+            begun: Some(begun),
+            ..Self::new(peer, wire)
         }
     }
 
@@ -169,6 +184,9 @@ impl Socket {
 
     /// Waits for the stream's start.
     pub(crate) async fn started(&mut self, limit: Duration) -> Option<Started> {
+        if let Some(begun) = self.begun.take() {
+            return Some(begun);
+        }
         let wait = async {
             loop {
                 match std::future::poll_fn(|cx| self.poll(cx, Instant::now())).await {

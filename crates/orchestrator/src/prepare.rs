@@ -344,7 +344,7 @@ fn ahead(
 }
 
 /// Renders one line on `session`, which is opened for the first one.
-async fn render(
+pub(crate) async fn render(
     speak: &Opener<Speak, Spoken>,
     session: &mut Option<(Session<Speak, Spoken>, u32)>,
     text: String,

@@ -18,6 +18,7 @@ pub mod synthesizer;
 mod testing;
 pub mod transcriber;
 mod vendors;
+mod voices;
 
 /// Named by every spec of speech.
 pub use bolo_audio::Format;
@@ -29,3 +30,4 @@ pub use session::Session;
 pub use synthesizer::{Speak, Spoken, Synthesizer, SynthesizerLimits, SynthesizerSpec};
 pub use transcriber::{Hear, Heard, HeardEnd, Transcriber, TranscriberSpec};
 pub use vendors::{Keys, VendorSettings, Vendors};
+pub use voices::Voice;

@@ -182,7 +182,7 @@ impl Store {
     }
 
     /// Removes the agent; its waiting calls are stopped (their ids are returned), live ones go on, its
-    /// executions are no longer shown.
+    /// executions are no longer shown, its numbers answer nobody.
     pub async fn delete_agent(
         &self,
         account: AccountId,
@@ -205,6 +205,16 @@ impl Store {
             return Err(Error::NotFound);
         }
         let stopped = self.stop_waiting_in(&mut tx, account, id, now).await?;
+        for sql in [
+            "UPDATE phone_numbers SET agent_id = NULL WHERE agent_id = $1",
+            "DELETE FROM agent_dispositions WHERE agent_id = $1",
+        ] {
+            on!(&mut tx, |tx| sqlx::query(sql)
+                .bind(id.to_string())
+                .execute(&mut **tx)
+                .await
+                .map(|_| ()))?;
+        }
         tx.commit().await?;
         self.signals().wake_worker();
         Ok(stopped)

@@ -130,7 +130,17 @@ impl Store {
         new: NewExecution,
         now: i64,
     ) -> Result<(Record, bool), Error> {
-        self.create(new, None, now).await
+        self.create_execution_as(ExecutionId::new(), new, now).await
+    }
+
+    /// The same under an id that was told to somebody before. `Conflict` when there is such a call.
+    pub async fn create_execution_as(
+        &self,
+        id: ExecutionId,
+        new: NewExecution,
+        now: i64,
+    ) -> Result<(Record, bool), Error> {
+        self.create(id, new, None, now).await
     }
 
     /// The same for a request that has effect once; `answer` is what it is answered, now and when it is
@@ -142,11 +152,13 @@ impl Store {
         answer: fn(&Record) -> Value,
         now: i64,
     ) -> Result<(Record, bool), Error> {
-        self.create(new, Some((once, answer)), now).await
+        let id = ExecutionId::new();
+        self.create(id, new, Some((once, answer)), now).await
     }
 
     async fn create(
         &self,
+        id: ExecutionId,
         new: NewExecution,
         once: Option<(&Once, fn(&Record) -> Value)>,
         now: i64,
@@ -163,7 +175,7 @@ impl Store {
         }
         let mut tx = self.db().begin().await?;
         lock_agent(&mut tx, &new).await?;
-        let Some(row) = insert(&mut tx, &new, now).await? else {
+        let Some(row) = insert(&mut tx, id, &new, now).await? else {
             drop(tx);
             let known = new.carrier_call_id.as_deref().unwrap_or_default();
             let record = self.execution_by_call(&new.provider, known).await?;
@@ -314,7 +326,12 @@ async fn lock_agent(tx: &mut Tx, new: &NewExecution) -> Result<(), Error> {
 }
 
 /// `None` when the carrier's call has its row already.
-async fn insert(tx: &mut Tx, new: &NewExecution, now: i64) -> Result<Option<ExecutionRow>, Error> {
+async fn insert(
+    tx: &mut Tx,
+    id: ExecutionId,
+    new: &NewExecution,
+    now: i64,
+) -> Result<Option<ExecutionRow>, Error> {
     // An inbound call is at the carrier already; one that is turned away is over too.
     let initiated_at = (new.direction == Direction::Inbound).then_some(now);
     let ended_at = (new.status == Status::Canceled).then_some(now);
@@ -340,7 +357,7 @@ async fn insert(tx: &mut Tx, new: &NewExecution, now: i64) -> Result<Option<Exec
              ON CONFLICT (provider, carrier_call_id) DO NOTHING RETURNING ",
             execution_columns!()
         ))
-        .bind(ExecutionId::new().to_string())
+        .bind(id.to_string())
         .bind(new.account.to_string())
         .bind(new.agent.to_string())
         .bind(new.agent_version)

@@ -33,6 +33,7 @@ const STEPS: &[Step] = steps![
     (16, "0016_batch_guards"),
     (7, "0007_knowledge"),
     (9, "0009_edge"),
+    (14, "0014_documents"),
 ];
 
 fn migrator(db: &Db) -> Migrator {

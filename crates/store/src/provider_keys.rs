@@ -221,6 +221,7 @@ impl Store {
             resealed += self.reseal(&mut tx, &row).await?;
         }
         resealed += self.reseal_sub_accounts(&mut tx, newest).await?;
+        resealed += self.reseal_documents(&mut tx, newest).await?;
         tx.commit().await?;
         Ok(resealed)
     }

@@ -17,7 +17,10 @@ pub(crate) const OF_EXECUTION: [&str; 2] = ["call_logs", "webhooks"];
 pub(crate) const OF_AGENT: [&str; 1] = ["agent_versions"];
 
 /// Tables whose rows belong to an account, by `account_id`, each before those that it refers to.
-pub(crate) const OF_ACCOUNT: [&str; 9] = [
+pub(crate) const OF_ACCOUNT: [&str; 12] = [
+    "agent_dispositions",
+    "phone_numbers",
+    "documents",
     "agents",
     "knowledgebases",
     "provider_keys",
@@ -52,6 +55,7 @@ impl Store {
 
     async fn purge(&self, account: AccountId) -> Result<(), Error> {
         while self.purge_calls(account).await? {}
+        self.recordings().remove_evidence(account).await?;
         let account = account.to_string();
         let mut tx = self.db().begin().await?;
         let of_agents = OF_AGENT.map(|table| {

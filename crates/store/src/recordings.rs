@@ -8,7 +8,7 @@ use std::{
     sync::Arc,
 };
 
-use bolo_execution::ExecutionId;
+use bolo_execution::{AccountId, ExecutionId};
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream::BoxStream};
 use object_store::{
@@ -20,6 +20,7 @@ use object_store::{
 };
 use tokio::{io::AsyncReadExt, sync::Semaphore};
 use url::Url;
+use uuid::Uuid;
 
 use crate::Error;
 
@@ -168,6 +169,40 @@ impl Recordings {
             Err(Error::NotFound) => Ok(()),
             removed => removed,
         }
+    }
+
+    /// Keeps a file that an account sent for one of its documents; where it lies, below the place of
+    /// recordings.
+    pub async fn keep_evidence(
+        &self,
+        account: AccountId,
+        document: Uuid,
+        name: &str,
+        bytes: Bytes,
+    ) -> Result<String, Error> {
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+        let name: String = name.chars().filter(|c| plain(*c)).take(100).collect();
+        let name = name.trim_start_matches('.');
+        let name = if name.is_empty() { "evidence" } else { name };
+        let place = format!("{account}/violations/{document}/{name}");
+        let path = place
+            .split('/')
+            .fold(self.prefix.clone(), |path, part| path.join(part));
+        self.objects
+            .put(&path, bytes.into())
+            .await
+            .map_err(failed)?;
+        Ok(place)
+    }
+
+    /// Removes all that [`Recordings::keep_evidence`] kept of an account.
+    pub async fn remove_evidence(&self, account: AccountId) -> Result<(), Error> {
+        let folder = self.prefix.clone().join(account.to_string());
+        let mut found = self.objects.list(Some(&folder));
+        while let Some(file) = found.try_next().await.map_err(failed)? {
+            self.objects.delete(&file.location).await.map_err(failed)?;
+        }
+        Ok(())
     }
 
     /// Bytes of a recording, streamed; of a range the part that there is.

@@ -22,6 +22,13 @@ pub enum Command {
     TransferConnected,
     /// He does not; why, for the model.
     TransferFailed(String),
+    /// Something happened outside the call (R144).
+    Event {
+        /// What.
+        name: String,
+        /// What is known of it.
+        properties: serde_json::Map<String, serde_json::Value>,
+    },
 }
 
 /// Commands that a call may leave unread.

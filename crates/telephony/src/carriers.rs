@@ -81,6 +81,12 @@ impl Carriers {
         })
     }
 
+    /// The carriers that the account has keys of its own for.
+    pub fn own_names(&self, secrets: &HashMap<String, SecretString>) -> Vec<&'static str> {
+        let own = |known: &&Known| matches!(known.own_keys(secrets), Ok(Some(_)));
+        KNOWN.iter().filter(own).map(|known| known.name).collect()
+    }
+
     /// The carrier of agents that name none: the first one that the account has keys for, of its own or the
     /// server's; without any, the first one there is.
     pub fn default_name(&self, secrets: &HashMap<String, SecretString>) -> &'static str {

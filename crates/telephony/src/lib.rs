@@ -4,6 +4,7 @@
 //! **Invariant:** a carrier module translates; it holds no socket, no state of a call and no clock.
 //! Wire names of a carrier stop here.
 
+mod browser;
 mod carrier;
 mod carriers;
 mod http;
@@ -17,6 +18,7 @@ mod testing;
 pub mod twilio;
 mod xml;
 
+pub use browser::Browser;
 pub use carrier::{
     AnsweredBy, CallState, Carrier, Credentials, Dial, Dialled, Error, Instruction, NotPlaced,
     StatusEvent, Webhook,

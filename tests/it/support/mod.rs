@@ -171,7 +171,7 @@ impl World {
     }
 
     /// The agent with this world's carrier named.
-    fn of_carrier(&self, agent: &Value) -> Value {
+    pub fn of_carrier(&self, agent: &Value) -> Value {
         let mut agent = agent.clone();
         let provider = self.fakes.carrier.kind().name();
         let tools = &mut agent["agent_config"]["tasks"][0]["tools_config"];

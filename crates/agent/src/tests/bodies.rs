@@ -17,6 +17,7 @@ fn what_is_absent_takes_our_defaults() {
         agent_type: "other",
         guardrails: None,
         telephony_provider: None,
+        ingest: None,
         conversation: ConversationTask {
             llm: LlmAgent {
                 config: LlmConfig {
@@ -137,6 +138,7 @@ fn a_whole_v2_document_is_read() {
         telephony_provider: Some(
             "twilio",
         ),
+        ingest: None,
         conversation: ConversationTask {
             llm: LlmAgent {
                 config: LlmConfig {

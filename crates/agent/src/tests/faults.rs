@@ -128,10 +128,6 @@ fn every_fault_of_a_document_is_found_at_once() {
 #[test]
 fn what_is_known_but_does_not_run_yet_says_so() {
     let body = minimal_with(&[
-        (
-            "/agent_config/ingest_source_config",
-            json!({ "source_type": "csv", "source_name": "people.csv" }),
-        ),
         ("/agent_config/telephony_provider", json!("vobiz")),
         (&tools("llm_agent/llm_config/provider"), json!("cohere")),
         (
@@ -169,7 +165,6 @@ fn what_is_known_but_does_not_run_yet_says_so() {
         (&settings("noise_cancellation_level"), json!(50)),
     ]);
     assert_snapshot!(faults(&body), @r#"
-    ingest_source_config: looking callers up is not supported by this version yet
     telephony_provider: carrier "vobiz" is not supported by this version yet; one of twilio, plivo, default
     tasks[0].tools_config.llm_agent.agent_flow_type: flow type "preprocessed" is not supported by this version yet; one of streaming
     tasks[0].tools_config.llm_agent.llm_config.rag_config.vector_store.provider_config.vector_id: is required, or vector_ids

@@ -7,7 +7,8 @@ use axum::{
     response::Response,
 };
 use bolo_agent::Agent;
-use bolo_execution::{AccountId, AgentId, Direction, Status};
+use bolo_execution::{AccountId, AgentId, Direction, ExecutionId, Status};
+use bolo_orchestrator::Caller;
 use bolo_store::{Filter, NewExecution, StoredAgent};
 use bolo_telephony::{Carrier, Instruction, Webhook};
 use serde_json::{Map, Value};
@@ -74,11 +75,19 @@ pub async fn answer(State(app): State<App>, request: Request) -> Result<Response
         heard(&app, account, &*carrier, &received).await?;
         return Ok(document(&*carrier, &Instruction::HangUp));
     }
-    let turned_away = match &agent {
+    let (stored, is_linked) = answerer(&app, account, stored, &webhook.to).await?;
+    let agent = Agent::parse(&stored.body);
+    let id = ExecutionId::new();
+    let verdict = match &agent {
         // A call that this node has taken keeps its row, and with it its answer, below.
-        Ok(_) if app.draining.is_on() => Some("this node is stopping".to_owned()),
-        Ok(_) => gate(&app, &stored, &webhook).await?,
-        Err(faults) => Some(format!("the agent's document is at fault: {faults}")),
+        Ok(_) if app.draining.is_on() => Err("this node is stopping".to_owned()),
+        Ok(_) if !is_linked => Err("no agent answers this number".to_owned()),
+        Ok(agent) => gate(&app, id, agent, &stored, &webhook).await?,
+        Err(faults) => Err(format!("the agent's document is at fault: {faults}")),
+    };
+    let (user_data, turned_away) = match verdict {
+        Ok(known) => (known, None),
+        Err(rule) => (Map::new(), Some(rule)),
     };
     let call_id = webhook.call_id;
     let now = now();
@@ -96,7 +105,7 @@ pub async fn answer(State(app): State<App>, request: Request) -> Result<Response
             Status::Initiated
         },
         due_at: now,
-        user_data: Map::new(),
+        user_data,
         voice_id: None,
         retry_config: None,
         bypass_guardrails: false,
@@ -105,7 +114,7 @@ pub async fn answer(State(app): State<App>, request: Request) -> Result<Response
         error_message: turned_away,
     };
     // Keyed by the carrier's id: a doubled webhook finds the same row and gets the same answer.
-    let (record, new) = app.store.create_execution(new, now).await?;
+    let (record, new) = app.store.create_execution_as(id, new, now).await?;
     tracing::Span::current().record("execution_id", tracing::field::display(record.id));
     if new {
         tracing::info!(status = %record.status, reason = record.error_message, "inbound call");
@@ -159,27 +168,67 @@ async fn heard(
     status::apply(app, record, attempt, event).await
 }
 
-/// Whether the call is taken; `Some` = the rule that turns it away.
+/// Who answers calls to a number, and whether anybody does: the agent that it is linked to, whatever the
+/// address says. One that was never linked here is answered by the agent of the address.
+async fn answerer(
+    app: &App,
+    account: AccountId,
+    named: StoredAgent,
+    number: &str,
+) -> Result<(StoredAgent, bool), ApiError> {
+    let linked = match app.store.phone_number_named(account, number).await {
+        Ok(known) if known.unlinked => None,
+        Ok(known) => known.agent.or(Some(named.id)),
+        Err(bolo_store::Error::NotFound) => Some(named.id),
+        Err(other) => return Err(other.into()),
+    };
+    match linked {
+        Some(id) if id != named.id => {
+            let agent = app.store.agent(account, id).await.or_not_found("Agent")?;
+            Ok((agent, true))
+        }
+        linked => Ok((named, linked.is_some())),
+    }
+}
+
+/// Whether the call is taken: what is known of its caller, or the rule that turns it away.
 async fn gate(
     app: &App,
-    agent: &StoredAgent,
+    id: ExecutionId,
+    agent: &Agent,
+    stored: &StoredAgent,
     webhook: &Webhook,
-) -> Result<Option<String>, ApiError> {
-    let rules = Rules::read(&agent.body);
+) -> Result<Result<Map<String, Value>, String>, ApiError> {
+    let rules = Rules::read(&stored.body);
     if rules.whitelist.contains(&webhook.from) {
-        return Ok(None);
+        return Ok(Ok(Map::new()));
     }
     if let Some(limit) = rules.limit {
-        let earlier = earlier_calls(app, agent, webhook).await?;
+        let earlier = earlier_calls(app, stored, webhook).await?;
         if earlier >= limit {
-            return Ok(Some(format!(
+            return Ok(Err(format!(
                 "inbound_limit: this number has called {earlier} times, {limit} are allowed"
             )));
         }
     }
-    Ok(rules
-        .disallow_unknown
-        .then(|| "disallow_unknown_numbers: this number is in no ingest source".to_owned()))
+    let known = match &agent.ingest {
+        Some(source) => {
+            let caller = Caller {
+                account: stored.account,
+                agent: stored.id,
+                execution: id,
+                number: &webhook.from,
+            };
+            app.calls.look_up(source, caller).await
+        }
+        None => None,
+    };
+    match known {
+        None if rules.disallow_unknown => Ok(Err(
+            "disallow_unknown_numbers: this number is in no ingest source".to_owned(),
+        )),
+        known => Ok(Ok(known.unwrap_or_default())),
+    }
 }
 
 /// Calls that this number made to the agent before and that were taken.

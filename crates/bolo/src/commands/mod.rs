@@ -11,6 +11,7 @@ mod openapi;
 mod replay;
 pub mod serve;
 mod simulate;
+mod violation;
 
 use std::{io::IsTerminal, path::PathBuf, process::ExitCode, time::SystemTime};
 
@@ -58,6 +59,9 @@ enum Command {
     /// Local speech models.
     #[command(subcommand)]
     Models(models::Models),
+    /// Calls that broke a rule.
+    #[command(subcommand)]
+    Violation(violation::Violation),
     /// Print the OpenAPI document.
     Openapi,
 }
@@ -78,6 +82,7 @@ pub async fn run(arguments: Arguments, settings: Settings) -> anyhow::Result<Exi
         Command::Simulate(simulate) => simulate.run(settings, json).await,
         Command::Replay(replay) => replay.run(settings, json).await,
         Command::Models(models) => models.run(settings, json).await,
+        Command::Violation(violation) => violation.run(settings).await,
         Command::Openapi => openapi::run(),
     }
 }

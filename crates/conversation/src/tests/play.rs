@@ -20,6 +20,7 @@ use crate::{
 /// The fixture of runtime.md §18: marks, no line latency, an empty-handed agent with defaults.
 pub(crate) fn script() -> Script {
     Script {
+        template: String::new(),
         rules: Rules {
             link_ms: 0,
             // As the golden scripts have it; `dead_air` tests the default.

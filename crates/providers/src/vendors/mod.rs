@@ -33,7 +33,7 @@ pub struct Keys(pub HashMap<String, SecretString>);
 #[derive(Clone)]
 pub struct Vendors {
     settings: Arc<HashMap<String, VendorSettings>>,
-    http: reqwest::Client,
+    pub(crate) http: reqwest::Client,
     tls: Arc<rustls::ClientConfig>,
     local: local::Speech,
     llm_limits: Limits,
@@ -93,12 +93,12 @@ impl Vendors {
             .ok_or_else(|| origin.no_key())
     }
 
-    fn server_key(&self, vendor: &str) -> Option<SecretString> {
+    pub(crate) fn server_key(&self, vendor: &str) -> Option<SecretString> {
         let key = self.settings.get(vendor)?.api_key.as_ref();
         key.filter(|key| !key.expose_secret().is_empty()).cloned()
     }
 
-    fn base_url(&self, vendor: &str) -> Option<&str> {
+    pub(crate) fn base_url(&self, vendor: &str) -> Option<&str> {
         self.settings
             .get(vendor)?
             .base_url
@@ -108,7 +108,7 @@ impl Vendors {
 }
 
 /// An account's own key, under any of its names.
-fn own_key(names: &[&str], keys: &Keys) -> Option<SecretString> {
+pub(crate) fn own_key(names: &[&str], keys: &Keys) -> Option<SecretString> {
     let named = names.iter().find_map(|name| {
         keys.0
             .get(*name)

@@ -11,6 +11,7 @@ mod change;
 mod claiming;
 mod crash;
 mod deliveries;
+mod documents;
 mod executions;
 mod knowledge;
 mod migrations;

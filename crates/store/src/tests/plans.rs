@@ -5,8 +5,9 @@ use sqlx::AssertSqlSafe;
 
 use super::{Lab, On};
 use crate::{
-    Db, Filter, ToldFilter, agents, audit, batch_guard, claiming, deliveries, knowledge, limits,
-    lines, outbox, ownership, post_call, purge, queue, sub_accounts, usage,
+    Db, Filter, ToldFilter, agents, audit, batch_guard, claiming, deliveries, dispositions,
+    documents, knowledge, limits, lines, outbox, ownership, phone_numbers, post_call, purge, queue,
+    sub_accounts, usage,
 };
 
 /// Steps of SQLite's plan that read a whole table.
@@ -108,6 +109,11 @@ async fn what_the_worker_asks_reads_no_whole_table() {
         lines::MEMBERS,
         batch_guard::PAUSED,
         batch_guard::COUNT,
+        dispositions::LINKS,
+        dispositions::OF_AGENT,
+        documents::DOCUMENTS,
+        phone_numbers::CLAIMED,
+        phone_numbers::NUMBERS,
         purge::DELETED,
         sub_accounts::LIVE_OF,
         sub_accounts::SUB_ACCOUNTS,

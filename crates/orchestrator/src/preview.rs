@@ -1,0 +1,41 @@
+//! Lets somebody hear a voice without a call. Source: api.md §1 row 54.
+
+use std::{sync::Arc, time::Duration};
+
+use bolo_agent::Synthesizer;
+use bolo_audio::{Format, wav_file};
+use bolo_execution::AccountId;
+use bolo_providers::Keys;
+use bytes::Bytes;
+use futures_util::FutureExt;
+
+use crate::{AskError, Calls, prepare::render};
+
+/// Good enough to judge a voice by.
+const FORMAT: Format = Format::Pcm16 { rate: 24_000 };
+/// The whole line must be there by then.
+const LIMIT: Duration = Duration::from_secs(20);
+
+impl Calls {
+    /// A text spoken with a voice: a WAV file.
+    pub async fn preview(
+        &self,
+        account: AccountId,
+        voice: &Synthesizer,
+        text: String,
+    ) -> Result<Bytes, AskError> {
+        let keys = Keys(self.inner.store.secrets(account).await?);
+        let vendor = self.inner.vendors.synthesizer(voice, &keys, None, FORMAT);
+        let (vendor, spec) = vendor.map_err(AskError::NoModel)?;
+        let open = Arc::new(move || {
+            let (vendor, spec) = (vendor.clone(), spec.clone());
+            async move { vendor.open(&spec).await }.boxed()
+        });
+        let spoken = tokio::time::timeout(LIMIT, render(&(open as _), &mut None, text)).await;
+        match spoken {
+            Ok(Ok(audio)) => Ok(wav_file(&audio, FORMAT.rate())),
+            Ok(Err(error)) => Err(AskError::Unavailable(error.to_string())),
+            Err(_) => Err(AskError::Unavailable("the voice takes too long".to_owned())),
+        }
+    }
+}
