@@ -59,7 +59,7 @@ pub(crate) struct Mind {
     /// Which model answers.
     model: String,
     routes: Option<RouteSource>,
-    knowledge: Option<KnowledgeSource>,
+    knowledge: Option<Arc<KnowledgeSource>>,
     cache_key: String,
     news: mpsc::Sender<News>,
     asks: BTreeMap<u32, Running>,
@@ -92,7 +92,7 @@ impl Mind {
     /// Each request to the model is given passages of these.
     pub(crate) fn knowing(self, knowledge: KnowledgeSource) -> Self {
         Self {
-            knowledge: Some(knowledge),
+            knowledge: Some(Arc::new(knowledge)),
             ..self
         }
     }

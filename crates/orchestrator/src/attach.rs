@@ -197,9 +197,8 @@ async fn run(place: Place, socket: Socket, sockets: mpsc::Receiver<Socket>, star
     // Boxed: the call's task would keep room for it to the end.
     match Box::pin(parts(&inner, place.id, started.format)).await {
         Ok(parts) => {
-            build(&inner, parts, socket, sockets, started, begun)
-                .drive(&inner)
-                .await
+            let call = build(&inner, parts, socket, sockets, started, begun);
+            Box::pin(call.drive(&inner)).await
         }
         Err(why) => refuse(socket, &why).await,
     }

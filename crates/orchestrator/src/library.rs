@@ -111,9 +111,16 @@ impl Library {
     ) -> Result<Vec<Passage>, SearchError> {
         let failed = |error: bolo_providers::Error| SearchError::Failed(error.to_string());
         let mut shelves = Vec::with_capacity(ids.len());
+        let mut missing = None;
         for id in ids {
-            let about = self.store.knowledgebase(account, *id).await?;
-            shelves.push((self.book(account, &about).await?, about));
+            match self.shelf(account, *id).await {
+                Ok(shelf) => shelves.push(shelf),
+                // One that was removed, or is not ready, takes the others nothing.
+                Err(error) => missing = Some(error),
+            }
+        }
+        if shelves.is_empty() {
+            return missing.map_or(Ok(Vec::new()), Err);
         }
         let embedder = self.vendors.embedder().map_err(failed)?;
         let vectors = embedder
@@ -155,6 +162,15 @@ impl Library {
             .map_err(|error| SearchError::Failed(error.to_string()))
     }
 
+    async fn shelf(
+        &self,
+        account: AccountId,
+        id: Uuid,
+    ) -> Result<(Arc<Book>, Knowledgebase), SearchError> {
+        let about = self.store.knowledgebase(account, id).await?;
+        Ok((self.book(account, &about).await?, about))
+    }
+
     async fn book(
         &self,
         account: AccountId,
@@ -186,13 +202,12 @@ impl Library {
 }
 
 /// What one call asks of its agent's knowledgebases.
-#[derive(Clone)]
 pub(crate) struct KnowledgeSource {
     library: Library,
     account: AccountId,
     knowledge: bolo_agent::Knowledge,
     log: Option<CallLog>,
-    state: Arc<Mutex<State>>,
+    state: Mutex<State>,
 }
 
 #[derive(Default)]
@@ -215,7 +230,7 @@ impl KnowledgeSource {
             account,
             knowledge,
             log: None,
-            state: Arc::default(),
+            state: Mutex::default(),
         }
     }
 

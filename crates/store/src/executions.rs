@@ -122,6 +122,9 @@ pub struct Page {
 /// Largest page that is given out.
 const PAGE: i64 = 1000;
 
+/// What a request is answered that made this record.
+type Answer = fn(&Record) -> Value;
+
 impl Store {
     /// Makes a call's row, and its first webhook. For an inbound call whose carrier id is known already
     /// the existing record is returned (`false`). `NotFound` without such an agent, or when it is deleted.
@@ -149,7 +152,7 @@ impl Store {
         &self,
         new: NewExecution,
         once: &Once,
-        answer: fn(&Record) -> Value,
+        answer: Answer,
         now: i64,
     ) -> Result<(Record, bool), Error> {
         let id = ExecutionId::new();
@@ -160,7 +163,7 @@ impl Store {
         &self,
         id: ExecutionId,
         new: NewExecution,
-        once: Option<(&Once, fn(&Record) -> Value)>,
+        once: Option<(&Once, Answer)>,
         now: i64,
     ) -> Result<(Record, bool), Error> {
         let fits = match new.direction {
