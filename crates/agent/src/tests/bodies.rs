@@ -90,6 +90,7 @@ fn what_is_absent_takes_our_defaults() {
                 bolo: {},
             },
         },
+        post_call: [],
     }
     "#);
 }
@@ -279,6 +280,7 @@ fn a_whole_v2_document_is_read() {
                 },
             },
         },
+        post_call: [],
     }
     "#);
 }
