@@ -34,7 +34,8 @@ impl Store {
         now: i64,
     ) -> Result<Record, Error> {
         let mut tx = self.db().begin().await?;
-        let record = self.change_in(&mut tx, id, change, &facts, now).await?;
+        // Boxed: whoever awaits a change would keep room for all that may come of it.
+        let record = Box::pin(self.change_in(&mut tx, id, change, &facts, now)).await?;
         tx.commit().await?;
         self.signals().wake_worker();
         Ok(record)
