@@ -3,7 +3,6 @@
 mod commands;
 mod master_key;
 mod node;
-mod pulse;
 mod settings;
 
 use std::process::ExitCode;

@@ -16,10 +16,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{
-    pulse::Pulse,
-    settings::{Role, Settings},
-};
+use crate::settings::{Role, Settings};
 
 /// How long hang-ups at the carrier may still take at the end.
 const HANG_UPS: Duration = Duration::from_secs(5);
@@ -40,7 +37,6 @@ pub struct Node {
     drain: Duration,
     // The scripted model of agents with provider `demo`; stops with the node.
     _demo: bolo_simulator::llm::FakeLlm,
-    _pulse: Pulse,
 }
 
 impl Node {
@@ -190,7 +186,6 @@ impl Node {
             tasks,
             drain,
             _demo: demo,
-            _pulse: Pulse::start().context("can't start a thread")?,
         })
     }
 

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use bolo_audio::{Format, Recorder};
+use bolo_audio::Format;
 use bolo_conversation::{Conversation, Input};
 use bolo_execution::{ExecutionId, Record, Status};
 use bolo_store::CallLog;
@@ -31,6 +31,7 @@ use crate::{
     prepare::{PrepareError, Prepared},
     records::StoreRecords,
     replay::{self, Rebuilt},
+    scribes::{Kept, Reel},
     speaking::{Mouth, Voice},
     supervisor,
     tape::Tape,
@@ -212,7 +213,7 @@ struct Parts {
     epoch: i64,
     log: CallLog,
     rebuilt: Option<Rebuilt>,
-    recorder: Option<Recorder>,
+    recording: (Reel, Kept),
     ledger: Arc<Ledger>,
 }
 
@@ -251,33 +252,18 @@ async fn parts(inner: &Arc<Inner>, id: ExecutionId, format: Format) -> Result<Pa
         }
         None
     };
-    let recorder = recorder(inner, id, rebuilt.as_ref().map(|rebuilt| rebuilt.last.0)).await;
+    let path = inner.store.recordings().scratch_path(id);
+    let resume_at = rebuilt.as_ref().map(|rebuilt| rebuilt.last.0);
+    let recording = inner.scribes.begin(path, resume_at, format);
     Ok(Parts {
         record,
         prepared,
         epoch,
         log,
         rebuilt,
-        recorder,
+        recording,
         ledger,
     })
-}
-
-/// Begins the recording, or goes on with it. A call without a recording is better than no call.
-async fn recorder(inner: &Inner, id: ExecutionId, resume_at: Option<u64>) -> Option<Recorder> {
-    let path = inner.store.recordings().scratch_path(id);
-    let opened = tokio::task::spawn_blocking(move || match resume_at {
-        Some(at) => Recorder::resume(path, at),
-        None => Recorder::create(path),
-    });
-    match opened.await {
-        Ok(Ok(recorder)) => Some(recorder),
-        Ok(Err(error)) => {
-            tracing::error!(%error, "the call is not recorded");
-            None
-        }
-        Err(_) => None,
-    }
 }
 
 /// A call ready to run, and what its end needs.
@@ -286,6 +272,7 @@ struct Ready {
     first: Vec<Input>,
     clerk: AbortOnDropHandle<()>,
     closing: Closing,
+    kept: Kept,
     limit: Instant,
     ledger: Arc<Ledger>,
     /// Works ahead as long as the call runs.
@@ -299,6 +286,7 @@ impl Ready {
             first,
             clerk,
             closing,
+            kept,
             limit,
             ledger,
             _ahead,
@@ -310,7 +298,7 @@ impl Ready {
         if ended && tokio::time::timeout(CLERK, clerk).await.is_err() {
             tracing::error!("the record's last changes took too long");
         }
-        closing.finish(&inner.settings.prices).await;
+        closing.finish(kept, &inner.settings.prices).await;
     }
 }
 
@@ -328,7 +316,7 @@ fn build(
         epoch,
         log,
         rebuilt,
-        recorder,
+        recording: (reel, kept),
         ledger,
     } = parts;
     let Prepared {
@@ -428,7 +416,7 @@ fn build(
             }),
             begun,
         ),
-        tape: Tape::new(recorder, format, started_at),
+        tape: Tape::new(reel, format, started_at),
         journal: Box::new(log),
         desk,
         toolbox,
@@ -456,6 +444,7 @@ fn build(
         first,
         clerk,
         closing,
+        kept,
         limit,
         ledger,
         _ahead,

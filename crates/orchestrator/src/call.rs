@@ -340,7 +340,7 @@ impl<M: Machine> Call<M> {
         let mut sent = std::mem::take(&mut self.state.sent);
         self.playout.feed(now, &mut commands, &mut sent);
         for slice in sent.drain(..) {
-            self.tape.agent(&slice.audio, slice.plays_at);
+            self.tape.agent(slice.audio, slice.plays_at);
             let mut books = self.ledger.books();
             if !std::mem::replace(&mut books.agent_heard, true) {
                 let since_start = now.saturating_duration_since(self.started).as_millis() as u64;
@@ -477,10 +477,8 @@ impl<M: Machine> Call<M> {
             socket.close("the call is over").await;
         }
         self.keep_figures();
-        let recorded = self.tape.finish();
         let mut books = self.ledger.books();
         books.transcript = self.machine.transcript();
-        books.recorded = recorded;
         books.ended(self.machine.end().unwrap_or(End::Lost));
     }
 }

@@ -13,12 +13,15 @@ use crate::{
     figures, now,
     prices::{Prices, Used},
     records::{Changed, StoreRecords},
+    scribes::Kept,
 };
 
 /// Waits between hang-ups that the carrier did not take, ms.
 const HANG_UP_AGAIN: [u64; 4] = [0, 1_000, 3_000, 10_000];
 /// Limit of one hang-up.
 const HANG_UP: Duration = Duration::from_secs(10);
+/// The last of a recording may take this long; the record does not wait for a disk that hangs.
+const LAST_AUDIO: Duration = Duration::from_secs(5);
 
 /// What the end needs to know.
 pub(crate) struct Closing {
@@ -33,7 +36,7 @@ pub(crate) struct Closing {
 
 impl Closing {
     /// Completes the record. What fails is logged and the rest goes on.
-    pub(crate) async fn finish(self, prices: &Prices) {
+    pub(crate) async fn finish(self, kept: Kept, prices: &Prices) {
         let (store, id) = (&self.records.store, self.records.id);
         match store.owns_call(id, self.epoch).await {
             Ok(false) => {
@@ -46,7 +49,7 @@ impl Closing {
         }
         self.records.ending().await;
         self.count();
-        tokio::join!(self.hang_up(), self.complete(prices));
+        tokio::join!(self.hang_up(), self.complete(kept, prices));
         if let Err(error) = store.disown_call(id, self.epoch).await {
             tracing::warn!(%error, "ownership could not be given up");
         }
@@ -83,19 +86,12 @@ impl Closing {
         }
     }
 
-    async fn complete(&self, prices: &Prices) {
+    async fn complete(&self, kept: Kept, prices: &Prices) {
         let (store, id) = (&self.records.store, self.records.id);
         if let Err(error) = self.records.log.flush().await {
             tracing::error!(%error, "the call's log is not complete");
         }
-        let recorded = match store.recordings().finish(id).await {
-            Ok(()) => true,
-            Err(bolo_store::Error::NotFound) => false,
-            Err(error) => {
-                tracing::error!(%error, "the recording could not be stored");
-                false
-            }
-        };
+        let recorded = self.store_recording(kept).await;
         let record = store.execution_unscoped(id).await.ok();
         let facts = self.facts(prices, recorded, record.as_ref());
         let outcome = self.records.outcome();
@@ -114,6 +110,23 @@ impl Closing {
             Changed::No => tracing::error!("the record stays open until a node looks for it"),
         }
         store.signals().wake_worker();
+    }
+
+    /// Whether there is a recording. One that broke off is kept too.
+    async fn store_recording(&self, kept: Kept) -> bool {
+        if tokio::time::timeout(LAST_AUDIO, kept).await.is_err() {
+            tracing::error!("the recording was not written in time");
+            return false;
+        }
+        let recordings = self.records.store.recordings();
+        match recordings.finish(self.records.id).await {
+            Ok(()) => true,
+            Err(bolo_store::Error::NotFound) => false,
+            Err(error) => {
+                tracing::error!(%error, "the recording could not be stored");
+                false
+            }
+        }
     }
 
     fn facts(&self, prices: &Prices, recorded: bool, record: Option<&Record>) -> Facts {

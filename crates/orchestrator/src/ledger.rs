@@ -25,8 +25,6 @@ pub(crate) struct Books {
     pub(crate) usage: Usage,
     /// How long things took.
     pub(crate) latency: Latency,
-    /// The file of the recording is complete.
-    pub(crate) recorded: bool,
     /// The carrier's call needs no hang-up any more.
     pub(crate) hung_up: bool,
 }

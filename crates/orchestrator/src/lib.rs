@@ -39,6 +39,7 @@ mod prices;
 mod records;
 mod replay;
 mod routes;
+mod scribes;
 mod speaking;
 mod supervisor;
 mod table;
@@ -67,6 +68,7 @@ pub use replay::{Difference, Replayed, replay};
 
 use crate::{
     attach::LiveCall, breakers::Breakers, clips::Clips, keeper::Waiting, routes::RouteTables,
+    scribes::Scribes,
 };
 
 /// Agent versions kept parsed.
@@ -102,6 +104,7 @@ pub(crate) struct Inner {
     breakers: Breakers,
     routes: RouteTables,
     library: Library,
+    scribes: Scribes,
     agents: moka::sync::Cache<(AgentId, i64), Arc<Agent>>,
     voices: voices::Lists,
     /// Calls whose phone rings.
@@ -123,6 +126,7 @@ impl Calls {
             breakers: Breakers::default(),
             routes: RouteTables::new(),
             library: Library::new(store.clone(), vendors.clone()),
+            scribes: Scribes::new(),
             agents: moka::sync::Cache::new(AGENTS),
             voices: voices::lists(),
             waiting: Waiting::new(settings.max_calls),

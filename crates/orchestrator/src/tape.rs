@@ -1,15 +1,18 @@
-//! The call's recording: frames gathered to blocks on the call's own clock, then handed to the recorder
-//! (R166). A disk that fails costs the recording, not the call.
+//! The call's recording: frames gathered to blocks on the call's own clock, then laid on a reel (R166). A
+//! disk that fails costs the recording, not the call.
 
-use bolo_audio::{Format, Recorder};
+use bolo_audio::Format;
+use bytes::Bytes;
 use tokio::time::Instant;
 
-/// Caller frames are handed on in blocks of this length, ms: fewer, larger steps.
-const BLOCK_MS: u64 = 200;
+use crate::scribes::{Reel, TooSlow};
 
-/// See the module.
+/// Caller frames are handed on in blocks of this length, ms: fewer, larger steps.
+const BLOCK_MS: u64 = 500;
+
+/// See the module. The recording is completed when this is dropped.
 pub(crate) struct Tape {
-    recorder: Option<Recorder>,
+    reel: Option<Reel>,
     format: Format,
     started: Instant,
     block: Vec<u8>,
@@ -19,10 +22,10 @@ pub(crate) struct Tape {
 }
 
 impl Tape {
-    /// Records onto `recorder`, whose time 0 is `started`.
-    pub(crate) fn new(recorder: Option<Recorder>, format: Format, started: Instant) -> Self {
+    /// Records onto `reel`, whose time 0 is `started`.
+    pub(crate) fn new(reel: Reel, format: Format, started: Instant) -> Self {
         Self {
-            recorder,
+            reel: Some(reel),
             format,
             started,
             block: Vec::new(),
@@ -49,6 +52,8 @@ impl Tape {
         if place != self.caller_end || self.block.is_empty() {
             self.flush();
             self.block_at = place;
+            let whole = self.format.bytes_per_second() as u64 * BLOCK_MS / 1000;
+            self.block.reserve_exact(whole as usize);
         }
         self.block.extend_from_slice(frame);
         self.caller_end = place + length;
@@ -58,50 +63,34 @@ impl Tape {
     }
 
     fn flush(&mut self) {
-        if self.block.is_empty() {
-            return;
+        if !self.block.is_empty() {
+            let (at, block) = (self.block_at, std::mem::take(&mut self.block));
+            self.lay(|reel| reel.caller(at, block));
         }
-        if let Some(recorder) = &mut self.recorder {
-            let written = recorder.caller(self.block_at, &self.block, self.format);
-            self.check(written);
-        }
-        self.block.clear();
     }
 
     /// A slice of the agent that begins to play at `when`.
-    pub(crate) fn agent(&mut self, audio: &[u8], when: Instant) {
+    pub(crate) fn agent(&mut self, audio: Bytes, when: Instant) {
         let at = self.at(when);
-        if let Some(recorder) = &mut self.recorder {
-            let written = recorder.agent(at, audio, self.format);
-            self.check(written);
-        }
+        self.lay(|reel| reel.agent(at, audio));
     }
 
     /// What was to play after `now` is not played.
     pub(crate) fn cleared(&mut self, now: Instant) {
         let at = self.at(now);
-        if let Some(recorder) = &mut self.recorder {
-            recorder.agent_cleared(at);
-        }
+        self.lay(|reel| reel.cleared(at));
     }
 
-    fn check(&mut self, written: Result<(), bolo_audio::Error>) {
-        if let Err(error) = written {
+    fn lay(&mut self, piece: impl FnOnce(&Reel) -> Result<(), TooSlow>) {
+        if let Some(Err(error)) = self.reel.as_ref().map(piece) {
             tracing::error!(%error, "the call goes on without a recording");
-            self.recorder = None;
+            self.reel = None;
         }
     }
+}
 
-    /// Completes the file; whether there is one.
-    pub(crate) fn finish(&mut self) -> bool {
+impl Drop for Tape {
+    fn drop(&mut self) {
         self.flush();
-        match self.recorder.take().map(Recorder::finish) {
-            Some(Ok(_)) => true,
-            Some(Err(error)) => {
-                tracing::error!(%error, "the recording could not be completed");
-                false
-            }
-            None => false,
-        }
     }
 }

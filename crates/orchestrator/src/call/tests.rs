@@ -8,7 +8,7 @@ mod talk;
 use std::{path::PathBuf, sync::atomic::Ordering, time::Duration};
 
 use bolo_agent::Agent;
-use bolo_audio::{Format, Recorder};
+use bolo_audio::Format;
 use bolo_conversation::{Rules, TurnEndWhy};
 use bolo_execution::{Component, Direction, EndReason, EntryKind};
 use bolo_providers::{Hear, Heard};
@@ -24,6 +24,7 @@ use crate::{
     journal::Head,
     playout::Lead,
     prepare::{Prepared, assemble},
+    scribes::{Kept, Scribes},
 };
 
 /// A call under way, and all its ends.
@@ -37,6 +38,7 @@ struct Stage {
     sockets: Sender<Socket>,
     stop: CancellationToken,
     wav: PathBuf,
+    kept: Kept,
     started: Instant,
     running: AbortOnDropHandle<()>,
     _clerk: AbortOnDropHandle<()>,
@@ -78,6 +80,9 @@ async fn call(welcome: &str, config: serde_json::Value, answers: &[&str]) -> Sta
     let started = Instant::now();
     let scratch = tempfile::tempdir().unwrap();
     let wav = scratch.path().join("call.wav");
+    // A clock that jumps outruns every disk.
+    let scribes = Scribes::with_room_for(100_000);
+    let (reel, kept) = scribes.begin(wav.clone(), None, format);
     let (notebook, paper, ledger) = (
         Arc::new(Notebook::default()),
         Arc::new(Paper::default()),
@@ -118,7 +123,7 @@ async fn call(welcome: &str, config: serde_json::Value, answers: &[&str]) -> Sta
             news_sender,
         ),
         playout: Playout::new(format, Lead::new(400), started),
-        tape: Tape::new(Some(Recorder::create(&wav).unwrap()), format, started),
+        tape: Tape::new(reel, format, started),
         journal: Box::new(notebook.clone()),
         desk,
         toolbox,
@@ -152,6 +157,7 @@ async fn call(welcome: &str, config: serde_json::Value, answers: &[&str]) -> Sta
         sockets,
         stop,
         wav,
+        kept,
         started,
         running,
         _clerk,
@@ -191,6 +197,7 @@ impl Stage {
         tempfile::TempDir,
     ) {
         self.running.await.unwrap();
+        assert!(self.kept.await.unwrap());
         let (left, right) = channels(&self.wav);
         (
             self.notebook,

@@ -47,7 +47,6 @@ async fn a_call_from_the_welcome_to_the_callers_goodbye() {
         latency["transcriber"]["turns"][0]["turn_latency"][0]["text"],
         "I want to book"
     );
-    assert!(books.recorded);
 
     let runs = sounds(&right);
     assert_eq!(runs.len(), 2, "{runs:?}");
