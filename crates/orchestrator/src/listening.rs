@@ -11,7 +11,7 @@ use std::{
 use bolo_audio::{Edge, Format, Vad, VadSettings};
 use bolo_conversation::{Fault, FaultKind, Input, TurnEndWhy};
 use bolo_providers::{Hear, Heard, HeardEnd};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use tokio::time::Instant;
 
 use crate::{
@@ -24,6 +24,11 @@ pub(crate) const WAITS: &[u64] = &[0, 250, 500, 1000, 2000];
 /// Audio kept for replay (R193), and so the most that may wait for a slow transcriber.
 const RING: Duration = Duration::from_secs(5);
 const FRAME_MS: u64 = 20;
+/// A line that nobody has spoken on for so long goes on in steps of [`STEP_MS`]: nobody waits for what is
+/// in them, and the first sound takes along what is held. A frame to a vendor costs as much as one from
+/// the carrier.
+const SILENT_MS: u64 = 2000;
+const STEP_MS: u64 = 100;
 /// A hole in the timestamps is filled with silence up to this (wire-telephony.md §1.9).
 const GAP_MS: u64 = 1000;
 /// More breaks than this within [`BREAKS_WITHIN`] and the vendor is given up (wire-providers.md §7.3).
@@ -49,6 +54,10 @@ pub(crate) struct Ears {
     /// Frames the transcriber did not take yet.
     backlog: VecDeque<Bytes>,
     silence: Bytes,
+    /// How long nothing was loud enough to be a voice, ms.
+    silent_ms: u64,
+    /// Frames of a quiet line, not a whole step yet.
+    held: BytesMut,
     /// Where the next frame should begin, by the carrier's timestamps.
     expected_ms: Option<u64>,
     sent_ms: u64,
@@ -91,6 +100,8 @@ impl Ears {
             ring: VecDeque::new(),
             backlog: VecDeque::new(),
             silence: Bytes::from(vec![format.silence(); bytes(format, FRAME_MS)]),
+            silent_ms: 0,
+            held: BytesMut::new(),
             expected_ms: None,
             sent_ms: 0,
             billed_s: 0.0,
@@ -145,6 +156,9 @@ impl Ears {
                     .map(|edge| matches!(edge, Edge::Speech { .. })),
             );
             let ms = self.format.ms(frame.len());
+            // 0 as long as the detector rests.
+            let rests = vad.block_score() <= 0.0;
+            self.silent_ms = if rests { self.silent_ms + ms } else { 0 };
             if vad.speaking() {
                 self.voiced_at = Some(now);
                 self.unheard_ms = self.unheard_ms.map(|unheard| unheard + ms);
@@ -167,11 +181,14 @@ impl Ears {
         if self.is_mute() {
             return self.replace();
         }
-        self.flush();
-        if self.backlog.is_empty() {
-            self.hand(frame);
+        let is_silent = self.silent_ms >= SILENT_MS;
+        if is_silent || !self.held.is_empty() {
+            self.held.extend_from_slice(&frame);
         } else {
             self.wait(frame);
+        }
+        if !is_silent || self.held.len() >= bytes(self.format, STEP_MS) {
+            self.flush();
         }
     }
 
@@ -196,15 +213,6 @@ impl Ears {
         });
     }
 
-    fn hand(&mut self, frame: Bytes) {
-        let ms = self.format.ms(frame.len());
-        match self.line.try_send(Hear::Audio(frame)) {
-            Ok(()) => self.sent_ms += ms,
-            Err(Hear::Audio(frame)) => self.wait(frame),
-            Err(Hear::EndTurn | Hear::Finish) => {}
-        }
-    }
-
     fn wait(&mut self, frame: Bytes) {
         if self.backlog.len() as u64 * FRAME_MS >= RING.as_millis() as u64 {
             self.backlog.pop_front();
@@ -215,6 +223,10 @@ impl Ears {
 
     /// Hands over what waits, as far as the transcriber takes it.
     fn flush(&mut self) {
+        if !self.held.is_empty() {
+            let step = self.held.split().freeze();
+            self.wait(step);
+        }
         while let Some(frame) = self.backlog.pop_front() {
             let ms = self.format.ms(frame.len());
             match self.line.try_send(Hear::Audio(frame)) {
@@ -291,6 +303,7 @@ impl Ears {
         let (front, back) = self.ring.as_slices();
         let all = Bytes::from([front, back].concat());
         self.backlog.clear();
+        self.held.clear();
         for start in (0..all.len()).step_by(self.silence.len()) {
             self.backlog
                 .push_back(all.slice(start..(start + self.silence.len()).min(all.len())));

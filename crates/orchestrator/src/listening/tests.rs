@@ -126,6 +126,29 @@ async fn holes_in_the_stream_are_filled_with_silence_and_long_frames_are_cut() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_quiet_line_goes_on_in_steps_and_the_first_sound_takes_along_what_is_held() {
+    let (mut ears, mut sessions, _) = ears();
+    let mut far = connects(&mut ears, &mut sessions).await;
+    let mut at = 0;
+    // Lengths of what the transcriber gets of so many frames.
+    let mut hears = |ears: &mut Ears, byte: u8, frames: u64| {
+        let mut lengths = Vec::new();
+        for _ in 0..frames {
+            ears.hear(&frame(byte), at, Instant::now());
+            at += FRAME_MS;
+            while let Ok(Hear::Audio(audio)) = far.input.try_recv() {
+                lengths.push(audio.len());
+            }
+        }
+        lengths
+    };
+    assert_eq!(hears(&mut ears, 0xFF, 99), [160; 99]);
+    assert_eq!(hears(&mut ears, 0xFF, 12), [800, 800]);
+    assert_eq!(hears(&mut ears, 0x10, 3), [480, 160, 160]);
+    assert_eq!(ears.seconds(), 2.28);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_broken_connection_is_replaced_and_hears_what_came_since_the_last_final() {
     let (mut ears, mut sessions, vendor) = ears();
     let far = connects(&mut ears, &mut sessions).await;
