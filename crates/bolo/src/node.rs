@@ -18,6 +18,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::settings::{Role, Settings};
 
+/// Samples of figures are summed up this often; whether anybody reads them or not, they would pile up.
+const SUM_UP: Duration = Duration::from_secs(5);
 /// How long hang-ups at the carrier may still take at the end.
 const HANG_UPS: Duration = Duration::from_secs(5);
 
@@ -142,12 +144,14 @@ impl Node {
             let working = worker.run_until(no_new_dials.clone(), stop.clone());
             tasks.spawn(async move { working.await.context("the worker failed") });
         }
+        let metrics = crate::commands::metrics()?;
+        tasks.spawn(sum_up(metrics.clone(), stop.clone()));
         let app = App {
             store: store.clone(),
             calls: calls.clone(),
             carriers,
             callbacks,
-            metrics: Some(crate::commands::metrics()?),
+            metrics: Some(metrics),
             draining: draining.clone(),
             rates: Arc::new(bolo_api::Rates::new(bolo_api::PerMinute {
                 busy: settings.limits.busy_requests_per_minute,
@@ -216,6 +220,20 @@ impl Node {
         self.store.close().await;
         outcome
     }
+}
+
+async fn sum_up(
+    metrics: metrics_exporter_prometheus::PrometheusHandle,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    while stop
+        .run_until_cancelled(tokio::time::sleep(SUM_UP))
+        .await
+        .is_some()
+    {
+        metrics.run_upkeep();
+    }
+    Ok(())
 }
 
 fn flat(ended: Result<anyhow::Result<()>, JoinError>) -> anyhow::Result<()> {
