@@ -60,6 +60,19 @@ async fn turns_and_delays_give_the_figures_of_a_server_of_its_own() {
 }
 
 #[tokio::test]
+async fn the_server_is_measured_beside_a_bare_relay() {
+    let setup = Setup::new(Database::Sqlite, Vec::new()).await;
+    let script = script(&setup, "turns = 1\nfirst_token_ms = 50");
+    let report = simulate(&setup, &["--script", &script, "--beside-relay"]).await;
+    assert_eq!(report["calls"], 1);
+    for of in ["relay", "server"] {
+        assert_eq!(report[of]["statuses"], json!({"completed": 1}), "{report}");
+    }
+    assert!(report["times_cpu"].is_f64(), "{report}");
+    assert!(report["more_ms"]["p99"].is_f64(), "{report}");
+}
+
+#[tokio::test]
 async fn a_free_script_speaks_text_clips_and_files_and_presses_keys() {
     let setup = Setup::new(Database::Sqlite, Vec::new()).await;
     let wav = concat!(

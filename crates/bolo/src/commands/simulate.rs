@@ -1,6 +1,7 @@
 //! `bolo simulate`: calls against wire-exact fakes with vendors of fixed delay; the figures of what the
 //! server itself adds.
 
+mod compared;
 mod script;
 
 use std::{net::SocketAddr, path::PathBuf, process::ExitCode, process::Stdio, time::Duration};
@@ -17,6 +18,7 @@ use tokio::{
 };
 use tokio_util::task::AbortOnDropHandle;
 
+use self::compared::Compared;
 use super::print_json;
 use crate::settings::Settings;
 
@@ -78,6 +80,10 @@ pub struct Simulate {
     /// Measure a bare relay of the same sockets instead of the server, for the ratio.
     #[arg(long, conflicts_with_all = ["against", "agent"])]
     relay: bool,
+    /// Measure that relay right before the server, and tell what the server costs beside it. On a shared
+    /// machine the figures of both move, their ratio hardly.
+    #[arg(long, conflicts_with_all = ["relay", "against", "agent", "at_once", "settings"])]
+    beside_relay: bool,
     /// Be that relay: what `--relay` starts as its child.
     #[arg(long, hide = true)]
     be_relay: bool,
@@ -104,8 +110,8 @@ impl Simulate {
         if self.be_relay {
             return be_relay().await;
         }
-        if self.relay && self.carrier != Carrier::Twilio {
-            bail!("--relay: the bare relay speaks Twilio's wire only");
+        if (self.relay || self.beside_relay) && self.carrier != Carrier::Twilio {
+            bail!("the bare relay speaks Twilio's wire only");
         }
         let text = match &self.script {
             Some(path) => std::fs::read_to_string(path)
@@ -140,6 +146,14 @@ impl Simulate {
                     bolo_models::Store::new(settings.models_dir.clone(), folder.join("voice"));
                 plan.voice = script::voice(script, models).await?;
             }
+            let floor = match self.beside_relay {
+                true => {
+                    let load = Load::start(plan.clone()).await;
+                    let load = load.context("can't start the fakes")?;
+                    Some(measure(&load, &fakes(&load), true, None).await?)
+                }
+                false => None,
+            };
             let load = Load::start(plan).await.context("can't start the fakes")?;
             if self.settings {
                 for (key, value) in fakes(&load) {
@@ -166,6 +180,12 @@ impl Simulate {
                     measure(&load, &environment, self.relay, self.at_once).await?
                 }
             };
+            let measured = match (floor, measured) {
+                (Some(Measured::Calls(relay)), Measured::Calls(server)) => {
+                    Measured::Compared(Compared::new(relay, server))
+                }
+                (_, measured) => measured,
+            };
             anyhow::Ok(Some(measured))
         }
         .await;
@@ -181,9 +201,12 @@ impl Simulate {
             print_json(&serde_json::to_value(&measured)?);
         }
         let failed = match &measured {
-            Measured::Calls(report) => {
+            Measured::Calls(report) | Measured::Compared(Compared { server: report, .. }) => {
                 if !json {
                     show(report);
+                }
+                if let (Measured::Compared(compared), false) = (&measured, json) {
+                    compared.show();
                 }
                 // Of a free script nobody but its steps knows which lines want an answer.
                 let unanswered = !is_free && report.turns_ok < report.turns;
@@ -209,6 +232,7 @@ impl Simulate {
 #[serde(untagged)]
 enum Measured {
     Calls(Report),
+    Compared(Compared),
     Soak(Soaked),
 }
 
