@@ -86,15 +86,18 @@ impl Store {
         })
     }
 
-    /// The event log's lines, oldest first. Also of a deleted agent's call: a live one may be rebuilt
-    /// from them.
+    /// The event log's lines of the current attempt, oldest first. Also of a deleted agent's call: a live one
+    /// may be rebuilt from them.
     pub async fn events(&self, account: AccountId, id: ExecutionId) -> Result<Vec<String>, Error> {
         self.owned_execution(account, id).await?;
         let rows: Vec<String> = on!(self.db().read(), |pool| {
-            sqlx::query_scalar("SELECT events FROM call_logs WHERE execution_id = $1 AND events IS NOT NULL ORDER BY id")
-                .bind(id.to_string())
-                .fetch_all(pool)
-                .await
+            sqlx::query_scalar(
+                "SELECT events FROM call_logs WHERE execution_id = $1 AND events IS NOT NULL
+                    AND id > (SELECT events_after FROM executions WHERE id = $1) ORDER BY id",
+            )
+            .bind(id.to_string())
+            .fetch_all(pool)
+            .await
         })?;
         Ok(rows
             .iter()

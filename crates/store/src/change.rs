@@ -115,7 +115,8 @@ impl Store {
                     usage = NULL, cost = NULL, latency = NULL, has_recording = FALSE, summary = NULL,
                     extraction_webhook_status = NULL, extracted = NULL, transfer = NULL, answered_by_voice_mail = FALSE, dialing_since = NULL,
                     owner_node = NULL, owner_instance = NULL, owner_since = NULL, attempt = attempt + 1,
-                    history = $2
+                    history = $2, events_after =
+                        (SELECT COALESCE(MAX(l.id), 0) FROM call_logs l WHERE l.execution_id = $1)
                  WHERE id = $1",
             )
             .bind(ended.id.to_string())

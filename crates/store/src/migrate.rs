@@ -30,10 +30,11 @@ const STEPS: &[Step] = steps![
     (3, "0003_fallbacks"),
     (4, "0004_platform"),
     (6, "0006_worker"),
-    (16, "0016_batch_guards"),
     (7, "0007_knowledge"),
     (9, "0009_edge"),
     (14, "0014_documents"),
+    (16, "0016_batch_guards"),
+    (26, "0026_attempts"),
 ];
 
 fn migrator(db: &Db) -> Migrator {

@@ -5,7 +5,7 @@
 use std::{sync::Arc, time::Duration};
 
 use bolo_agent::{Agent, LlmConfig, PostCallTask};
-use bolo_execution::{Change, Component, Cost, Entry, EntryKind, LlmUsage, Record};
+use bolo_execution::{Change, Component, Cost, Entry, EntryKind, LlmUsage, Record, Status};
 use bolo_providers::{Ask, AskMessage, Delta, Keys, ToolChoice};
 use bolo_store::{Error, Facts, StepDone};
 use futures_util::StreamExt;
@@ -88,7 +88,15 @@ impl Worker {
 
     /// The tasks of a call that has ended, from the one that is next on.
     async fn work_off(&self, mut record: Record) -> Result<(), Error> {
-        let tasks = self.post_call_tasks(&record).await?;
+        let ended = Record {
+            status: Status::Completed,
+            ..record.clone()
+        };
+        let tasks = match ended.retry_after() {
+            // A machine answered and the call is tried again: there is nothing to draw from.
+            Some(_) => Vec::new(),
+            None => self.post_call_tasks(&record).await?,
+        };
         while let Some((step, task)) = next(&record, &tasks) {
             let done = match self.run_task(&record, task).await? {
                 Ok(done) => done,

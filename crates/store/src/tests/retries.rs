@@ -262,3 +262,30 @@ async fn the_wallet_pays_each_attempt_once(#[values(On::Sqlite, On::Postgres)] o
     }
     assert_eq!(paid().await, 9.5);
 }
+
+#[rstest]
+#[tokio::test]
+async fn the_next_attempt_is_not_rebuilt_from_the_events_of_the_last(
+    #[values(On::Sqlite, On::Postgres)] on: On,
+) {
+    let Some(lab) = Lab::on(on).await else { return };
+    let id = call(&lab).await.id;
+    let say = async |word: &str| {
+        let log = lab.store.call_log(lab.account, id).await.unwrap();
+        log.event(word.into()).unwrap();
+        log.flush().await.unwrap();
+    };
+    let events = async || lab.store.events(lab.account, id).await.unwrap();
+    dialled(&lab, NOW).await;
+    say("first").await;
+    assert_eq!(events().await, ["first"]);
+    let failed = Facts::default();
+    lab.store
+        .change(id, Change::Faulted, failed, NOW + 1)
+        .await
+        .unwrap();
+    assert!(events().await.is_empty());
+    dialled(&lab, NOW + 10 * MINUTE).await;
+    say("second").await;
+    assert_eq!(events().await, ["second"]);
+}
