@@ -51,6 +51,9 @@ pub fn orders(world: &World) {
 #[case::sqlite(Kind::Twilio, Database::Sqlite)]
 #[case::postgres(Kind::Twilio, Database::Postgres)]
 #[case::plivo(Kind::Plivo, Database::Sqlite)]
+#[case::vobiz(Kind::Vobiz, Database::Sqlite)]
+#[case::exotel(Kind::Exotel, Database::Sqlite)]
+#[case::sip_trunk(Kind::SipTrunk, Database::Sqlite)]
 #[tokio::test]
 async fn an_outbound_call_is_cut_and_remembers_only_what_was_heard(
     #[case] carrier: Kind,
@@ -105,6 +108,9 @@ async fn an_outbound_call_is_cut_and_remembers_only_what_was_heard(
 #[case::sqlite(Kind::Twilio, Database::Sqlite)]
 #[case::postgres(Kind::Twilio, Database::Postgres)]
 #[case::plivo(Kind::Plivo, Database::Sqlite)]
+#[case::vobiz(Kind::Vobiz, Database::Sqlite)]
+#[case::exotel(Kind::Exotel, Database::Sqlite)]
+#[case::sip_trunk(Kind::SipTrunk, Database::Sqlite)]
 #[tokio::test]
 async fn an_inbound_call_is_answered_and_can_be_cut(
     #[case] carrier: Kind,
@@ -124,6 +130,9 @@ async fn an_inbound_call_is_answered_and_can_be_cut(
 #[rstest]
 #[case::twilio(Kind::Twilio)]
 #[case::plivo(Kind::Plivo)]
+#[case::vobiz(Kind::Vobiz)]
+#[case::exotel(Kind::Exotel)]
+#[case::sip_trunk(Kind::SipTrunk)]
 #[tokio::test]
 async fn after_a_clear_the_caller_hears_nothing_more_of_the_answer(#[case] carrier: Kind) {
     let world = World::on(carrier, Database::Sqlite).await;
@@ -203,6 +212,9 @@ async fn a_route_answers_without_the_model(#[case] database: Database) {
 #[case::sqlite(Kind::Twilio, Database::Sqlite)]
 #[case::postgres(Kind::Twilio, Database::Postgres)]
 #[case::plivo(Kind::Plivo, Database::Sqlite)]
+#[case::vobiz(Kind::Vobiz, Database::Sqlite)]
+#[case::exotel(Kind::Exotel, Database::Sqlite)]
+#[case::sip_trunk(Kind::SipTrunk, Database::Sqlite)]
 #[tokio::test]
 async fn a_silent_caller_is_asked_and_then_told_goodbye(
     #[case] carrier: Kind,
@@ -238,6 +250,9 @@ async fn a_silent_caller_is_asked_and_then_told_goodbye(
 #[case::sqlite(Kind::Twilio, Database::Sqlite)]
 #[case::postgres(Kind::Twilio, Database::Postgres)]
 #[case::plivo(Kind::Plivo, Database::Sqlite)]
+#[case::vobiz(Kind::Vobiz, Database::Sqlite)]
+#[case::exotel(Kind::Exotel, Database::Sqlite)]
+#[case::sip_trunk(Kind::SipTrunk, Database::Sqlite)]
 #[tokio::test]
 async fn a_caller_who_hangs_up_in_mid_sentence_leaves_what_he_heard(
     #[case] carrier: Kind,
@@ -291,6 +306,9 @@ async fn a_call_that_is_not_answered_says_why(
 #[case::sqlite(Kind::Twilio, Database::Sqlite)]
 #[case::postgres(Kind::Twilio, Database::Postgres)]
 #[case::plivo(Kind::Plivo, Database::Sqlite)]
+#[case::vobiz(Kind::Vobiz, Database::Sqlite)]
+#[case::exotel(Kind::Exotel, Database::Sqlite)]
+#[case::sip_trunk(Kind::SipTrunk, Database::Sqlite)]
 #[tokio::test]
 async fn a_call_can_be_stopped_while_it_waits_rings_and_talks(
     #[case] carrier: Kind,
@@ -315,15 +333,20 @@ async fn a_call_can_be_stopped_while_it_waits_rings_and_talks(
     world.server.status(&waiting, "stopped").await;
     assert_eq!(world.fakes.carrier.ledger().placed(), 0);
 
-    // Ringing: the carrier ends it.
+    // Ringing: the carrier ends it; Exotel once it is answered. Not every carrier tells that it rings.
+    let (ring_ms, word) = match carrier {
+        Kind::Exotel => (3000, "initiated"),
+        Kind::SipTrunk => (60_000, "initiated"),
+        Kind::Twilio | Kind::Plivo | Kind::Vobiz => (60_000, "ringing"),
+    };
     let long = CallerScript {
-        ring_ms: 60_000,
+        ring_ms,
         ..CallerScript::default()
     };
     world.fakes.carrier.script(THEIRS, long);
     let ringing = world.server.call(&agent_id, THEIRS).await;
     let call = world.fakes.carrier.dialled(THEIRS).await.unwrap();
-    world.server.status(&ringing, "ringing").await;
+    world.server.status(&ringing, word).await;
     world
         .server
         .post(&format!("/call/{ringing}/stop"), json!({}))

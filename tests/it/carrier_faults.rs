@@ -131,6 +131,9 @@ async fn a_call_survives_its_carrier(#[case] faults: CallFaults) {
 #[case::sqlite(Kind::Twilio, Database::Sqlite)]
 #[case::postgres(Kind::Twilio, Database::Postgres)]
 #[case::plivo(Kind::Plivo, Database::Sqlite)]
+#[case::vobiz(Kind::Vobiz, Database::Sqlite)]
+#[case::exotel(Kind::Exotel, Database::Sqlite)]
+#[case::sip_trunk(Kind::SipTrunk, Database::Sqlite)]
 #[tokio::test]
 async fn a_lost_socket_is_attached_again_and_the_call_goes_on(
     #[case] carrier: Kind,

@@ -47,6 +47,9 @@ async fn killed_and_started(mut world: World) -> World {
 #[case::sqlite(Kind::Twilio, Database::Sqlite)]
 #[case::postgres(Kind::Twilio, Database::Postgres)]
 #[case::plivo(Kind::Plivo, Database::Sqlite)]
+#[case::vobiz(Kind::Vobiz, Database::Sqlite)]
+#[case::exotel(Kind::Exotel, Database::Sqlite)]
+#[case::sip_trunk(Kind::SipTrunk, Database::Sqlite)]
 #[tokio::test]
 async fn a_call_goes_on_after_the_server_was_killed(
     #[case] carrier: Kind,
@@ -96,6 +99,9 @@ async fn a_call_goes_on_after_the_server_was_killed(
 #[case::sqlite(Kind::Twilio, Database::Sqlite)]
 #[case::postgres(Kind::Twilio, Database::Postgres)]
 #[case::plivo(Kind::Plivo, Database::Sqlite)]
+#[case::vobiz(Kind::Vobiz, Database::Sqlite)]
+#[case::exotel(Kind::Exotel, Database::Sqlite)]
+#[case::sip_trunk(Kind::SipTrunk, Database::Sqlite)]
 #[tokio::test]
 async fn a_call_whose_carrier_gave_up_after_a_crash_ends_with_what_was_said(
     #[case] carrier: Kind,

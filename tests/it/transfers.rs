@@ -41,6 +41,7 @@ async fn asks_for_sales(world: &World) -> (String, CallHandle) {
 #[case::sqlite(Kind::Twilio, Database::Sqlite)]
 #[case::postgres(Kind::Twilio, Database::Postgres)]
 #[case::plivo(Kind::Plivo, Database::Sqlite)]
+#[case::vobiz(Kind::Vobiz, Database::Sqlite)]
 #[tokio::test]
 async fn a_caller_who_is_taken_over_leaves_the_agent_and_keeps_the_line(
     #[case] carrier: Kind,
@@ -91,7 +92,7 @@ async fn a_caller_whom_nobody_takes_comes_back_to_the_agent(
     #[case] outcome: Outcome,
     #[case] why: &str,
     #[case] status: &str,
-    #[values(Kind::Twilio, Kind::Plivo)] carrier: Kind,
+    #[values(Kind::Twilio, Kind::Plivo, Kind::Vobiz)] carrier: Kind,
 ) {
     let world = World::on(carrier, Database::Sqlite).await;
     world
@@ -127,6 +128,7 @@ async fn a_caller_whom_nobody_takes_comes_back_to_the_agent(
 #[rstest]
 #[case::twilio(Kind::Twilio)]
 #[case::plivo(Kind::Plivo)]
+#[case::vobiz(Kind::Vobiz)]
 #[tokio::test]
 async fn a_caller_who_hangs_up_while_the_other_phone_rings_ends_both(#[case] carrier: Kind) {
     let world = World::on(carrier, Database::Sqlite).await;

@@ -43,6 +43,27 @@ async fn the_sdk_places_fetches_lists_and_ends_calls_on_the_fake() {
     assert!(["completed", "canceled"].contains(&answer["ended"].as_str().unwrap()));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn the_sdk_finds_buys_and_releases_a_number_on_the_fake() {
+    const NEW: &str = "+14155550121";
+    let fake = FakeCarrier::start(Kind::Twilio, Options::default())
+        .await
+        .unwrap();
+    let (base, account, token) = (fake.base_url(), fake.account(), fake.token());
+    let answer = tokio::task::spawn_blocking(move || {
+        let url = "http://127.0.0.1:9/x";
+        python(SCRIPT, &["numbers", &base, account, token, NEW, url], "")
+    });
+    let answer: Value = serde_json::from_str(&answer.await.unwrap()).unwrap();
+    assert_eq!(answer["found"], json!([NEW, "+14155550122"]));
+    assert_eq!(answer["bought"], NEW);
+    assert_eq!(answer["pointed"], "http://127.0.0.1:9/x");
+    assert_eq!(answer["released"], true);
+    assert_eq!(answer["listed"], true);
+    assert_eq!(answer["left"], json!([OURS]));
+    assert_eq!(fake.ledger().purchases(), [NEW]);
+}
+
 #[test]
 fn the_sdk_accepts_the_fakes_signatures() {
     let token = "12345678901234567890123456789012";

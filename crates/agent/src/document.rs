@@ -61,10 +61,10 @@ pub const WEBHOOK_STATUSES: [&str; 16] = [
     "error",
 ];
 
-const CARRIERS: [&str; 2] = ["twilio", "plivo"];
+const CARRIERS: [&str; 5] = ["twilio", "plivo", "vobiz", "exotel", "sip-trunk"];
 /// Not a carrier: whatever the server is set up with.
 const ANY_CARRIER: &str = "default";
-const CARRIERS_TO_COME: [&str; 5] = ["exotel", "vobiz", "sip-trunk", "freeswitch", "database"];
+const CARRIERS_TO_COME: [&str; 2] = ["freeswitch", "database"];
 
 impl Agent {
     /// Reads a body `{agent_config, agent_prompts}` of API v1 or v2. The caller keeps `body`: it is

@@ -4,6 +4,7 @@ mod commands;
 mod master_key;
 mod node;
 mod settings;
+mod telephony;
 
 use std::process::ExitCode;
 

@@ -99,7 +99,7 @@ impl Node {
             ..Default::default()
         });
         let vendors = vendors.with_llm_hedge(Duration::from_millis(rules.llm_hedge_ms));
-        let carriers = Carriers::new(settings.carriers(), http);
+        let carriers = Carriers::new(settings.telephony.carriers()?, http);
         let callbacks = Callbacks::new(public_url.clone(), callback_key(&settings)?);
         let reach = bolo_providers::Reach {
             all: settings.security.allow_private_addresses,

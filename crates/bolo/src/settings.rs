@@ -9,7 +9,6 @@ use std::{
 
 use anyhow::{Context, bail};
 use bolo_conversation::Rules;
-use bolo_execution::E164;
 use figment::{
     Figment,
     providers::{Env, Format, Serialized, Toml},
@@ -17,6 +16,8 @@ use figment::{
 };
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
+
+use crate::telephony::Telephony;
 
 /// Everything a person can set. Secrets are wrapped when handed on; this struct has no `Debug`.
 #[derive(Clone, Serialize, Deserialize)]
@@ -109,24 +110,6 @@ pub enum OneOrMany {
     Many(Vec<String>),
 }
 
-#[derive(Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Telephony {
-    pub verify_signatures: bool,
-    pub ring_s: u64,
-    pub twilio: Carrier,
-    pub plivo: Carrier,
-}
-
-#[derive(Clone, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Carrier {
-    pub base_url: Option<String>,
-    pub account: Option<String>,
-    pub token: Option<String>,
-    pub phone_number: Option<String>,
-}
-
 #[derive(Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Provider {
@@ -183,12 +166,7 @@ impl Default for Settings {
             redis: Redis::default(),
             recordings: Recordings::default(),
             secrets: Secrets::default(),
-            telephony: Telephony {
-                verify_signatures: true,
-                ring_s: 45,
-                twilio: Carrier::default(),
-                plivo: Carrier::default(),
-            },
+            telephony: Telephony::default(),
             providers: BTreeMap::new(),
             security: Security {
                 allow_private_addresses: false,
@@ -213,7 +191,7 @@ impl Default for Settings {
 }
 
 /// Variables that many tools share, and the key each one sets.
-const SHARED_VARIABLES: [(&str, &str); 19] = [
+const SHARED_VARIABLES: [(&str, &str); 31] = [
     ("DATABASE_URL", "database.url"),
     ("REDIS_URL", "redis.url"),
     ("OPENAI_API_KEY", "providers.openai.api_key"),
@@ -233,6 +211,18 @@ const SHARED_VARIABLES: [(&str, &str); 19] = [
     ("PLIVO_AUTH_ID", "telephony.plivo.account"),
     ("PLIVO_AUTH_TOKEN", "telephony.plivo.token"),
     ("PLIVO_PHONE_NUMBER", "telephony.plivo.phone_number"),
+    ("VOBIZ_AUTH_ID", "telephony.vobiz.account"),
+    ("VOBIZ_AUTH_TOKEN", "telephony.vobiz.token"),
+    ("VOBIZ_PHONE_NUMBER", "telephony.vobiz.phone_number"),
+    ("EXOTEL_ACCOUNT_SID", "telephony.exotel.account"),
+    ("EXOTEL_API_KEY", "telephony.exotel.api_key"),
+    ("EXOTEL_API_TOKEN", "telephony.exotel.token"),
+    ("EXOTEL_OUTBOUND_APP_ID", "telephony.exotel.outbound_app"),
+    ("EXOTEL_PHONE_NUMBER", "telephony.exotel.phone_number"),
+    ("SIP_TRUNK_USER", "telephony.sip-trunk.account"),
+    ("SIP_TRUNK_PASSWORD", "telephony.sip-trunk.token"),
+    ("SIP_TRUNK_NAME", "telephony.sip-trunk.trunk"),
+    ("SIP_TRUNK_PHONE_NUMBER", "telephony.sip-trunk.phone_number"),
 ];
 
 /// `SHARED_VARIABLES` as a layer that names the variable in errors.
@@ -241,7 +231,7 @@ struct Shared;
 impl figment::Provider for Shared {
     fn metadata(&self) -> figment::Metadata {
         figment::Metadata::named(
-            "environment variables DATABASE_URL, REDIS_URL, OPENAI_API_KEY, TWILIO_…, PLIVO_…",
+            "environment variables DATABASE_URL, REDIS_URL, OPENAI_API_KEY, TWILIO_…, PLIVO_…, VOBIZ_…, EXOTEL_…, SIP_TRUNK_…",
         )
     }
 
@@ -289,6 +279,11 @@ impl Settings {
             .filter(|key| {
                 key != "api_key" && !key.starts_with("test_") && !key.starts_with("proptest_")
             })
+            // Names of variables have no `-`.
+            .map(|key| {
+                let key = key.as_str().to_ascii_lowercase();
+                key.replace("sip_trunk", "sip-trunk").into()
+            })
             .split("__");
         let settings: Self = figment
             .merge(Shared)
@@ -325,16 +320,7 @@ impl Settings {
         {
             bail!("models_mirror: must be http:// or https://");
         }
-        for (name, carrier) in self.telephony.carriers() {
-            if let Some(number) = &carrier.phone_number {
-                let _: E164 = number
-                    .parse()
-                    .map_err(|error| anyhow::anyhow!("telephony.{name}.phone_number: {error}"))?;
-            }
-            if carrier.account.is_some() != carrier.token.is_some() {
-                bail!("telephony.{name}: account and token go together");
-            }
-        }
+        self.telephony.check()?;
         if self.uses_postgres() && matches!(self.secrets.master_key, OneOrMany::None) {
             bail!(
                 "secrets.master_key: must be given with PostgreSQL, the same on every node (BOLO_SECRETS__MASTER_KEY)"
@@ -366,12 +352,8 @@ impl Settings {
             .providers
             .values_mut()
             .map(|provider| &mut provider.api_key);
-        for secret in keys.chain([
-            &mut shown.telephony.twilio.token,
-            &mut shown.telephony.plivo.token,
-            &mut shown.database.url,
-            &mut shown.redis.url,
-        ]) {
+        let others = [&mut shown.database.url, &mut shown.redis.url];
+        for secret in keys.chain(others).chain(shown.telephony.secrets()) {
             *secret = secret.take().map(|_| HIDDEN.to_owned());
         }
         toml::to_string_pretty(&shown).context("the settings can't be written")
@@ -424,35 +406,6 @@ impl Settings {
             .iter()
             .map(|(name, provider)| (name.clone(), convert(provider)))
             .collect()
-    }
-
-    /// Carrier settings in the words of `telephony`.
-    pub fn carriers(&self) -> HashMap<String, bolo_telephony::CarrierSettings> {
-        let convert = |carrier: &Carrier| bolo_telephony::CarrierSettings {
-            base_url: carrier.base_url.clone(),
-            credentials: carrier.account.clone().zip(carrier.token.clone()).map(
-                |(account, token)| bolo_telephony::Credentials {
-                    account,
-                    token: token.into(),
-                },
-            ),
-            phone_number: carrier
-                .phone_number
-                .as_ref()
-                .and_then(|number| number.parse().ok()),
-        };
-        self.telephony
-            .carriers()
-            .into_iter()
-            .map(|(name, carrier)| (name.to_owned(), convert(carrier)))
-            .collect()
-    }
-}
-
-impl Telephony {
-    /// Each carrier's settings by its name.
-    fn carriers(&self) -> [(&'static str, &Carrier); 2] {
-        [("twilio", &self.twilio), ("plivo", &self.plivo)]
     }
 }
 

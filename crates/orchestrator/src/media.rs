@@ -11,7 +11,7 @@ use std::{
 
 use axum::extract::ws::{CloseFrame, Message, close_code};
 use bolo_audio::Format;
-use bolo_telephony::{MediaCommand, MediaEvent, MediaWire};
+use bolo_telephony::{Frame, MediaCommand, MediaError, MediaEvent, MediaWire};
 use bytes::Bytes;
 use futures_util::{Sink, Stream};
 use tokio::time::Instant;
@@ -60,6 +60,8 @@ pub(crate) struct Started {
 pub(crate) struct Socket {
     peer: Box<dyn Duplex>,
     wire: Box<dyn MediaWire>,
+    /// What a command became, on its way to `out`.
+    frames: Vec<Frame>,
     out: VecDeque<Message>,
     out_bytes: usize,
     unflushed: bool,
@@ -74,6 +76,7 @@ impl Socket {
         Self {
             peer,
             wire,
+            frames: Vec::new(),
             out: VecDeque::new(),
             out_bytes: 0,
             unflushed: false,
@@ -102,11 +105,15 @@ impl Socket {
 
     /// Queues a command; it leaves with the next poll. `false` when the queue is full: the socket is dead.
     pub(crate) fn send(&mut self, command: &MediaCommand) -> bool {
-        let Some(text) = self.wire.encode(command) else {
-            return true;
-        };
-        self.out_bytes += text.len();
-        self.out.push_back(Message::Text(text.into()));
+        self.wire.encode(command, &mut self.frames);
+        for frame in self.frames.drain(..) {
+            let message = match frame {
+                Frame::Text(text) => Message::Text(text.into()),
+                Frame::Binary(bytes) => Message::Binary(bytes),
+            };
+            self.out_bytes += weight(&message);
+            self.out.push_back(message);
+        }
         if self.out_bytes > QUEUE_BYTES {
             metrics::counter!(figures::MEDIA_BLOCKED).increment(1);
             return false;
@@ -143,18 +150,16 @@ impl Socket {
                 Poll::Ready(Some(Ok(message))) => message,
                 Poll::Ready(Some(Err(_)) | None) => return Poll::Ready(Arrived::Closed),
             };
-            match message {
-                Message::Text(text) => match self.wire.decode(&text) {
-                    Ok(Some(event)) => return Poll::Ready(Arrived::Event(event)),
-                    Ok(None) => {}
-                    Err(error) => {
-                        metrics::counter!(figures::MEDIA_UNREADABLE).increment(1);
-                        tracing::debug!(%error, "media message ignored");
-                    }
-                },
-                Message::Binary(_) => metrics::counter!(figures::MEDIA_UNREADABLE).increment(1),
-                Message::Ping(_) | Message::Pong(_) => {}
+            let read = match message {
+                Message::Text(text) => self.wire.decode(&text),
+                Message::Binary(bytes) => self.wire.decode_binary(bytes),
+                Message::Ping(_) | Message::Pong(_) => continue,
                 Message::Close(_) => return Poll::Ready(Arrived::Closed),
+            };
+            match read {
+                Ok(Some(event)) => return Poll::Ready(Arrived::Event(event)),
+                Ok(None) => {}
+                Err(error) => unreadable(&error),
             }
         }
     }
@@ -166,9 +171,7 @@ impl Socket {
                 Poll::Ready(()) => {}
             }
             if let Some(message) = self.out.pop_front() {
-                if let Message::Text(text) = &message {
-                    self.out_bytes -= text.len();
-                }
+                self.out_bytes -= weight(&message);
                 self.unflushed = true;
                 Pin::new(&mut self.peer).start_send(message)?;
             }
@@ -221,5 +224,19 @@ impl Socket {
         let sent = std::future::poll_fn(|cx| self.poll_write(cx));
         // A peer that is gone already is as good as one that took our close.
         let _ = tokio::time::timeout(Duration::from_secs(1), sent).await;
+    }
+}
+
+fn unreadable(error: &MediaError) {
+    metrics::counter!(figures::MEDIA_UNREADABLE).increment(1);
+    tracing::debug!(%error, "media message ignored");
+}
+
+/// What a message counts in the queue; pings and closes are nothing.
+fn weight(message: &Message) -> usize {
+    match message {
+        Message::Text(text) => text.len(),
+        Message::Binary(bytes) => bytes.len(),
+        _ => 0,
     }
 }

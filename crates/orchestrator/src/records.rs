@@ -202,12 +202,14 @@ impl Records for StoreRecords {
                     .and_then(|record| record.carrier_call_id),
             };
             let Some(call) = known else { return true };
-            account
-                .carrier
-                .hang_up(&call)
-                .await
-                .inspect_err(|error| tracing::warn!(%error, "the carrier did not take the hang-up"))
-                .is_ok()
+            match account.carrier.hang_up(&call).await {
+                // What it asks next finds the call ended.
+                Ok(()) | Err(bolo_telephony::Error::Unsupported(_)) => true,
+                Err(error) => {
+                    tracing::warn!(%error, "the carrier did not take the hang-up");
+                    false
+                }
+            }
         }
         .boxed()
     }

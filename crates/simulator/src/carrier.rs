@@ -54,12 +54,12 @@ pub(crate) use inventory::Application;
 pub(crate) use ledger::execution_in;
 
 use crate::{
-    Error,
+    Error, asterisk,
     caller::{CallHandle, CallerScript, Lines, Missed},
-    plivo,
+    exotel, plivo,
     server::Server,
     ticker::Ticker,
-    twilio,
+    twilio, vobiz,
 };
 use call::Plan;
 use dialect::Dialect;
@@ -73,6 +73,12 @@ pub enum Kind {
     Twilio,
     /// wire-telephony.md §2.
     Plivo,
+    /// wire-telephony.md §3.1.
+    Vobiz,
+    /// wire-telephony.md §3.2.
+    Exotel,
+    /// Behind an Asterisk, wire-telephony.md §3.3.
+    SipTrunk,
 }
 
 impl Kind {
@@ -81,13 +87,19 @@ impl Kind {
         match self {
             Self::Twilio => "twilio",
             Self::Plivo => "plivo",
+            Self::Vobiz => "vobiz",
+            Self::Exotel => "exotel",
+            Self::SipTrunk => "sip-trunk",
         }
     }
 
     fn dialect(self) -> Box<dyn Dialect> {
         match self {
             Self::Twilio => Box::new(twilio::Twilio),
-            Self::Plivo => Box::new(plivo::Plivo),
+            Self::Plivo => Box::new(plivo::PLIVO),
+            Self::Vobiz => Box::new(vobiz::VOBIZ),
+            Self::Exotel => Box::new(exotel::Exotel),
+            Self::SipTrunk => Box::new(asterisk::Asterisk),
         }
     }
 }
@@ -116,6 +128,7 @@ struct State {
     numbers: Vec<Number>,
     for_sale: Vec<String>,
     applications: Vec<Application>,
+    by_hand: String,
     purchase_faults: VecDeque<DialFault>,
     dial_faults: VecDeque<DialFault>,
     number_faults: HashMap<String, VecDeque<DialFault>>,
@@ -185,7 +198,8 @@ impl Shared {
         plan: Plan,
         script: CallerScript,
     ) -> Arc<Call> {
-        let (call, commands) = Call::new(self.dialect.call_id(), to, from, inbound, plan);
+        let id = plan.id.clone().unwrap_or_else(|| self.dialect.call_id());
+        let (call, commands) = Call::new(id, to, from, inbound, plan);
         let call = Arc::new(call);
         let mut state = self.lock();
         state.calls.push(call.clone());
@@ -234,6 +248,9 @@ impl FakeCarrier {
         let routes = match kind {
             Kind::Twilio => twilio::routes(shared.clone()),
             Kind::Plivo => plivo::routes(shared.clone()),
+            Kind::Vobiz => vobiz::routes(shared.clone()),
+            Kind::Exotel => exotel::routes(shared.clone()),
+            Kind::SipTrunk => asterisk::routes(shared.clone()),
         };
         let server = Server::start(addr, routes, stop).await?;
         Ok(Self {

@@ -18,6 +18,7 @@
 //! let both ends be wrong together.
 
 pub mod assembly;
+pub mod asterisk;
 pub mod caller;
 pub mod carrier;
 pub mod clips;
@@ -26,6 +27,7 @@ mod ear;
 pub mod ears;
 pub mod elevenlabs;
 mod error;
+pub mod exotel;
 pub mod g711;
 pub mod hearing;
 mod http;
@@ -41,6 +43,7 @@ mod ticker;
 pub mod tone;
 pub mod twilio;
 mod vendor;
+pub mod vobiz;
 pub mod voices;
 pub mod wav;
 mod xml;

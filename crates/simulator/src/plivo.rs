@@ -1,10 +1,10 @@
 //! Plivo's wire, for a [`FakeCarrier`](crate::carrier::FakeCarrier): REST, XML, webhooks, stream messages and
-//! signatures of wire-telephony.md §2.
+//! signatures of wire-telephony.md §2. Vobiz speaks much of it too, see [`vobiz`](crate::vobiz).
 
 mod document;
-mod rest;
+pub(crate) mod rest;
 pub mod signature;
-mod wire;
+pub(crate) mod wire;
 
 use chrono::{DateTime, Utc};
 
@@ -21,21 +21,41 @@ use crate::{
     g711,
 };
 
-const ACCOUNT: &str = "MA123456789012345678";
-const TOKEN: &str = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNk";
+/// Plivo itself.
+pub(crate) const PLIVO: Plivo = Plivo {
+    account: "MA123456789012345678",
+    token: "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNk",
+    name: "Plivo",
+    fetch_rules: "ct=2000&rt=40000&tt=55000&rc=1&rp=ct,rt",
+    spelling: wire::Spelling::PLIVO,
+    sign: signed,
+    sign_upgrade: signed_upgrade,
+};
+
+type Headers = Vec<(&'static str, String)>;
+
 /// 40 s of audio wait at most.
 const BUFFER: u64 = 40 * g711::RATE;
 
-/// Plivo's way to spell.
-pub(crate) struct Plivo;
+/// Plivo's way to spell, and what others have of their own.
+pub(crate) struct Plivo {
+    pub account: &'static str,
+    pub token: &'static str,
+    /// The carrier, as it names itself among those who end a call.
+    pub name: &'static str,
+    pub fetch_rules: &'static str,
+    pub spelling: wire::Spelling,
+    pub sign: fn(&str, &str, &[(String, String)]) -> Headers,
+    pub sign_upgrade: fn(&str, &str) -> Headers,
+}
 
 impl Dialect for Plivo {
     fn account(&self) -> &'static str {
-        ACCOUNT
+        self.account
     }
 
     fn token(&self) -> &'static str {
-        TOKEN
+        self.token
     }
 
     /// One destination: the dial's id is the call's.
@@ -48,18 +68,17 @@ impl Dialect for Plivo {
     }
 
     fn fetch_rules(&self) -> &'static str {
-        "ct=2000&rt=40000&tt=55000&rc=1&rp=ct,rt"
+        self.fetch_rules
     }
 
     fn headers(&self, token: &str, request: &Outgoing<'_>) -> Vec<(&'static str, String)> {
-        let mut headers = signed(token, request.url, request.form);
-        headers.push(("User-Agent", "Plivo".to_owned()));
+        let mut headers = (self.sign)(token, request.url, request.form);
+        headers.push(("User-Agent", self.name.to_owned()));
         headers
     }
 
     fn upgrade_headers(&self, token: &str, url: &str) -> Vec<(&'static str, String)> {
-        let (_, rest) = url.split_once("://").unwrap_or(("", url));
-        signed(token, &format!("http://{rest}"), &[])
+        (self.sign_upgrade)(token, url)
     }
 
     fn ask_form(
@@ -74,7 +93,7 @@ impl Dialect for Plivo {
         } else {
             "StartApp"
         };
-        form(call, event, status.word())
+        self.form(call, event, status.word())
     }
 
     fn dialled_form(&self, leg: &Call, status: &str) -> Form {
@@ -82,7 +101,7 @@ impl Dialect for Plivo {
             "canceled" => "cancel",
             other => other,
         };
-        let cause = cause(leg.ending().unwrap_or(Ending::NoAnswer), false);
+        let cause = self.cause(leg.ending().unwrap_or(Ending::NoAnswer), false);
         let mut form = leg_form(leg, None);
         form.extend(pairs(&[
             ("DialStatus", status),
@@ -108,20 +127,20 @@ impl Dialect for Plivo {
     fn news(&self, call: &Call, news: &News<'_>) -> Option<Telling> {
         let plan = call.plan();
         if plan.leg_of.is_some() {
-            return leg_news(call, plan, news);
+            return self.leg_news(call, plan, news);
         }
         let Some(ending) = news.ending else {
             let url = plan.ring_url.filter(|_| news.event == "ringing")?;
             return Some(Telling {
                 url,
                 method: "POST".to_owned(),
-                form: form(call, "Ring", "ringing"),
+                form: self.form(call, "Ring", "ringing"),
             });
         };
-        let cause = cause(ending, call.inbound);
+        let cause = self.cause(ending, call.inbound);
         let times = call.times();
         let seconds = call.duration_s();
-        let mut form = form(call, "Hangup", cause.status);
+        let mut form = self.form(call, "Hangup", cause.status);
         form.extend(
             [
                 ("HangupCause", cause.word.to_owned()),
@@ -148,7 +167,7 @@ impl Dialect for Plivo {
 
     /// No news of people.
     fn machine_form(&self, call: &Call, is_machine: bool) -> Option<Form> {
-        let mut form = form(call, "MachineDetection", "in-progress");
+        let mut form = self.form(call, "MachineDetection", "in-progress");
         form.push(("Machine".to_owned(), "true".to_owned()));
         is_machine.then_some(form)
     }
@@ -189,32 +208,9 @@ impl Dialect for Plivo {
     }
 
     fn writer(&self, call: &Call, stream_id: String) -> Box<dyn Writer> {
-        Box::new(wire::Writer::new(ACCOUNT, &call.id, stream_id))
+        let writer = wire::Writer::new(self.account, &call.id, stream_id, self.spelling);
+        Box::new(writer)
     }
-}
-
-/// What a `<Dial>`'s callback is told of its other leg: nothing before somebody picks up.
-fn leg_news(leg: &Call, plan: Plan, news: &News<'_>) -> Option<Telling> {
-    let action = match news.ending {
-        None if news.event == "answered" => "answer",
-        Some(_) if leg.times().answered.is_some() => "hangup",
-        _ => return None,
-    };
-    let mut form = leg_form(leg, Some(action));
-    if let Some(ending) = news.ending {
-        let cause = cause(ending, false);
-        form.extend(pairs(&[
-            ("DialBLegDuration", &leg.duration_s().to_string()),
-            ("DialBLegHangupCause", cause.word),
-            ("DialBLegHangupCauseCode", &cause.code.to_string()),
-            ("DialBLegHangupSource", cause.source),
-        ]));
-    }
-    Some(Telling {
-        url: plan.status_callback?,
-        method: plan.status_method,
-        form,
-    })
 }
 
 fn leg_form(leg: &Call, action: Option<&str>) -> Form {
@@ -231,127 +227,158 @@ fn leg_form(leg: &Call, action: Option<&str>) -> Form {
 }
 
 /// Why a call ended, in Plivo's words.
-struct Cause {
+pub(crate) struct Cause {
     /// `CallStatus`.
-    status: &'static str,
+    pub status: &'static str,
     /// `HangupCause`.
-    word: &'static str,
-    code: u16,
-    name: &'static str,
-    source: &'static str,
+    pub word: &'static str,
+    pub code: u16,
+    pub name: &'static str,
+    pub source: &'static str,
 }
 
-fn cause(ending: Ending, inbound: bool) -> Cause {
-    let far_end = if inbound { "Caller" } else { "Callee" };
-    let (status, word, code, name, source) = match ending {
-        Ending::FarEnd => (
-            "completed",
-            "NORMAL_CLEARING",
-            4000,
-            "Normal Hangup",
-            far_end,
-        ),
-        Ending::Asked => (
-            "completed",
-            "NORMAL_CLEARING",
-            4000,
-            "Normal Hangup",
-            "API Request",
-        ),
-        Ending::Hangup => (
-            "completed",
-            "NORMAL_CLEARING",
-            4000,
-            "Normal Hangup",
-            "Answer XML",
-        ),
-        Ending::DocumentOver => (
-            "completed",
-            "NORMAL_CLEARING",
-            4010,
-            "End Of XML Instructions",
-            "Plivo",
-        ),
-        Ending::TimeLimit => (
-            "completed",
-            "ALLOTTED_TIMEOUT",
-            6000,
-            "Scheduled Hangup",
-            "Plivo",
-        ),
-        Ending::Canceled => (
-            "cancel",
-            "ORIGINATOR_CANCEL",
-            1000,
-            "Cancelled",
-            "API Request",
-        ),
-        Ending::Busy => ("busy", "USER_BUSY", 3010, "Busy Line", "Carrier"),
-        Ending::Rejected => ("busy", "CALL_REJECTED", 3020, "Rejected", "Callee"),
-        Ending::NoAnswer => ("no-answer", "NO_ANSWER", 3000, "No Answer", "Carrier"),
-        Ending::Invalid => (
-            "failed",
-            "UNALLOCATED_NUMBER",
-            2000,
-            "Invalid Destination Address",
-            "Carrier",
-        ),
-        Ending::Congested => (
-            "failed",
-            "NORMAL_TEMPORARY_FAILURE",
-            3090,
-            "Network Congestion",
-            "Carrier",
-        ),
-        Ending::NoDocument { answered } => (
-            if answered { "completed" } else { "failed" },
-            "NORMAL_CLEARING",
-            7011,
-            "Error Reaching Answer URL",
-            "Error",
-        ),
-        Ending::BadDocument { answered } => (
-            if answered { "completed" } else { "failed" },
-            "NORMAL_CLEARING",
-            8011,
-            "Invalid Answer XML",
-            "Error",
-        ),
-    };
-    Cause {
-        status,
-        word,
-        code,
-        name,
-        source,
+impl Plivo {
+    /// What a `<Dial>`'s callback is told of its other leg: nothing before somebody picks up.
+    fn leg_news(&self, leg: &Call, plan: Plan, news: &News<'_>) -> Option<Telling> {
+        let action = match news.ending {
+            None if news.event == "answered" => "answer",
+            Some(_) if leg.times().answered.is_some() => "hangup",
+            _ => return None,
+        };
+        let mut form = leg_form(leg, Some(action));
+        if let Some(ending) = news.ending {
+            let cause = self.cause(ending, false);
+            form.extend(pairs(&[
+                ("DialBLegDuration", &leg.duration_s().to_string()),
+                ("DialBLegHangupCause", cause.word),
+                ("DialBLegHangupCauseCode", &cause.code.to_string()),
+                ("DialBLegHangupSource", cause.source),
+            ]));
+        }
+        Some(Telling {
+            url: plan.status_callback?,
+            method: plan.status_method,
+            form,
+        })
     }
-}
 
-/// The fields of every webhook of a call.
-fn form(call: &Call, event: &str, status: &str) -> Form {
-    let mut form = pairs(&[
-        ("CallUUID", &call.id),
-        ("From", digits(&call.from)),
-        ("To", digits(&call.to)),
-        ("CallerName", &call.from),
-        ("Direction", direction(call)),
-        ("CallStatus", status),
-        ("Event", event),
-        ("ParentAuthID", ACCOUNT),
-        (
-            "SessionStart",
-            &call.created.format("%F %T%.6f").to_string(),
-        ),
-    ]);
-    if !call.inbound {
-        for name in ["RequestUUID", "ALegUUID", "ALegRequestUUID"] {
-            form.push((name.to_owned(), call.id.clone()));
+    pub fn cause(&self, ending: Ending, inbound: bool) -> Cause {
+        let far_end = if inbound { "Caller" } else { "Callee" };
+        let (status, word, code, name, source) = match ending {
+            Ending::FarEnd => (
+                "completed",
+                "NORMAL_CLEARING",
+                4000,
+                "Normal Hangup",
+                far_end,
+            ),
+            Ending::Asked => (
+                "completed",
+                "NORMAL_CLEARING",
+                4000,
+                "Normal Hangup",
+                "API Request",
+            ),
+            Ending::Hangup => (
+                "completed",
+                "NORMAL_CLEARING",
+                4000,
+                "Normal Hangup",
+                "Answer XML",
+            ),
+            Ending::DocumentOver => (
+                "completed",
+                "NORMAL_CLEARING",
+                4010,
+                "End Of XML Instructions",
+                self.name,
+            ),
+            Ending::TimeLimit => (
+                "completed",
+                "ALLOTTED_TIMEOUT",
+                6000,
+                "Scheduled Hangup",
+                self.name,
+            ),
+            Ending::Canceled => (
+                "cancel",
+                "ORIGINATOR_CANCEL",
+                1000,
+                "Cancelled",
+                "API Request",
+            ),
+            Ending::Busy => ("busy", "USER_BUSY", 3010, "Busy Line", "Carrier"),
+            Ending::Rejected => ("busy", "CALL_REJECTED", 3020, "Rejected", "Callee"),
+            Ending::NoAnswer => ("no-answer", "NO_ANSWER", 3000, "No Answer", "Carrier"),
+            Ending::Invalid => (
+                "failed",
+                "UNALLOCATED_NUMBER",
+                2000,
+                "Invalid Destination Address",
+                "Carrier",
+            ),
+            Ending::Congested => (
+                "failed",
+                "NORMAL_TEMPORARY_FAILURE",
+                3090,
+                "Network Congestion",
+                "Carrier",
+            ),
+            Ending::NoDocument { answered } => (
+                if answered { "completed" } else { "failed" },
+                "NORMAL_CLEARING",
+                7011,
+                "Error Reaching Answer URL",
+                "Error",
+            ),
+            Ending::BadDocument { answered } => (
+                if answered { "completed" } else { "failed" },
+                "NORMAL_CLEARING",
+                8011,
+                "Invalid Answer XML",
+                "Error",
+            ),
+        };
+        Cause {
+            status,
+            word,
+            code,
+            name,
+            source,
         }
     }
-    form
+
+    /// The fields of every webhook of a call.
+    fn form(&self, call: &Call, event: &str, status: &str) -> Form {
+        let mut form = pairs(&[
+            ("CallUUID", &call.id),
+            ("From", digits(&call.from)),
+            ("To", digits(&call.to)),
+            ("CallerName", &call.from),
+            ("Direction", direction(call)),
+            ("CallStatus", status),
+            ("Event", event),
+            ("ParentAuthID", self.account),
+            (
+                "SessionStart",
+                &call.created.format("%F %T%.6f").to_string(),
+            ),
+        ]);
+        if !call.inbound {
+            for name in ["RequestUUID", "ALegUUID", "ALegRequestUUID"] {
+                form.push((name.to_owned(), call.id.clone()));
+            }
+        }
+        form
+    }
 }
 
-fn signed(token: &str, url: &str, form: &[(String, String)]) -> Vec<(&'static str, String)> {
+fn signed_upgrade(token: &str, url: &str) -> Headers {
+    let (_, rest) = url.split_once("://").unwrap_or(("", url));
+    signed(token, &format!("http://{rest}"), &[])
+}
+
+fn signed(token: &str, url: &str, form: &[(String, String)]) -> Headers {
     let nonce = signature::nonce();
     let signature = signature::sign(token, url, form, &nonce);
     vec![
@@ -368,17 +395,17 @@ fn pairs(fields: &[(&str, &str)]) -> Form {
         .collect()
 }
 
-fn direction(call: &Call) -> &'static str {
+pub(crate) fn direction(call: &Call) -> &'static str {
     if call.inbound { "inbound" } else { "outbound" }
 }
 
 /// As numbers stand on Plivo's wire.
-fn digits(number: &str) -> &str {
+pub(crate) fn digits(number: &str) -> &str {
     number.trim_start_matches('+')
 }
 
 /// With a `+`, whether it was sent with one or not.
-fn e164(number: &str) -> String {
+pub(crate) fn e164(number: &str) -> String {
     if !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()) {
         format!("+{number}")
     } else {

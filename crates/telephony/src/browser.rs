@@ -8,7 +8,7 @@ use bolo_audio::{Converter, Format, wav_file};
 use serde::Deserialize;
 
 use crate::{
-    MediaCommand, MediaError, MediaEvent, MediaWire,
+    Frame, MediaCommand, MediaError, MediaEvent, MediaWire,
     json::{BASE64, Text, missing, quoted},
 };
 
@@ -42,6 +42,33 @@ impl Browser {
             to_browser: converter(CALL, PLAYED)?,
             as_wav,
         })
+    }
+
+    fn text(&mut self, command: &MediaCommand) -> Option<String> {
+        match command {
+            MediaCommand::Audio(audio) => {
+                let audio = self.to_browser.convert(audio.clone());
+                if audio.is_empty() {
+                    return None;
+                }
+                let audio = if self.as_wav {
+                    wav_file(&audio, PLAYED.rate())
+                } else {
+                    audio
+                };
+                Some(format!(
+                    r#"{{"type":"audio","data":"{}"}}"#,
+                    BASE64.encode(audio)
+                ))
+            }
+            MediaCommand::Mark(name) => {
+                Some(format!(r#"{{"type":"mark","name":{}}}"#, quoted(name)))
+            }
+            MediaCommand::Clear => {
+                self.to_browser.reset();
+                Some(r#"{"data":null,"type":"clear"}"#.to_owned())
+            }
+        }
     }
 }
 
@@ -90,31 +117,8 @@ impl MediaWire for Browser {
         }))
     }
 
-    fn encode(&mut self, command: &MediaCommand) -> Option<String> {
-        match command {
-            MediaCommand::Audio(audio) => {
-                let audio = self.to_browser.convert(audio.clone());
-                if audio.is_empty() {
-                    return None;
-                }
-                let audio = if self.as_wav {
-                    wav_file(&audio, PLAYED.rate())
-                } else {
-                    audio
-                };
-                Some(format!(
-                    r#"{{"type":"audio","data":"{}"}}"#,
-                    BASE64.encode(audio)
-                ))
-            }
-            MediaCommand::Mark(name) => {
-                Some(format!(r#"{{"type":"mark","name":{}}}"#, quoted(name)))
-            }
-            MediaCommand::Clear => {
-                self.to_browser.reset();
-                Some(r#"{"data":null,"type":"clear"}"#.to_owned())
-            }
-        }
+    fn encode(&mut self, command: &MediaCommand, out: &mut Vec<Frame>) {
+        out.extend(self.text(command).map(Frame::Text));
     }
 
     fn marks(&self) -> bool {
@@ -183,7 +187,7 @@ mod tests {
             let mut bytes = 0;
             for _ in 0..50 {
                 let frame = MediaCommand::Audio(vec![0xFF; 160].into());
-                let Some(text) = browser.encode(&frame) else {
+                let Some(text) = browser.text(&frame) else {
                     continue;
                 };
                 let message: Value = serde_json::from_str(&text).unwrap();
@@ -193,10 +197,10 @@ mod tests {
             }
             // A second, less what the resampler still holds.
             assert!((46_000..=48_000).contains(&bytes), "{bytes}");
-            let clear = browser.encode(&MediaCommand::Clear).unwrap();
+            let clear = browser.text(&MediaCommand::Clear).unwrap();
             assert_eq!(clear, r#"{"data":null,"type":"clear"}"#);
             assert_eq!(
-                browser.encode(&MediaCommand::Mark("a\"b".into())).unwrap(),
+                browser.text(&MediaCommand::Mark("a\"b".into())).unwrap(),
                 r#"{"type":"mark","name":"a\"b"}"#
             );
         }

@@ -11,15 +11,37 @@ use crate::{MediaWire, Numbers, RequestParts};
 /// An account at a carrier.
 #[derive(Debug, Clone)]
 pub struct Credentials {
-    /// Twilio: account SID. Plivo: auth id.
+    /// Twilio, Exotel: account SID. Plivo, Vobiz: auth id. SIP trunk: user of Asterisk's ARI.
     pub account: String,
-    /// Twilio and Plivo: auth token.
+    /// Twilio, Plivo, Vobiz: auth token. Exotel: API token. SIP trunk: password.
     pub token: SecretString,
+    /// Who the token belongs to, where that is not the account. Exotel: API key.
+    pub user: Option<String>,
+    /// What leads an outbound call at the carrier. Exotel: id of a flow. SIP trunk: its name in Asterisk.
+    pub route: Option<String>,
+    /// The account's own host, where accounts have such. Exotel: `api.in.exotel.com`, ….
+    pub host: Option<String>,
+}
+
+impl Credentials {
+    /// All that most carriers need.
+    pub fn new(account: impl Into<String>, token: SecretString) -> Self {
+        Self {
+            account: account.into(),
+            token,
+            user: None,
+            route: None,
+            host: None,
+        }
+    }
 }
 
 /// One attempt to place a call.
 #[derive(Debug, Clone)]
 pub struct Dial {
+    /// What this attempt is called, for carriers that repeat it to us: [`CallReference`](crate::CallReference)
+    /// as text.
+    pub reference: String,
     /// Whom to call.
     pub to: E164,
     /// From which of our numbers.
@@ -47,6 +69,21 @@ pub enum Dialled {
     Refused(NotPlaced),
     /// Nobody knows: it may ring. Look it up with [`Carrier::find_dial`], never repeat it.
     Unknown(String),
+}
+
+/// A dial whose outcome is unknown.
+#[derive(Debug, Clone, Copy)]
+pub struct LostDial<'a> {
+    /// As of [`Dial`].
+    pub reference: &'a str,
+    /// Who was called.
+    pub to: &'a E164,
+    /// From which of our numbers.
+    pub from: &'a E164,
+    /// When, epoch ms.
+    pub since: i64,
+    /// The carrier's ids of calls between these numbers that belong to others.
+    pub bound: &'a [String],
 }
 
 /// A dial that surely does not ring, and why.
@@ -167,28 +204,25 @@ pub enum Error {
     /// Try again later.
     #[error("{0}")]
     Unavailable(String),
+    /// This carrier can't; text says how it is done instead.
+    #[error("{0}")]
+    Unsupported(&'static str),
 }
 
 /// REST, webhooks and media wire of one carrier with one account's credentials.
 #[async_trait]
 pub trait Carrier: Send + Sync {
-    /// `twilio`, `plivo`, as it stands in paths and in `telephony_data.provider`.
+    /// `twilio`, `plivo`, `vobiz`, `exotel`, `sip-trunk`, as it stands in paths and in `telephony_data.provider`.
     fn name(&self) -> &'static str;
 
     /// Sends the dial request once; no retry inside, whatever happens.
     async fn dial(&self, dial: &Dial) -> Dialled;
 
-    /// Looks for a dial whose outcome is unknown: a call to and from these numbers made at or after
-    /// `since` (epoch ms) whose id is not in `bound`.
-    async fn find_dial(
-        &self,
-        to: &E164,
-        from: &E164,
-        since: i64,
-        bound: &[String],
-    ) -> Result<Option<CallState>, Error>;
+    /// Looks for a dial whose outcome is unknown.
+    async fn find_dial(&self, lost: &LostDial<'_>) -> Result<Option<CallState>, Error>;
 
-    /// Ends a call, ringing or talking. A call that is over already is a success.
+    /// Ends a call, ringing or talking. A call that is over already is a success; where no request can end
+    /// one, `Error::Unsupported` while it is up.
     async fn hang_up(&self, call_id: &str) -> Result<(), Error>;
 
     /// The carrier's view of a call.

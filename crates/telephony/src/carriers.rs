@@ -8,7 +8,9 @@ use secrecy::{ExposeSecret, SecretString};
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
 
-use crate::{Carrier, Credentials, Error, plivo::Plivo, twilio::Twilio};
+use crate::{
+    Carrier, Credentials, Error, asterisk::SipTrunk, exotel::Exotel, plivo::Plivo, twilio::Twilio,
+};
 
 /// `telephony.<carrier>` of the server's configuration.
 #[derive(Debug, Clone, Default)]
@@ -103,15 +105,31 @@ struct Known {
     account: &'static str,
     token: &'static str,
     phone_number: &'static str,
+    more: More,
     open: Open,
 }
 
-const KNOWN: [Known; 2] = [
+/// What the further keys are called, where a carrier has such.
+#[derive(Default)]
+struct More {
+    user: Option<&'static str>,
+    route: Option<&'static str>,
+    host: Option<&'static str>,
+}
+
+const NO_MORE: More = More {
+    user: None,
+    route: None,
+    host: None,
+};
+
+const KNOWN: [Known; 5] = [
     Known {
         name: "twilio",
         account: "TWILIO_ACCOUNT_SID",
         token: "TWILIO_AUTH_TOKEN",
         phone_number: "TWILIO_PHONE_NUMBER",
+        more: NO_MORE,
         open: |keys, base, http| Ok(Arc::new(Twilio::new(keys, base, http)?)),
     },
     Known {
@@ -119,7 +137,40 @@ const KNOWN: [Known; 2] = [
         account: "PLIVO_AUTH_ID",
         token: "PLIVO_AUTH_TOKEN",
         phone_number: "PLIVO_PHONE_NUMBER",
+        more: NO_MORE,
         open: |keys, base, http| Ok(Arc::new(Plivo::new(keys, base, http)?)),
+    },
+    Known {
+        name: "vobiz",
+        account: "VOBIZ_AUTH_ID",
+        token: "VOBIZ_AUTH_TOKEN",
+        phone_number: "VOBIZ_PHONE_NUMBER",
+        more: NO_MORE,
+        open: |keys, base, http| Ok(Arc::new(Plivo::vobiz(keys, base, http)?)),
+    },
+    Known {
+        name: "exotel",
+        account: "EXOTEL_ACCOUNT_SID",
+        token: "EXOTEL_API_TOKEN",
+        phone_number: "EXOTEL_PHONE_NUMBER",
+        more: More {
+            user: Some("EXOTEL_API_KEY"),
+            route: Some("EXOTEL_OUTBOUND_APP_ID"),
+            host: Some("EXOTEL_DOMAIN"),
+        },
+        open: |keys, base, http| Ok(Arc::new(Exotel::new(keys, base, http)?)),
+    },
+    Known {
+        name: "sip-trunk",
+        account: "SIP_TRUNK_USER",
+        token: "SIP_TRUNK_PASSWORD",
+        phone_number: "SIP_TRUNK_PHONE_NUMBER",
+        more: More {
+            user: None,
+            route: Some("SIP_TRUNK_NAME"),
+            host: None,
+        },
+        open: |keys, base, http| Ok(Arc::new(SipTrunk::new(keys, base, http)?)),
     },
 ];
 
@@ -144,9 +195,13 @@ impl Known {
         let number = number
             .transpose()
             .map_err(|error| Error::Account(format!("{} {error}", self.phone_number)))?;
+        let more = |key: Option<&str>| Some(secret(key?)?.expose_secret().trim().to_owned());
         let credentials = Credentials {
             account: account.expose_secret().trim().to_owned(),
             token: token.clone(),
+            user: more(self.more.user),
+            route: more(self.more.route),
+            host: more(self.more.host),
         };
         Ok(Some((credentials, number)))
     }
@@ -156,6 +211,31 @@ impl Known {
             "{}: no {what} (set it or add it with POST /providers)",
             self.name
         ))
+    }
+}
+
+/// An attempt to call, as carriers repeat it to us whose addresses can't name it: `execution.attempt.mac`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CallReference {
+    /// The call.
+    pub execution: ExecutionId,
+    /// Which dial of it.
+    pub attempt: i64,
+    /// As in addresses.
+    pub mac: String,
+}
+
+impl CallReference {
+    /// The one in an address' query: Exotel's `CustomField`, Asterisk's `call`.
+    pub fn in_query(query: &str) -> Option<Self> {
+        let (_, text) = url::form_urlencoded::parse(query.as_bytes())
+            .find(|(name, _)| matches!(&**name, "CustomField" | "call"))?;
+        let mut parts = text.splitn(3, '.');
+        Some(Self {
+            execution: parts.next()?.parse().ok()?,
+            attempt: parts.next()?.parse().ok()?,
+            mac: parts.next()?.to_owned(),
+        })
     }
 }
 
@@ -230,6 +310,12 @@ impl Callbacks {
         format!("{base}/telephony/{carrier}/{word}/{execution}/{attempt}/{mac}")
     }
 
+    /// A [`CallReference`] as text.
+    pub fn reference(&self, carrier: &str, execution: ExecutionId, attempt: i64) -> String {
+        let mac = self.mac(carrier, execution, attempt);
+        format!("{execution}.{attempt}.{mac}")
+    }
+
     /// Whether the mac in a path is ours, in constant time.
     pub fn check(&self, carrier: &str, execution: ExecutionId, attempt: i64, mac: &str) -> bool {
         self.mac(carrier, execution, attempt)
@@ -290,6 +376,17 @@ mod tests {
     }
 
     #[test]
+    fn a_reference_is_read_back() {
+        let text = callbacks().reference("exotel", id(), 3);
+        let found = CallReference::in_query(&format!("CallSid=c&CustomField={text}")).unwrap();
+        assert_eq!((found.execution, found.attempt), (id(), 3));
+        assert!(callbacks().check("exotel", id(), 3, &found.mac));
+        for bad in ["", "CustomField=", "CustomField=1.2", "CustomField=x.1.m"] {
+            assert_eq!(CallReference::in_query(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
     fn a_mac_fits_one_call_one_attempt_one_key() {
         let url = callbacks().url(CallbackKind::Status, "twilio", id(), 1);
         let mac = url.rsplit('/').next().unwrap();
@@ -334,10 +431,7 @@ mod tests {
 
     #[test]
     fn an_accounts_own_keys_come_before_the_servers() {
-        let server = Credentials {
-            account: "ACserver".into(),
-            token: SecretString::from("t"),
-        };
+        let server = Credentials::new("ACserver", SecretString::from("t"));
         let carriers = carriers(Some(server));
         let found = carriers.for_account("twilio", &HashMap::new()).unwrap();
         assert_eq!(found.phone_number, "+14155550100".parse().ok());

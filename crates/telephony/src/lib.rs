@@ -4,13 +4,16 @@
 //! **Invariant:** a carrier module translates; it holds no socket, no state of a call and no clock.
 //! Wire names of a carrier stop here.
 
+pub mod asterisk;
 mod browser;
 mod carrier;
 mod carriers;
+pub mod exotel;
 mod http;
 mod json;
 mod media;
 mod numbers;
+mod pieces;
 pub mod plivo;
 mod request;
 #[cfg(test)]
@@ -20,10 +23,12 @@ mod xml;
 
 pub use browser::Browser;
 pub use carrier::{
-    AnsweredBy, CallState, Carrier, Credentials, Dial, Dialled, Error, Instruction, NotPlaced,
-    StatusEvent, Webhook,
+    AnsweredBy, CallState, Carrier, Credentials, Dial, Dialled, Error, Instruction, LostDial,
+    NotPlaced, StatusEvent, Webhook,
 };
-pub use carriers::{CallbackKind, Callbacks, CarrierAccount, CarrierSettings, Carriers};
-pub use media::{MediaCommand, MediaError, MediaEvent, MediaWire};
+pub use carriers::{
+    CallReference, CallbackKind, Callbacks, CarrierAccount, CarrierSettings, Carriers,
+};
+pub use media::{Frame, MediaCommand, MediaError, MediaEvent, MediaWire};
 pub use numbers::{AvailableNumber, NumberSearch, Numbers, NumbersError, OwnedNumber};
 pub use request::RequestParts;

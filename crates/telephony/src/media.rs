@@ -48,13 +48,29 @@ pub enum MediaCommand {
 #[error("unreadable media message: {0}")]
 pub struct MediaError(pub String);
 
-/// Codec of one media socket: text in, text out. Remembers only the stream's id.
+/// A message to the carrier.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Frame {
+    /// As most carriers want everything.
+    Text(String),
+    /// Bare audio.
+    Binary(Bytes),
+}
+
+/// Codec of one media socket: messages in, messages out. Remembers only the stream's id, and audio that does
+/// not fill a message yet.
 pub trait MediaWire: Send {
-    /// Translates a text frame; `None` = nothing for us (a greeting, an unknown event).
+    /// Translates a text message; `None` = nothing for us (a greeting, an unknown event).
     fn decode(&mut self, text: &str) -> Result<Option<MediaEvent>, MediaError>;
 
-    /// Translates a command into a text frame; `None` before `Start` and for what this wire can't do.
-    fn encode(&mut self, command: &MediaCommand) -> Option<String>;
+    /// Translates a binary message; few carriers send any.
+    fn decode_binary(&mut self, _: Bytes) -> Result<Option<MediaEvent>, MediaError> {
+        Err(MediaError("a binary message".to_owned()))
+    }
+
+    /// Translates a command into messages, put behind `out`; none before `Start` and for what this wire can't
+    /// do.
+    fn encode(&mut self, command: &MediaCommand, out: &mut Vec<Frame>);
 
     /// The carrier echoes marks.
     fn marks(&self) -> bool;

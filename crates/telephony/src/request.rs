@@ -1,6 +1,7 @@
 //! A carrier's HTTP request as it came, and the form or query in it.
 
 use axum::http::header::CONTENT_TYPE;
+use serde_json::{Map, Value};
 use url::form_urlencoded;
 
 /// What a carrier's request consists of, for signatures and parsing. `url` is the configured public
@@ -18,8 +19,11 @@ pub struct RequestParts<'a> {
 }
 
 impl<'a> RequestParts<'a> {
-    /// Names and values of the form of a POST, else of the query.
-    pub(crate) fn fields(&self) -> Vec<(String, String)> {
+    /// Names and values of the form or the JSON object of a POST, else of the query.
+    pub fn fields(&self) -> Vec<(String, String)> {
+        if self.content_type().eq_ignore_ascii_case("application/json") {
+            return json_fields(self.body);
+        }
         let text = if self.is_form() {
             self.body
         } else {
@@ -30,14 +34,15 @@ impl<'a> RequestParts<'a> {
 
     /// A POST whose body is a form.
     pub(crate) fn is_form(&self) -> bool {
-        let kind = self
-            .header(CONTENT_TYPE.as_str())
-            .and_then(|content| content.split(';').next())
-            .unwrap_or_default();
         self.method.eq_ignore_ascii_case("POST")
-            && kind
-                .trim()
+            && self
+                .content_type()
                 .eq_ignore_ascii_case("application/x-www-form-urlencoded")
+    }
+
+    fn content_type(&self) -> &'a str {
+        let content = self.header(CONTENT_TYPE.as_str()).unwrap_or_default();
+        content.split(';').next().unwrap_or_default().trim()
     }
 
     /// The query of the address, without its fragment.
@@ -50,6 +55,19 @@ impl<'a> RequestParts<'a> {
     pub(crate) fn header(&self, name: &str) -> Option<&'a str> {
         self.headers.get(name)?.to_str().ok()
     }
+}
+
+/// Texts as they are, whatever else as JSON; what is null is left out.
+fn json_fields(body: &[u8]) -> Vec<(String, String)> {
+    let fields: Map<String, Value> = serde_json::from_slice(body).unwrap_or_default();
+    fields
+        .into_iter()
+        .filter(|(_, value)| !value.is_null())
+        .map(|(name, value)| match value {
+            Value::String(text) => (name, text),
+            other => (name, other.to_string()),
+        })
+        .collect()
 }
 
 /// The first field of this name.

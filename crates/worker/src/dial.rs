@@ -149,6 +149,7 @@ impl Worker {
         let (carrier, attempt) = (plan.carrier.name(), record.attempt);
         let url = |kind| self.callbacks.url(kind, carrier, id, attempt);
         let dial = Dial {
+            reference: self.callbacks.reference(carrier, id, attempt),
             to: plan.to,
             from: plan.from,
             answer_url: url(CallbackKind::Answer),

@@ -46,6 +46,10 @@ impl Worker {
     ) -> Result<(), Error> {
         match carrier.hang_up(call_id).await {
             Ok(()) | Err(bolo_telephony::Error::NotFound) => Ok(()),
+            Err(error @ bolo_telephony::Error::Unsupported(_)) => {
+                tracing::info!(execution = %record.id, call_id, %error, "not hung up by request");
+                Ok(())
+            }
             Err(error) => {
                 tracing::error!(execution = %record.id, call_id, %error, "can't hang up at the carrier");
                 Err(Error::Unavailable(format!("can't hang up: {error}")))

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bolo_execution::Record;
 use bolo_store::{Error, Intent};
-use bolo_telephony::{CallState, CarrierAccount};
+use bolo_telephony::{CallState, CarrierAccount, LostDial};
 use futures_util::{StreamExt, stream};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
@@ -109,17 +109,20 @@ impl Worker {
             .store
             .bound_calls(record.account, &record.to, &record.from, since)
             .await?;
-        Ok(
-            match account
-                .carrier
-                .find_dial(&to, &from, intent.since, &bound)
-                .await
-            {
-                Ok(Some(state)) => Search::Found(account, state),
-                Ok(None) => Search::Nowhere,
-                Err(error) => Search::NotNow(error.to_string()),
-            },
-        )
+        let lost = LostDial {
+            reference: &self
+                .callbacks
+                .reference(&record.provider, record.id, record.attempt),
+            to: &to,
+            from: &from,
+            since: intent.since,
+            bound: &bound,
+        };
+        Ok(match account.carrier.find_dial(&lost).await {
+            Ok(Some(state)) => Search::Found(account, state),
+            Ok(None) => Search::Nowhere,
+            Err(error) => Search::NotNow(error.to_string()),
+        })
     }
 
     /// The carrier of a record with its account's keys, or why there is none.

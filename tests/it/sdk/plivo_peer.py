@@ -1,4 +1,5 @@
 """Plivo's own SDK as a peer: `client BASE ACCOUNT TOKEN TO FROM URL` uses the fake as Plivo's REST API,
+`numbers BASE ACCOUNT TOKEN NUMBER URL` searches for a number there, buys it and gives it back,
 `verify TOKEN` reads {"method", "url", "nonce", "params", "signature"} lines and says for each whether the SDK
 accepts it, `sign TOKEN` reads {"method", "url", "nonce", "params"} lines and answers with the signature the SDK
 makes."""
@@ -27,12 +28,35 @@ def until(found):
     raise SystemExit("the fake never had it")
 
 
-def client(base, account, token, to, sender, url):
+def at(base, account, token):
     for name in ["PLIVO_API", "API_VOICE", "API_VOICE_FALLBACK_1", "API_VOICE_FALLBACK_2"]:
         for suffix in ["", "_BASE_URI"]:
             address = base + "/v1/Account" if suffix else base
             setattr(plivo.rest.client, name + suffix, address)
-    rest = plivo.RestClient(account, token)
+    return plivo.RestClient(account, token)
+
+
+def numbers(base, account, token, number, url):
+    rest = at(base, account, token)
+    number = number.lstrip("+")
+    found = rest.numbers.search("US", pattern="415")
+    bought = rest.numbers.buy(number)
+    application = rest.applications.create("bolo-sdk", answer_url=url)
+    rest.numbers.update(number, app_id=application.app_id)
+    owned = rest.numbers.get(number)
+    listed = [one.number for one in rest.numbers.list().objects]
+    rest.numbers.delete(number)
+    print(json.dumps({
+        "found": ["+" + one["number"] for one in found.objects],
+        "bought": bought.status,
+        "pointed": application.app_id in owned.application,
+        "listed": number in listed,
+        "left": ["+" + one.number for one in rest.numbers.list().objects],
+    }))
+
+
+def client(base, account, token, to, sender, url):
+    rest = at(base, account, token)
     placed = rest.calls.create(from_=sender, to_=to, answer_url=url, hangup_url=url)
     call = placed.request_uuid
     live = until(lambda: rest.live_calls.get(call))
@@ -73,4 +97,4 @@ def sign(token):
 
 
 if __name__ == "__main__":
-    {"client": client, "verify": verify, "sign": sign}[sys.argv[1]](*sys.argv[2:])
+    {"client": client, "numbers": numbers, "verify": verify, "sign": sign}[sys.argv[1]](*sys.argv[2:])

@@ -1,4 +1,5 @@
 """Twilio's own SDK as a peer: `client BASE ACCOUNT TOKEN TO FROM URL` uses the fake as Twilio's REST API,
+`numbers BASE ACCOUNT TOKEN NUMBER URL` searches for a number there, buys it and gives it back,
 `verify TOKEN` reads {"url", "params", "signature"} lines and says for each whether the SDK accepts it,
 `sign TOKEN` reads {"url", "params"} lines and answers with the signature the SDK makes."""
 
@@ -39,6 +40,23 @@ def client(base, account, token, to, sender, url):
     }))
 
 
+def numbers(base, account, token, number, url):
+    twilio = Client(account, token, http_client=At(base))
+    found = twilio.available_phone_numbers("US").local.list(area_code=415, limit=20)
+    bought = twilio.incoming_phone_numbers.create(phone_number=number)
+    pointed = twilio.incoming_phone_numbers(bought.sid).update(voice_url=url)
+    listed = [owned.phone_number for owned in twilio.incoming_phone_numbers.list(limit=20)]
+    released = twilio.incoming_phone_numbers(bought.sid).delete()
+    print(json.dumps({
+        "found": [available.phone_number for available in found],
+        "bought": bought.phone_number,
+        "pointed": pointed.voice_url,
+        "listed": number in listed,
+        "released": released,
+        "left": [owned.phone_number for owned in twilio.incoming_phone_numbers.list(limit=20)],
+    }))
+
+
 def lines():
     for line in sys.stdin:
         if line.strip():
@@ -58,4 +76,4 @@ def sign(token):
 
 
 if __name__ == "__main__":
-    {"client": client, "verify": verify, "sign": sign}[sys.argv[1]](*sys.argv[2:])
+    {"client": client, "numbers": numbers, "verify": verify, "sign": sign}[sys.argv[1]](*sys.argv[2:])

@@ -22,10 +22,13 @@ pub const OURS: &str = "+14155550100";
 pub const THEIRS: &str = "+14155550199";
 
 /// Each database, and each carrier.
-pub const EVERYWHERE: [(Kind, Database); 3] = [
+pub const EVERYWHERE: [(Kind, Database); 6] = [
     (Kind::Twilio, Database::Sqlite),
     (Kind::Twilio, Database::Postgres),
     (Kind::Plivo, Database::Sqlite),
+    (Kind::Vobiz, Database::Sqlite),
+    (Kind::Exotel, Database::Sqlite),
+    (Kind::SipTrunk, Database::Sqlite),
 ];
 
 /// The server with a carrier and vendors around it. Callers speak in tones, which the fake transcriber
@@ -80,25 +83,7 @@ impl Fakes {
 
     /// Settings that send the server to the fakes.
     pub fn environment(&self) -> Vec<(String, String)> {
-        let [account, token, number, base_url] = match self.carrier.kind() {
-            Kind::Twilio => [
-                "TWILIO_ACCOUNT_SID",
-                "TWILIO_AUTH_TOKEN",
-                "TWILIO_PHONE_NUMBER",
-                "BOLO_TELEPHONY__TWILIO__BASE_URL",
-            ],
-            Kind::Plivo => [
-                "PLIVO_AUTH_ID",
-                "PLIVO_AUTH_TOKEN",
-                "PLIVO_PHONE_NUMBER",
-                "BOLO_TELEPHONY__PLIVO__BASE_URL",
-            ],
-        };
-        [
-            (account, self.carrier.account().to_owned()),
-            (token, self.carrier.token().to_owned()),
-            (number, OURS.to_owned()),
-            (base_url, self.carrier.base_url()),
+        let vendors = [
             (
                 "BOLO_PROVIDERS__DEEPGRAM__BASE_URL",
                 self.deepgram.base_url(),
@@ -111,9 +96,13 @@ impl Fakes {
             ("ELEVENLABS_API_KEY", self.elevenlabs.api_key().to_owned()),
             ("BOLO_PROVIDERS__OPENAI__BASE_URL", self.llm.base_url()),
             ("OPENAI_API_KEY", self.llm.api_key().to_owned()),
-        ]
-        .map(|(key, value)| (key.to_owned(), value))
-        .into()
+        ];
+        let carrier = self.carrier.environment();
+        carrier
+            .into_iter()
+            .chain(vendors)
+            .map(|(key, value)| (key.to_owned(), value))
+            .collect()
     }
 }
 
@@ -140,6 +129,7 @@ impl World {
                 .map(|(key, value)| ((*key).to_owned(), (*value).to_owned())),
         );
         let server = Server::start(Setup::new(database, environment).await).await;
+        fakes.carrier.set_up_for(&server.base);
         Self { server, fakes }
     }
 

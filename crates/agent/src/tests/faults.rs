@@ -96,7 +96,7 @@ fn every_fault_of_a_document_is_found_at_once() {
     webhook_statuses[1]: unknown value "done"; one of prepared, scheduled, queued, rescheduled, initiated, ringing, in-progress, call-disconnected, completed, busy, no-answer, balance-low, canceled, failed, stopped, error
     webhook_statuses[2]: must be text, not a number
     calling_guardrails.call_end_hour: must not be before call_start_hour, 18
-    telephony_provider: unknown carrier "carrier-pigeon"; one of twilio, plivo, default
+    telephony_provider: unknown carrier "carrier-pigeon"; one of twilio, plivo, vobiz, exotel, sip-trunk, default
     tasks[0].tools_config.llm_agent.llm_config.provider: unknown vendor "foo"; one of openai, azure, azure-openai, anthropic, google, custom, ollama, vllm, groq, deepseek, openrouter, together, fireworks, deepinfra, perplexity, anyscale, ola, demo
     tasks[0].tools_config.llm_agent.llm_config.max_tokens: must be a whole number, not text
     tasks[0].tools_config.llm_agent.llm_config.temperature: must be between 0 and 2, not 2.5
@@ -109,7 +109,7 @@ fn every_fault_of_a_document_is_found_at_once() {
     tasks[0].tools_config.transcriber.endpointing: must be between 0 and 60000, not -1
     tasks[0].tools_config.transcriber.language: the local transcriber understands no "hi"; one of en
     tasks[0].tools_config.synthesizer.provider: unknown vendor "foo"; one of elevenlabs, deepgram, cartesia, openai, sarvam, azuretts, polly, rime, smallest, local
-    tasks[0].tools_config.input.provider: unknown carrier "fax"; one of twilio, plivo, default
+    tasks[0].tools_config.input.provider: unknown carrier "fax"; one of twilio, plivo, vobiz, exotel, sip-trunk, default
     tasks[0].toolchain.execution: unknown value "sideways"; one of parallel, sequential
     tasks[0].toolchain.pipelines[0]: must be a list, not text
     tasks[0].task_config.hangup_after_silence: must be between 0 and 86400, not -3
@@ -128,7 +128,7 @@ fn every_fault_of_a_document_is_found_at_once() {
 #[test]
 fn what_is_known_but_does_not_run_yet_says_so() {
     let body = minimal_with(&[
-        ("/agent_config/telephony_provider", json!("vobiz")),
+        ("/agent_config/telephony_provider", json!("freeswitch")),
         (&tools("llm_agent/llm_config/provider"), json!("cohere")),
         (
             &tools("llm_agent/llm_config/rag_config"),
@@ -158,20 +158,20 @@ fn what_is_known_but_does_not_run_yet_says_so() {
                 },
             }),
         ),
-        (&tools("output/provider"), json!("exotel")),
+        (&tools("output/provider"), json!("database")),
         (&settings("backchanneling"), json!(true)),
         (&settings("ambient_noise"), json!(true)),
         (&settings("auto_reschedule"), json!(true)),
         (&settings("noise_cancellation_level"), json!(50)),
     ]);
     assert_snapshot!(faults(&body), @r#"
-    telephony_provider: carrier "vobiz" is not supported by this version yet; one of twilio, plivo, default
+    telephony_provider: carrier "freeswitch" is not supported by this version yet; one of twilio, plivo, vobiz, exotel, sip-trunk, default
     tasks[0].tools_config.llm_agent.agent_flow_type: flow type "preprocessed" is not supported by this version yet; one of streaming
     tasks[0].tools_config.llm_agent.llm_config.rag_config.vector_store.provider_config.vector_id: is required, or vector_ids
     tasks[0].tools_config.llm_agent.llm_config.provider: vendor "cohere" is not supported by this version yet; one of openai, azure, azure-openai, anthropic, google, custom, ollama, vllm, groq, deepseek, openrouter, together, fireworks, deepinfra, perplexity, anyscale, ola, demo
     tasks[0].tools_config.transcriber.provider: vendor "azure" is not supported by this version yet; one of deepgram, assembly, elevenlabs, sarvam, openai, soniox, gladia, smallest, local
     tasks[0].tools_config.synthesizer.provider: vendor "maya" is not supported by this version yet; one of elevenlabs, deepgram, cartesia, openai, sarvam, azuretts, polly, rime, smallest, local
-    tasks[0].tools_config.output.provider: carrier "exotel" is not supported by this version yet; one of twilio, plivo, default
+    tasks[0].tools_config.output.provider: carrier "database" is not supported by this version yet; one of twilio, plivo, vobiz, exotel, sip-trunk, default
     tasks[0].tools_config.s2s: a speech-to-speech model is not supported by this version yet
     tasks[0].tools_config.multilingual_config.enabled: switching languages is not supported by this version yet
     tasks[0].tools_config.api_tools.tools_params.look_up.scope: scope "node" is not supported by this version yet; one of global

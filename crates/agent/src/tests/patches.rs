@@ -67,7 +67,8 @@ fn a_carrier_is_written_to_both_ends_of_the_task() {
         body["agent_config"]["tasks"][0]["tools_config"]["output"]["format"],
         "ulaw"
     );
-    assert!(Agent::parse(&body).is_err());
+    let agent = Agent::parse(&body).unwrap();
+    assert_eq!(agent.telephony_provider.as_deref(), Some("sip-trunk"));
 }
 
 #[test]

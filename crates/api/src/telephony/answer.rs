@@ -29,6 +29,23 @@ pub async fn answer(State(app): State<App>, callback: Callback) -> Result<Respon
     Ok(document(&*callback.carrier, &instruction))
 }
 
+/// A flow of the carrier's, whose one address serves every call, asks what now: the call was connected, or its
+/// media socket ended.
+pub async fn flow(State(app): State<App>, callback: Callback) -> Result<Response, ApiError> {
+    let record = &callback.ours.record;
+    let webhook = callback.carrier.parse_webhook(callback.received.parts());
+    let call_id = webhook.map(|webhook| webhook.call_id).unwrap_or_default();
+    let first = app
+        .store
+        .first_callback(&record.provider, &call_id, "flow", 0, now())
+        .await?;
+    if first {
+        answer(State(app), callback).await
+    } else {
+        resume(State(app), callback).await
+    }
+}
+
 /// The media socket ended, or the answer address failed: on with the call, over to somebody else, or over?
 pub async fn resume(State(app): State<App>, callback: Callback) -> Result<Response, ApiError> {
     go_on(&app, &callback, "resume").await

@@ -7,8 +7,8 @@ use axum::{
     extract::{FromRequest, OriginalUri, RawPathParams, Request},
     http::{HeaderMap, Method, request::Parts},
 };
-use bolo_execution::{AccountId, ExecutionId, Record};
-use bolo_telephony::{Carrier, RequestParts};
+use bolo_execution::{AccountId, Record};
+use bolo_telephony::{CallReference, Carrier, RequestParts};
 use bytes::Bytes;
 
 use crate::{
@@ -52,15 +52,9 @@ impl Received {
         }
     }
 
-    /// The fields of the form or the query, for the raw log.
+    /// The fields of what came, for the raw log.
     pub fn fields(&self) -> Vec<(String, String)> {
-        let query = self.url.split_once('?').map_or("", |(_, query)| query);
-        let text = if self.body.is_empty() {
-            query.as_bytes()
-        } else {
-            &self.body
-        };
-        url::form_urlencoded::parse(text).into_owned().collect()
+        self.parts().fields()
     }
 
     /// Reads the body too.
@@ -108,19 +102,25 @@ impl Ours {
             .await
             .map_err(|_| nothing())?;
         let get = |name: &str| {
-            params
-                .iter()
-                .find(|(key, _)| *key == name)
-                .map(|(_, value)| value)
-                .ok_or_else(nothing)
+            let mut params = params.iter();
+            params.find(|(key, _)| *key == name).map(|(_, value)| value)
         };
-        let execution: ExecutionId = get("execution")?.parse().map_err(|_| nothing())?;
-        let attempt: i64 = get("attempt")?.parse().map_err(|_| nothing())?;
-        let carrier = get("carrier")?;
-        if !app
-            .callbacks
-            .check(carrier, execution, attempt, get("mac")?)
-        {
+        let in_path = || {
+            Some(CallReference {
+                execution: get("execution")?.parse().ok()?,
+                attempt: get("attempt")?.parse().ok()?,
+                mac: get("mac")?.to_owned(),
+            })
+        };
+        let carrier = get("carrier").ok_or_else(nothing)?;
+        let CallReference {
+            execution,
+            attempt,
+            mac,
+        } = in_path()
+            .or_else(|| CallReference::in_query(parts.uri.query().unwrap_or_default()))
+            .ok_or_else(nothing)?;
+        if !app.callbacks.check(carrier, execution, attempt, &mac) {
             return Err(nothing());
         }
         tracing::Span::current().record("execution_id", tracing::field::display(execution));

@@ -48,6 +48,10 @@ pub fn callbacks() -> Router<App> {
         .route(&path("leg"), post(transfer::leg).get(transfer::leg))
         .route(&path("status"), post(status::status).get(status::status))
         .route(&path("stream"), post(status::stream).get(status::stream))
+        .route(
+            "/telephony/{carrier}/flow",
+            get(answer::flow).post(answer::flow),
+        )
         .route(&path("amd"), post(answered_by::tell).get(answered_by::tell))
         .route("/inbound_call", post(inbound::answer).get(inbound::answer))
         .route(
@@ -58,10 +62,13 @@ pub fn callbacks() -> Router<App> {
 
 /// Routes that stay open for the length of a call.
 pub fn sockets() -> Router<App> {
-    Router::new().route(
-        "/media/{carrier}/{execution}/{attempt}/{mac}",
-        get(media::open),
-    )
+    Router::new()
+        .route(
+            "/media/{carrier}/{execution}/{attempt}/{mac}",
+            get(media::open),
+        )
+        // Of a carrier that knows one address for all calls: its query names the call.
+        .route("/media/{carrier}", get(media::open))
 }
 
 /// The answer document.
@@ -172,6 +179,9 @@ pub fn hang_up_later(app: &App, record: &Record, call_id: Option<String>) {
                 match (carrier.hang_up(&call_id).await, waits.next()) {
                     (Ok(()) | Err(bolo_telephony::Error::NotFound), _) => {
                         return tracing::info!(execution_id = %id, "hung up at the carrier");
+                    }
+                    (Err(error @ bolo_telephony::Error::Unsupported(_)), _) => {
+                        return tracing::info!(execution_id = %id, %error, "not hung up by request");
                     }
                     (Err(bolo_telephony::Error::Unavailable(_)), Some(wait)) => {
                         tokio::time::sleep(wait).await

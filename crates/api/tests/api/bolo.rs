@@ -100,10 +100,10 @@ impl Bolo {
         let http = reqwest::Client::new();
         let carrier = CarrierSettings {
             base_url: Some(twilio.base_url.clone()),
-            credentials: Some(Credentials {
-                account: twilio::ACCOUNT.into(),
-                token: SecretString::from(twilio::TOKEN),
-            }),
+            credentials: Some(Credentials::new(
+                twilio::ACCOUNT,
+                SecretString::from(twilio::TOKEN),
+            )),
             phone_number: Some("+19876543007".parse().unwrap()),
         };
         let mut settings = Settings {

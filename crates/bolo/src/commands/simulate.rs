@@ -94,6 +94,7 @@ pub struct Simulate {
 enum Carrier {
     Twilio,
     Plivo,
+    Vobiz,
 }
 
 impl From<Carrier> for Kind {
@@ -101,6 +102,7 @@ impl From<Carrier> for Kind {
         match carrier {
             Carrier::Twilio => Self::Twilio,
             Carrier::Plivo => Self::Plivo,
+            Carrier::Vobiz => Self::Vobiz,
         }
     }
 }
@@ -317,33 +319,8 @@ fn own(folder: &std::path::Path, calls: usize) -> Vec<(String, String)> {
 
 /// Settings of any server that is to talk with the fakes.
 fn fakes(load: &Load) -> Vec<(String, String)> {
-    let carrier = &load.carrier;
-    let (account, token, number) = match carrier.kind() {
-        Kind::Twilio => (
-            "TWILIO_ACCOUNT_SID",
-            "TWILIO_AUTH_TOKEN",
-            "TWILIO_PHONE_NUMBER",
-        ),
-        Kind::Plivo => ("PLIVO_AUTH_ID", "PLIVO_AUTH_TOKEN", "PLIVO_PHONE_NUMBER"),
-    };
-    let base_url = match carrier.kind() {
-        Kind::Twilio => "BOLO_TELEPHONY__TWILIO__BASE_URL",
-        Kind::Plivo => "BOLO_TELEPHONY__PLIVO__BASE_URL",
-    };
-    [
+    let vendors = [
         ("BOLO_LIMITS__DIALS_PER_SECOND", "1000".to_owned()),
-        (account, carrier.account().to_owned()),
-        (token, carrier.token().to_owned()),
-        (
-            number,
-            carrier
-                .options()
-                .numbers
-                .first()
-                .map(|number| number.phone_number.clone())
-                .unwrap_or_default(),
-        ),
-        (base_url, carrier.base_url()),
         (
             "BOLO_PROVIDERS__DEEPGRAM__BASE_URL",
             load.deepgram.base_url(),
@@ -356,9 +333,13 @@ fn fakes(load: &Load) -> Vec<(String, String)> {
         ("ELEVENLABS_API_KEY", load.elevenlabs.api_key().to_owned()),
         ("BOLO_PROVIDERS__OPENAI__BASE_URL", load.llm.base_url()),
         ("OPENAI_API_KEY", load.llm.api_key().to_owned()),
-    ]
-    .map(|(key, value)| (key.to_owned(), value))
-    .into()
+    ];
+    let carrier = load.carrier.environment();
+    carrier
+        .into_iter()
+        .chain(vendors)
+        .map(|(key, value)| (key.to_owned(), value))
+        .collect()
 }
 
 /// A server of our own as a child process, and its address.

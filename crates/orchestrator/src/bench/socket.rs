@@ -11,7 +11,7 @@ use std::{
 
 use axum::extract::ws::Message;
 use bolo_audio::Format;
-use bolo_telephony::{MediaCommand, MediaError, MediaEvent, MediaWire};
+use bolo_telephony::{Frame, MediaCommand, MediaError, MediaEvent, MediaWire};
 use bytes::Bytes;
 use futures_util::{Sink, Stream};
 use tokio::{sync::mpsc, time::Instant};
@@ -88,12 +88,12 @@ impl MediaWire for PlainWire {
         }))
     }
 
-    fn encode(&mut self, command: &MediaCommand) -> Option<String> {
-        Some(match command {
+    fn encode(&mut self, command: &MediaCommand, out: &mut Vec<Frame>) {
+        out.push(Frame::Text(match command {
             MediaCommand::Audio(audio) => format!("audio {}", hex(audio)),
             MediaCommand::Mark(name) => format!("mark {name}"),
             MediaCommand::Clear => "clear".into(),
-        })
+        }));
     }
 
     fn marks(&self) -> bool {

@@ -52,6 +52,8 @@ impl Status {
 /// What a dial request or a number's settings ask for.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Plan {
+    /// The id that the dial wants; `None` = the carrier's to choose.
+    pub id: Option<String>,
     pub url: Option<String>,
     pub method: String,
     /// A document given at once, instead of `url`.
@@ -72,6 +74,8 @@ pub(crate) struct Plan {
     pub timeout_s: u64,
     /// Longest duration, seconds.
     pub time_limit_s: u64,
+    /// What the dial wants to be repeated; empty = nothing.
+    pub custom: String,
 }
 
 /// What others tell a call's task.

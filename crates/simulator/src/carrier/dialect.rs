@@ -56,6 +56,26 @@ pub(crate) enum Ask {
     Audio(bytes::Bytes),
     Mark(String),
     Clear,
+    /// Something that this fake has no use for.
+    Nothing,
+}
+
+/// A message of the carrier.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Sent {
+    Text(String),
+    Binary(Vec<u8>),
+}
+
+/// What a clear is answered with.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Cleared {
+    /// Every mark that waits is echoed.
+    Echoes,
+    /// The marks are dropped, and this is said.
+    Said(String),
+    /// The marks are dropped.
+    Silence,
 }
 
 /// What the carrier has against a message.
@@ -71,22 +91,22 @@ pub(crate) trait Writer: Send {
     /// Before `start`.
     fn hello(&self) -> Option<String>;
     fn start(&mut self, stream: &Stream, with_parameters: bool) -> String;
-    /// 20 ms of the caller, `None` for silence. `ms` is the time since the stream's start.
-    fn media(&mut self, ms: u64, audio: Option<&[u8]>) -> String;
-    /// The text to send in place of a good frame; `None` sends nothing. `Doubled` and `Binary` are the
-    /// sender's to do.
-    fn bad_media(&mut self, ms: u64, audio: Option<&[u8]>, bad: BadFrame) -> Option<String>;
+    /// 20 ms of the caller, `None` for silence. `ms` is the time since the stream's start. `None` when the
+    /// carrier waits for more.
+    fn media(&mut self, ms: u64, audio: Option<&[u8]>) -> Option<Sent>;
+    /// What to send in place of a good frame; `None` sends nothing. `Doubled` and `Binary` are the sender's to
+    /// do.
+    fn bad_media(&mut self, ms: u64, audio: Option<&[u8]>, bad: BadFrame) -> Option<Sent>;
     fn dtmf(&mut self, key: char) -> String;
     /// All before this mark has been played, or cleared.
     fn mark(&mut self, name: &str) -> String;
-    /// The answer to a clear; `None` = every mark that waits is echoed instead.
-    fn cleared(&mut self) -> Option<String>;
+    fn cleared(&mut self) -> Cleared;
     /// Said before the carrier closes the socket.
     fn stop(&mut self) -> Option<String>;
     /// Reads a message of the server.
     fn read(&self, text: &str) -> Result<Ask, Complaint>;
-    /// What the carrier has against binary messages.
-    fn against_binary(&self) -> &'static str;
+    /// Reads a binary message of the server.
+    fn read_binary(&self, bytes: bytes::Bytes) -> Result<Ask, Complaint>;
 }
 
 /// A carrier's way to spell.
@@ -101,6 +121,10 @@ pub(crate) trait Dialect: Send + Sync {
     fn stream_id(&self) -> String;
     /// How webhooks are tried, in the words of an address' fragment.
     fn fetch_rules(&self) -> &'static str;
+    /// Whether the state of a call is told with JSON, not with a form.
+    fn tells_json(&self) -> bool {
+        false
+    }
     /// Signature and whatever else stands in a webhook's head.
     fn headers(&self, token: &str, request: &Outgoing<'_>) -> Vec<(&'static str, String)>;
     /// The same of a socket's upgrade.

@@ -14,6 +14,8 @@ pub(crate) enum Verb {
     Pause {
         seconds: u64,
     },
+    /// Asks the call's own address again.
+    Again,
     /// Turns an unanswered inbound call away.
     Reject {
         busy: bool,

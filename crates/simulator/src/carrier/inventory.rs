@@ -1,9 +1,10 @@
 //! The account's numbers and those for sale, and who calls in on them.
 
-use super::{DialFault, FakeCarrier, Number, Shared, call::Plan};
+use super::{DialFault, FakeCarrier, Kind, Number, Shared, call::Plan};
 use crate::{
-    Error,
+    Error, asterisk,
     caller::{CallHandle, CallerScript},
+    exotel,
 };
 
 /// What holds the webhooks of numbers at carriers whose numbers hold none.
@@ -56,6 +57,11 @@ impl Shared {
         self.lock().purchase_faults.pop_front()
     }
 
+    /// The server's one address that somebody wrote into the carrier's configuration.
+    pub fn by_hand(&self) -> String {
+        self.lock().by_hand.clone()
+    }
+
     pub fn applications(&self) -> Vec<Application> {
         self.lock().applications.clone()
     }
@@ -69,6 +75,15 @@ impl FakeCarrier {
     /// The numbers that the account has.
     pub fn numbers(&self) -> Vec<Number> {
         self.shared.numbers()
+    }
+
+    /// Does what a user of the real carrier does by hand, for a server with this public address: the applets of
+    /// Exotel's flow ask it, and Asterisk's `websocket_client.conf` names its socket.
+    pub fn set_up_for(&self, server: &str) {
+        self.shared.lock().by_hand = match self.kind {
+            Kind::SipTrunk => format!("{}/media/sip-trunk", server.replacen("http", "ws", 1)),
+            kind => format!("{server}/telephony/{}/flow", kind.name()),
+        };
     }
 
     /// The next purchases of numbers meet these faults, one each.
@@ -105,7 +120,11 @@ impl FakeCarrier {
             .ok_or_else(|| Error::Peer(format!("{to} has no voice URL")))?;
         let plan = Plan {
             url: Some(number.voice_url),
-            method: number.voice_method,
+            method: if self.kind == Kind::Exotel {
+                "GET".to_owned()
+            } else {
+                number.voice_method
+            },
             fallback_url: Some(number.voice_fallback_url).filter(|url| !url.is_empty()),
             fallback_method: "POST".into(),
             status_callback: Some(number.status_callback).filter(|url| !url.is_empty()),
@@ -137,5 +156,59 @@ impl FakeCarrier {
             .filter(|url| !url.is_empty());
         self.set_voice_url(to, voice_url, status.as_deref());
         self.call_in(from, to, script)
+    }
+}
+
+impl FakeCarrier {
+    /// Environment variables that send a server to this carrier, in the names that the real one's users know.
+    pub fn environment(&self) -> Vec<(&'static str, String)> {
+        let [account, token, number, base_url] = match self.kind {
+            Kind::Twilio => [
+                "TWILIO_ACCOUNT_SID",
+                "TWILIO_AUTH_TOKEN",
+                "TWILIO_PHONE_NUMBER",
+                "BOLO_TELEPHONY__TWILIO__BASE_URL",
+            ],
+            Kind::Plivo => [
+                "PLIVO_AUTH_ID",
+                "PLIVO_AUTH_TOKEN",
+                "PLIVO_PHONE_NUMBER",
+                "BOLO_TELEPHONY__PLIVO__BASE_URL",
+            ],
+            Kind::Vobiz => [
+                "VOBIZ_AUTH_ID",
+                "VOBIZ_AUTH_TOKEN",
+                "VOBIZ_PHONE_NUMBER",
+                "BOLO_TELEPHONY__VOBIZ__BASE_URL",
+            ],
+            Kind::SipTrunk => [
+                "SIP_TRUNK_USER",
+                "SIP_TRUNK_PASSWORD",
+                "SIP_TRUNK_PHONE_NUMBER",
+                "BOLO_TELEPHONY__SIP_TRUNK__BASE_URL",
+            ],
+            Kind::Exotel => [
+                "EXOTEL_ACCOUNT_SID",
+                "EXOTEL_API_TOKEN",
+                "EXOTEL_PHONE_NUMBER",
+                "BOLO_TELEPHONY__EXOTEL__BASE_URL",
+            ],
+        };
+        let first = self.options().numbers.first();
+        let mut environment = vec![
+            (account, self.account().to_owned()),
+            (token, self.token().to_owned()),
+            (base_url, self.base_url()),
+        ];
+        environment.extend(first.map(|first| (number, first.phone_number.clone())));
+        match self.kind {
+            Kind::Twilio | Kind::Plivo | Kind::Vobiz => {}
+            Kind::Exotel => environment.extend([
+                ("EXOTEL_API_KEY", exotel::API_KEY.to_owned()),
+                ("EXOTEL_OUTBOUND_APP_ID", exotel::APP.to_owned()),
+            ]),
+            Kind::SipTrunk => environment.push(("SIP_TRUNK_NAME", asterisk::TRUNK.to_owned())),
+        }
+        environment
     }
 }

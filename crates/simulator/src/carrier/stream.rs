@@ -13,7 +13,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::{
     Shared,
     call::Call,
-    dialect::{Ask, Complaint, StreamNews, Writer},
+    dialect::{Ask, Cleared, Complaint, Sent, StreamNews, Writer},
     document::Stream,
     faults::{BadFrame, CallFaults},
     playout::Playout,
@@ -69,7 +69,12 @@ impl Media {
         let delays = shared.options.delays.clone();
         tokio::time::sleep(Duration::from_millis(delays.upgrade_ms)).await;
         let id = shared.dialect.stream_id();
-        let (socket, line) = match connect(&shared, &verb.url, faults.bad_signature).await {
+        // A query only: of the one socket that the carrier's configuration names.
+        let url = match verb.url.strip_prefix('?') {
+            Some(_) => format!("{}{}", shared.by_hand(), verb.url),
+            None => verb.url.clone(),
+        };
+        let (socket, line) = match connect(&shared, &url, faults.bad_signature).await {
             Ok(open) => open,
             Err(fault) => {
                 let news = StreamNews::Failed(fault.clone());
@@ -104,9 +109,10 @@ impl Media {
             self.socket.send(Message::text(hello)).await?;
         }
         tokio::time::sleep(Duration::from_millis(start_ms)).await;
-        if self.faults.media_before_start {
-            let early = self.writer.media(0, None);
-            self.socket.send(Message::text(early)).await?;
+        if self.faults.media_before_start
+            && let Some(early) = self.writer.media(0, None)
+        {
+            self.socket.send(message(early)).await?;
         }
         let start = self.writer.start(&self.verb, !self.faults.no_parameters);
         self.socket.send(Message::text(start)).await?;
@@ -146,17 +152,20 @@ impl Media {
     pub async fn frame(&mut self, audio: Option<&[u8]>) -> Result<(), tungstenite::Error> {
         let ms = self.frames * 20;
         self.frames += 1;
-        let message = match self.faults.bad_frames.get(&self.frames) {
-            None => Message::text(self.writer.media(ms, audio)),
-            Some(bad) => match (self.writer.bad_media(ms, audio, *bad), bad) {
-                (None, _) => return Ok(()),
-                (Some(text), BadFrame::Binary) => Message::binary(text.into_bytes()),
-                (Some(text), BadFrame::Doubled) => {
-                    self.socket.feed(Message::text(text.clone())).await?;
-                    Message::text(text)
-                }
-                (Some(text), _) => Message::text(text),
-            },
+        let bad = self.faults.bad_frames.get(&self.frames).copied();
+        let sent = match bad {
+            None => self.writer.media(ms, audio),
+            Some(bad) => self.writer.bad_media(ms, audio, bad),
+        };
+        let message = match (sent, bad) {
+            (None, _) => return Ok(()),
+            (Some(Sent::Text(text)), Some(BadFrame::Binary)) => Message::binary(text.into_bytes()),
+            (Some(sent), Some(BadFrame::Doubled)) => {
+                let message = message(sent);
+                self.socket.feed(message.clone()).await?;
+                message
+            }
+            (Some(sent), _) => message(sent),
         };
         self.socket.send(message).await
     }
@@ -213,10 +222,13 @@ impl Media {
         message: Option<Result<Message, tungstenite::Error>>,
     ) -> Result<Got, tungstenite::Error> {
         match message {
-            Some(Ok(Message::Text(text))) => self.ask(&text).await,
-            Some(Ok(Message::Binary(_))) => {
-                self.warn(self.writer.against_binary());
-                Ok(Got::Nothing)
+            Some(Ok(Message::Text(text))) => {
+                let ask = self.writer.read(&text);
+                self.ask(ask).await
+            }
+            Some(Ok(Message::Binary(bytes))) => {
+                let ask = self.writer.read_binary(bytes);
+                self.ask(ask).await
             }
             Some(Ok(Message::Close(frame))) => {
                 let code = frame.map(|frame| u16::from(frame.code));
@@ -233,9 +245,9 @@ impl Media {
         }
     }
 
-    async fn ask(&mut self, text: &str) -> Result<Got, tungstenite::Error> {
+    async fn ask(&mut self, ask: Result<Ask, Complaint>) -> Result<Got, tungstenite::Error> {
         self.play().await?;
-        match self.writer.read(text) {
+        match ask {
             Ok(Ask::Audio(audio)) => {
                 let audible = self.tell_audio
                     && audio
@@ -259,11 +271,13 @@ impl Media {
                 self.call.timeline.note(Event::Cleared { unplayed_ms });
                 self.tell_audio = true;
                 match self.writer.cleared() {
-                    Some(_) if self.faults.never_echo => {}
-                    Some(message) => self.socket.send(Message::text(message)).await?,
-                    None => self.echo(marks, true).await?,
+                    Cleared::Silence => {}
+                    Cleared::Said(_) if self.faults.never_echo => {}
+                    Cleared::Said(text) => self.socket.send(Message::text(text)).await?,
+                    Cleared::Echoes => self.echo(marks, true).await?,
                 }
             }
+            Ok(Ask::Nothing) => {}
             Err(Complaint { text, fatal: true }) => {
                 self.warn(&text);
                 self.tell(&StreamNews::Failed(text));
@@ -337,6 +351,13 @@ impl Media {
         } else if let Err(error) = self.socket.close(Some(frame(CloseCode::Away))).await {
             tracing::debug!(%error, "media socket was gone already");
         }
+    }
+}
+
+fn message(sent: Sent) -> Message {
+    match sent {
+        Sent::Text(text) => Message::text(text),
+        Sent::Binary(bytes) => Message::binary(bytes),
     }
 }
 

@@ -157,9 +157,13 @@ async fn attempt(
     let mut request = if get {
         shared.http.get(&url)
     } else {
-        let kind = "application/x-www-form-urlencoded; charset=UTF-8";
+        let (kind, body) = if hook.what == "status" && dialect.tells_json() {
+            ("application/json", object(&hook.form))
+        } else {
+            ("application/x-www-form-urlencoded; charset=UTF-8", fields)
+        };
         let request = shared.http.post(&url).header("Content-Type", kind);
-        request.body(fields)
+        request.body(body)
     };
     for (name, value) in dialect.headers(key, &outgoing) {
         request = request.header(name, value);
@@ -184,6 +188,14 @@ async fn attempt(
         }
         Err(_) => (Reply::default(), Some("rt")),
     }
+}
+
+fn object(form: &[(String, String)]) -> String {
+    let fields: serde_json::Map<_, _> = form
+        .iter()
+        .map(|(name, value)| (name.clone(), value.clone().into()))
+        .collect();
+    serde_json::Value::Object(fields).to_string()
 }
 
 fn encoded(form: &[(String, String)]) -> String {

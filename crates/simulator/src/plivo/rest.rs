@@ -15,7 +15,7 @@ use chrono::{DateTime, NaiveDateTime, Utc};
 use serde_json::{Value, json};
 use url::form_urlencoded;
 
-use super::{cause, digits, e164};
+use super::{PLIVO, digits, e164};
 use crate::carrier::{
     Call, Command, DialEntry, Shared,
     call::{Plan, Status},
@@ -43,7 +43,7 @@ pub(crate) fn routes(shared: Arc<Shared>) -> Router {
         .fallback(|| async { error(404, "not found") })
 }
 
-fn error(status: u16, text: &str) -> Response {
+pub(crate) fn error(status: u16, text: &str) -> Response {
     answer(status, &json!({"api_id": api_id(), "error": text}))
 }
 
@@ -51,7 +51,7 @@ fn not_found() -> Response {
     error(404, "not found")
 }
 
-fn api_id() -> String {
+pub(crate) fn api_id() -> String {
     uuid::Uuid::new_v4().to_string()
 }
 
@@ -73,7 +73,7 @@ async fn guard(
 }
 
 /// Checks a dial request; the refusal has Plivo's form.
-fn plan(shared: &Shared, body: &Value) -> Result<(String, String, Plan), Refusal> {
+pub(crate) fn plan(shared: &Shared, body: &Value) -> Result<(String, String, Plan), Refusal> {
     let refuse = |text: String| Refusal::from(error(400, &text));
     let text = |name: &str| body[name].as_str().filter(|text| !text.is_empty());
     let needed =
@@ -103,7 +103,6 @@ fn plan(shared: &Shared, body: &Value) -> Result<(String, String, Plan), Refusal
     let method = |name: &str| owned(name).unwrap_or_else(|| "POST".to_owned());
     let seconds = |name: &str, default: u64| body[name].as_u64().unwrap_or(default);
     let plan = Plan {
-        leg_of: None,
         url: Some(url),
         method: method("answer_method"),
         document: None,
@@ -116,11 +115,12 @@ fn plan(shared: &Shared, body: &Value) -> Result<(String, String, Plan), Refusal
         machine_url: owned("machine_detection_url").filter(|_| body["machine_detection"] == "true"),
         timeout_s: seconds("ring_timeout", 120),
         time_limit_s: seconds("time_limit", 14_400),
+        ..Plan::default()
     };
     Ok((to, from, plan))
 }
 
-async fn create(State(shared): App, body: Bytes) -> Response {
+pub(crate) async fn create(State(shared): App, body: Bytes) -> Response {
     let Ok(body) = serde_json::from_slice::<Value>(&body) else {
         return error(400, "the body is no JSON");
     };
@@ -150,7 +150,7 @@ const REFUSALS: rest::Refusals = rest::Refusals {
 };
 
 /// `live` = rings or talks; `queued` = not yet rung.
-fn is(call: &Call, status: &str) -> bool {
+pub(crate) fn is(call: &Call, status: &str) -> bool {
     match call.status() {
         Status::Ringing | Status::InProgress => status == "live",
         Status::Queued | Status::Initiated => status == "queued",
@@ -158,7 +158,7 @@ fn is(call: &Call, status: &str) -> bool {
     }
 }
 
-fn query(text: Option<String>) -> Vec<(String, String)> {
+pub(crate) fn query(text: Option<String>) -> Vec<(String, String)> {
     form_urlencoded::parse(text.unwrap_or_default().as_bytes())
         .into_owned()
         .collect()
@@ -234,7 +234,7 @@ fn page(path: &str, query: &[(String, String)], all: &[Value]) -> Value {
     json!({"api_id": api_id(), "meta": meta, "objects": shown})
 }
 
-fn find(shared: &Shared, id: &str) -> Result<Arc<Call>, Refusal> {
+pub(crate) fn find(shared: &Shared, id: &str) -> Result<Arc<Call>, Refusal> {
     shared.call(id).ok_or_else(|| not_found().into())
 }
 
@@ -290,7 +290,7 @@ async fn cancel(
 }
 
 /// 404 when the call does not stand there (any more).
-async fn tell(call: &Call, status: &str, command: Command) -> Result<(), Refusal> {
+pub(crate) async fn tell(call: &Call, status: &str, command: Command) -> Result<(), Refusal> {
     if !is(call, status) || call.commands.send(command).await.is_err() {
         return Err(not_found().into());
     }
@@ -302,7 +302,7 @@ fn direction(call: &Call) -> &'static str {
 }
 
 /// A call that is not over.
-fn live(call: &Call) -> Value {
+pub(crate) fn live(call: &Call) -> Value {
     json!({
         "call_status": match call.status() {
             Status::Initiated => Status::Queued.word(),
@@ -323,7 +323,9 @@ fn record(call: &Call) -> Value {
     let times = call.times();
     let date =
         |date: Option<DateTime<Utc>>| date.map(|date| date.format("%F %T+00:00").to_string());
-    let ending = call.ending().map(|ending| cause(ending, call.inbound));
+    let ending = call
+        .ending()
+        .map(|ending| PLIVO.cause(ending, call.inbound));
     let seconds = call.duration_s();
     json!({
         "answer_time": date(times.answered),
@@ -340,7 +342,7 @@ fn record(call: &Call) -> Value {
         "hangup_source": ending.as_ref().map(|ending| ending.source),
         "initiation_time": date(Some(call.created)),
         "parent_call_uuid": null,
-        "resource_uri": format!("/v1/Account/{}/Call/{}/", super::ACCOUNT, call.id),
+        "resource_uri": format!("/v1/Account/{}/Call/{}/", PLIVO.account, call.id),
         "to_number": digits(&call.to),
         "total_amount": "0.00000",
         "total_rate": "0.00000",

@@ -4,13 +4,14 @@
 use std::{borrow::Cow, fmt::Write as _, sync::LazyLock};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
+use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::{
     carrier::{
         BadFrame,
-        dialect::{self, Ask, Complaint},
+        dialect::{self, Ask, Cleared, Complaint, Sent},
         document::Stream,
         now_ms,
     },
@@ -22,8 +23,25 @@ static SILENCE: LazyLock<String> = LazyLock::new(|| STANDARD.encode([g711::SILEN
 /// A longer message is not taken.
 const LARGEST: usize = 64 * 1024;
 
+/// What carriers of this wire write differently.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Spelling {
+    /// The number of `start`.
+    pub first: u64,
+    /// `playedStream` names its stream.
+    pub names_played: bool,
+}
+
+impl Spelling {
+    pub const PLIVO: Self = Self {
+        first: 1,
+        names_played: true,
+    };
+}
+
 /// Builds the messages of one stream and counts them.
 pub(super) struct Writer {
+    spelling: Spelling,
     account: &'static str,
     call: String,
     stream: String,
@@ -36,25 +54,85 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub fn new(account: &'static str, call: &str, stream: String) -> Self {
+    pub fn new(account: &'static str, call: &str, stream: String, spelling: Spelling) -> Self {
         Self {
+            spelling,
             account,
             call: call.to_owned(),
             stream,
             tail: r#","extra_headers":"{}"}"#.to_owned(),
             epoch_ms: now_ms(),
-            sequence: 0,
+            sequence: spelling.first,
             chunk: 0,
         }
     }
 
     fn next(&mut self) -> u64 {
         self.sequence += 1;
-        self.sequence
+        self.sequence - 1
     }
 
     fn timestamp(&self, ms: u64) -> String {
         (self.epoch_ms + ms as i64).to_string()
+    }
+
+    fn frame(&mut self, ms: u64, audio: Option<&[u8]>) -> String {
+        self.chunk += 1;
+        let (sequence, chunk, timestamp) = (self.next(), self.chunk, self.timestamp(ms));
+        let mut message = String::with_capacity(480);
+        let _ = write!(
+            message,
+            r#"{{"event":"media","sequenceNumber":{sequence},"streamId":"{}","media":{{"track":"inbound","timestamp":"{timestamp}","chunk":{chunk},"payload":""#,
+            self.stream
+        );
+        match audio {
+            None => message.push_str(&SILENCE),
+            Some(audio) => {
+                let mut frame = [g711::SILENCE; g711::FRAME];
+                let length = audio.len().min(g711::FRAME);
+                frame[..length].copy_from_slice(&audio[..length]);
+                STANDARD.encode_string(frame, &mut message);
+            }
+        }
+        message.push_str("\"}");
+        message.push_str(&self.tail);
+        message
+    }
+
+    fn bad_frame(&mut self, ms: u64, audio: Option<&[u8]>, bad: BadFrame) -> Option<String> {
+        let good = self.frame(ms, audio);
+        let payload = |payload: &str| {
+            let start = good.find("\"payload\":\"").map_or(0, |at| at + 11);
+            let end = good[start..].find('"').map_or(good.len(), |at| start + at);
+            format!("{}{payload}{}", &good[..start], &good[end..])
+        };
+        Some(match bad {
+            BadFrame::Missing => return None,
+            BadFrame::Doubled | BadFrame::Binary => good,
+            BadFrame::HalfJson => good[..good.len() / 2].to_owned(),
+            BadFrame::BadBase64 => payload("!!not base64!!"),
+            BadFrame::Empty => payload(""),
+            BadFrame::Huge => payload(&STANDARD.encode(vec![g711::SILENCE; 64 * 1024])),
+            BadFrame::WrongStream => good.replace(&self.stream, &uuid::Uuid::nil().to_string()),
+            BadFrame::UnknownEvent => good.replace("\"event\":\"media\"", "\"event\":\"weather\""),
+            // Older deployments write counts as strings, and the time as a number.
+            BadFrame::Numbers => {
+                let (sequence, chunk) = (self.sequence - 1, self.chunk);
+                let timestamp = self.timestamp(ms);
+                good.replace(
+                    &format!("\"sequenceNumber\":{sequence},"),
+                    &format!("\"sequenceNumber\":\"{sequence}\","),
+                )
+                .replace(
+                    &format!("\"chunk\":{chunk},"),
+                    &format!("\"chunk\":\"{chunk}\","),
+                )
+                .replace(
+                    &format!("\"timestamp\":\"{timestamp}\""),
+                    &format!("\"timestamp\":{timestamp}"),
+                )
+            }
+        })
     }
 }
 
@@ -89,63 +167,12 @@ impl dialect::Writer for Writer {
         )
     }
 
-    fn media(&mut self, ms: u64, audio: Option<&[u8]>) -> String {
-        self.chunk += 1;
-        let (sequence, chunk, timestamp) = (self.next(), self.chunk, self.timestamp(ms));
-        let mut message = String::with_capacity(480);
-        let _ = write!(
-            message,
-            r#"{{"event":"media","sequenceNumber":{sequence},"streamId":"{}","media":{{"track":"inbound","timestamp":"{timestamp}","chunk":{chunk},"payload":""#,
-            self.stream
-        );
-        match audio {
-            None => message.push_str(&SILENCE),
-            Some(audio) => {
-                let mut frame = [g711::SILENCE; g711::FRAME];
-                let length = audio.len().min(g711::FRAME);
-                frame[..length].copy_from_slice(&audio[..length]);
-                STANDARD.encode_string(frame, &mut message);
-            }
-        }
-        message.push_str("\"}");
-        message.push_str(&self.tail);
-        message
+    fn media(&mut self, ms: u64, audio: Option<&[u8]>) -> Option<Sent> {
+        Some(Sent::Text(self.frame(ms, audio)))
     }
 
-    fn bad_media(&mut self, ms: u64, audio: Option<&[u8]>, bad: BadFrame) -> Option<String> {
-        let good = self.media(ms, audio);
-        let payload = |payload: &str| {
-            let start = good.find("\"payload\":\"").map_or(0, |at| at + 11);
-            let end = good[start..].find('"').map_or(good.len(), |at| start + at);
-            format!("{}{payload}{}", &good[..start], &good[end..])
-        };
-        Some(match bad {
-            BadFrame::Missing => return None,
-            BadFrame::Doubled | BadFrame::Binary => good,
-            BadFrame::HalfJson => good[..good.len() / 2].to_owned(),
-            BadFrame::BadBase64 => payload("!!not base64!!"),
-            BadFrame::Empty => payload(""),
-            BadFrame::Huge => payload(&STANDARD.encode(vec![g711::SILENCE; 64 * 1024])),
-            BadFrame::WrongStream => good.replace(&self.stream, &uuid::Uuid::nil().to_string()),
-            BadFrame::UnknownEvent => good.replace("\"event\":\"media\"", "\"event\":\"weather\""),
-            // Older deployments write counts as strings, and the time as a number.
-            BadFrame::Numbers => {
-                let (sequence, chunk) = (self.sequence, self.chunk);
-                let timestamp = self.timestamp(ms);
-                good.replace(
-                    &format!("\"sequenceNumber\":{sequence},"),
-                    &format!("\"sequenceNumber\":\"{sequence}\","),
-                )
-                .replace(
-                    &format!("\"chunk\":{chunk},"),
-                    &format!("\"chunk\":\"{chunk}\","),
-                )
-                .replace(
-                    &format!("\"timestamp\":\"{timestamp}\""),
-                    &format!("\"timestamp\":{timestamp}"),
-                )
-            }
-        })
+    fn bad_media(&mut self, ms: u64, audio: Option<&[u8]>, bad: BadFrame) -> Option<Sent> {
+        self.bad_frame(ms, audio, bad).map(Sent::Text)
     }
 
     fn dtmf(&mut self, key: char) -> String {
@@ -159,22 +186,22 @@ impl dialect::Writer for Writer {
     }
 
     fn mark(&mut self, name: &str) -> String {
-        json!({
-            "event": "playedStream",
-            "sequenceNumber": self.next(),
-            "streamId": self.stream,
-            "name": name,
-        })
-        .to_string()
+        let mut played = json!({"event": "playedStream"});
+        played["sequenceNumber"] = self.next().into();
+        if self.spelling.names_played {
+            played["streamId"] = self.stream.clone().into();
+        }
+        played["name"] = name.into();
+        played.to_string()
     }
 
-    fn cleared(&mut self) -> Option<String> {
+    fn cleared(&mut self) -> Cleared {
         let cleared = json!({
             "event": "clearedAudio",
             "sequenceNumber": self.next(),
             "streamId": self.stream,
         });
-        Some(cleared.to_string())
+        Cleared::Said(cleared.to_string())
     }
 
     fn stop(&mut self) -> Option<String> {
@@ -185,8 +212,11 @@ impl dialect::Writer for Writer {
         read(text, &self.stream).map_err(|text| Complaint { text, fatal: false })
     }
 
-    fn against_binary(&self) -> &'static str {
-        "binary message"
+    fn read_binary(&self, _: Bytes) -> Result<Ask, Complaint> {
+        Err(Complaint {
+            text: "binary message".to_owned(),
+            fatal: false,
+        })
     }
 }
 
@@ -250,12 +280,10 @@ fn audio(media: &Media<'_>) -> Result<Ask, String> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-    use bytes::Bytes;
-
     use super::{dialect::Writer as _, *};
 
     fn started() -> (Writer, String) {
-        let mut writer = Writer::new("MA1", "C1", "S1".into());
+        let mut writer = Writer::new("MA1", "C1", "S1".into(), Spelling::PLIVO);
         writer.epoch_ms = 1_705_312_200_000;
         let stream = Stream {
             parameters: vec![("eid".into(), "7f1c".into()), ("run".into(), "1".into())],
@@ -274,7 +302,7 @@ mod tests {
         );
         let payload = STANDARD.encode([0xFF; 160]);
         assert_eq!(
-            writer.media(20, None),
+            writer.frame(20, None),
             format!(
                 r#"{{"event":"media","sequenceNumber":2,"streamId":"S1","media":{{"track":"inbound","timestamp":"1705312200020","chunk":1,"payload":"{payload}"}},"extra_headers":"eid=7f1c;run=1"}}"#
             )
@@ -288,8 +316,10 @@ mod tests {
             r#"{"event":"playedStream","sequenceNumber":4,"streamId":"S1","name":"c1"}"#
         );
         assert_eq!(
-            writer.cleared().as_deref(),
-            Some(r#"{"event":"clearedAudio","sequenceNumber":5,"streamId":"S1"}"#)
+            writer.cleared(),
+            Cleared::Said(
+                r#"{"event":"clearedAudio","sequenceNumber":5,"streamId":"S1"}"#.to_owned()
+            )
         );
         assert_eq!(writer.stop(), None);
     }
@@ -327,11 +357,11 @@ mod tests {
     #[test]
     fn bad_frames_are_bad_in_the_way_asked_for() {
         let (mut writer, _) = started();
-        let cut = writer.bad_media(0, None, BadFrame::HalfJson).unwrap();
+        let cut = writer.bad_frame(0, None, BadFrame::HalfJson).unwrap();
         assert!(serde_json::from_str::<Value>(&cut).is_err());
-        let text = writer.bad_media(20, None, BadFrame::Numbers).unwrap();
+        let text = writer.bad_frame(20, None, BadFrame::Numbers).unwrap();
         assert!(text.contains("\"sequenceNumber\":\"3\"") && text.contains("\"chunk\":\"2\""));
         assert!(text.contains("\"timestamp\":1705312200020"));
-        assert_eq!(writer.bad_media(60, None, BadFrame::Missing), None);
+        assert_eq!(writer.bad_frame(60, None, BadFrame::Missing), None);
     }
 }

@@ -181,7 +181,6 @@ fn plan(shared: &Shared, form: &Form) -> Result<(String, String, Plan), Refusal>
             .unwrap_or(default)
     };
     let plan = Plan {
-        leg_of: None,
         url,
         method: method("Method"),
         document: form.text("Twiml"),
@@ -196,6 +195,7 @@ fn plan(shared: &Shared, form: &Form) -> Result<(String, String, Plan), Refusal>
         machine_url: form.text("AsyncAmdStatusCallback").filter(|_| {
             form.get("MachineDetection").is_some() && form.get("AsyncAmd") == Some("true")
         }),
+        ..Plan::default()
     };
     Ok((to, from, plan))
 }

@@ -4,13 +4,14 @@
 use std::{borrow::Cow, fmt::Write as _, sync::LazyLock};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
+use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::json;
 
 use crate::{
     carrier::{
         BadFrame,
-        dialect::{self, Ask, Complaint},
+        dialect::{self, Ask, Cleared, Complaint, Sent},
         document::Stream,
     },
     g711,
@@ -64,6 +65,62 @@ impl Writer {
         message.push_str("\"}");
         message
     }
+
+    fn frame(&mut self, ms: u64, audio: Option<&[u8]>) -> String {
+        let mut message = self.media_head();
+        let _ = write!(
+            message,
+            "{}\",\"timestamp\":\"{ms}\",\"payload\":\"",
+            self.chunk
+        );
+        match audio {
+            None => message.push_str(&SILENCE),
+            Some(audio) if audio.len() == g711::FRAME => {
+                STANDARD.encode_string(audio, &mut message)
+            }
+            Some(audio) => {
+                let mut frame = [g711::SILENCE; g711::FRAME];
+                let length = audio.len().min(g711::FRAME);
+                frame[..length].copy_from_slice(&audio[..length]);
+                STANDARD.encode_string(frame, &mut message);
+            }
+        }
+        self.media_tail(message)
+    }
+
+    fn bad_frame(&mut self, ms: u64, audio: Option<&[u8]>, bad: BadFrame) -> Option<String> {
+        let good = self.frame(ms, audio);
+        let payload = |payload: &str| {
+            let start = good.find("\"payload\":\"").map_or(0, |at| at + 11);
+            let end = good[start..].find('"').map_or(good.len(), |at| start + at);
+            format!("{}{payload}{}", &good[..start], &good[end..])
+        };
+        Some(match bad {
+            BadFrame::Missing => return None,
+            BadFrame::Doubled | BadFrame::Binary => good,
+            BadFrame::HalfJson => good[..good.len() / 2].to_owned(),
+            BadFrame::BadBase64 => payload("!!not base64!!"),
+            BadFrame::Empty => payload(""),
+            BadFrame::Huge => payload(&STANDARD.encode(vec![g711::SILENCE; 64 * 1024])),
+            BadFrame::WrongStream => {
+                good.replace(&self.stream_sid, &format!("MZ{}", "0".repeat(32)))
+            }
+            BadFrame::UnknownEvent => good.replace("\"event\":\"media\"", "\"event\":\"weather\""),
+            BadFrame::Numbers => good
+                .replace(
+                    &format!("\"sequenceNumber\":\"{}\"", self.sequence),
+                    &format!("\"sequenceNumber\":{}", self.sequence),
+                )
+                .replace(
+                    &format!("\"chunk\":\"{}\"", self.chunk),
+                    &format!("\"chunk\":{}", self.chunk),
+                )
+                .replace(
+                    &format!("\"timestamp\":\"{ms}\""),
+                    &format!("\"timestamp\":{ms}"),
+                ),
+        })
+    }
 }
 
 impl dialect::Writer for Writer {
@@ -96,60 +153,12 @@ impl dialect::Writer for Writer {
         .to_string()
     }
 
-    fn media(&mut self, ms: u64, audio: Option<&[u8]>) -> String {
-        let mut message = self.media_head();
-        let _ = write!(
-            message,
-            "{}\",\"timestamp\":\"{ms}\",\"payload\":\"",
-            self.chunk
-        );
-        match audio {
-            None => message.push_str(&SILENCE),
-            Some(audio) if audio.len() == g711::FRAME => {
-                STANDARD.encode_string(audio, &mut message)
-            }
-            Some(audio) => {
-                let mut frame = [g711::SILENCE; g711::FRAME];
-                let length = audio.len().min(g711::FRAME);
-                frame[..length].copy_from_slice(&audio[..length]);
-                STANDARD.encode_string(frame, &mut message);
-            }
-        }
-        self.media_tail(message)
+    fn media(&mut self, ms: u64, audio: Option<&[u8]>) -> Option<Sent> {
+        Some(Sent::Text(self.frame(ms, audio)))
     }
 
-    fn bad_media(&mut self, ms: u64, audio: Option<&[u8]>, bad: BadFrame) -> Option<String> {
-        let good = self.media(ms, audio);
-        let payload = |payload: &str| {
-            let start = good.find("\"payload\":\"").map_or(0, |at| at + 11);
-            let end = good[start..].find('"').map_or(good.len(), |at| start + at);
-            format!("{}{payload}{}", &good[..start], &good[end..])
-        };
-        Some(match bad {
-            BadFrame::Missing => return None,
-            BadFrame::Doubled | BadFrame::Binary => good,
-            BadFrame::HalfJson => good[..good.len() / 2].to_owned(),
-            BadFrame::BadBase64 => payload("!!not base64!!"),
-            BadFrame::Empty => payload(""),
-            BadFrame::Huge => payload(&STANDARD.encode(vec![g711::SILENCE; 64 * 1024])),
-            BadFrame::WrongStream => {
-                good.replace(&self.stream_sid, &format!("MZ{}", "0".repeat(32)))
-            }
-            BadFrame::UnknownEvent => good.replace("\"event\":\"media\"", "\"event\":\"weather\""),
-            BadFrame::Numbers => good
-                .replace(
-                    &format!("\"sequenceNumber\":\"{}\"", self.sequence),
-                    &format!("\"sequenceNumber\":{}", self.sequence),
-                )
-                .replace(
-                    &format!("\"chunk\":\"{}\"", self.chunk),
-                    &format!("\"chunk\":{}", self.chunk),
-                )
-                .replace(
-                    &format!("\"timestamp\":\"{ms}\""),
-                    &format!("\"timestamp\":{ms}"),
-                ),
-        })
+    fn bad_media(&mut self, ms: u64, audio: Option<&[u8]>, bad: BadFrame) -> Option<Sent> {
+        self.bad_frame(ms, audio, bad).map(Sent::Text)
     }
 
     fn dtmf(&mut self, digit: char) -> String {
@@ -172,8 +181,8 @@ impl dialect::Writer for Writer {
         .to_string()
     }
 
-    fn cleared(&mut self) -> Option<String> {
-        None
+    fn cleared(&mut self) -> Cleared {
+        Cleared::Echoes
     }
 
     fn stop(&mut self) -> Option<String> {
@@ -193,8 +202,11 @@ impl dialect::Writer for Writer {
         })
     }
 
-    fn against_binary(&self) -> &'static str {
-        "31950 binary message"
+    fn read_binary(&self, _: Bytes) -> Result<Ask, Complaint> {
+        Err(Complaint {
+            text: "31950 binary message".to_owned(),
+            fatal: false,
+        })
     }
 }
 
@@ -253,8 +265,6 @@ fn read(text: &str, stream_sid: &str) -> Result<Ask, (u32, String)> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-    use bytes::Bytes;
-
     use super::{dialect::Writer as _, *};
 
     fn writer() -> Writer {
@@ -274,7 +284,7 @@ mod tests {
         );
         let payload = STANDARD.encode([0xFF; 160]);
         assert_eq!(
-            writer.media(5, None),
+            writer.frame(5, None),
             format!(
                 r#"{{"event":"media","sequenceNumber":"2","media":{{"track":"inbound","chunk":"1","timestamp":"5","payload":"{payload}"}},"streamSid":"MZ1"}}"#
             )
@@ -299,7 +309,7 @@ mod tests {
     fn a_full_frame_is_as_long_as_on_the_real_wire() {
         let mut writer = Writer::new("AC1", "CA1", format!("MZ{}", "a".repeat(32)));
         writer.sequence = 1;
-        let message = writer.media(5, Some(&[1; 160]));
+        let message = writer.frame(5, Some(&[1; 160]));
         assert!(message.contains(&format!("\"payload\":\"{}\"", STANDARD.encode([1; 160]))));
         assert_eq!(STANDARD.encode([1; 160]).len(), 216);
     }
@@ -341,17 +351,17 @@ mod tests {
     #[test]
     fn bad_frames_are_bad_in_the_way_asked_for() {
         let mut writer = writer();
-        let cut = writer.bad_media(0, None, BadFrame::HalfJson).unwrap();
+        let cut = writer.bad_frame(0, None, BadFrame::HalfJson).unwrap();
         assert!(serde_json::from_str::<serde_json::Value>(&cut).is_err());
-        let numbers = writer.bad_media(20, None, BadFrame::Numbers).unwrap();
+        let numbers = writer.bad_frame(20, None, BadFrame::Numbers).unwrap();
         assert!(numbers.contains("\"sequenceNumber\":2,") && numbers.contains("\"timestamp\":20,"));
         assert!(
             writer
-                .bad_media(40, None, BadFrame::Empty)
+                .bad_frame(40, None, BadFrame::Empty)
                 .unwrap()
                 .contains("\"payload\":\"\"")
         );
-        assert_eq!(writer.bad_media(60, None, BadFrame::Missing), None);
-        assert!(writer.media(80, None).contains("\"chunk\":\"5\""));
+        assert_eq!(writer.bad_frame(60, None, BadFrame::Missing), None);
+        assert!(writer.frame(80, None).contains("\"chunk\":\"5\""));
     }
 }

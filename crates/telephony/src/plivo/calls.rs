@@ -1,10 +1,11 @@
-//! A call as Plivo's REST interface shows it: while it is up, and afterwards. Source: wire-telephony.md §2.2.
+//! A call as the REST interface shows it: while it is up, and afterwards. Sources: wire-telephony.md §2.2,
+//! §3.1; for Vobiz's records, its own documentation.
 
 use bolo_execution::{Change, Direction, E164};
 use chrono::{DateTime, NaiveDateTime};
 use serde::Deserialize;
 
-use super::{outcome::ended, webhook::number};
+use super::{dialect::Dialect, outcome::ended, webhook::number};
 use crate::CallState;
 
 /// A call that is not over.
@@ -24,21 +25,22 @@ pub(super) struct Live {
     session_start: Option<String>,
 }
 
-/// The record of a call that is over.
+/// The record of a call that is over; Vobiz has other names for some of it.
 #[derive(Deserialize)]
 pub(super) struct Cdr {
+    #[serde(alias = "uuid")]
     pub(super) call_uuid: String,
-    #[serde(default)]
+    #[serde(default, alias = "caller_id_number")]
     from_number: Option<String>,
-    #[serde(default)]
+    #[serde(default, alias = "destination_number")]
     to_number: Option<String>,
     #[serde(default)]
     call_direction: Option<String>,
-    #[serde(default)]
+    #[serde(default, alias = "start_time")]
     initiation_time: Option<String>,
     #[serde(default)]
     answer_time: Option<String>,
-    #[serde(default)]
+    #[serde(default, alias = "billsec")]
     call_duration: Option<u64>,
     #[serde(default)]
     hangup_cause_code: Option<u16>,
@@ -76,11 +78,13 @@ impl Cdr {
     /// When it was dialled, epoch ms.
     pub(super) fn initiated(&self) -> Option<i64> {
         let text = self.initiation_time.as_deref()?;
-        let time = DateTime::parse_from_str(text, "%Y-%m-%d %H:%M:%S%.f%:z").ok()?;
+        let time = DateTime::parse_from_str(text, "%Y-%m-%d %H:%M:%S%.f%:z")
+            .or_else(|_| DateTime::parse_from_rfc3339(text))
+            .ok()?;
         Some(time.timestamp_millis())
     }
 
-    /// As of [`Live::is`]. Plivo's dates have whole seconds here.
+    /// As of [`Live::is`]. The dates have whole seconds here.
     pub(super) fn is(&self, to: &E164, from: &E164, earliest: i64) -> bool {
         between(
             &self.to_number,
@@ -91,12 +95,13 @@ impl Cdr {
         ) && self.initiated().is_some_and(|at| at + 999 >= earliest)
     }
 
-    pub(super) fn into_state(self) -> CallState {
+    pub(super) fn into_state(self, dialect: Dialect) -> CallState {
         let direction = match self.call_direction.as_deref() {
             Some("inbound") => Direction::Inbound,
             _ => Direction::Outbound,
         };
         let (change, hangup) = ended(
+            dialect,
             self.hangup_cause_code.unwrap_or_default(),
             self.hangup_source.as_deref().unwrap_or_default(),
             direction,
@@ -131,7 +136,7 @@ fn between(
         && is(found_from, from)
 }
 
-/// As numbers stand on Plivo's wire.
+/// As numbers stand on this wire.
 pub(super) fn digits(number: &E164) -> &str {
     number.as_str().trim_start_matches('+')
 }

@@ -1,7 +1,7 @@
 //! Answer documents in Plivo XML. Source: wire-telephony.md §2.5; attributes stand in the order of Plivo's
 //! own SDKs.
 
-use super::FETCH_RULES;
+use super::dialect::Dialect;
 use crate::{
     Instruction,
     xml::{attribute, escape},
@@ -13,7 +13,7 @@ const STREAM_TIMEOUT: &str = "86400";
 const MOST_HEADERS: usize = 512;
 
 /// The document for an instruction, far below Plivo's 100 kB.
-pub(super) fn render(instruction: &Instruction) -> String {
+pub(super) fn render(dialect: Dialect, instruction: &Instruction) -> String {
     let mut xml = String::from(r#"<?xml version="1.0" encoding="UTF-8"?><Response>"#);
     match instruction {
         Instruction::Stream {
@@ -42,7 +42,7 @@ pub(super) fn render(instruction: &Instruction) -> String {
             escape(&mut xml, socket_url);
             xml.push_str(r#"</Stream><Redirect method="POST">"#);
             escape(&mut xml, resume_url);
-            escape(&mut xml, FETCH_RULES);
+            escape(&mut xml, dialect.fetch_rules());
             xml.push_str("</Redirect>");
         }
         Instruction::Dial {
@@ -53,15 +53,12 @@ pub(super) fn render(instruction: &Instruction) -> String {
             status_url,
         } => {
             xml.push_str("<Dial");
-            attribute(&mut xml, "action", &format!("{outcome_url}{FETCH_RULES}"));
+            let rules = dialect.fetch_rules();
+            attribute(&mut xml, "action", &format!("{outcome_url}{rules}"));
             attribute(&mut xml, "method", "POST");
             attribute(&mut xml, "timeout", &ring.as_secs().max(5).to_string());
             attribute(&mut xml, "callerId", from.trim_start_matches('+'));
-            attribute(
-                &mut xml,
-                "callbackUrl",
-                &format!("{status_url}{FETCH_RULES}"),
-            );
+            attribute(&mut xml, "callbackUrl", &format!("{status_url}{rules}"));
             attribute(&mut xml, "callbackMethod", "POST");
             xml.push_str("><Number>");
             escape(&mut xml, to.trim_start_matches('+'));
@@ -102,7 +99,7 @@ mod tests {
     use super::*;
 
     fn body(instruction: &Instruction) -> String {
-        render(instruction).replace(r#"<?xml version="1.0" encoding="UTF-8"?>"#, "")
+        render(Dialect::Plivo, instruction).replace(r#"<?xml version="1.0" encoding="UTF-8"?>"#, "")
     }
 
     #[test]

@@ -1,21 +1,24 @@
-//! What Plivo tells of the other leg of a `<Dial>`: its callbacks, and its action at the end. Source:
+//! What the carrier tells of the other leg of a `<Dial>`: its callbacks, and its action at the end. Source:
 //! wire-telephony.md §2.4, §2.5; both speak of that leg in fields of their own (`Dial…`).
 
 use bolo_execution::{Change, Direction, Hangup};
 
-use super::outcome::{code_of, ended};
+use super::{
+    dialect::Dialect,
+    outcome::{code_of, ended},
+};
 use crate::{RequestParts, StatusEvent, request::get};
 
 type Fields = [(String, String)];
 
 /// A callback: somebody picked up, the two are connected, or it is over.
-pub(super) fn parse(request: RequestParts<'_>) -> Option<StatusEvent> {
+pub(super) fn parse(dialect: Dialect, request: RequestParts<'_>) -> Option<StatusEvent> {
     let fields = request.fields();
     let (sequence, change, hangup) = match get(&fields, "DialAction")? {
         "answer" | "connected" => (1, Some(Change::Answered), None),
         // The action tells of those who were never connected; here it is the end of a talk.
         "hangup" => {
-            let (change, hangup) = end(&fields, "completed");
+            let (change, hangup) = end(dialect, &fields, "completed");
             (2, Some(change), Some(hangup))
         }
         _ => (3, None, None),
@@ -24,20 +27,21 @@ pub(super) fn parse(request: RequestParts<'_>) -> Option<StatusEvent> {
 }
 
 /// The action: what became of it all.
-pub(super) fn parse_outcome(request: RequestParts<'_>) -> Option<StatusEvent> {
+pub(super) fn parse_outcome(dialect: Dialect, request: RequestParts<'_>) -> Option<StatusEvent> {
     let fields = request.fields();
     let status = get(&fields, "DialStatus")?.to_owned();
-    let (change, hangup) = end(&fields, &status);
+    let (change, hangup) = end(dialect, &fields, &status);
     // Who ended a talk is told by the callback only.
     let is_known = status != "completed" || get(&fields, "DialBLegHangupSource").is_some();
     let hangup = Some(hangup).filter(|_| is_known);
     Some(event(fields, 3, Some(change), hangup))
 }
 
-fn end(fields: &Fields, status: &str) -> (Change, Hangup) {
+fn end(dialect: Dialect, fields: &Fields, status: &str) -> (Change, Hangup) {
     let text = |name: &str| get(fields, name).unwrap_or_default().trim();
     let code = text("DialBLegHangupCauseCode").parse();
     let (change, hangup) = ended(
+        dialect,
         code.unwrap_or_else(|_| code_of(text("DialHangupCause"), status)),
         text("DialBLegHangupSource"),
         Direction::Outbound,
@@ -79,16 +83,20 @@ mod tests {
 
     use super::*;
 
-    fn read(body: &str, parse: fn(RequestParts<'_>) -> Option<StatusEvent>) -> Option<StatusEvent> {
+    fn read(
+        body: &str,
+        parse: fn(Dialect, RequestParts<'_>) -> Option<StatusEvent>,
+    ) -> Option<StatusEvent> {
         let mut headers = HeaderMap::new();
         let kind = HeaderValue::from_static("application/x-www-form-urlencoded");
         headers.insert(CONTENT_TYPE, kind);
-        parse(RequestParts {
+        let request = RequestParts {
             method: "POST",
             url: "https://h.example/x",
             headers: &headers,
             body: body.as_bytes(),
-        })
+        };
+        parse(Dialect::Plivo, request)
     }
 
     #[test]

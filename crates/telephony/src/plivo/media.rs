@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::{
-    MediaCommand, MediaError, MediaEvent, MediaWire,
+    Frame, MediaCommand, MediaError, MediaEvent, MediaWire,
     json::{BASE64, Named, Number, Text, missing, quoted},
 };
 
@@ -137,7 +137,17 @@ impl MediaWire for Wire {
         }
     }
 
-    fn encode(&mut self, command: &MediaCommand) -> Option<String> {
+    fn encode(&mut self, command: &MediaCommand, out: &mut Vec<Frame>) {
+        out.extend(self.text(command).map(Frame::Text));
+    }
+
+    fn marks(&self) -> bool {
+        true
+    }
+}
+
+impl Wire {
+    fn text(&self, command: &MediaCommand) -> Option<String> {
         let stream = self.stream.as_ref()?;
         match command {
             MediaCommand::Audio(audio) if audio.is_empty() => None,
@@ -154,12 +164,6 @@ impl MediaWire for Wire {
         }
     }
 
-    fn marks(&self) -> bool {
-        true
-    }
-}
-
-impl Wire {
     fn start(&mut self, message: Message<'_>, text: &str) -> Result<MediaEvent, MediaError> {
         let start = message.start.ok_or_else(|| missing("start"))?;
         if let Some(format) = start.media_format

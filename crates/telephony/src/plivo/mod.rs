@@ -1,6 +1,7 @@
-//! Plivo. Source: wire-telephony.md §2.
+//! Plivo, and Vobiz, which speaks Plivo's wire with differences. Sources: wire-telephony.md §2, §3.1.
 
 mod calls;
+mod dialect;
 mod document;
 mod leg;
 mod media;
@@ -11,20 +12,17 @@ mod signature;
 mod webhook;
 
 use async_trait::async_trait;
-use bolo_execution::E164;
 
 use crate::{
-    AnsweredBy, CallState, Carrier, Credentials, Dial, Dialled, Error, Instruction, MediaWire,
-    Numbers, RequestParts, StatusEvent, Webhook,
+    AnsweredBy, CallState, Carrier, Credentials, Dial, Dialled, Error, Instruction, LostDial,
+    MediaWire, Numbers, RequestParts, StatusEvent, Webhook,
 };
 
-/// Overrides of Plivo's own retry and timeouts for one address, as at Twilio: two retries after a
-/// connection that failed, an answer that did not come or a 5xx. Plivo takes it off before it asks us, and
-/// does not sign it (wire-telephony.md §2.4).
-const FETCH_RULES: &str = "#rc=2&rp=ct,rt,5xx&ct=2000&rt=4000";
+use dialect::Dialect;
 
-/// Plivo with one account's credentials.
+/// Plivo or Vobiz with one account's credentials.
 pub struct Plivo {
+    dialect: Dialect,
     rest: rest::Rest,
 }
 
@@ -36,8 +34,27 @@ impl Plivo {
         base_url: Option<&str>,
         http: reqwest::Client,
     ) -> Result<Self, Error> {
+        Self::of(Dialect::Plivo, credentials, base_url, http)
+    }
+
+    /// The same for Vobiz, `https://api.vobiz.ai`.
+    pub fn vobiz(
+        credentials: Credentials,
+        base_url: Option<&str>,
+        http: reqwest::Client,
+    ) -> Result<Self, Error> {
+        Self::of(Dialect::Vobiz, credentials, base_url, http)
+    }
+
+    fn of(
+        dialect: Dialect,
+        credentials: Credentials,
+        base_url: Option<&str>,
+        http: reqwest::Client,
+    ) -> Result<Self, Error> {
         Ok(Self {
-            rest: rest::Rest::new(credentials, base_url, http)?,
+            dialect,
+            rest: rest::Rest::new(dialect, credentials, base_url, http)?,
         })
     }
 }
@@ -45,21 +62,15 @@ impl Plivo {
 #[async_trait]
 impl Carrier for Plivo {
     fn name(&self) -> &'static str {
-        "plivo"
+        self.dialect.name()
     }
 
     async fn dial(&self, dial: &Dial) -> Dialled {
         self.rest.dial(dial).await
     }
 
-    async fn find_dial(
-        &self,
-        to: &E164,
-        from: &E164,
-        since: i64,
-        bound: &[String],
-    ) -> Result<Option<CallState>, Error> {
-        self.rest.find_dial(to, from, since, bound).await
+    async fn find_dial(&self, lost: &LostDial<'_>) -> Result<Option<CallState>, Error> {
+        self.rest.find_dial(lost).await
     }
 
     async fn hang_up(&self, call_id: &str) -> Result<(), Error> {
@@ -71,7 +82,7 @@ impl Carrier for Plivo {
     }
 
     fn verify(&self, request: RequestParts<'_>) -> bool {
-        signature::verify(self.rest.token(), request)
+        signature::verify(self.dialect, self.rest.token(), request)
     }
 
     fn parse_webhook(&self, request: RequestParts<'_>) -> Option<Webhook> {
@@ -79,7 +90,7 @@ impl Carrier for Plivo {
     }
 
     fn parse_status(&self, request: RequestParts<'_>) -> Option<StatusEvent> {
-        webhook::parse_status(request)
+        webhook::parse_status(self.dialect, request)
     }
 
     fn parse_answered_by(&self, request: RequestParts<'_>) -> Option<AnsweredBy> {
@@ -91,15 +102,18 @@ impl Carrier for Plivo {
     }
 
     fn parse_outcome(&self, request: RequestParts<'_>) -> Option<StatusEvent> {
-        leg::parse_outcome(request)
+        leg::parse_outcome(self.dialect, request)
     }
 
     fn parse_leg(&self, request: RequestParts<'_>) -> Option<StatusEvent> {
-        leg::parse(request)
+        leg::parse(self.dialect, request)
     }
 
     fn render(&self, instruction: &Instruction) -> (String, &'static str) {
-        (document::render(instruction), "text/xml; charset=utf-8")
+        (
+            document::render(self.dialect, instruction),
+            "text/xml; charset=utf-8",
+        )
     }
 
     fn media(&self) -> Box<dyn MediaWire> {
@@ -107,6 +121,7 @@ impl Carrier for Plivo {
     }
 
     fn numbers(&self) -> Option<&dyn Numbers> {
-        Some(self)
+        // Vobiz has an interface of its own for them, which this is not.
+        (self.dialect == Dialect::Plivo).then_some(self)
     }
 }

@@ -12,7 +12,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
-use super::{Plivo, calls::digits, rest, webhook};
+use super::{Plivo, calls::digits, dialect::Dialect, rest, webhook};
 use crate::{
     AvailableNumber, NumberSearch, Numbers, NumbersError, OwnedNumber,
     http::{MOST_PAGES, path_of},
@@ -244,7 +244,8 @@ fn application_name(url: &str) -> String {
 /// Plivo has texts, no codes: the HTTP status stands in for one.
 fn refusal(status: StatusCode, body: &[u8]) -> Refusal {
     let text = rest::error_text(body)?;
-    Some((status.as_u16().into(), rest::explain(status, text)))
+    let said = Dialect::Plivo.explain(status, Some(&text));
+    Some((status.as_u16().into(), said))
 }
 
 #[cfg(test)]

@@ -2,14 +2,18 @@
 
 use bolo_execution::{Change, Direction, Hangup, HangupBy};
 
-/// What the end of a call amounts to: its code, who Plivo says ended it, and whether it was answered.
+use super::dialect::Dialect;
+
+/// What the end of a call amounts to: its code, who the carrier says ended it, and whether it was answered.
 pub(super) fn ended(
+    dialect: Dialect,
     code: u16,
     source: &str,
     direction: Direction,
     answered: bool,
 ) -> (Change, Hangup) {
     let (by, reason, unanswered) = row(code, source, direction);
+    let by = dialect.by(by);
     let change = if answered {
         Change::MediaEnded
     } else {
@@ -70,7 +74,7 @@ fn row(code: u16, source: &str, direction: Direction) -> (HangupBy, &'static str
             ApiRequest,
             "Carrier ended call because MPC duration limit exceeded",
         ),
-        5020 if source == "Plivo" => failed(Plivo, "Telephony Internal Error"),
+        5020 if matches!(source, "Plivo" | "Vobiz") => failed(Plivo, "Telephony Internal Error"),
         5000 | 5010 | 5020 => failed(Error, "Telephony Internal Error"),
         6000 => failed(Plivo, "Carrier ended call because call limit exceeded"),
         6010 => (Plivo, "Call unanswered", Change::NoAnswer),
@@ -87,7 +91,7 @@ mod tests {
     use super::*;
 
     fn unanswered(code: u16, source: &str) -> (Change, HangupBy, String) {
-        let (change, hangup) = ended(code, source, Direction::Outbound, false);
+        let (change, hangup) = ended(Dialect::Plivo, code, source, Direction::Outbound, false);
         assert_eq!(hangup.code, code);
         (change, hangup.by, hangup.reason)
     }
@@ -205,7 +209,7 @@ mod tests {
     fn an_answered_call_has_ended_whatever_the_code() {
         for code in [0, 3080, 4000, 4010, 6000, 6020, 7011, 8011, 9100] {
             assert_eq!(
-                ended(code, "", Direction::Outbound, true).0,
+                ended(Dialect::Plivo, code, "", Direction::Outbound, true).0,
                 Change::MediaEnded
             );
         }
@@ -213,7 +217,7 @@ mod tests {
 
     #[test]
     fn a_normal_end_is_laid_at_whom_plivo_names() {
-        let by = |source, direction| ended(4000, source, direction, true).1.by;
+        let by = |source, direction| ended(Dialect::Plivo, 4000, source, direction, true).1.by;
         use Direction::{Inbound, Outbound};
         assert_eq!(by("API Request", Outbound), HangupBy::ApiRequest);
         assert_eq!(by("Callee", Outbound), HangupBy::Callee);
@@ -228,5 +232,14 @@ mod tests {
         assert_eq!(code_of("USER_BUSY", "busy"), 3010);
         assert_eq!(code_of("", "timeout"), 3000);
         assert_eq!(code_of("SOMETHING_NEW", "failed"), 0);
+    }
+
+    #[test]
+    fn the_carriers_own_ends_are_called_plivos_at_plivo_only() {
+        for code in [1010, 4010, 6000, 6010] {
+            let by = |dialect| ended(dialect, code, "", Direction::Outbound, true).1.by;
+            assert_eq!(by(Dialect::Plivo), HangupBy::Plivo, "{code}");
+            assert_eq!(by(Dialect::Vobiz), HangupBy::Carrier, "{code}");
+        }
     }
 }

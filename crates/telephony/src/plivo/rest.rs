@@ -1,35 +1,34 @@
-//! Plivo's REST interface: dial, look up, hang up. Source: wire-telephony.md §2.1, §2.2, §6.1.
+//! The REST interface of Plivo's wire: dial, look up, hang up. Source: wire-telephony.md §2.1, §2.2, §3.1, §6.1.
 //!
 //! One request a call, no retry: what to do about a failure is the caller's to say. (Plivo's own Python SDK
 //! repeats a dial after a 5xx, which may be a second phone call.)
 
-use bolo_execution::{E164, Hangup, HangupBy};
-use chrono::{DateTime, Utc};
+use bolo_execution::{Hangup, HangupBy};
+use chrono::{DateTime, Days, Utc};
 use reqwest::{Method, Response, StatusCode};
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
 use super::{
-    FETCH_RULES,
     calls::{Cdr, Live, digits},
+    dialect::Dialect,
 };
 use crate::{
-    CallState, Credentials, Dial, Dialled, Error, NotPlaced,
+    CallState, Credentials, Dial, Dialled, Error, LostDial, NotPlaced,
     http::{
         BUSY_RETRY, CLOCK_SLACK_MS, CONNECT_RETRY, MOST_PAGES, REQUEST_TIMEOUT, path_of, read_body,
         retry_after,
     },
 };
 
-const DEFAULT_BASE: &str = "https://api.plivo.com";
-const VERSION: &str = "/v1";
 /// Where a call stands before it is over, in the order of its life: asked in this order, none slips through.
 const OPEN: [&str; 2] = ["queued", "live"];
 /// The most that a page holds.
 pub(super) const PAGE_SIZE: &str = "20";
 
 pub(super) struct Rest {
+    dialect: Dialect,
     credentials: Credentials,
     /// Without version, without trailing slash.
     pub(super) base: String,
@@ -67,23 +66,43 @@ struct Meta {
     next: Option<String>,
 }
 
+/// Vobiz's list of records.
+#[derive(Deserialize)]
+struct Records {
+    data: Vec<Cdr>,
+    pagination: Pagination,
+}
+
+#[derive(Deserialize)]
+struct Pagination {
+    #[serde(default)]
+    has_next: bool,
+}
+
+/// Vobiz's record.
+#[derive(Deserialize)]
+struct Recorded {
+    data: Cdr,
+}
+
 impl Rest {
     pub(super) fn new(
+        dialect: Dialect,
         credentials: Credentials,
         base: Option<&str>,
         http: reqwest::Client,
     ) -> Result<Self, Error> {
         // The account stands in every path.
-        let account = &credentials.account;
-        if account.is_empty() || !account.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
-            return Err(Error::Account(
-                "PLIVO_AUTH_ID is not the id of an account".into(),
-            ));
+        if !dialect.is_account(&credentials.account) {
+            let [id, _] = dialect.keys();
+            return Err(Error::Account(format!("{id} is not the id of an account")));
         }
-        let base = base.unwrap_or(DEFAULT_BASE).trim_end_matches('/');
+        let base = base.unwrap_or(dialect.base()).trim_end_matches('/');
+        let base = base.strip_suffix(dialect.version()).unwrap_or(base);
         Ok(Self {
+            dialect,
             credentials,
-            base: base.strip_suffix(VERSION).unwrap_or(base).to_owned(),
+            base: base.to_owned(),
             http,
         })
     }
@@ -93,7 +112,7 @@ impl Rest {
     }
 
     pub(super) async fn dial(&self, dial: &Dial) -> Dialled {
-        let with_rules = |url: &str| format!("{url}{FETCH_RULES}");
+        let with_rules = |url: &str| format!("{url}{}", self.dialect.fetch_rules());
         let status = with_rules(&dial.status_url);
         let mut body = json!({
             "from": digits(&dial.from),
@@ -102,7 +121,7 @@ impl Rest {
             "answer_method": "POST",
             "ring_url": status,
             "ring_method": "POST",
-            // Without one Plivo tells the answer address of the end.
+            // Without one the answer address is told of the end.
             "hangup_url": status,
             "hangup_method": "POST",
             "ring_timeout": dial.ring.as_secs(),
@@ -119,27 +138,29 @@ impl Rest {
             body["machine_detection_method"] = "POST".into();
         }
         let request = self.request(Method::POST, "/Call/").json(&body);
+        let carrier = self.dialect.title();
         match self.send(request).await {
-            Ok(response) => classify(response).await,
+            Ok(response) => classify(self.dialect, response).await,
             Err(error) if error.is_builder() => Dialled::Refused(NotPlaced::Account(format!(
-                "Plivo: base_url can't be called: {error}"
+                "{carrier}: base_url can't be called: {error}"
             ))),
             // DNS, TCP or TLS: the request was never written.
             Err(error) if error.is_connect() => {
-                tracing::warn!(%error, "no connection to Plivo; the dial was not sent");
+                tracing::warn!(%error, carrier, "no connection to the carrier; the dial was not sent");
                 Dialled::Refused(NotPlaced::Later(CONNECT_RETRY))
             }
-            Err(error) => Dialled::Unknown(format!("Plivo did not answer the dial: {error}")),
+            Err(error) => Dialled::Unknown(format!("{carrier} did not answer the dial: {error}")),
         }
     }
 
-    pub(super) async fn find_dial(
-        &self,
-        to: &E164,
-        from: &E164,
-        since: i64,
-        bound: &[String],
-    ) -> Result<Option<CallState>, Error> {
+    pub(super) async fn find_dial(&self, lost: &LostDial<'_>) -> Result<Option<CallState>, Error> {
+        let LostDial {
+            to,
+            from,
+            since,
+            bound,
+            ..
+        } = *lost;
         let earliest = since - CLOCK_SLACK_MS;
         let pair = [
             ("from_number", digits(from)),
@@ -147,7 +168,8 @@ impl Rest {
             ("call_direction", "outbound"),
         ];
         for status in OPEN {
-            let request = self.request(Method::GET, "/Call/").query(&pair);
+            let path = self.dialect.open_list(status);
+            let request = self.request(Method::GET, path).query(&pair);
             let ids: Ids = self.read(request.query(&[("status", status)])).await?;
             for id in ids.calls.iter().filter(|id| !bound.contains(id)) {
                 match self.open(id, status).await {
@@ -158,33 +180,36 @@ impl Rest {
                 }
             }
         }
-        let day = DateTime::<Utc>::from_timestamp_millis(earliest)
-            .unwrap_or_default()
-            .format("%Y-%m-%d %H:%M:%S")
-            .to_string();
-        let request = self.request(Method::GET, "/Call/").query(&pair);
-        let filter = [("end_time__gte", day.as_str()), ("limit", PAGE_SIZE)];
         let ours = |call: &Cdr| call.is(to, from, earliest) && !bound.contains(&call.call_uuid);
-        let found = self.list(request.query(&filter), ours).await?;
+        let since = DateTime::<Utc>::from_timestamp_millis(earliest).unwrap_or_default();
+        let found = match self.dialect {
+            Dialect::Plivo => {
+                let time = since.format("%Y-%m-%d %H:%M:%S").to_string();
+                let filter = [("end_time__gte", time.as_str()), ("limit", PAGE_SIZE)];
+                let request = self.request(Method::GET, "/Call/").query(&pair);
+                self.list(request.query(&filter), ours).await?
+            }
+            Dialect::Vobiz => self.records(&pair, since, ours).await?,
+        };
         // The oldest: a later call between the same numbers belongs to a later dial.
         Ok(found
             .into_iter()
             .min_by_key(|call| call.initiated().unwrap_or(i64::MAX))
-            .map(Cdr::into_state))
+            .map(|call| call.into_state(self.dialect)))
     }
 
     /// A call that rings or talks is ended; one that still waits is taken out of the queue.
     pub(super) async fn hang_up(&self, call_id: &str) -> Result<(), Error> {
         let id = path_id(call_id)?;
-        for path in [format!("/Call/{id}/"), format!("/Request/{id}/")] {
+        for path in self.dialect.hang_up(id) {
             let request = self.request(Method::DELETE, &path);
-            let response = self.send(request).await.map_err(unavailable)?;
+            let response = self.send(request).await.map_err(|e| self.unavailable(e))?;
             let status = response.status();
             if status.is_success() {
                 return Ok(());
             }
             if status != StatusCode::NOT_FOUND {
-                return Err(fault(status, &refusal(response).await));
+                return Err(fault(self.dialect, status, refusal(response).await));
             }
         }
         // Neither live nor queued: over.
@@ -200,13 +225,17 @@ impl Rest {
                 Err(error) => return Err(error),
             }
         }
-        let record = self.request(Method::GET, &format!("/Call/{id}/"));
-        Ok(self.read::<Cdr>(record).await?.into_state())
+        let request = self.request(Method::GET, &self.dialect.record(id));
+        let record = match self.dialect {
+            Dialect::Plivo => self.read(request).await?,
+            Dialect::Vobiz => self.read::<Recorded>(request).await?.data,
+        };
+        Ok(record.into_state(self.dialect))
     }
 
     /// A call that is live or queued; `NotFound` when it is not.
     async fn open(&self, call_id: &str, status: &str) -> Result<Live, Error> {
-        let path = format!("/Call/{}/", path_id(call_id)?);
+        let path = self.dialect.open_call(path_id(call_id)?, status);
         let request = self.request(Method::GET, &path);
         self.read(request.query(&[("status", status)])).await
     }
@@ -227,29 +256,68 @@ impl Rest {
             // Only its path: our credentials go to no other host, whatever the page says.
             request = self.http.get(format!("{}{}", self.base, path_of(&next)));
         }
-        // To say "none" here could hide a call that rings.
-        Err(Error::Unavailable(format!(
-            "Plivo's list of calls has more than {MOST_PAGES} pages"
-        )))
+        Err(self.too_many())
+    }
+
+    /// The same of Vobiz's records, which are filtered by the day.
+    async fn records(
+        &self,
+        pair: &[(&str, &str)],
+        since: DateTime<Utc>,
+        keep: impl Fn(&Cdr) -> bool,
+    ) -> Result<Vec<Cdr>, Error> {
+        // Both ends must be said; what zone the days are in, is not.
+        let day =
+            |days: Option<DateTime<Utc>>| days.unwrap_or(since).format("%Y-%m-%d").to_string();
+        let start = day(since.checked_sub_days(Days::new(1)));
+        let end = day(since.checked_add_days(Days::new(2)));
+        let mut found = Vec::new();
+        for page in 1..=MOST_PAGES {
+            let page = page.to_string();
+            let filter = [
+                ("start_date", start.as_str()),
+                ("end_date", &end),
+                ("per_page", "100"),
+                ("page", &page),
+            ];
+            let request = self.request(Method::GET, "/cdr").query(pair);
+            let records: Records = self.read(request.query(&filter)).await?;
+            found.extend(records.data.into_iter().filter(&keep));
+            if !records.pagination.has_next {
+                return Ok(found);
+            }
+        }
+        Err(self.too_many())
+    }
+
+    /// To say "none" could hide a call that rings.
+    fn too_many(&self) -> Error {
+        let carrier = self.dialect.title();
+        Error::Unavailable(format!(
+            "{carrier}'s list of calls has more than {MOST_PAGES} pages"
+        ))
     }
 
     async fn read<T: DeserializeOwned>(
         &self,
         request: reqwest::RequestBuilder,
     ) -> Result<T, Error> {
-        let response = self.send(request).await.map_err(unavailable)?;
+        let response = self.send(request).await.map_err(|e| self.unavailable(e))?;
         let status = response.status();
         if !status.is_success() {
-            return Err(fault(status, &refusal(response).await));
+            return Err(fault(self.dialect, status, refusal(response).await));
         }
         let body = read_body(response).await.map_err(Error::Unavailable)?;
-        serde_json::from_slice(&body)
-            .map_err(|error| Error::Unavailable(format!("Plivo's answer is unreadable: {error}")))
+        serde_json::from_slice(&body).map_err(|error| {
+            let carrier = self.dialect.title();
+            Error::Unavailable(format!("{carrier}'s answer is unreadable: {error}"))
+        })
     }
 
     pub(super) fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
         let (base, account) = (&self.base, &self.credentials.account);
-        let address = format!("{base}{VERSION}/Account/{account}{path}");
+        let version = self.dialect.version();
+        let address = format!("{base}{version}/Account/{account}{path}");
         self.http.request(method, address)
     }
 
@@ -257,20 +325,26 @@ impl Rest {
         &self,
         request: reqwest::RequestBuilder,
     ) -> Result<Response, reqwest::Error> {
-        request
-            .basic_auth(
-                &self.credentials.account,
-                Some(self.credentials.token.expose_secret()),
-            )
+        self.dialect
+            .authorize(request, &self.credentials)
             .timeout(REQUEST_TIMEOUT)
             .send()
             .await
             .map_err(reqwest::Error::without_url)
     }
+
+    fn unavailable(&self, error: reqwest::Error) -> Error {
+        let carrier = self.dialect.title();
+        if error.is_builder() {
+            return Error::Account(format!("{carrier}: base_url can't be called: {error}"));
+        }
+        Error::Unavailable(format!("{carrier} could not be asked: {error}"))
+    }
 }
 
 /// Accepted, refused or unknown, from the reply to a dial (§2.1, §6.1).
-async fn classify(response: Response) -> Dialled {
+async fn classify(dialect: Dialect, response: Response) -> Dialled {
+    let carrier = dialect.title();
     let status = response.status();
     if status.is_success() {
         return match read_body(response).await {
@@ -279,10 +353,12 @@ async fn classify(response: Response) -> Dialled {
                 .and_then(Fired::id)
             {
                 Some(id) => Dialled::Accepted(id),
-                None => Dialled::Unknown("Plivo took the dial but its answer names no call".into()),
+                None => Dialled::Unknown(format!(
+                    "{carrier} took the dial but its answer names no call"
+                )),
             },
             Err(cause) => Dialled::Unknown(format!(
-                "Plivo took the dial but its answer was cut off: {cause}"
+                "{carrier} took the dial but its answer was cut off: {cause}"
             )),
         };
     }
@@ -292,11 +368,11 @@ async fn classify(response: Response) -> Dialled {
         ));
     }
     let text = refusal(response).await;
-    let said = describe(status, &text);
+    let said = dialect.explain(status, text.as_deref());
     let Some(text) = text else {
-        // A 4xx without Plivo's words is not Plivo's.
+        // A 4xx without the carrier's words is not the carrier's.
         return match status {
-            StatusCode::UNAUTHORIZED => Dialled::Refused(NotPlaced::Account(account_text(&said))),
+            StatusCode::UNAUTHORIZED => Dialled::Refused(NotPlaced::Account(said)),
             _ => Dialled::Unknown(said),
         };
     };
@@ -304,7 +380,6 @@ async fn classify(response: Response) -> Dialled {
     Dialled::Refused(match status {
         // India: too many calls at once (code 5030).
         StatusCode::FORBIDDEN if text.contains("limit") => NotPlaced::Later(BUSY_RETRY),
-        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => NotPlaced::Account(account_text(&said)),
         StatusCode::REQUEST_TIMEOUT => return Dialled::Unknown(said),
         status if status.is_client_error() && is_about_number(&text) => NotPlaced::Number(Hangup {
             by: HangupBy::Carrier,
@@ -327,7 +402,7 @@ impl Fired {
     }
 }
 
-/// Plivo has texts where others have codes: whether one is about the number called.
+/// There are texts where others have codes: whether one is about the number called.
 fn is_about_number(text: &str) -> bool {
     let mut words = text.split(|c: char| !c.is_ascii_alphanumeric());
     words.any(|word| matches!(word, "to" | "to_number" | "destination"))
@@ -335,53 +410,26 @@ fn is_about_number(text: &str) -> bool {
         && !text.contains("from")
 }
 
-/// The text of an error body; `None` when the body is not Plivo's.
+/// The text of an error body; `None` when the body is not the carrier's.
 async fn refusal(response: Response) -> Option<String> {
     error_text(&read_body(response).await.ok()?)
 }
 
 pub(super) fn error_text(body: &[u8]) -> Option<String> {
     let body: Value = serde_json::from_slice(body).ok()?;
-    match body.get("error")? {
+    match body.get("error").or_else(|| body.get("message"))? {
         Value::String(text) => Some(text.clone()),
         other => Some(other.to_string()),
     }
 }
 
-fn describe(status: StatusCode, text: &Option<String>) -> String {
-    match text {
-        Some(text) => format!("Plivo answered {}: {text}", status.as_u16()),
-        None => format!("Plivo answered {}", status.as_u16()),
-    }
-}
-
-/// What Plivo said, and what to mend where our account is at fault.
-pub(super) fn explain(status: StatusCode, text: String) -> String {
-    let said = describe(status, &Some(text));
+fn fault(dialect: Dialect, status: StatusCode, text: Option<String>) -> Error {
+    let said = dialect.explain(status, text.as_deref());
     match status {
-        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => account_text(&said),
-        _ => said,
-    }
-}
-
-fn fault(status: StatusCode, text: &Option<String>) -> Error {
-    let said = describe(status, text);
-    match status {
-        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Error::Account(account_text(&said)),
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Error::Account(said),
         StatusCode::NOT_FOUND => Error::NotFound,
         _ => Error::Unavailable(said),
     }
-}
-
-fn account_text(said: &str) -> String {
-    format!("{said} (check PLIVO_AUTH_ID and PLIVO_AUTH_TOKEN)")
-}
-
-fn unavailable(error: reqwest::Error) -> Error {
-    if error.is_builder() {
-        return Error::Account(format!("Plivo: base_url can't be called: {error}"));
-    }
-    Error::Unavailable(format!("Plivo could not be asked: {error}"))
 }
 
 /// A UUID, fit for a path.

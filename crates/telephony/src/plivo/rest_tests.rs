@@ -16,15 +16,13 @@ const SINCE: i64 = 1_767_323_045_000;
 const FIRED: &str = r#"{"message":"call fired","request_uuid":"8e4b2c1a-5d6f-4a7b-9c8d-0e1f2a3b4c5d","api_id":"a"}"#;
 
 fn rest(base: &str) -> Rest {
-    let credentials = Credentials {
-        account: ACCOUNT.into(),
-        token: SecretString::from("sesame"),
-    };
-    Rest::new(credentials, Some(base), client()).unwrap()
+    let credentials = Credentials::new(ACCOUNT, SecretString::from("sesame"));
+    Rest::new(Dialect::Plivo, credentials, Some(base), client()).unwrap()
 }
 
 fn dial() -> Dial {
     Dial {
+        reference: "7f1c.1.ab".into(),
         to: "+14155550199".parse().unwrap(),
         from: "+14155550100".parse().unwrap(),
         answer_url: "https://h.example/a".into(),
@@ -205,8 +203,15 @@ async fn no_connection_means_not_sent_and_no_address_is_a_setting_to_mend() {
 }
 
 async fn find(fake: &Fake, bound: &[String]) -> Result<Option<CallState>, Error> {
-    let Dial { to, from, .. } = dial();
-    rest(&fake.base).find_dial(&to, &from, SINCE, bound).await
+    let dial = dial();
+    let lost = LostDial {
+        reference: &dial.reference,
+        to: &dial.to,
+        from: &dial.from,
+        since: SINCE,
+        bound,
+    };
+    rest(&fake.base).find_dial(&lost).await
 }
 
 const AFTER: &str = "2026-01-02 03:04:09.050872";

@@ -1,4 +1,5 @@
-//! `X-Plivo-Signature-V3`. Source: wire-telephony.md §2.8; the vectors of the tests come from there.
+//! `X-Plivo-Signature-V3` and `X-Vobiz-Signature-V3`. Sources: wire-telephony.md §2.8, §3.1; the vectors of
+//! the tests come from there.
 
 use std::fmt::Write;
 
@@ -9,6 +10,7 @@ use sha2::Sha256;
 use subtle::{Choice, ConstantTimeEq};
 use url::form_urlencoded;
 
+use super::dialect::Dialect;
 use crate::RequestParts;
 
 /// Counts in which spelling of its address an upgrade was signed; only `http` was seen on live calls.
@@ -16,11 +18,25 @@ const UPGRADE_FORM: &str = "bolo_plivo_upgrade_signature_total";
 
 /// Whether the request carries the signature of someone who knows `token`: of the account that owns the
 /// number, or of its main account. Each header may hold several while a token is being changed.
-pub(super) fn verify(token: &SecretString, request: RequestParts<'_>) -> bool {
-    let Some(nonce) = request.header("x-plivo-signature-v3-nonce") else {
-        return false;
+pub(super) fn verify(dialect: Dialect, token: &SecretString, request: RequestParts<'_>) -> bool {
+    let [names @ .., nonce] = match dialect {
+        Dialect::Plivo => [
+            "x-plivo-signature-v3",
+            "x-plivo-signature-ma-v3",
+            "x-plivo-signature-v3-nonce",
+        ],
+        Dialect::Vobiz => [
+            "x-vobiz-signature-v3",
+            "x-vobiz-signature-ma-v3",
+            "x-vobiz-signature-v3-nonce",
+        ],
     };
-    let given: Vec<&str> = ["x-plivo-signature-v3", "x-plivo-signature-ma-v3"]
+    let url = request.url.split('#').next().unwrap_or_default();
+    let Some(nonce) = request.header(nonce) else {
+        // Vobiz does not say whether it signs a socket's upgrade; then our own mac in its path is the gate.
+        return dialect == Dialect::Vobiz && url.starts_with("ws");
+    };
+    let given: Vec<&str> = names
         .iter()
         .filter_map(|name| request.header(name))
         .flat_map(|signatures| signatures.split(',').map(str::trim))
@@ -33,8 +49,8 @@ pub(super) fn verify(token: &SecretString, request: RequestParts<'_>) -> bool {
         }
         bool::from(found)
     };
-    let url = request.url.split('#').next().unwrap_or_default();
     match url.split_once("://") {
+        _ if dialect == Dialect::Vobiz => vobiz_forms(url).any(|url| matches(&url)),
         Some(("ws" | "wss", rest)) => upgrade_forms(rest).into_iter().any(|(form, url)| {
             let matched = matches(&signed_get(&url));
             if matched {
@@ -56,6 +72,20 @@ fn upgrade_forms(rest: &str) -> [(&'static str, String); 4] {
         ("https", format!("https://{rest}")),
         ("wss", format!("wss://{rest}")),
     ]
+}
+
+/// Vobiz signs the address alone; of a socket's, in one of several spellings.
+fn vobiz_forms(url: &str) -> impl Iterator<Item = String> {
+    let address = url.split('?').next().unwrap_or_default();
+    let (scheme, rest) = address.split_once("://").unwrap_or(("", address));
+    let schemes: &[&str] = match scheme {
+        "ws" | "wss" => &["wss", "ws", "https", "http"],
+        _ => &[""],
+    };
+    schemes.iter().map(move |other| match *other {
+        "" => address.to_owned(),
+        other => format!("{other}://{rest}"),
+    })
 }
 
 /// Address and decoded query, sorted.

@@ -31,6 +31,7 @@ fn signed(method: &str, url: &str, body: &str, headers: &[(&'static str, &str)])
         );
     }
     verify(
+        Dialect::Plivo,
         &SecretString::from(TOKEN),
         RequestParts {
             method,
@@ -121,4 +122,39 @@ fn forgeries_are_refused() {
     }
     let other_nonce = [(V3, P1), ("x-plivo-signature-v3-nonce", "1")];
     assert!(!signed("POST", P1_URL, P1_BODY, &other_nonce));
+}
+
+fn vobiz(url: &str, headers: &[(&'static str, &'static str)]) -> bool {
+    let mut all = HeaderMap::new();
+    for (name, value) in headers {
+        all.insert(*name, HeaderValue::from_static(value));
+    }
+    let request = RequestParts {
+        method: "POST",
+        url,
+        headers: &all,
+        body: b"CallUUID=1",
+    };
+    verify(Dialect::Vobiz, &SecretString::from(TOKEN), request)
+}
+
+#[test]
+fn vobiz_signs_the_address_alone() {
+    const URL: &str = "https://bolo.example.com/telephony/vobiz/answer";
+    const SIGNED: &str = "bK5cTfrnQQxSqMldQ6PSiZlQyrLEzXWRVnh3AMcRMC8=";
+    let nonce = ("x-vobiz-signature-v3-nonce", NONCE);
+    for header in ["x-vobiz-signature-v3", "x-vobiz-signature-ma-v3"] {
+        let headers = [(header, SIGNED), nonce];
+        assert!(vobiz(URL, &headers));
+        assert!(vobiz(&format!("{URL}?a=b"), &headers));
+        assert!(!vobiz(&format!("{URL}s"), &headers));
+    }
+    assert!(!vobiz(URL, &[("x-vobiz-signature-v3", "AAAA"), nonce]));
+    assert!(!vobiz(URL, &[("x-plivo-signature-v3", SIGNED), nonce]));
+    assert!(!vobiz(URL, &[]));
+    // Whether upgrades are signed is not said; a signature that comes must fit.
+    let socket = "wss://bolo.example.com/telephony/vobiz/answer";
+    assert!(vobiz(socket, &[]));
+    assert!(vobiz(socket, &[("x-vobiz-signature-v3", SIGNED), nonce]));
+    assert!(!vobiz(socket, &[("x-vobiz-signature-v3", "AAAA"), nonce]));
 }

@@ -4,7 +4,10 @@
 
 use bolo_execution::{Change, Direction, Hangup};
 
-use super::outcome::{code_of, ended};
+use super::{
+    dialect::Dialect,
+    outcome::{code_of, ended},
+};
 use crate::{AnsweredBy, RequestParts, StatusEvent, Webhook, request::get};
 
 type Fields = [(String, String)];
@@ -23,7 +26,7 @@ pub(super) fn parse(request: RequestParts<'_>) -> Option<Webhook> {
     })
 }
 
-pub(super) fn parse_status(request: RequestParts<'_>) -> Option<StatusEvent> {
+pub(super) fn parse_status(dialect: Dialect, request: RequestParts<'_>) -> Option<StatusEvent> {
     let fields = request.fields();
     let call_id = filled(&fields, "CallUUID")?;
     let status = get(&fields, "CallStatus")?;
@@ -32,7 +35,7 @@ pub(super) fn parse_status(request: RequestParts<'_>) -> Option<StatusEvent> {
         "ringing" => (0, Some(Change::Ringing), None),
         "in-progress" => (1, Some(Change::Answered), None),
         word if is_over(word) => {
-            let (change, hangup) = end(&fields, word);
+            let (change, hangup) = end(dialect, &fields, word);
             (2, Some(change), Some(hangup))
         }
         // What we don't know must not change a call.
@@ -51,10 +54,11 @@ pub(super) fn parse_status(request: RequestParts<'_>) -> Option<StatusEvent> {
     })
 }
 
-fn end(fields: &Fields, status: &str) -> (Change, Hangup) {
+fn end(dialect: Dialect, fields: &Fields, status: &str) -> (Change, Hangup) {
     let text = |name: &str| get(fields, name).unwrap_or_default();
     let code = text("HangupCauseCode").trim().parse();
     ended(
+        dialect,
         code.unwrap_or_else(|_| code_of(text("HangupCause"), status)),
         text("HangupSource").trim(),
         direction(fields),
@@ -137,7 +141,7 @@ mod tests {
     #[test]
     fn a_hang_up_is_read_from_a_form_and_keeps_what_it_does_not_know() {
         let headers = form();
-        let event = parse_status(post(&headers, HANGUP)).unwrap();
+        let event = parse_status(Dialect::Plivo, post(&headers, HANGUP)).unwrap();
         assert_eq!(event.call_id, "8e4b2c1a-5d6f-4a7b-9c8d-0e1f2a3b4c5d");
         assert_eq!(event.dial_id.as_deref(), Some(&*event.call_id));
         assert_eq!((event.sequence, event.duration_s), (2, Some(49)));
@@ -156,7 +160,7 @@ mod tests {
             body: &[],
         };
         assert_eq!(
-            parse_status(request).unwrap().change,
+            parse_status(Dialect::Plivo, request).unwrap().change,
             Some(Change::MediaEnded)
         );
     }
@@ -187,7 +191,7 @@ mod tests {
         ] {
             let body =
                 format!("CallUUID=u&Direction=outbound&CallStatus={word}&HangupCause={cause}");
-            let event = parse_status(post(&headers, &body)).unwrap();
+            let event = parse_status(Dialect::Plivo, post(&headers, &body)).unwrap();
             let found = event.hangup.map(|hangup| hangup.code);
             assert_eq!((event.change, found), (change, code), "{word} {cause}");
         }
@@ -236,7 +240,10 @@ mod tests {
     fn what_names_no_call_is_no_webhook() {
         let headers = form();
         for body in ["CallStatus=busy", "CallUUID=u", "CallUUID=&CallStatus=busy"] {
-            assert!(parse_status(post(&headers, body)).is_none(), "{body}");
+            assert!(
+                parse_status(Dialect::Plivo, post(&headers, body)).is_none(),
+                "{body}"
+            );
         }
         assert!(parse(post(&headers, "From=1")).is_none());
         assert!(parse(post(&headers, "\u{0}&&==%ff")).is_none());

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::{
-    MediaCommand, MediaError, MediaEvent, MediaWire,
+    Frame, MediaCommand, MediaError, MediaEvent, MediaWire,
     json::{BASE64, Named, Number, Text, missing, quoted},
 };
 
@@ -133,7 +133,17 @@ impl MediaWire for Wire {
         }
     }
 
-    fn encode(&mut self, command: &MediaCommand) -> Option<String> {
+    fn encode(&mut self, command: &MediaCommand, out: &mut Vec<Frame>) {
+        out.extend(self.text(command).map(Frame::Text));
+    }
+
+    fn marks(&self) -> bool {
+        true
+    }
+}
+
+impl Wire {
+    fn text(&self, command: &MediaCommand) -> Option<String> {
         let stream = self.stream.as_ref()?;
         match command {
             // An empty payload is a warning at Twilio.
@@ -151,12 +161,6 @@ impl MediaWire for Wire {
         }
     }
 
-    fn marks(&self) -> bool {
-        true
-    }
-}
-
-impl Wire {
     fn start(&mut self, message: Message<'_>) -> Result<MediaEvent, MediaError> {
         let start = message.start.ok_or_else(|| missing("start"))?;
         let id = start

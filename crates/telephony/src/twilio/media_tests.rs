@@ -144,7 +144,7 @@ fn what_makes_no_sense_is_an_error_and_the_stream_goes_on() {
     ] {
         assert!(wire.decode(text).is_err(), "{text}");
     }
-    assert!(wire.encode(&MediaCommand::Clear).is_some());
+    assert!(wire.text(&MediaCommand::Clear).is_some());
     assert!(
         Wire::default()
             .decode(r#"{"event":"media","media":{"payload":"fw=="},"streamSid":"MZ1"}"#)
@@ -154,20 +154,20 @@ fn what_makes_no_sense_is_an_error_and_the_stream_goes_on() {
 
 #[test]
 fn what_we_send_is_what_twilio_reads() {
-    let mut wire = started();
+    let wire = started();
     let audio = MediaCommand::Audio(Bytes::from_static(&[0x7f, 0xff, 0x7f]));
     assert_eq!(
-        wire.encode(&audio).as_deref(),
+        wire.text(&audio).as_deref(),
         Some(r#"{"event":"media","streamSid":"MZ1","media":{"payload":"f/9/"}}"#)
     );
     assert_eq!(
-        wire.encode(&MediaCommand::Mark("2:7\"".into())).as_deref(),
+        wire.text(&MediaCommand::Mark("2:7\"".into())).as_deref(),
         Some(r#"{"event":"mark","streamSid":"MZ1","mark":{"name":"2:7\""}}"#)
     );
     assert_eq!(
-        wire.encode(&MediaCommand::Clear).as_deref(),
+        wire.text(&MediaCommand::Clear).as_deref(),
         Some(r#"{"event":"clear","streamSid":"MZ1"}"#)
     );
-    assert_eq!(wire.encode(&MediaCommand::Audio(Bytes::new())), None);
-    assert_eq!(Wire::default().encode(&audio), None);
+    assert_eq!(wire.text(&MediaCommand::Audio(Bytes::new())), None);
+    assert_eq!(Wire::default().text(&audio), None);
 }

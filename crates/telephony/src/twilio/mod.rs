@@ -9,11 +9,10 @@ mod twiml;
 mod webhook;
 
 use async_trait::async_trait;
-use bolo_execution::E164;
 
 use crate::{
-    AnsweredBy, CallState, Carrier, Credentials, Dial, Dialled, Error, Instruction, MediaWire,
-    Numbers, RequestParts, StatusEvent, Webhook,
+    AnsweredBy, CallState, Carrier, Credentials, Dial, Dialled, Error, Instruction, LostDial,
+    MediaWire, Numbers, RequestParts, StatusEvent, Webhook,
 };
 
 /// Overrides of Twilio's own retry and timeouts for one address: two retries after a connection that
@@ -50,14 +49,8 @@ impl Carrier for Twilio {
         self.rest.dial(dial).await
     }
 
-    async fn find_dial(
-        &self,
-        to: &E164,
-        from: &E164,
-        since: i64,
-        bound: &[String],
-    ) -> Result<Option<CallState>, Error> {
-        self.rest.find_dial(to, from, since, bound).await
+    async fn find_dial(&self, lost: &LostDial<'_>) -> Result<Option<CallState>, Error> {
+        self.rest.find_dial(lost).await
     }
 
     async fn hang_up(&self, call_id: &str) -> Result<(), Error> {

@@ -2,7 +2,7 @@
 //!
 //! One request a call, no retry: what to do about a failure is the caller's to say.
 
-use bolo_execution::{Direction, E164};
+use bolo_execution::Direction;
 use chrono::{DateTime, Utc};
 use reqwest::{Response, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
@@ -13,7 +13,7 @@ use super::{
     outcome::{outcome, refused_number},
 };
 use crate::{
-    CallState, Credentials, Dial, Dialled, Error, NotPlaced,
+    CallState, Credentials, Dial, Dialled, Error, LostDial, NotPlaced,
     http::{
         BUSY_RETRY, CLOCK_SLACK_MS, CONNECT_RETRY, MOST_PAGES, REQUEST_TIMEOUT, path_of, read_body,
         retry_after,
@@ -142,13 +142,14 @@ impl Rest {
         }
     }
 
-    pub(super) async fn find_dial(
-        &self,
-        to: &E164,
-        from: &E164,
-        since: i64,
-        bound: &[String],
-    ) -> Result<Option<CallState>, Error> {
+    pub(super) async fn find_dial(&self, lost: &LostDial<'_>) -> Result<Option<CallState>, Error> {
+        let LostDial {
+            to,
+            from,
+            since,
+            bound,
+            ..
+        } = *lost;
         let earliest = since - CLOCK_SLACK_MS;
         let day = DateTime::<Utc>::from_timestamp_millis(earliest)
             .unwrap_or_default()

@@ -20,10 +20,7 @@ const CALL: &str = "CA1234567890abcdef1234567890abcdef";
 const SINCE: i64 = 1_767_323_045_000;
 
 fn rest(base: &str) -> Rest {
-    let credentials = Credentials {
-        account: ACCOUNT.into(),
-        token: SecretString::from("sesame"),
-    };
+    let credentials = Credentials::new(ACCOUNT, SecretString::from("sesame"));
     Rest::new(credentials, Some(base), crate::testing::client()).unwrap()
 }
 
@@ -55,6 +52,7 @@ where
 
 fn dial() -> Dial {
     Dial {
+        reference: "7f1c.1.ab".into(),
         to: "+14155550199".parse().unwrap(),
         from: "+14155550100".parse().unwrap(),
         answer_url: "https://h.example/a".into(),
@@ -263,8 +261,15 @@ async fn a_reply_cut_off_is_unknown() {
 }
 
 async fn find(fake: &Fake, bound: &[String]) -> Result<Option<CallState>, Error> {
-    let Dial { to, from, .. } = dial();
-    rest(&fake.base).find_dial(&to, &from, SINCE, bound).await
+    let dial = dial();
+    let lost = LostDial {
+        reference: &dial.reference,
+        to: &dial.to,
+        from: &dial.from,
+        since: SINCE,
+        bound,
+    };
+    rest(&fake.base).find_dial(&lost).await
 }
 
 const JUST_BEFORE: &str = r#""Fri, 02 Jan 2026 03:04:04 +0000""#;

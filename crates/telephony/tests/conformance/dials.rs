@@ -2,7 +2,7 @@
 
 use bolo_execution::Change;
 use bolo_simulator::carrier::{DialFault, FakeCarrier, Kind, Options};
-use bolo_telephony::{CarrierAccount, Dialled, Error, NotPlaced};
+use bolo_telephony::{CarrierAccount, Dialled, Error, LostDial, NotPlaced};
 use rstest::rstest;
 
 use crate::{account, dial};
@@ -30,7 +30,13 @@ async fn find(account: &CarrierAccount, bound: &[String]) -> Option<String> {
     let since = chrono::Utc::now().timestamp_millis() - 5000;
     let found = account
         .carrier
-        .find_dial(&dial.to, &dial.from, since, bound)
+        .find_dial(&LostDial {
+            reference: &dial.reference,
+            to: &dial.to,
+            from: &dial.from,
+            since,
+            bound,
+        })
         .await;
     found.unwrap().map(|state| state.id)
 }
@@ -38,6 +44,9 @@ async fn find(account: &CarrierAccount, bound: &[String]) -> Option<String> {
 #[rstest]
 #[case::twilio(Kind::Twilio)]
 #[case::plivo(Kind::Plivo)]
+#[case::vobiz(Kind::Vobiz)]
+#[case::exotel(Kind::Exotel)]
+#[case::sip_trunk(Kind::SipTrunk)]
 #[tokio::test]
 async fn an_accepted_dial_has_the_carriers_id(#[case] carrier: Kind) {
     let (outcome, fake, account) = place(carrier, &[]).await;
@@ -53,6 +62,9 @@ async fn an_accepted_dial_has_the_carriers_id(#[case] carrier: Kind) {
 #[rstest]
 #[case::twilio(Kind::Twilio)]
 #[case::plivo(Kind::Plivo)]
+#[case::vobiz(Kind::Vobiz)]
+#[case::exotel(Kind::Exotel)]
+#[case::sip_trunk(Kind::SipTrunk)]
 #[tokio::test]
 async fn a_dial_without_an_answer_is_looked_up_and_never_repeated(#[case] carrier: Kind) {
     for (fault, placed) in [
@@ -75,6 +87,8 @@ async fn a_dial_without_an_answer_is_looked_up_and_never_repeated(#[case] carrie
 #[rstest]
 #[case::twilio(Kind::Twilio)]
 #[case::plivo(Kind::Plivo)]
+#[case::vobiz(Kind::Vobiz)]
+#[case::exotel(Kind::Exotel)]
 #[tokio::test]
 async fn a_refused_dial_says_what_to_do(#[case] carrier: Kind) {
     let refused = async |fault| match place(carrier, &[fault]).await.0 {
@@ -90,7 +104,11 @@ async fn a_refused_dial_says_what_to_do(#[case] carrier: Kind) {
     );
     let (bad_to, bad_from) = match carrier {
         Kind::Twilio => (DialFault::bad_request(21211), DialFault::bad_request(21212)),
-        Kind::Plivo => (
+        Kind::Exotel => (
+            DialFault::bad_request_saying("Invalid From number"),
+            DialFault::bad_request_saying("Invalid CallerId"),
+        ),
+        _ => (
             DialFault::bad_request_saying("to parameter is not valid"),
             DialFault::bad_request_saying("from parameter is not valid"),
         ),
@@ -102,6 +120,7 @@ async fn a_refused_dial_says_what_to_do(#[case] carrier: Kind) {
 #[rstest]
 #[case::twilio(Kind::Twilio)]
 #[case::plivo(Kind::Plivo)]
+#[case::vobiz(Kind::Vobiz)]
 #[tokio::test]
 async fn a_call_is_hung_up_once_or_twice(#[case] carrier: Kind) {
     let (outcome, fake, account) = place(carrier, &[]).await;
@@ -131,4 +150,64 @@ async fn a_call_is_hung_up_once_or_twice(#[case] carrier: Kind) {
             .await,
         Err(Error::NotFound)
     ));
+}
+
+#[tokio::test]
+async fn a_carrier_that_ends_no_call_by_request_says_so_while_it_is_up() {
+    let (outcome, fake, account) = place(Kind::Exotel, &[]).await;
+    let Dialled::Accepted(id) = outcome else {
+        panic!("{outcome:?}")
+    };
+    assert!(matches!(
+        account.carrier.hang_up(&id).await,
+        Err(Error::Unsupported(_))
+    ));
+    // Its flow finds nobody, so it ends by itself.
+    fake.call(&id).unwrap().ended().await.unwrap();
+    account.carrier.hang_up(&id).await.unwrap();
+    account.carrier.hang_up("0000").await.unwrap();
+    let state = account.carrier.fetch(&id).await.unwrap();
+    assert!(state.hangup.is_some(), "{state:?}");
+    assert!(matches!(
+        account.carrier.fetch("0000").await,
+        Err(Error::NotFound)
+    ));
+}
+
+#[tokio::test]
+async fn a_channel_has_the_id_that_we_chose_and_is_forgotten_with_its_end() {
+    let (outcome, fake, account) = place(Kind::SipTrunk, &[]).await;
+    let Dialled::Accepted(id) = outcome else {
+        panic!("{outcome:?}")
+    };
+    // Without the mac, which opens our addresses.
+    assert_eq!(id, "7f1c.1");
+    // A second dial of the same attempt finds the id taken: it may be ours.
+    let again = dial(&account, NOWHERE.into(), NOWHERE.into());
+    assert!(matches!(
+        account.carrier.dial(&again).await,
+        Dialled::Unknown(_)
+    ));
+    assert_eq!(fake.ledger().placed(), 1);
+    account.carrier.hang_up(&id).await.unwrap();
+    fake.call(&id).unwrap().ended().await.unwrap();
+    account.carrier.hang_up(&id).await.unwrap();
+    assert!(matches!(
+        account.carrier.fetch(&id).await,
+        Err(Error::NotFound)
+    ));
+}
+
+#[tokio::test]
+async fn an_asterisk_that_refuses_has_something_to_mend() {
+    for fault in [
+        DialFault::unauthorized(),
+        DialFault::bad_request_saying("Invalid endpoint specified"),
+    ] {
+        let outcome = place(Kind::SipTrunk, &[fault]).await.0;
+        assert!(
+            matches!(outcome, Dialled::Refused(NotPlaced::Account(_))),
+            "{outcome:?}"
+        );
+    }
 }

@@ -8,7 +8,11 @@ mod numbers;
 
 use std::{collections::HashMap, time::Duration};
 
-use bolo_simulator::carrier::FakeCarrier;
+use bolo_simulator::{
+    asterisk,
+    carrier::{FakeCarrier, Kind},
+    exotel,
+};
 use bolo_telephony::{CarrierAccount, CarrierSettings, Carriers, Credentials, Dial};
 use secrecy::SecretString;
 
@@ -21,8 +25,12 @@ fn account(fake: &FakeCarrier) -> CarrierAccount {
     let settings = CarrierSettings {
         base_url: Some(fake.base_url()),
         credentials: Some(Credentials {
-            account: fake.account().to_owned(),
-            token: SecretString::from(fake.token()),
+            user: Some(exotel::API_KEY.to_owned()),
+            route: Some(match fake.kind() {
+                Kind::SipTrunk => asterisk::TRUNK.to_owned(),
+                _ => exotel::APP.to_owned(),
+            }),
+            ..Credentials::new(fake.account(), SecretString::from(fake.token()))
         }),
         phone_number: fake.options().numbers[0].phone_number.parse().ok(),
     };
@@ -34,6 +42,7 @@ fn account(fake: &FakeCarrier) -> CarrierAccount {
 /// A dial to `TO` with callbacks at these addresses.
 fn dial(account: &CarrierAccount, answer_url: String, status_url: String) -> Dial {
     Dial {
+        reference: "7f1c.1.ab".to_owned(),
         to: TO.parse().unwrap(),
         from: account.phone_number.clone().unwrap(),
         fallback_url: answer_url.clone(),

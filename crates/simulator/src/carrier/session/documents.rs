@@ -166,6 +166,10 @@ impl Session {
             }
             Some(Verb::Stream(_)) if self.faults.no_media => Stage::Streaming,
             Some(Verb::Stream(stream)) => Stage::Opening(self.opening(stream)),
+            Some(Verb::Again) => {
+                let plan = self.call.plan();
+                return self.fetch("redirect", plan.url.unwrap_or_default(), plan.method, None);
+            }
             Some(Verb::Redirect { url, method }) => {
                 return self.fetch("redirect", url, method, None);
             }
