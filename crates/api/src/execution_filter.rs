@@ -56,7 +56,10 @@ pub fn read(params: &Params) -> Result<Filter, ApiError> {
             "must be true or false",
             truth,
         )?,
-        batch: one(params, &["batch_id"], "must be a batch's id", batch)?,
+        batch: one(params, &["batch_id"], "must be a batch's id", |text| {
+            text.parse().ok()
+        })?,
+        behind: None,
         from_number: None,
         from,
         to,
@@ -106,15 +109,10 @@ fn direction(text: &str) -> Option<Direction> {
 }
 
 /// `True` is what Python's clients send.
-fn truth(text: &str) -> Option<bool> {
+pub fn truth(text: &str) -> Option<bool> {
     match text.to_ascii_lowercase().as_str() {
         "true" | "1" => Some(true),
         "false" | "0" => Some(false),
         _ => None,
     }
-}
-
-/// Batches are 32 hex digits in the store.
-fn batch(text: &str) -> Option<String> {
-    Some(uuid::Uuid::try_parse(text).ok()?.simple().to_string())
 }

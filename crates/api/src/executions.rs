@@ -16,7 +16,7 @@ use crate::{
     json_stream,
     paging::{Envelope, Paging, PagingParams},
     schemas::ExecutionView,
-    time::{iso, now},
+    time::iso,
 };
 
 /// Rows read at a time for a list without pages.
@@ -45,15 +45,14 @@ fn shown(app: &App, record: &Record) -> Value {
     )
 }
 
-async fn page(
+/// A page in its envelope.
+pub async fn page(
     app: &App,
     caller: Caller,
     params: &Params,
-    agent: Option<AgentId>,
+    filter: Filter,
 ) -> Result<Json<Envelope<Value>>, ApiError> {
     let paging = Paging::read(params)?;
-    let mut filter = execution_filter::read(params)?;
-    filter.agent = agent.or(filter.agent);
     let page = app
         .store
         .executions(caller.account, &filter, paging.number, paging.size)
@@ -72,7 +71,7 @@ async fn list(
     caller: Caller,
     params: Params,
 ) -> Result<Json<Envelope<Value>>, ApiError> {
-    page(&app, caller, &params, None).await
+    page(&app, caller, &params, execution_filter::read(&params)?).await
 }
 
 /// Lists an agent's executions, newest first.
@@ -89,7 +88,11 @@ async fn list_of_agent(
         .agent(caller.account, agent)
         .await
         .or_not_found(AgentId::NAME)?;
-    page(&app, caller, &params, Some(agent)).await
+    let filter = Filter {
+        agent: Some(agent),
+        ..execution_filter::read(&params)?
+    };
+    page(&app, caller, &params, filter).await
 }
 
 /// Lists an agent's executions as a bare array, newest first (API version 1).
@@ -106,11 +109,21 @@ async fn list_of_agent_bare(
         .agent(caller.account, agent)
         .await
         .or_not_found(AgentId::NAME)?;
-    let paging = Paging::read(&params)?;
     let filter = Filter {
         agent: Some(agent),
         ..execution_filter::read(&params)?
     };
+    bare(&app, caller, &params, filter).await
+}
+
+/// A list without an envelope: all of it, or the page asked for.
+pub async fn bare(
+    app: &App,
+    caller: Caller,
+    params: &Params,
+    filter: Filter,
+) -> Result<Response, ApiError> {
+    let paging = Paging::read(params)?;
     let (number, size) = if paging.asked {
         (paging.number, paging.size)
     } else {
@@ -118,35 +131,27 @@ async fn list_of_agent_bare(
     };
     let first = app
         .store
-        .executions(caller.account, &filter, number, size)
+        .list_executions(caller.account, &filter, number, size)
         .await?;
-    let rest = (!paging.asked && first.total > size).then(|| bound(filter, &first.rows));
+    let is_all = paging.asked || (first.len() as i64) < size;
     let store = app.store.clone();
-    let more = move |filter, number| {
-        let store = store.clone();
+    // Behind the last row, so that calls that are made meanwhile move nothing.
+    let more = move |last: &Record| {
+        let (store, filter) = (store.clone(), filter.clone());
+        let filter = Filter {
+            behind: Some((last.created_at, last.id)),
+            ..filter
+        };
         async move {
-            Ok(store
-                .executions(caller.account, &filter, number, CHUNK)
-                .await?
-                .rows)
+            store
+                .list_executions(caller.account, &filter, 1, CHUNK)
+                .await
         }
     };
-    Ok(json_stream::array(
-        first.rows,
-        2,
-        rest,
-        more,
-        move |record| shown(&app, record),
-    ))
-}
-
-/// Rows that are made while a long list is being sent would shift its pages: leave them out.
-fn bound(filter: Filter, first: &[Record]) -> Filter {
-    let newest = first.first().map_or_else(now, |record| record.created_at);
-    Filter {
-        to: Some(filter.to.map_or(newest, |to| to.min(newest))),
-        ..filter
-    }
+    let app = app.clone();
+    Ok(json_stream::array(first, is_all, more, move |record| {
+        shown(&app, record)
+    }))
 }
 
 /// Shows an execution of an agent.

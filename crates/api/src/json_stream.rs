@@ -11,39 +11,37 @@ use bolo_store::Error;
 use futures_util::{StreamExt, stream};
 use serde_json::Value;
 
-/// Answers `first`, then, where `rest` is given, what `more(rest, page)` reads from page `page` on until it
-/// reads nothing. A failure after the first chunk cuts the body short, which clients see as an error.
-pub fn array<R, Q, M, F>(
-    first: Vec<R>,
-    page: i64,
-    rest: Option<Q>,
+/// Answers `first`, then, unless that `is_all`, what `more` reads behind the last row until it reads
+/// nothing. A failure after the first chunk cuts the body short, which clients see as an error.
+pub fn array<R, M, F>(
+    mut first: Vec<R>,
+    is_all: bool,
     more: M,
-    show: impl Fn(&R) -> Value + Send + Clone + 'static,
+    show: impl Fn(&R) -> Value + Send + 'static,
 ) -> Response
 where
     R: Send + 'static,
-    Q: Clone + Send + 'static,
-    M: Fn(Q, i64) -> F + Send + 'static,
+    M: Fn(&R) -> F + Send + 'static,
     F: Future<Output = Result<Vec<R>, Error>> + Send,
 {
     let opening = text("[", &first, &show);
-    let Some(query) = rest else {
-        return ([(header::CONTENT_TYPE, "application/json")], opening + "]").into_response();
+    let last = match first.pop() {
+        Some(last) if !is_all => last,
+        _ => return ([(header::CONTENT_TYPE, "application/json")], opening + "]").into_response(),
     };
-    let chunks = stream::unfold(Some((page, more, show)), move |state| {
-        let query = query.clone();
-        async move {
-            let (page, more, show) = state?;
-            match more(query, page).await {
-                Ok(rows) if rows.is_empty() => Some((Ok(Bytes::from_static(b"]")), None)),
-                Ok(rows) => Some((
-                    Ok(Bytes::from(text(",", &rows, &show))),
-                    Some((page + 1, more, show)),
-                )),
-                Err(error) => {
-                    tracing::error!(%error, "a list was cut short");
-                    Some((Err(error), None))
-                }
+    let chunks = stream::unfold(Some((last, more, show)), |state| async move {
+        let (last, more, show) = state?;
+        match more(&last).await {
+            Ok(mut rows) => {
+                let text = text(",", &rows, &show);
+                Some(match rows.pop() {
+                    Some(last) => (Ok(Bytes::from(text)), Some((last, more, show))),
+                    None => (Ok(Bytes::from_static(b"]")), None),
+                })
+            }
+            Err(error) => {
+                tracing::error!(%error, "a list was cut short");
+                Some((Err(error), None))
             }
         }
     });
@@ -71,17 +69,14 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
-    async fn sent(first: Vec<i32>, rest: Option<()>, pages: &'static [&'static [i32]]) -> Value {
+    /// Numbers up to `end`, three at a time.
+    async fn sent(first: Vec<i32>, is_all: bool, end: i32) -> Value {
         let response = array(
             first,
-            2,
-            rest,
-            move |(), page| async move {
-                let index = usize::try_from(page - 2).unwrap();
-                Ok(pages
-                    .get(index)
-                    .map(|page| page.to_vec())
-                    .unwrap_or_default())
+            is_all,
+            move |last| {
+                let rows = (last + 1..=end).take(3).collect();
+                async move { Ok(rows) }
             },
             |row| (*row).into(),
         );
@@ -93,15 +88,12 @@ mod tests {
 
     #[tokio::test]
     async fn all_chunks_make_one_array() {
-        assert_eq!(sent(vec![], None, &[]).await, serde_json::json!([]));
-        assert_eq!(sent(vec![1, 2], None, &[]).await, serde_json::json!([1, 2]));
+        assert_eq!(sent(vec![], false, 0).await, serde_json::json!([]));
+        assert_eq!(sent(vec![1, 2], true, 9).await, serde_json::json!([1, 2]));
         assert_eq!(
-            sent(vec![1, 2], Some(()), &[&[3, 4], &[5]]).await,
-            serde_json::json!([1, 2, 3, 4, 5])
+            sent(vec![1, 2], false, 7).await,
+            serde_json::json!([1, 2, 3, 4, 5, 6, 7])
         );
-        assert_eq!(
-            sent(vec![1, 2], Some(()), &[]).await,
-            serde_json::json!([1, 2])
-        );
+        assert_eq!(sent(vec![1, 2], false, 2).await, serde_json::json!([1, 2]));
     }
 }

@@ -52,9 +52,48 @@ id!(
     KnowledgebaseId
 );
 
+/// Calls that were uploaded together. Always written as 32 hex digits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct BatchId(#[serde(with = "uuid::serde::simple")] pub Uuid);
+
+impl BatchId {
+    /// A new id. Random, so that it tells nothing of other batches.
+    pub fn random() -> Self {
+        Self(Uuid::new_v4())
+    }
+}
+impl std::fmt::Display for BatchId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.simple().fmt(f)
+    }
+}
+impl std::str::FromStr for BatchId {
+    type Err = uuid::Error;
+    fn from_str(text: &str) -> Result<Self, uuid::Error> {
+        Ok(Self(Uuid::try_parse(text)?))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_batch_is_read_dashed_or_not_and_written_undashed() {
+        let bare = "3c90c3cc0d444b5088888dd25736052a";
+        for text in ["3C90C3CC-0D44-4B50-8888-8DD25736052A", bare] {
+            assert_eq!(
+                text.parse::<BatchId>().map(|id| id.to_string()),
+                Ok(bare.to_owned())
+            );
+        }
+        let id: Result<BatchId, _> = bare.parse();
+        assert_eq!(
+            id.ok().and_then(|id| serde_json::to_value(id).ok()),
+            Some(bare.into())
+        );
+    }
 
     #[test]
     fn ids_are_read_dashed_or_not_and_written_dashed() {

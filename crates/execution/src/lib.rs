@@ -16,7 +16,7 @@ mod usage;
 mod view;
 
 pub use hangup::{EndReason, Hangup, HangupBy};
-pub use id::{AccountId, AgentId, ExecutionId, KnowledgebaseId};
+pub use id::{AccountId, AgentId, BatchId, ExecutionId, KnowledgebaseId};
 pub use log::{Component, Entry, EntryKind};
 pub use number::{E164, NotE164};
 pub use record::Record;

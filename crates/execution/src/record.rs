@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::{
-    AccountId, AgentId, Cost, Direction, ExecutionId, Hangup, PastAttempt, Status, Transfer, Usage,
+    AccountId, AgentId, BatchId, Cost, Direction, ExecutionId, Hangup, PastAttempt, Status,
+    Transfer, Usage,
 };
 
 /// One call, as it stands in the store. Times are epoch milliseconds (UTC).
@@ -18,8 +19,8 @@ pub struct Record {
     pub agent: AgentId,
     /// The version of the agent that the call runs.
     pub agent_version: i64,
-    /// The batch it came from, 32 hex digits.
-    pub batch: Option<String>,
+    /// The batch it came from.
+    pub batch: Option<BatchId>,
     /// Where it stands.
     pub status: Status,
     /// Who called whom.

@@ -29,6 +29,8 @@ pub enum Status {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Change {
+    /// A batch's call gets its time.
+    Scheduled,
     /// Its time has come.
     Due,
     /// Outside the recipient's calling hours; waits for the next window.
@@ -63,7 +65,8 @@ pub enum Change {
 
 impl Change {
     /// Everything that can happen.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
+        Self::Scheduled,
         Self::Due,
         Self::OutsideHours,
         Self::WalletEmpty,
@@ -119,6 +122,7 @@ impl Status {
     pub fn after(self, change: Change) -> Result<Self, Illegal> {
         use Change as C;
         Ok(match (self, change) {
+            (Self::Prepared, C::Scheduled) => Self::Scheduled,
             (Self::Prepared | Self::Scheduled | Self::Rescheduled, C::Due) => Self::Queued,
             (Self::Prepared | Self::Scheduled | Self::Queued, C::OutsideHours) => Self::Rescheduled,
             (waiting, C::WalletEmpty) if waiting.is_waiting() => Self::BalanceLow,
@@ -238,6 +242,7 @@ mod tests {
         }
         insta::assert_snapshot!(table, @"
         prepared
+            Scheduled -> scheduled
             Due -> queued
             OutsideHours -> rescheduled
             WalletEmpty -> balance-low

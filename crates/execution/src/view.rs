@@ -50,7 +50,12 @@ pub fn view(record: &Record, recordings: &str) -> Value {
         "extracted_data": record.extracted,
         "extraction_webhook_status": record.extraction_webhook_status,
         "transfer_call_data": record.transfer.as_ref().map(transfer),
-        "batch_run_details": null,
+        "batch_run_details": record.batch.map(|_| json!({
+            "status": record.status,
+            "created_at": created_at,
+            "updated_at": updated_at,
+            "retried": 0,
+        })),
         // `attempt` also counts dials that the carrier asked to come back with: those are no retries.
         "retry_count": record.history.len(),
         "retry_config": record.retry_config,

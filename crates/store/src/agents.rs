@@ -55,6 +55,10 @@ pub(crate) const AGENTS: &str =
     FROM agents a JOIN agent_versions v ON v.agent_id = a.id AND v.version = a.version
     WHERE a.account_id = $1 AND a.deleted_at IS NULL ORDER BY a.created_at DESC, a.id DESC";
 
+pub(crate) const VERSIONS: &str = "SELECT v.version, v.created_at FROM agent_versions v
+    WHERE v.agent_id = $2 AND EXISTS (SELECT 1 FROM agents a
+        WHERE a.id = $2 AND a.account_id = $1 AND a.deleted_at IS NULL) ORDER BY v.version DESC";
+
 impl Store {
     /// Stores version 1. `NotFound` without such an account.
     pub async fn create_agent(
@@ -130,6 +134,21 @@ impl Store {
         row.try_into()
     }
 
+    /// Numbers and times of an agent's versions, newest first; none where there is no such agent.
+    pub async fn agent_versions(
+        &self,
+        account: AccountId,
+        id: AgentId,
+    ) -> Result<Vec<(i64, i64)>, Error> {
+        Ok(on!(self.db().read(), |pool| {
+            sqlx::query_as(VERSIONS)
+                .bind(account.to_string())
+                .bind(id.to_string())
+                .fetch_all(pool)
+                .await
+        })?)
+    }
+
     /// All agents, newest first.
     pub async fn agents(&self, account: AccountId) -> Result<Vec<StoredAgent>, Error> {
         let rows: Vec<AgentRow> = on!(self.db().read(), |pool| {
@@ -181,8 +200,9 @@ impl Store {
         })
     }
 
-    /// Removes the agent; its waiting calls are stopped (their ids are returned), live ones go on, its
-    /// executions are no longer shown, its numbers answer nobody.
+    /// Removes the agent; its waiting calls are stopped (the ids of those of no batch are returned; those of
+    /// batches are no longer dialled and follow with [`Store::work_on_batch`]), live ones go on, its executions
+    /// are no longer shown, its numbers answer nobody.
     pub async fn delete_agent(
         &self,
         account: AccountId,
@@ -215,12 +235,24 @@ impl Store {
                 .await
                 .map(|_| ()))?;
         }
+        on!(&mut tx, |tx| {
+            sqlx::query(
+                "UPDATE batches SET deleted_at = $3, work = 'stop', work_done_to = '' WHERE account_id = $1
+                    AND agent_id = $2 AND ready_at IS NOT NULL AND deleted_at IS NULL",
+            )
+            .bind(account.to_string())
+            .bind(id.to_string())
+            .bind(now)
+            .execute(&mut **tx)
+            .await
+            .map(|_| ())
+        })?;
         tx.commit().await?;
         self.signals().wake_worker();
         Ok(stopped)
     }
 
-    /// Stops every waiting call of the agent; their ids.
+    /// Stops every call of the agent that is scheduled, queued or rescheduled; their ids.
     pub async fn stop_waiting(
         &self,
         account: AccountId,
@@ -228,9 +260,20 @@ impl Store {
         now: i64,
     ) -> Result<Vec<ExecutionId>, Error> {
         self.agent_exists(account, id).await?;
-        let mut tx = self.db().begin().await?;
-        let stopped = self.stop_waiting_in(&mut tx, account, id, now).await?;
-        tx.commit().await?;
+        // A batch that is being scheduled would go on to become waiting calls.
+        on!(self.db().write(), |pool| {
+            sqlx::query(
+                "UPDATE batches SET stopped_at = $3, work = 'stop', work_done_to = '' WHERE account_id = $1
+                    AND agent_id = $2 AND work = 'schedule'",
+            )
+            .bind(account.to_string())
+            .bind(id.to_string())
+            .bind(now)
+            .execute(pool)
+            .await
+            .map(|_| ())
+        })?;
+        let stopped = self.stop_waiting_of(account, id, now).await?;
         self.signals().wake_worker();
         Ok(stopped)
     }

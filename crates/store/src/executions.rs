@@ -1,7 +1,8 @@
 //! Executions: made, read, listed, changed. The row is the truth of a call.
 
 use bolo_execution::{
-    AccountId, AgentId, Cost, Direction, ExecutionId, Hangup, Record, Status, Transfer, Usage,
+    AccountId, AgentId, BatchId, Cost, Direction, ExecutionId, Hangup, Record, Status, Transfer,
+    Usage,
 };
 use serde_json::{Map, Value};
 use sqlx::AssertSqlSafe;
@@ -101,7 +102,9 @@ pub struct Filter {
     pub direction: Option<Direction>,
     pub provider: Option<String>,
     pub voicemail: Option<bool>,
-    pub batch: Option<String>,
+    pub batch: Option<BatchId>,
+    /// Only what is listed behind this row: its `created_at` and id.
+    pub behind: Option<(i64, ExecutionId)>,
     /// Calling number.
     pub from_number: Option<String>,
     /// Epoch ms, inclusive.
@@ -177,7 +180,7 @@ impl Store {
             return Err(Error::Conflict("a call can't begin with this status"));
         }
         let mut tx = self.db().begin().await?;
-        lock_agent(&mut tx, &new).await?;
+        lock_agent(&mut tx, new.account, new.agent, new.agent_version).await?;
         let Some(row) = insert(&mut tx, id, &new, now).await? else {
             drop(tx);
             let known = new.carrier_call_id.as_deref().unwrap_or_default();
@@ -198,14 +201,15 @@ impl Store {
         Ok((record, true))
     }
 
-    /// One record. Not of a deleted agent.
+    /// One record. Not of a deleted agent, nor of a batch that is being uploaded.
     pub async fn execution(&self, account: AccountId, id: ExecutionId) -> Result<Record, Error> {
         let row: ExecutionRow = on!(self.db().read(), |pool| {
             sqlx::query_as(concat!(
                 "SELECT ",
                 execution_columns!(),
                 " FROM executions WHERE account_id = $1 AND id = $2 AND EXISTS (
-                    SELECT 1 FROM agents a WHERE a.id = executions.agent_id AND a.deleted_at IS NULL)"
+                    SELECT 1 FROM agents a WHERE a.id = executions.agent_id AND a.deleted_at IS NULL)
+                 AND NOT EXISTS (SELECT 1 FROM batches b WHERE b.id = executions.batch AND b.ready_at IS NULL)"
             ))
             .bind(account.to_string())
             .bind(id.to_string())
@@ -251,7 +255,8 @@ impl Store {
         row.try_into()
     }
 
-    /// A page, newest first (created_at, id). `page` counts from 1; `size` is at most 1000.
+    /// A page, newest first (created_at, id), and how many rows there are in all. `page` counts from 1;
+    /// `size` is at most 1000.
     pub async fn executions(
         &self,
         account: AccountId,
@@ -259,27 +264,47 @@ impl Store {
         page: i64,
         size: i64,
     ) -> Result<Page, Error> {
+        let found = Found::new(account, filter);
+        let sql = AssertSqlSafe(found.count_sql());
+        let total: i64 = on!(self.db().read(), |pool| {
+            let mut total = sqlx::query_scalar(sql);
+            for value in found.values {
+                total = match value {
+                    Bind::Text(text) => total.bind(text),
+                    Bind::Int(int) => total.bind(int),
+                    Bind::Bool(flag) => total.bind(flag),
+                };
+            }
+            total.fetch_one(pool).await
+        })?;
+        let rows = self.list_executions(account, filter, page, size).await?;
+        Ok(Page { rows, total })
+    }
+
+    /// The same page without the number of all rows.
+    pub async fn list_executions(
+        &self,
+        account: AccountId,
+        filter: &Filter,
+        page: i64,
+        size: i64,
+    ) -> Result<Vec<Record>, Error> {
         let size = size.clamp(1, PAGE);
         let offset = (page.max(1) - 1).saturating_mul(size);
         let found = Found::new(account, filter);
-        let count = found.count_sql();
-        let rows = found.list_sql(size, offset);
-        let (rows, total): (Vec<ExecutionRow>, i64) = on!(self.db().read(), |pool| {
-            let mut total = sqlx::query_scalar(AssertSqlSafe(count));
-            let mut list = sqlx::query_as(AssertSqlSafe(rows));
+        let sql = AssertSqlSafe(found.list_sql(size, offset));
+        let rows: Vec<ExecutionRow> = on!(self.db().read(), |pool| {
+            let mut list = sqlx::query_as(sql);
             for value in found.values {
-                (total, list) = match value {
-                    Bind::Text(text) => (total.bind(text.clone()), list.bind(text)),
-                    Bind::Int(int) => (total.bind(int), list.bind(int)),
-                    Bind::Bool(flag) => (total.bind(flag), list.bind(flag)),
+                list = match value {
+                    Bind::Text(text) => list.bind(text),
+                    Bind::Int(int) => list.bind(int),
+                    Bind::Bool(flag) => list.bind(flag),
                 };
             }
-            (list.fetch_all(pool).await?, total.fetch_one(pool).await?)
-        });
-        Ok(Page {
-            rows: records(rows)?,
-            total,
-        })
+            list.fetch_all(pool).await
+        })?;
+        records(rows)
     }
 
     /// Remembers a carrier callback; `false` when this one (call id, event, sequence) came before.
@@ -311,7 +336,12 @@ impl Store {
 
 /// The agent must be the account's. It is locked, so that it can't be deleted, and its waiting calls
 /// stopped, while this call comes into being.
-async fn lock_agent(tx: &mut Tx, new: &NewExecution) -> Result<(), Error> {
+pub(crate) async fn lock_agent(
+    tx: &mut Tx,
+    account: AccountId,
+    agent: AgentId,
+    version: i64,
+) -> Result<(), Error> {
     let sql = AssertSqlSafe(format!(
         "SELECT v.version FROM agents a JOIN agent_versions v ON v.agent_id = a.id
          WHERE a.account_id = $1 AND a.id = $2 AND v.version = $3 AND a.deleted_at IS NULL {}",
@@ -319,9 +349,9 @@ async fn lock_agent(tx: &mut Tx, new: &NewExecution) -> Result<(), Error> {
     ));
     let _: i64 = on!(tx, |tx| {
         sqlx::query_scalar(sql)
-            .bind(new.account.to_string())
-            .bind(new.agent.to_string())
-            .bind(new.agent_version)
+            .bind(account.to_string())
+            .bind(agent.to_string())
+            .bind(version)
             .fetch_one(&mut **tx)
             .await
     })?;
@@ -357,7 +387,7 @@ async fn insert(
                 webhook_statuses, sequence)
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $14, $15, $16, $17, $18, $19,
                 $20, $21, $22)
-             ON CONFLICT (provider, carrier_call_id) DO NOTHING RETURNING ",
+             ON CONFLICT (provider, carrier_call_id) WHERE carrier_call_id IS NOT NULL DO NOTHING RETURNING ",
             execution_columns!()
         ))
         .bind(id.to_string())
@@ -424,7 +454,12 @@ impl Found {
             found.and("answered_by_voice_mail =", Bind::Bool(voicemail));
         }
         if let Some(batch) = &filter.batch {
-            found.and("batch =", Bind::Text(clean(batch)));
+            found.and("batch =", Bind::Text(batch.to_string()));
+            // All its calls have its time: the index that orders the list finds them.
+            let bound = found.values.len();
+            found.sql.push_str(&format!(
+                " AND created_at = (SELECT b.created_at FROM batches b WHERE b.id = ${bound})"
+            ));
         }
         if let Some(number) = &filter.from_number {
             found.and("from_number =", Bind::Text(clean(number)));
@@ -435,6 +470,19 @@ impl Found {
         if let Some(to) = filter.to {
             found.and("created_at <=", Bind::Int(to));
         }
+        if let Some((created_at, id)) = filter.behind {
+            found.values.push(Bind::Int(created_at));
+            found.values.push(Bind::Text(id.to_string()));
+            let bound = found.values.len();
+            found.sql.push_str(&format!(
+                " AND (created_at, id) < (${}, ${bound})",
+                bound - 1
+            ));
+        }
+        found.sql.push_str(
+            " AND (batch IS NULL OR batch NOT IN (SELECT b.id FROM batches b
+            WHERE b.account_id = $1 AND b.ready_at IS NULL))",
+        );
         found.sql.push_str(" AND agent_id IN (SELECT a.id FROM agents a WHERE a.account_id = $1 AND a.deleted_at IS NULL");
         if filter.agent.is_some() {
             found.sql.push_str(" AND a.id = $2");

@@ -2,13 +2,15 @@
 //! the parts of a node and between nodes.
 //!
 //! **Invariant:** every query names the account, but for the worker's claims; a status changes only in
-//! [`Store::change`]; no row name leaves this crate. Times are epoch ms and given by the caller.
+//! [`Store::change`], and for many waiting calls at once in [`Store::work_on_batch`], by the same rules; no
+//! row name leaves this crate. Times are epoch ms and given by the caller.
 
 mod accounts;
 mod agents;
 mod api_keys;
 mod audit;
 mod batch_guard;
+mod batches;
 mod call_log;
 mod change;
 mod claiming;
@@ -47,6 +49,7 @@ pub use agents::StoredAgent;
 pub use api_keys::{ApiKey, Holder};
 pub use audit::Audited;
 pub use batch_guard::{BatchGuard, GuardRules};
+pub use batches::{Batch, BatchState, BatchUpload, Contact, NewBatch, Reject, Schedule};
 pub use call_log::{CallLog, LogLine};
 pub use clock::now;
 pub use db::Error;

@@ -29,6 +29,7 @@ const STEPS: &[Step] = steps![
     (2, "0002_transfers"),
     (3, "0003_fallbacks"),
     (4, "0004_platform"),
+    (5, "0005_batches"),
     (6, "0006_worker"),
     (7, "0007_knowledge"),
     (9, "0009_edge"),

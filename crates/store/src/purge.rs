@@ -16,11 +16,15 @@ pub(crate) const OF_EXECUTION: [&str; 2] = ["call_logs", "webhooks"];
 /// Tables whose rows belong to an agent, by `agent_id`.
 pub(crate) const OF_AGENT: [&str; 1] = ["agent_versions"];
 
+/// Tables whose rows belong to a batch, by `batch`.
+pub(crate) const OF_BATCH: [&str; 1] = ["batch_rejects"];
+
 /// Tables whose rows belong to an account, by `account_id`, each before those that it refers to.
-pub(crate) const OF_ACCOUNT: [&str; 12] = [
+pub(crate) const OF_ACCOUNT: [&str; 13] = [
     "agent_dispositions",
     "phone_numbers",
     "documents",
+    "batches",
     "agents",
     "knowledgebases",
     "provider_keys",
@@ -61,10 +65,20 @@ impl Store {
         let of_agents = OF_AGENT.map(|table| {
             format!("DELETE FROM {table} WHERE agent_id IN (SELECT id FROM agents WHERE account_id = $1)")
         });
+        let of_batches = OF_BATCH.map(|table| {
+            format!(
+                "DELETE FROM {table} WHERE batch IN (SELECT id FROM batches WHERE account_id = $1)"
+            )
+        });
         let of_account =
             OF_ACCOUNT.map(|table| format!("DELETE FROM {table} WHERE account_id = $1"));
         let itself = "DELETE FROM accounts WHERE id = $1".to_owned();
-        for sql in of_agents.into_iter().chain(of_account).chain([itself]) {
+        for sql in of_agents
+            .into_iter()
+            .chain(of_batches)
+            .chain(of_account)
+            .chain([itself])
+        {
             on!(&mut tx, |tx| {
                 sqlx::query(AssertSqlSafe(sql))
                     .bind(&account)

@@ -123,13 +123,15 @@ impl Store {
     }
 
     /// Writes the intent to dial: the next attempt's number. `Conflict` when the row is no longer ours
-    /// or no longer queued (stopped meanwhile), or another dial of the same pair of numbers is unknown.
+    /// or no longer queued (it or its batch was stopped), or another dial of the same pair of numbers is unknown.
     pub async fn intend_dial(&self, id: ExecutionId, from: &str, now: i64) -> Result<i64, Error> {
         let attempt: Option<i64> = on!(self.db().write(), |pool| {
             sqlx::query_scalar(
                 "UPDATE executions SET dialing_since = $4, from_number = $3, attempt = attempt + 1,
                     updated_at = CASE WHEN updated_at > $4 THEN updated_at ELSE $4 END
                  WHERE id = $1 AND claimed_by = $2 AND status = 'queued' AND dialing_since IS NULL
+                    AND NOT EXISTS (SELECT 1 FROM batches b WHERE b.id = executions.batch
+                        AND (b.stopped_at IS NOT NULL OR b.deleted_at IS NOT NULL))
                  RETURNING attempt",
             )
             .bind(id.to_string())
@@ -227,7 +229,7 @@ impl Store {
 }
 
 impl Store {
-    /// Stops an agent's waiting calls within a transaction; their ids. In one order of ids, so that two
+    /// Stops an agent's waiting calls of no batch within a transaction; their ids. In one order of ids, so that two
     /// of these can't wait for each other.
     pub(crate) async fn stop_waiting_in(
         &self,
@@ -237,7 +239,7 @@ impl Store {
         now: i64,
     ) -> Result<Vec<ExecutionId>, Error> {
         let sql = AssertSqlSafe(format!(
-            "SELECT id FROM executions WHERE account_id = $1 AND agent_id = $2
+            "SELECT id FROM executions WHERE account_id = $1 AND agent_id = $2 AND batch IS NULL
                 AND status IN ('prepared', 'scheduled', 'queued', 'rescheduled') ORDER BY id {}",
             tx.lock("FOR NO KEY UPDATE")
         ));

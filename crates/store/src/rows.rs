@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use bolo_execution::{
-    AccountId, AgentId, Cost, Direction, ExecutionId, PastAttempt, Record, Status,
+    AccountId, AgentId, BatchId, Cost, Direction, ExecutionId, PastAttempt, Record, Status,
 };
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
@@ -69,6 +69,10 @@ pub(crate) struct ExecutionRow {
 }
 
 impl ExecutionRow {
+    pub(crate) fn id(&self) -> Result<Uuid, Error> {
+        uuid(&self.id)
+    }
+
     pub(crate) fn status(&self) -> Result<Status, Error> {
         status(&self.status)
     }
@@ -103,7 +107,7 @@ impl TryFrom<ExecutionRow> for Record {
             account: AccountId(uuid(&row.account_id)?),
             agent: AgentId(uuid(&row.agent_id)?),
             agent_version: row.agent_version,
-            batch: row.batch,
+            batch: row.batch.map(|id| uuid(&id).map(BatchId)).transpose()?,
             status: status(&row.status)?,
             direction: match row.direction.as_str() {
                 "inbound" => Direction::Inbound,

@@ -1,6 +1,6 @@
 //! Executions: made, read, listed.
 
-use bolo_execution::{Direction, Status};
+use bolo_execution::{BatchId, Direction, Status};
 use rstest::rstest;
 use serde_json::{Value, json};
 
@@ -263,7 +263,7 @@ async fn lists_are_filtered_paged_and_newest_first(#[values(On::Sqlite, On::Post
     assert_eq!(
         list(
             Filter {
-                batch: Some("00".into()),
+                batch: Some(BatchId::random()),
                 ..all()
             },
             1,

@@ -6,6 +6,7 @@ mod accounts;
 mod agents;
 mod audit;
 mod batch_guard;
+mod batches;
 mod call_log;
 mod change;
 mod claiming;

@@ -1,13 +1,13 @@
 //! Every list and claim finds its rows through an index.
 
-use bolo_execution::{AgentId, Direction, Status};
+use bolo_execution::{AgentId, BatchId, Direction, ExecutionId, Status};
 use sqlx::AssertSqlSafe;
 
 use super::{Lab, On};
 use crate::{
-    Db, Filter, ToldFilter, agents, audit, batch_guard, claiming, deliveries, dispositions,
-    documents, knowledge, limits, lines, outbox, ownership, phone_numbers, post_call, purge, queue,
-    sub_accounts, usage,
+    Db, Filter, ToldFilter, agents, audit, batch_guard, batches, claiming, deliveries,
+    dispositions, documents, knowledge, limits, lines, outbox, ownership, phone_numbers, post_call,
+    purge, queue, sub_accounts, usage,
 };
 
 /// Steps of SQLite's plan that read a whole table.
@@ -39,6 +39,21 @@ async fn lists_of_executions_read_no_whole_table() {
         Filter::default(),
         Filter {
             agent,
+            ..Filter::default()
+        },
+        Filter {
+            agent,
+            behind: Some((1, ExecutionId::new())),
+            ..Filter::default()
+        },
+        Filter {
+            batch: Some(BatchId::random()),
+            ..Filter::default()
+        },
+        Filter {
+            batch: Some(BatchId::random()),
+            agent,
+            status: Some(Status::Completed),
             ..Filter::default()
         },
         Filter {
@@ -103,6 +118,15 @@ async fn what_the_worker_asks_reads_no_whole_table() {
         outbox::NEXT_DELIVERY,
         ownership::OPEN_CALLS,
         agents::AGENTS,
+        agents::VERSIONS,
+        batches::OF_AGENT,
+        batches::COUNTS,
+        batches::COUNTS_OF_AGENT,
+        batches::REJECTS,
+        batches::work::AT_WORK,
+        batches::work::CHUNK_OF,
+        batches::work::DEAD_UPLOADS,
+        batches::work::WAITING_OF_AGENT,
         audit::NEWEST,
         post_call::NEXT_POST_CALL,
         &post_call::claim_sql(""),

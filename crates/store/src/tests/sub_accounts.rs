@@ -285,6 +285,7 @@ async fn every_table_of_an_account_is_purged() {
     for (column, listed) in [
         ("account_id", &purge::OF_ACCOUNT[..]),
         ("agent_id", &purge::OF_AGENT[..]),
+        ("batch", &purge::OF_BATCH[..]),
         ("execution_id", &purge::OF_EXECUTION[..]),
     ] {
         let tables: Vec<String> = sqlx::query_scalar(
@@ -297,6 +298,7 @@ async fn every_table_of_an_account_is_purged() {
         let known: BTreeSet<&str> = purge::OF_ACCOUNT
             .iter()
             .chain(&purge::OF_AGENT)
+            .chain(&purge::OF_BATCH)
             .chain(&purge::OF_EXECUTION)
             .copied()
             // The log of who did what outlives the account.
