@@ -76,7 +76,10 @@ async fn a_disk_that_hangs_costs_the_recording_and_nothing_else() {
         "{record}"
     );
     let there = world.server.get(&format!("/executions/{other}")).await;
-    assert!(there["telephony_data"]["recording_url"].is_string(), "{there}");
+    assert!(
+        there["telephony_data"]["recording_url"].is_string(),
+        "{there}"
+    );
     drop(unread);
     let expected = [
         "the recording was not written in time",

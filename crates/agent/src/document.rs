@@ -5,6 +5,7 @@ use serde_json::Value;
 use crate::{
     ConversationTask, Fault, Faults, IngestSource, PostCallTask,
     place::{FaultList, Place},
+    task::is_graph,
 };
 
 /// A document that was checked; runs as it stands.
@@ -63,20 +64,33 @@ pub const WEBHOOK_STATUSES: [&str; 16] = [
 
 const CARRIERS: [&str; 5] = ["twilio", "plivo", "vobiz", "exotel", "sip-trunk"];
 /// Not a carrier: whatever the server is set up with.
-const ANY_CARRIER: &str = "default";
+pub(crate) const ANY_CARRIER: &str = "default";
 const CARRIERS_TO_COME: [&str; 2] = ["freeswitch", "database"];
 
 impl Agent {
-    /// Reads a body `{agent_config, agent_prompts}` of API v1 or v2. The caller keeps `body`: it is
-    /// stored and returned verbatim. Faults name paths from the body's root without `agent_config.`
-    /// (`tasks[0].tools_config.…`, `agent_name`, `agent_prompts.task_1.system_prompt`), all at once.
+    /// Reads a body `{agent_config, agent_prompts}` of API v1 or v2, to be run: what this version can't run
+    /// is a fault as well. The caller keeps `body`: it is stored and returned verbatim. Faults name paths
+    /// from the body's root without `agent_config.` (`tasks[0].tools_config.…`, `agent_name`,
+    /// `agent_prompts.task_1.system_prompt`), all at once.
     pub fn parse(body: &Value) -> Result<Self, Faults> {
         let faults = FaultList::default();
         let agent = Self::read(body, &faults);
-        let faults = faults.into_inner();
+        let (mut faults, lacks) = faults.into_parts();
+        faults.extend(lacks);
         match agent {
             Some(agent) if faults.is_empty() => Ok(agent),
             _ => Err(Faults(faults)),
+        }
+    }
+
+    /// Checks a body that is to be stored. What is right but can't be run by this version is no fault: it
+    /// is returned, and [`Agent::parse`] will refuse it.
+    pub fn check(body: &Value) -> Result<Vec<Fault>, Faults> {
+        let faults = FaultList::default();
+        Self::read(body, &faults);
+        match faults.into_parts() {
+            (faults, lacks) if faults.is_empty() => Ok(lacks),
+            (faults, _) => Err(Faults(faults)),
         }
     }
 
@@ -84,7 +98,11 @@ impl Agent {
         let body = Place::new("", Some(body), faults).required()?;
         body.object()?;
         let config = body.at("agent_config").required();
-        let prompts = body.at("agent_prompts").required();
+        let prompts = body.at("agent_prompts");
+        let prompts = match config.as_ref().is_some_and(prompts_are_its_nodes) {
+            true => Some(prompts),
+            false => prompts.required(),
+        };
         if let Some(prompts) = &prompts {
             prompts.object();
         }
@@ -183,7 +201,7 @@ impl Guardrails {
     }
 }
 
-fn webhook_statuses(place: &Place<'_>) -> Option<Vec<String>> {
+pub(crate) fn webhook_statuses(place: &Place<'_>) -> Option<Vec<String>> {
     let items = place.items()?;
     Some(
         items
@@ -227,6 +245,7 @@ fn tasks(
         if count == 1 {
             found = ConversationTask::read(task, prompt.as_ref());
         } else {
+            ConversationTask::read(task, None);
             task.unsupported("a second conversation task");
         }
     }
@@ -234,6 +253,21 @@ fn tasks(
         tasks.fault("must hold a task of type conversation");
     }
     Some((found?, post_call))
+}
+
+/// Graphs bring the prompts of their nodes along.
+fn prompts_are_its_nodes(config: &Place<'_>) -> bool {
+    let tasks = config.at("tasks");
+    let tasks = Some(tasks)
+        .filter(Place::is_list)
+        .and_then(|tasks| tasks.items());
+    let mut talks = (tasks.iter().flatten())
+        .filter(|task| {
+            let kind = task.at("task_type");
+            kind.value().is_none_or(|kind| kind == "conversation")
+        })
+        .peekable();
+    talks.peek().is_some() && talks.all(is_graph)
 }
 
 const CONVERSATION: &str = "conversation";

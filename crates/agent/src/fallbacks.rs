@@ -25,7 +25,8 @@ impl Fallbacks {
     pub fn parse(body: &Value) -> Result<Self, Faults> {
         let faults = FaultList::default();
         let fallbacks = Self::read(&Place::new("", Some(body), &faults));
-        let faults = faults.into_inner();
+        let (mut faults, lacks) = faults.into_parts();
+        faults.extend(lacks);
         match faults.is_empty() {
             true => Ok(fallbacks),
             false => Err(Faults(faults)),

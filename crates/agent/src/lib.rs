@@ -4,15 +4,19 @@
 //!
 //! **Invariant:** knows no vendor's wire and no database.
 
+mod diff;
 mod disposition;
 mod document;
 mod extraction;
 mod fallbacks;
 mod fault;
+mod graph;
 mod ingest;
 mod ivr;
+mod kinds;
 mod knowledge;
 mod llm;
+mod outline;
 mod patch;
 mod place;
 mod post_call;
@@ -26,6 +30,7 @@ mod tool_params;
 mod tools;
 mod variables;
 
+pub use diff::{Difference, diff};
 pub use disposition::{Disposition, ObjectiveOption, Subjective};
 pub use document::{Agent, Guardrails, WEBHOOK_STATUSES};
 pub use extraction::ExtractionTemplate;
@@ -35,6 +40,7 @@ pub use ingest::IngestSource;
 pub use ivr::Ivr;
 pub use knowledge::Knowledge;
 pub use llm::{LlmAgent, LlmConfig, Route, Routes};
+pub use outline::Outline;
 pub use patch::patch;
 pub use post_call::PostCallTask;
 pub use sip_trunk::SipTrunk;

@@ -109,23 +109,19 @@ const AGENT_TYPES: [&str; 2] = ["simple_llm_agent", "knowledgebase_agent"];
 const AGENT_TYPES_TO_COME: [&str; 3] = ["graph_agent", "multiagent", "llm_agent_graph"];
 
 impl LlmAgent {
-    /// `None` after a fault that leaves nothing to go on with.
+    /// `None` after a fault that leaves nothing to go on with, and for a type that doesn't run.
     pub(crate) fn read(place: &Place<'_>) -> Option<Self> {
         let place = place.clone().required()?;
         place.object()?;
         let kind = place.at("agent_type");
         if kind.is_present() {
-            // The fields of another type mean other things: no use in reading on.
-            kind.choice("agent type", &AGENT_TYPES, &AGENT_TYPES_TO_COME)?;
+            let runs = kind.choice("agent type", &AGENT_TYPES, &AGENT_TYPES_TO_COME);
+            if runs.is_none() {
+                crate::kinds::check(kind.text().unwrap_or_default(), &Fields::of(place));
+                return None;
+            }
         }
-        let nested = place.at("llm_config");
-        if nested.is_present() {
-            nested.object();
-        }
-        let fields = Fields {
-            nested,
-            flat: place,
-        };
+        let fields = Fields::of(place);
         fields
             .flat
             .at("agent_flow_type")
@@ -145,13 +141,21 @@ impl LlmAgent {
 }
 
 /// Fields stand in `llm_config`, or (v1) in `llm_agent` itself; the former wins.
-struct Fields<'d> {
+pub(crate) struct Fields<'d> {
     nested: Place<'d>,
     flat: Place<'d>,
 }
 
 impl<'d> Fields<'d> {
-    fn at(&self, key: &str) -> Place<'d> {
+    fn of(flat: Place<'d>) -> Self {
+        let nested = flat.at("llm_config");
+        if nested.is_present() {
+            nested.object();
+        }
+        Self { nested, flat }
+    }
+
+    pub(crate) fn at(&self, key: &str) -> Place<'d> {
         let (nested, flat) = (self.nested.at(key), self.flat.at(key));
         if flat.is_present() || !self.nested.is_present() {
             nested.or(flat)
@@ -175,7 +179,7 @@ impl LlmConfig {
         })
     }
 
-    fn read(fields: &Fields<'_>) -> Self {
+    pub(crate) fn read(fields: &Fields<'_>) -> Self {
         let provider = fields.at("provider");
         let provider = match provider.is_present() {
             true => provider
@@ -252,7 +256,7 @@ fn without_prefix<'m>(provider: &str, model: &'m str) -> &'m str {
 }
 
 /// The efforts that OpenAI's reasoning models take; other models are not checked.
-fn reasoning_effort(place: &Place<'_>, model: &str) -> Option<&'static str> {
+pub(crate) fn reasoning_effort(place: &Place<'_>, model: &str) -> Option<&'static str> {
     const ALL: [&str; 6] = ["none", "minimal", "low", "medium", "high", "xhigh"];
     let effort = place.word(&ALL)?;
     let name = model.rsplit('/').next().unwrap_or(model);

@@ -12,8 +12,20 @@ use crate::{Fault, Faults, LocalText};
 /// Longest time a document may name: a day. Keeps sums of times far from overflow.
 const LONGEST_S: f64 = 86_400.0;
 
-/// Faults found so far.
-pub(crate) type FaultList = RefCell<Vec<Fault>>;
+/// What was found so far.
+#[derive(Default)]
+pub(crate) struct FaultList {
+    faults: RefCell<Vec<Fault>>,
+    /// What is right, but can't be run by this version.
+    lacks: RefCell<Vec<Fault>>,
+}
+
+impl FaultList {
+    /// What is wrong, and what is right but can't be run.
+    pub fn into_parts(self) -> (Vec<Fault>, Vec<Fault>) {
+        (self.faults.into_inner(), self.lacks.into_inner())
+    }
+}
 
 /// A value of the document, its path, and where faults go. `null` counts as absent everywhere.
 #[derive(Clone)]
@@ -70,15 +82,20 @@ impl<'d> Place<'d> {
 
     /// Notes a fault here.
     pub fn fault(&self, message: impl Display) {
-        self.faults.borrow_mut().push(Fault {
-            path: self.path.clone(),
-            message: message.to_string(),
-        });
+        self.note(&self.faults.faults, message);
     }
 
     /// Notes that what stands here is known, but can't be run.
     pub fn unsupported(&self, what: impl Display) {
-        self.fault(format_args!("{what} is not supported by this version yet"));
+        let message = format_args!("{what} is not supported by this version yet");
+        self.note(&self.faults.lacks, message);
+    }
+
+    fn note(&self, list: &RefCell<Vec<Fault>>, message: impl Display) {
+        list.borrow_mut().push(Fault {
+            path: self.path.clone(),
+            message: message.to_string(),
+        });
     }
 
     /// Whether anything stands here.
@@ -238,9 +255,10 @@ impl<'d> Place<'d> {
         if found.is_none() {
             let runs = runs.join(", ");
             if known.contains(&text) {
-                self.fault(format_args!(
+                let message = format_args!(
                     "{kind} {text:?} is not supported by this version yet; one of {runs}"
-                ));
+                );
+                self.note(&self.faults.lacks, message);
             } else {
                 self.fault(format_args!("unknown {kind} {text:?}; one of {runs}"));
             }

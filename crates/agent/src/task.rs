@@ -1,7 +1,8 @@
 //! The conversation task and its settings. Source: agent-config.md §2, §8.
 
 use crate::{
-    Fallbacks, LlmAgent, LocalText, Synthesizer, Tool, Transcriber, document::carrier, place::Place,
+    Fallbacks, LlmAgent, LocalText, Synthesizer, Tool, Transcriber, document::carrier, kinds,
+    place::Place,
 };
 
 /// The task that talks; what a call runs.
@@ -104,19 +105,31 @@ impl ConversationTask {
             .at("tools_config")
             .required()
             .filter(|tools| tools.object().is_some());
+        let speaks_itself =
+            (tools.as_ref()).is_some_and(|tools| kinds::check_s2s(&tools.at("s2s")));
+        // Such a model stands in for all three, and brings nothing that runs.
+        let needs = |place: &Place<'_>| !speaks_itself || place.is_present();
         let tools = tools.map(|tools| {
-            let llm = LlmAgent::read(&tools.at("llm_agent"));
+            let llm = Some(tools.at("llm_agent"))
+                .filter(needs)
+                .and_then(|place| LlmAgent::read(&place));
             let transcriber = Transcriber::read(&tools.at("transcriber"));
-            let synthesizer = Synthesizer::read(&tools.at("synthesizer"), transcriber.as_ref());
+            let synthesizer = Some(tools.at("synthesizer"))
+                .filter(needs)
+                .and_then(|place| Synthesizer::read(&place, transcriber.as_ref()));
             let fallbacks = Fallbacks::read(&tools.at("fallbacks"));
             let [input, _output] = ["input", "output"].map(|end| read_end(&tools.at(end)));
-            refuse_what_does_not_run(&tools);
+            kinds::check_languages(&tools.at("multilingual_config"));
             let api_tools = crate::tools::read(&tools.at("api_tools"));
             (llm, transcriber, synthesizer, fallbacks, input, api_tools)
         });
         check_toolchain(&task.at("toolchain"));
         let config = TaskConfig::read(&task.at("task_config"));
-        let system_prompt = prompt.and_then(Place::required_text).map(str::to_owned);
+        let system_prompt = match is_graph(task) {
+            true => prompt.and_then(Place::text),
+            false => prompt.and_then(Place::required_text),
+        };
+        let system_prompt = system_prompt.map(str::to_owned);
         let (llm, transcriber, synthesizer, fallbacks, input, tools) = tools?;
         if let Some(llm) = llm
             .as_ref()
@@ -148,16 +161,10 @@ fn read_end(place: &Place<'_>) -> Option<String> {
     carrier(&place.at("provider"))
 }
 
-fn refuse_what_does_not_run(tools: &Place<'_>) {
-    if tools.at("s2s").is_filled() {
-        tools.at("s2s").unsupported("a speech-to-speech model");
-    }
-    let multilingual = tools.at("multilingual_config");
-    if multilingual.at("enabled").flag(false) {
-        multilingual
-            .at("enabled")
-            .unsupported("switching languages");
-    }
+/// Each node of a graph has its own prompt.
+pub(crate) fn is_graph(task: &Place<'_>) -> bool {
+    let kind = task.at("tools_config").at("llm_agent").at("agent_type");
+    kind.value().is_some_and(|kind| kind == "graph_agent")
 }
 
 fn check_toolchain(toolchain: &Place<'_>) {

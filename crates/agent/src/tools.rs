@@ -267,7 +267,7 @@ impl Tool {
     }
 }
 
-fn named_well(place: &Place<'_>, name: &str) -> bool {
+pub(crate) fn named_well(place: &Place<'_>, name: &str) -> bool {
     let fits = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
     if name.len() > 64 || !name.chars().all(fits) {
         place.fault("must be at most 64 letters, digits, _ or -");

@@ -1,11 +1,13 @@
 //! `/v2/agent` and `/agent`: documents of agents. Source: api.md §6.
 
+mod versions;
+
 use axum::{
     Json,
     extract::State,
     routing::{get, post},
 };
-use bolo_agent::Agent;
+use bolo_agent::{Agent, Fault};
 use bolo_execution::{AgentId, ExecutionId};
 use bolo_store::StoredAgent;
 use serde::Serialize;
@@ -15,7 +17,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     App,
-    error::{ApiError, OrNotFound, Problems, TooLarge},
+    error::{ApiError, FieldError, OrNotFound, Problems, TooLarge},
     extract::{Caller, Id, JsonBody, Params, PathId},
     paging::{Paging, PagingParams},
     schemas::{AgentBody, AgentPatch, AgentView},
@@ -31,6 +33,7 @@ pub fn routes() -> OpenApiRouter<App> {
         .routes(routes!(list))
         .routes(routes!(show, replace, change, remove))
         .routes(routes!(stop))
+        .merge(versions::routes())
         .route("/agent", post(create))
         .route("/agent/all", get(list))
         .route(
@@ -55,23 +58,42 @@ pub struct Written {
     /// The same as `status`.
     #[schema(example = "created")]
     state: &'static str,
+    /// The version that was written.
+    #[schema(example = 1)]
+    version: i64,
+    /// What this server stores but can't run yet. While there is any, a call ends at once and says so.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<FieldError>,
 }
 
 impl Written {
-    fn new(id: AgentId, status: &'static str) -> Json<Self> {
+    fn new(agent: &StoredAgent, status: &'static str, lacks: Vec<Fault>) -> Json<Self> {
+        if lacks.is_empty() {
+            warn(agent);
+        }
+        let warning = |fault: Fault| FieldError::new(&fault.path, fault.message);
         Json(Self {
-            agent_id: id.to_string(),
+            agent_id: agent.id.to_string(),
             status,
             message: "success",
             state: status,
+            version: agent.version,
+            warnings: lacks.into_iter().map(warning).collect(),
         })
+    }
+}
+
+/// Tells the log what will work but surely not as meant.
+fn warn(stored: &StoredAgent) {
+    for fault in Agent::parse(&stored.body).iter().flat_map(Agent::warnings) {
+        tracing::warn!(agent_id = %stored.id, path = fault.path, "agent document: {}", fault.message);
     }
 }
 
 /// Creates an agent.
 ///
 /// The document is checked as a whole: a fault answers 400 with every fault in `errors`. It is stored as
-/// sent. Also as `POST /agent`, with a version 1 document too.
+/// sent; what this server can't run yet is stored too and named in `warnings`. Also as `POST /agent`, with a version 1 document too.
 #[utoipa::path(post, path = "/v2/agent", tag = "Agents", request_body = AgentBody,
     responses((status = 200, description = "Created", body = Written), Problems, TooLarge))]
 async fn create(
@@ -79,10 +101,9 @@ async fn create(
     caller: Caller,
     JsonBody(body): JsonBody<Value>,
 ) -> Result<Json<Written>, ApiError> {
-    let agent = Agent::parse(&body)?;
+    let lacks = Agent::check(&body)?;
     let stored = app.store.create_agent(caller.account, &body, now()).await?;
-    warn(&agent, stored.id);
-    Ok(Written::new(stored.id, "created"))
+    Ok(Written::new(&stored, "created", lacks))
 }
 
 /// Lists all agents, newest first.
@@ -131,13 +152,13 @@ async fn replace(
         .agent(caller.account, id)
         .await
         .or_not_found(AgentId::NAME)?;
-    let agent = Agent::parse(&body)?;
-    app.store
+    let lacks = Agent::check(&body)?;
+    let stored = app
+        .store
         .replace_agent(caller.account, id, &body, None, now())
         .await
         .or_not_found(AgentId::NAME)?;
-    warn(&agent, id);
-    Ok(Written::new(id, "updated"))
+    Ok(Written::new(&stored, "updated", lacks))
 }
 
 /// Changes parts of an agent's document.
@@ -159,7 +180,7 @@ async fn change(
             .await
             .or_not_found(AgentId::NAME)?;
         let body = bolo_agent::patch(&stored.body, &patch)?;
-        let agent = Agent::parse(&body)?;
+        let lacks = Agent::check(&body)?;
         match app
             .store
             .replace_agent(caller.account, id, &body, Some(stored.version), now())
@@ -167,9 +188,8 @@ async fn change(
         {
             Err(bolo_store::Error::Conflict(_)) => {} // someone else wrote meanwhile: apply to theirs
             written => {
-                written.or_not_found(AgentId::NAME)?;
-                warn(&agent, id);
-                return Ok(Written::new(id, "updated"));
+                let stored = written.or_not_found(AgentId::NAME)?;
+                return Ok(Written::new(&stored, "updated", lacks));
             }
         }
     }
@@ -248,12 +268,6 @@ async fn stop(
     Ok(Json(StoppedCalls { stopped_executions }))
 }
 
-fn warn(agent: &Agent, id: AgentId) {
-    for fault in agent.warnings() {
-        tracing::warn!(agent_id = %id, path = fault.path, "agent document: {}", fault.message);
-    }
-}
-
 /// The agent as clients read it: the configuration's keys at the top level, as they were sent, and what
 /// clients expect to be there as null.
 fn view(agent: &StoredAgent) -> Value {
@@ -265,6 +279,7 @@ fn view(agent: &StoredAgent) -> Value {
     view.insert("agent_status".into(), "processed".into());
     view.insert("created_at".into(), iso(agent.created_at).into());
     view.insert("updated_at".into(), iso(agent.updated_at).into());
+    view.insert("agent_version".into(), agent.version.into());
     for absent in [
         "agent_welcome_message",
         "webhook_url",
@@ -276,7 +291,14 @@ fn view(agent: &StoredAgent) -> Value {
     ] {
         view.insert(absent.into(), Value::Null);
     }
-    let ours = ["id", "agent_id", "agent_status", "created_at", "updated_at"];
+    let ours = [
+        "id",
+        "agent_id",
+        "agent_status",
+        "created_at",
+        "updated_at",
+        "agent_version",
+    ];
     let config = agent.body.get("agent_config").and_then(Value::as_object);
     for (key, value) in config
         .into_iter()

@@ -7,7 +7,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::post,
 };
-use bolo_agent::Agent;
+use bolo_agent::Outline;
 use bolo_execution::{AccountId, Change, Direction, ExecutionId, Hangup, HangupBy, Record, Status};
 use bolo_store::{Command, Facts, NewExecution, WebhookTarget};
 use serde::{Deserialize, Serialize};
@@ -84,14 +84,14 @@ async fn create(
         .agent(caller.account, call.agent)
         .await
         .or_not_found("Agent")?;
-    let agent = Agent::parse(&stored.body)?;
+    let agent = Outline::read(&stored.body);
     let due_at = call.scheduled_at.filter(|at| *at > now);
     let new = NewExecution {
         account: caller.account,
         agent: stored.id,
         agent_version: stored.version,
         direction: Direction::Outbound,
-        provider: carrier_of(&app, caller.account, Some(&agent)).await?,
+        provider: carrier_of(&app, caller.account, &agent).await?,
         to: call.to.to_string(),
         from: call.from.map(|from| from.to_string()).unwrap_or_default(),
         status: if due_at.is_some() {
@@ -147,9 +147,9 @@ fn answer(record: &Record) -> Value {
 pub async fn carrier_of(
     app: &App,
     account: AccountId,
-    agent: Option<&Agent>,
+    agent: &Outline,
 ) -> Result<String, ApiError> {
-    if let Some(named) = agent.and_then(|agent| agent.telephony_provider.clone()) {
+    if let Some(named) = agent.telephony_provider.clone() {
         return Ok(named);
     }
     let secrets = app.store.secrets(account).await?;
@@ -157,7 +157,7 @@ pub async fn carrier_of(
 }
 
 /// Where the agent wants to be told of its calls.
-pub fn webhook_of(agent: &Agent) -> Option<WebhookTarget> {
+pub fn webhook_of(agent: &Outline) -> Option<WebhookTarget> {
     let statuses =
         |words: &Vec<String>| words.iter().filter_map(|word| word.parse().ok()).collect();
     Some(WebhookTarget {

@@ -10,7 +10,7 @@ use axum::{
     http::{header, request::Parts},
     response::IntoResponse,
 };
-use bolo_execution::{AccountId, AgentId, ExecutionId};
+use bolo_execution::{AccountId, AgentId, BatchId, ExecutionId};
 use serde::de::DeserializeOwned;
 
 use crate::{
@@ -94,6 +94,9 @@ pub trait PathId: std::str::FromStr {
 impl PathId for AgentId {
     const NAME: &'static str = "Agent";
 }
+impl PathId for BatchId {
+    const NAME: &'static str = "Batch";
+}
 impl PathId for ExecutionId {
     const NAME: &'static str = "Execution";
 }
@@ -138,6 +141,22 @@ impl<A: PathId, B: PathId> FromRequestParts<App> for Ids<A, B> {
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
         let params = path_params(parts, app).await?;
         Ok(Self(path_id(&params, 0)?, path_id(&params, 1)?))
+    }
+}
+
+/// The number of a version in the path. What is no number is as unknown as any other: 404.
+#[derive(Debug, Clone, Copy)]
+pub struct Version(pub i64);
+
+impl FromRequestParts<App> for Version {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
+        let params = path_params(parts, app).await?;
+        let text = params.iter().find(|(name, _)| *name == "version");
+        text.and_then(|(_, text)| text.parse().ok())
+            .map(Self)
+            .ok_or(ApiError::NotFound("Version"))
     }
 }
 

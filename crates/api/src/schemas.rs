@@ -98,6 +98,8 @@ pub struct AgentView {
     created_at: String,
     #[schema(format = DateTime)]
     updated_at: String,
+    /// Counts from 1, up with each write.
+    agent_version: i64,
     #[schema(value_type = Vec<Object>)]
     tasks: Vec<Value>,
     #[schema(value_type = Option<Object>)]

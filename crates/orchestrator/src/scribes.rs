@@ -358,7 +358,10 @@ mod tests {
         assert!((100..=200).contains(&laid.count()));
         let (other, other_kept) = scribes.begin("/dev/null".into(), None, FORMAT);
         drop(other);
-        assert!(other_kept.blocking_recv().unwrap(), "somebody else writes it");
+        assert!(
+            other_kept.blocking_recv().unwrap(),
+            "somebody else writes it"
+        );
         drop(stuck);
         drop(reel);
         assert!(kept.blocking_recv().unwrap());

@@ -144,7 +144,10 @@ fn what_is_known_but_does_not_run_yet_says_so() {
             json!({ "provider": "maya", "provider_config": {} }),
         ),
         (&tools("s2s"), json!({ "provider": "openai_realtime" })),
-        (&tools("multilingual_config/enabled"), json!(true)),
+        (
+            &tools("multilingual_config"),
+            json!({ "enabled": true, "active_language": "en", "languages": { "en": { "system_prompt": "…" } } }),
+        ),
         (
             &tools("api_tools"),
             json!({
@@ -165,14 +168,14 @@ fn what_is_known_but_does_not_run_yet_says_so() {
         (&settings("noise_cancellation_level"), json!(50)),
     ]);
     assert_snapshot!(faults(&body), @r#"
-    telephony_provider: carrier "freeswitch" is not supported by this version yet; one of twilio, plivo, vobiz, exotel, sip-trunk, default
-    tasks[0].tools_config.llm_agent.agent_flow_type: flow type "preprocessed" is not supported by this version yet; one of streaming
     tasks[0].tools_config.llm_agent.llm_config.rag_config.vector_store.provider_config.vector_id: is required, or vector_ids
+    telephony_provider: carrier "freeswitch" is not supported by this version yet; one of twilio, plivo, vobiz, exotel, sip-trunk, default
+    tasks[0].tools_config.s2s: a speech-to-speech model is not supported by this version yet
+    tasks[0].tools_config.llm_agent.agent_flow_type: flow type "preprocessed" is not supported by this version yet; one of streaming
     tasks[0].tools_config.llm_agent.llm_config.provider: vendor "cohere" is not supported by this version yet; one of openai, azure, azure-openai, anthropic, google, custom, ollama, vllm, groq, deepseek, openrouter, together, fireworks, deepinfra, perplexity, anyscale, ola, demo
     tasks[0].tools_config.transcriber.provider: vendor "azure" is not supported by this version yet; one of deepgram, assembly, elevenlabs, sarvam, openai, soniox, gladia, smallest, local
     tasks[0].tools_config.synthesizer.provider: vendor "maya" is not supported by this version yet; one of elevenlabs, deepgram, cartesia, openai, sarvam, azuretts, polly, rime, smallest, local
     tasks[0].tools_config.output.provider: carrier "database" is not supported by this version yet; one of twilio, plivo, vobiz, exotel, sip-trunk, default
-    tasks[0].tools_config.s2s: a speech-to-speech model is not supported by this version yet
     tasks[0].tools_config.multilingual_config.enabled: switching languages is not supported by this version yet
     tasks[0].tools_config.api_tools.tools_params.look_up.scope: scope "node" is not supported by this version yet; one of global
     tasks[0].tools_config.api_tools.tools_params.hand_over.mode: mode "warm" is not supported by this version yet; one of cold
@@ -191,22 +194,22 @@ fn other_kinds_of_agent_and_task_are_refused() {
             json!(kind),
         )]))
     };
-    assert_snapshot!(kind("graph_agent"), @r#"tasks[0].tools_config.llm_agent.agent_type: agent type "graph_agent" is not supported by this version yet; one of simple_llm_agent, knowledgebase_agent"#);
     assert_snapshot!(kind("parrot"), @r#"tasks[0].tools_config.llm_agent.agent_type: unknown agent type "parrot"; one of simple_llm_agent, knowledgebase_agent"#);
     let mut body = minimal();
     let task = body["agent_config"]["tasks"][0].clone();
     body["agent_config"]["tasks"] = json!([{ "task_type": "notification" }, task, { "task_type": "summarization" }, { "task_type": "dance" }, task]);
     body["agent_prompts"] = json!({ "task_2": { "system_prompt": "You book appointments." } });
     assert_snapshot!(faults(&body), @r#"
-    tasks[0].task_type: task type "notification" is not supported by this version yet; one of conversation, extraction, summarization, webhook
     tasks[2].tools_config.llm_agent: is required
     tasks[3].task_type: unknown task type "dance"; one of conversation, extraction, summarization, webhook
+    tasks[0].task_type: task type "notification" is not supported by this version yet; one of conversation, extraction, summarization, webhook
     tasks[4]: a second conversation task is not supported by this version yet
     "#);
     body["agent_config"]["tasks"] = json!([{ "task_type": "webhook" }]);
     assert_snapshot!(faults(&body), @r#"
     tasks[0].tools_config.webhook_url: is required
     tasks: must hold a task of type conversation
+    tasks[0].task_type: task type "webhook" is not supported by this version yet; one of conversation
     "#);
 }
 

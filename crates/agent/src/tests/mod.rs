@@ -4,6 +4,7 @@
 mod bodies;
 mod faults;
 mod fields;
+mod kinds;
 mod knowledge;
 mod patches;
 mod tools;

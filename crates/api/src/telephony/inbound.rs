@@ -6,7 +6,7 @@ use axum::{
     http::StatusCode,
     response::Response,
 };
-use bolo_agent::Agent;
+use bolo_agent::{Agent, Outline};
 use bolo_execution::{AccountId, AgentId, Direction, ExecutionId, Status};
 use bolo_orchestrator::Caller;
 use bolo_store::{Filter, NewExecution, StoredAgent};
@@ -65,8 +65,7 @@ pub async fn answer(State(app): State<App>, request: Request) -> Result<Response
         },
         received,
     ) = open(&app, request).await?;
-    let agent = Agent::parse(&stored.body);
-    let provider = carrier_of(&app, account, agent.as_ref().ok()).await?;
+    let provider = carrier_of(&app, account, &Outline::read(&stored.body)).await?;
     let carrier = received.verified(&app, account, &provider).await?;
     let webhook = carrier.parse_webhook(received.parts());
     let webhook =
@@ -76,14 +75,14 @@ pub async fn answer(State(app): State<App>, request: Request) -> Result<Response
         return Ok(document(&*carrier, &Instruction::HangUp));
     }
     let (stored, is_linked) = answerer(&app, account, stored, &webhook.to).await?;
-    let agent = Agent::parse(&stored.body);
+    let (agent, outline) = (Agent::parse(&stored.body), Outline::read(&stored.body));
     let id = ExecutionId::new();
     let verdict = match &agent {
         // A call that this node has taken keeps its row, and with it its answer, below.
         Ok(_) if app.draining.is_on() => Err("this node is stopping".to_owned()),
         Ok(_) if !is_linked => Err("no agent answers this number".to_owned()),
         Ok(agent) => gate(&app, id, agent, &stored, &webhook).await?,
-        Err(faults) => Err(format!("the agent's document is at fault: {faults}")),
+        Err(faults) => Err(format!("the agent does not run: {faults}")),
     };
     let (user_data, turned_away) = match verdict {
         Ok(known) => (known, None),
@@ -110,7 +109,7 @@ pub async fn answer(State(app): State<App>, request: Request) -> Result<Response
         retry_config: None,
         bypass_guardrails: false,
         carrier_call_id: Some(call_id.clone()),
-        webhook: agent.as_ref().ok().and_then(webhook_of),
+        webhook: webhook_of(&outline),
         error_message: turned_away,
     };
     // Keyed by the carrier's id: a doubled webhook finds the same row and gets the same answer.
@@ -138,8 +137,7 @@ pub async fn answer(State(app): State<App>, request: Request) -> Result<Response
 /// The number's status callback: an inbound call's end comes here even when its media never opened.
 pub async fn status(State(app): State<App>, request: Request) -> Result<StatusCode, ApiError> {
     let (Target { account, agent }, received) = open(&app, request).await?;
-    let agent = Agent::parse(&agent.body);
-    let provider = carrier_of(&app, account, agent.as_ref().ok()).await?;
+    let provider = carrier_of(&app, account, &Outline::read(&agent.body)).await?;
     let carrier = received.verified(&app, account, &provider).await?;
     heard(&app, account, &*carrier, &received).await?;
     Ok(StatusCode::OK)

@@ -257,3 +257,113 @@ async fn stop_ends_every_waiting_call_and_no_other() {
         json!({ "stopped_executions": [] })
     );
 }
+
+#[tokio::test]
+async fn versions_are_listed_compared_and_restored() {
+    let bolo = Bolo::start().await;
+    let id = bolo.new_agent().await;
+    let path = format!("/v2/agent/{id}");
+    let rename =
+        json!({ "agent_config": { "agent_name": "Bruce", "webhook_url": "https://example.com/" } });
+    assert_eq!(bolo.patch(&path, rename).await.ok()["version"], 2);
+
+    let versions = bolo.get(&format!("{path}/versions")).await.ok();
+    let listed: Vec<_> = (versions.as_array().unwrap().iter())
+        .map(|one| (one["version"].as_i64().unwrap(), one["is_current"] == true))
+        .collect();
+    assert_eq!(listed, [(2, true), (1, false)]);
+    let first = bolo.get(&format!("{path}/versions/1")).await.ok();
+    assert_eq!(
+        (&first["agent_name"], &first["agent_version"]),
+        (&json!("Alfred"), &json!(1))
+    );
+
+    let changes = json!([
+        { "path": "agent_config.agent_name", "before": "Alfred", "after": "Bruce" },
+        { "path": "agent_config.webhook_url", "before": null, "after": "https://example.com/" },
+    ]);
+    for query in ["", "?against=1"] {
+        let diff = bolo
+            .get(&format!("{path}/versions/2/diff{query}"))
+            .await
+            .ok();
+        assert_eq!(diff["differences"], changes);
+        assert_eq!(diff["against"], 1);
+    }
+    let same = bolo
+        .get(&format!("{path}/versions/2/diff?against=2"))
+        .await
+        .ok();
+    assert_eq!(same["differences"], json!([]));
+
+    let restored = bolo
+        .post_empty(&format!("{path}/versions/1/restore"))
+        .await
+        .ok();
+    assert_eq!(
+        (&restored["state"], &restored["version"]),
+        (&json!("updated"), &json!(3))
+    );
+    let shown = bolo.get(&path).await.ok();
+    assert_eq!(
+        (&shown["agent_name"], &shown["agent_version"]),
+        (&json!("Alfred"), &json!(3))
+    );
+    let back = bolo
+        .get(&format!("{path}/versions/3/diff?against=1"))
+        .await
+        .ok();
+    assert_eq!(back["differences"], json!([]));
+
+    for unknown in [
+        "versions/9",
+        "versions/x",
+        "versions/9/diff",
+        "versions/1/diff?against=9",
+    ] {
+        bolo.get(&format!("{path}/{unknown}")).await.error(404);
+    }
+    bolo.get(&format!("{path}/versions/1/diff?against=x"))
+        .await
+        .error(400);
+    let stranger = bolo.stranger().await;
+    for path in [format!("{path}/versions"), format!("{path}/versions/1")] {
+        bolo.request(&stranger, "GET", &path, None).await.error(404);
+    }
+    let restore = format!("{path}/versions/1/restore");
+    bolo.request(&stranger, "POST", &restore, None)
+        .await
+        .error(404);
+    bolo.delete(&path).await.ok();
+    bolo.get(&format!("{path}/versions")).await.error(404);
+    bolo.get(&format!("{path}/versions/1")).await.error(404);
+}
+
+#[tokio::test]
+async fn what_does_not_run_yet_is_stored_and_named() {
+    let bolo = Bolo::start().await;
+    let mut body = agent();
+    let task = &mut body["agent_config"]["tasks"][0];
+    task["tools_config"]["llm_agent"] = json!({
+        "agent_type": "multiagent",
+        "llm_config": {
+            "agent_map": { "help": { "provider": "demo" } },
+            "agent_routing_config": { "help": { "utterances": ["help"] } },
+            "default_agent": "help",
+        },
+    });
+    let created = bolo.post("/v2/agent", body.clone()).await.ok();
+    let warnings = created["warnings"].as_array().unwrap();
+    assert_eq!(warnings.len(), 1);
+    assert!(warnings[0]["msg"].as_str().unwrap().contains("multiagent"));
+    let id = created["agent_id"].as_str().unwrap();
+    let shown = bolo.get(&format!("/v2/agent/{id}")).await.ok();
+    assert_eq!(shown["tasks"], body["agent_config"]["tasks"]);
+    // A call to it is taken; the worker ends it with the reason.
+    bolo.new_call(id.parse().unwrap()).await;
+
+    body["agent_config"]["tasks"][0]["tools_config"]["llm_agent"]["llm_config"]["default_agent"] =
+        json!("nobody");
+    let message = bolo.put(&format!("/v2/agent/{id}"), body).await.error(400);
+    assert!(message.contains("default_agent"), "{message}");
+}

@@ -25,7 +25,9 @@ struct More {
 impl Compared {
     pub(super) fn new(relay: Report, server: Report) -> Self {
         let round = |value: f64| (value * 100.0).round() / 100.0;
-        let cpu = server.cpu_s_per_call_minute.zip(relay.cpu_s_per_call_minute);
+        let cpu = server
+            .cpu_s_per_call_minute
+            .zip(relay.cpu_s_per_call_minute);
         let added = server.added_ms.as_ref().zip(relay.added_ms.as_ref());
         Self {
             calls: server.calls,
