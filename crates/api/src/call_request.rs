@@ -124,6 +124,27 @@ pub fn read(body: &Value) -> Result<CallRequest, ApiError> {
     }
 }
 
+/// Reads a `retry_config` that came as text; an empty one is none.
+pub fn retry_config(text: &str) -> Result<Option<Value>, ApiError> {
+    const NAME: &str = "retry_config";
+    if text.trim().is_empty() {
+        return Ok(None);
+    }
+    let config: Value = serde_json::from_str(text)
+        .map_err(|error| ApiError::field(NAME, format!("malformed JSON: {error}")))?;
+    let mut faults = Faults::default();
+    let fields = Map::from_iter([(NAME.to_owned(), config)]);
+    let config = faults.optional(&fields, NAME, object);
+    if let Some(config) = &config {
+        faults.retry_config(config);
+    }
+    if faults.0.is_empty() {
+        Ok(config.map(Value::Object))
+    } else {
+        Err(ApiError::Invalid(faults.0))
+    }
+}
+
 type Read<T> = Result<T, String>;
 
 fn phone(value: &Value) -> Read<E164> {

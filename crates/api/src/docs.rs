@@ -24,6 +24,10 @@ const ALIASES: &[(&str, &str)] = &[
     ("/call/stop/{execution_id}", "/call/{execution_id}/stop"),
     ("/call/{execution_id}", "/executions/{execution_id}"),
     ("/call/{execution_id}/status", "/executions/{execution_id}"),
+    (
+        "/batch/{batch_id}/executions",
+        "/batches/{batch_id}/executions",
+    ),
     ("/provider/{provider_id}", "/providers/{provider_id}"),
     ("/provider", "/providers"),
     ("/user/model/custom", "/user/custom-model"),
@@ -48,6 +52,7 @@ const ALIASES: &[(&str, &str)] = &[
         (name = "Agents", description = "What talks"),
         (name = "Calls", description = "Placing and stopping calls"),
         (name = "Executions", description = "Calls as records"),
+        (name = "Batches", description = "Calls that are uploaded together"),
         (name = "Recordings", description = "Calls as sound"),
         (name = "Providers", description = "Keys of vendors and carriers"),
         (name = "User", description = "The account"),

@@ -44,6 +44,9 @@ pub enum ApiError {
         /// Until the window ends.
         retry_after_s: u64,
     },
+    /// There is nothing to stop.
+    #[error("Batch is not queued or running")]
+    BatchNotRunning,
     /// The address exists, but not with this method.
     #[error("This address does not take this method")]
     MethodNotAllowed,
@@ -147,7 +150,7 @@ impl ApiError {
             Self::Unprocessable(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
             Self::Forbidden(_) | Self::BadSignature => StatusCode::FORBIDDEN,
-            Self::NotFound(_) => StatusCode::NOT_FOUND,
+            Self::NotFound(_) | Self::BatchNotRunning => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::KeyReused => StatusCode::CONFLICT,
             Self::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,

@@ -10,6 +10,7 @@
 mod agents;
 mod audit;
 mod batch_guard;
+mod batches;
 mod call_request;
 mod calls;
 mod custom_models;
@@ -22,6 +23,7 @@ mod execution_filter;
 mod executions;
 mod extract;
 mod extractions;
+mod form;
 mod idempotency;
 mod inbound_setup;
 mod ingest_lists;
@@ -93,6 +95,12 @@ pub struct Settings {
     pub mask_sub_account_keys: bool,
     /// Largest body, bytes.
     pub max_body_bytes: usize,
+    /// Largest body of an upload, bytes.
+    pub max_upload_bytes: usize,
+    /// Where uploads lie while they are read.
+    pub uploads: std::path::PathBuf,
+    /// The hosted service's rules where ours are laxer (api.md §9).
+    pub strict_compat: bool,
 }
 
 /// All routes of the server.
@@ -102,12 +110,17 @@ pub struct Settings {
 /// audit log says from where a request came.
 pub fn router(app: App) -> Router {
     let max_body_bytes = app.settings.max_body_bytes;
-    let (rest, document) = documented().split_for_parts();
+    let (rest, mut document) = documented().split_for_parts();
+    let (uploads, more) = batches::uploads(app.settings.max_upload_bytes).split_for_parts();
+    document.merge(more);
+    let audited = from_fn_with_state(app.clone(), audit::write);
+    let uploads = uploads.route_layer(audited.clone());
     let rest = rest
-        .route_layer(from_fn_with_state(app.clone(), audit::write))
+        .route_layer(audited)
         .merge(telephony::callbacks())
         .route_layer(from_fn(middleware::limit_time));
     let all = rest
+        .merge(uploads)
         .merge(telephony::sockets())
         .merge(web_call::sockets())
         .fallback(|| async { error::ApiError::NotFound("Address") })
@@ -119,7 +132,7 @@ pub fn router(app: App) -> Router {
 
 /// The OpenAPI document, from the code.
 pub fn openapi() -> utoipa::openapi::OpenApi {
-    docs::with_aliases(documented().into_openapi())
+    docs::with_aliases(documented().merge(batches::uploads(0)).into_openapi())
 }
 
 fn documented() -> OpenApiRouter<App> {
@@ -127,6 +140,7 @@ fn documented() -> OpenApiRouter<App> {
         .merge(agents::routes())
         .merge(calls::routes())
         .merge(executions::routes())
+        .merge(batches::routes())
         .merge(recordings::routes())
         .merge(knowledgebases::routes())
         .merge(providers::routes())

@@ -13,7 +13,7 @@ use axum::{
     response::Response,
     routing::get,
 };
-use bolo_agent::Agent;
+use bolo_agent::{Agent, Outline};
 use bolo_execution::{AccountId, AgentId, Direction, ExecutionId, Status};
 use bolo_store::{NewExecution, StoredAgent};
 use bolo_telephony::Browser;
@@ -297,7 +297,7 @@ async fn call(
     };
     let mut user_data = visitor.user_data;
     user_data.extend(told);
-    let agent = Agent::parse(&visitor.agent.body)?;
+    Agent::parse(&visitor.agent.body)?;
     let new = NewExecution {
         account: visitor.account,
         agent: visitor.agent.id,
@@ -313,7 +313,7 @@ async fn call(
         retry_config: None,
         bypass_guardrails: false,
         carrier_call_id: None,
-        webhook: webhook_of(&agent),
+        webhook: webhook_of(&Outline::read(&visitor.agent.body)),
         error_message: None,
     };
     match app.store.create_execution_as(visitor.run, new, now()).await {

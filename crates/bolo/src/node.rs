@@ -162,6 +162,9 @@ impl Node {
                 stop_inflight: settings.limits.stop_inflight,
                 mask_sub_account_keys: settings.security.mask_sub_account_keys,
                 max_body_bytes: settings.limits.max_body_bytes,
+                max_upload_bytes: settings.limits.max_upload_bytes,
+                uploads: settings.data_dir.join("uploads"),
+                strict_compat: settings.server.strict_compat,
             }),
         };
         let router = bolo_api::router(app);

@@ -57,6 +57,7 @@ pub struct Server {
     pub listen: SocketAddr,
     pub public_url: Option<String>,
     pub roles: Vec<Role>,
+    pub strict_compat: bool,
 }
 
 /// A part of the server that this process runs.
@@ -135,6 +136,7 @@ pub struct Limits {
     pub max_body_bytes: usize,
     pub busy_requests_per_minute: u32,
     pub requests_per_minute: u32,
+    pub max_upload_bytes: usize,
     pub clip_cache_mb: u64,
     pub speech_threads: usize,
     pub stop_inflight: bool,
@@ -155,6 +157,7 @@ impl Default for Settings {
                 listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
                 public_url: None,
                 roles: vec![Role::Api, Role::Media, Role::Worker],
+                strict_compat: false,
             },
             data_dir: PathBuf::from("bolo-data"),
             models_dir: None,
@@ -179,6 +182,7 @@ impl Default for Settings {
                 max_body_bytes: 20 << 20,
                 busy_requests_per_minute: 500,
                 requests_per_minute: 1000,
+                max_upload_bytes: 512 << 20,
                 clip_cache_mb: 200,
                 speech_threads: 2,
                 stop_inflight: true,

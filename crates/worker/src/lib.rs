@@ -4,6 +4,7 @@
 //! **Invariant:** at most one dial an attempt, whatever crashes; a webhook at least once and in order;
 //! knows nothing of `orchestrator`: they meet in the execution row.
 
+mod batches;
 mod clock;
 mod dial;
 mod hours;
@@ -85,6 +86,7 @@ impl Worker {
         );
         loops.spawn(worker.clone().reconcile_loop(stop.clone()));
         loops.spawn(worker.clone().sweep_loop(stop.clone()));
+        loops.spawn(worker.clone().batch_loop(stop.clone()));
         let mut outcome = Ok(());
         loop {
             tokio::select! {

@@ -209,7 +209,6 @@ fn other_kinds_of_agent_and_task_are_refused() {
     assert_snapshot!(faults(&body), @r#"
     tasks[0].tools_config.webhook_url: is required
     tasks: must hold a task of type conversation
-    tasks[0].task_type: task type "webhook" is not supported by this version yet; one of conversation
     "#);
 }
 

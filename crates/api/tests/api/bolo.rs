@@ -111,6 +111,9 @@ impl Bolo {
             stop_inflight: true,
             mask_sub_account_keys: false,
             max_body_bytes: 64 * 1024,
+            max_upload_bytes: 8 << 20,
+            uploads: folder.path().join("uploads"),
+            strict_compat: false,
         };
         change(&mut settings);
         let app = App {

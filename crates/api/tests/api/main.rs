@@ -3,6 +3,7 @@
 
 mod agents;
 mod audit;
+mod batches;
 mod bolo;
 mod callbacks;
 mod calls;
@@ -15,6 +16,7 @@ mod inbound;
 mod providers;
 mod rates;
 mod recordings;
+mod schedules;
 mod sockets;
 mod spellings;
 mod sub_accounts;
