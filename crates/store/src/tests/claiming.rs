@@ -27,7 +27,7 @@ async fn batch(lab: &Lab, new: NewExecution, batch: &str, count: usize) -> BTree
         on!(lab.store.db().write(), |pool| {
             sqlx::query("UPDATE executions SET batch = $2 WHERE id = $1")
                 .bind(id.to_string())
-                .bind(batch)
+                .bind(format!("{batch:0>32}"))
                 .execute(pool)
                 .await
                 .map(|_| ())
