@@ -75,8 +75,7 @@ impl Agent {
     pub fn parse(body: &Value) -> Result<Self, Faults> {
         let faults = FaultList::default();
         let agent = Self::read(body, &faults);
-        let (mut faults, lacks) = faults.into_parts();
-        faults.extend(lacks);
+        let faults = faults.into_all();
         match agent {
             Some(agent) if faults.is_empty() => Ok(agent),
             _ => Err(Faults(faults)),

@@ -25,8 +25,7 @@ impl Fallbacks {
     pub fn parse(body: &Value) -> Result<Self, Faults> {
         let faults = FaultList::default();
         let fallbacks = Self::read(&Place::new("", Some(body), &faults));
-        let (mut faults, lacks) = faults.into_parts();
-        faults.extend(lacks);
+        let faults = faults.into_all();
         match faults.is_empty() {
             true => Ok(fallbacks),
             false => Err(Faults(faults)),

@@ -25,6 +25,13 @@ impl FaultList {
     pub fn into_parts(self) -> (Vec<Fault>, Vec<Fault>) {
         (self.faults.into_inner(), self.lacks.into_inner())
     }
+
+    /// The same as one list.
+    pub fn into_all(self) -> Vec<Fault> {
+        let (mut faults, lacks) = self.into_parts();
+        faults.extend(lacks);
+        faults
+    }
 }
 
 /// A value of the document, its path, and where faults go. `null` counts as absent everywhere.
@@ -326,7 +333,7 @@ pub(crate) fn read_whole<T>(
             None
         }
     };
-    match (read, faults.into_inner()) {
+    match (read, faults.into_all()) {
         (Some(read), faults) if faults.is_empty() => Ok(read),
         (_, faults) => Err(Faults(faults)),
     }
