@@ -2,7 +2,7 @@
 
 use bolo_execution::{Component, Entry, EntryKind};
 
-use crate::clean::without_next_speaker;
+use crate::clean::{narrated, without_next_speaker};
 use crate::ending::END_CALL;
 use crate::history::bare;
 use crate::state::Phase;
@@ -254,6 +254,10 @@ impl Conversation {
         };
         let rest = utterance.thoughts.rest();
         utterance.write(&rest);
+        self.rescue_call(answer);
+        let Some(utterance) = self.utterance(answer) else {
+            return;
+        };
         utterance.asking = Asking::Over;
         utterance.done_at = Some(now);
         if finish == Finish::Length
@@ -271,6 +275,36 @@ impl Conversation {
         self.moved();
         self.log_answer(answer, &text, &thought, usage);
         self.finish_text(answer, finish);
+    }
+
+    /// A call that the model wrote as text is made, where the tool was offered and its arguments are whole
+    /// (R101).
+    fn rescue_call(&mut self, answer: AnswerId) {
+        if self.tools.is_open() || self.rounds_are_spent() {
+            return;
+        }
+        let Some(utterance) = self.utterance(answer) else {
+            return;
+        };
+        let Some(told) = narrated(utterance.raw()) else {
+            return;
+        };
+        let (start, name) = (told.start, told.name.to_owned());
+        let arguments = told.arguments.trim().to_owned();
+        let tool = self.script.tool(&name);
+        if tool.is_none_or(|tool| tool.arguments(&arguments).is_err()) {
+            return;
+        }
+        if let Some(utterance) = self.utterance(answer) {
+            utterance.cut_raw(start);
+        }
+        self.log_event("call_rescued", &[("tool", name.clone().into())]);
+        let call = ToolCall {
+            id: format!("told-{}", answer.0),
+            name,
+            arguments,
+        };
+        self.tool_calls(answer, vec![call]);
     }
 
     /// No text follows: the last piece goes out; without any the turn is not answered yet.

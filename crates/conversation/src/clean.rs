@@ -124,27 +124,53 @@ pub(crate) fn without_next_speaker(text: &str) -> &str {
     }
 }
 
-/// Removes calls that a model wrote as text: `functions.name(…)`.
-fn without_calls(text: &str) -> String {
-    let mut out = String::new();
-    let mut rest = text;
-    while let Some(index) = rest.find("functions.") {
-        let call = &rest[index + "functions.".len()..];
+/// A call that a model wrote as text: `functions.name(…)`.
+pub(crate) struct Narrated<'a> {
+    pub(crate) start: usize,
+    pub(crate) name: &'a str,
+    /// What stands between the brackets.
+    pub(crate) arguments: &'a str,
+    end: usize,
+}
+
+/// The first of them.
+pub(crate) fn narrated(text: &str) -> Option<Narrated<'_>> {
+    let mut from = 0;
+    while let Some(index) = text[from..].find("functions.") {
+        let start = from + index;
+        from = start + "functions.".len();
+        let call = &text[from..];
         let name = call
             .find(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))
             .unwrap_or(call.len());
         if name == 0 || !call[name..].starts_with('(') {
-            out.push_str(&rest[..index + "functions.".len()]);
-            rest = call;
             continue;
         }
-        out.push_str(&rest[..index]);
         let mut depth = 0;
-        let end = call[name..].char_indices().find(|(_, c)| {
+        let close = call[name..].char_indices().find(|(_, c)| {
             depth += i32::from(*c == '(') - i32::from(*c == ')');
             depth == 0
         });
-        rest = end.map_or("", |(at, _)| &call[name + at + 1..]);
+        let (inner, end) = close.map_or((call.len(), text.len()), |(at, _)| {
+            (name + at, from + name + at + 1)
+        });
+        return Some(Narrated {
+            start,
+            name: &call[..name],
+            arguments: &call[name + 1..inner],
+            end,
+        });
+    }
+    None
+}
+
+/// Removes calls that a model wrote as text.
+fn without_calls(text: &str) -> String {
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some(call) = narrated(rest) {
+        out.push_str(&rest[..call.start]);
+        rest = &rest[call.end..];
     }
     out + rest
 }

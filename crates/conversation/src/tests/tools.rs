@@ -408,3 +408,37 @@ fn news_of_what_was_never_asked_for_changes_nothing() {
     let mut call = played(shop(), &asked(""));
     assert!(call.handle(At(1), Input::Tick).is_empty());
 }
+
+#[test] // R101
+fn a_call_that_was_written_as_text_is_made_where_it_is_whole() {
+    let made = |text: &str| {
+        let call = asked(&format!("10200 token 3 {text}\n10300 done 3"));
+        let (out, _) = play_all(shop(), &call);
+        let calls = out.iter().filter_map(|(_, output)| match output {
+            Output::RunTool {
+                tool, arguments, ..
+            } => Some(format!(
+                "{tool}{}",
+                serde_json::to_string(arguments).unwrap()
+            )),
+            Output::Say { text, .. } if text.contains("functions") => Some(text.clone()),
+            _ => None,
+        });
+        calls.collect::<Vec<_>>()
+    };
+    assert_eq!(
+        made(r#"functions.look_up({"id": "A(1)"})"#),
+        [r#"look_up{"id":"A(1)"}"#]
+    );
+    assert_eq!(
+        made(r#"One moment, please. functions.book({})"#),
+        ["book{}"]
+    );
+    for none in [
+        r#"functions.look_up({"id": )"#,
+        r#"functions.fly({})"#,
+        r#"functions.look_up(id=1)"#,
+    ] {
+        assert!(made(none).is_empty(), "{none}");
+    }
+}
