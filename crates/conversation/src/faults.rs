@@ -193,6 +193,7 @@ impl Conversation {
     pub(crate) fn transcriber_down(&mut self, fault: &Fault) {
         self.log_fault(Component::Transcriber, fault);
         self.faults.transcriber_down = true;
+        self.turn.tear(self.now);
         if self.voice.is_on {
             self.timers.set(
                 Timer::DeafVoice,

@@ -5,6 +5,8 @@ use crate::{At, TurnId};
 
 /// Characters a turn may hold (R204).
 const LIMIT: usize = 4000;
+/// Less than the audio that a new connection hears again, for its vendor was behind, ms.
+const REPLAYED_MS: u64 = 4000;
 
 /// The open turn.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -17,6 +19,8 @@ pub(crate) struct Turn {
     carried: String,
     fixed: Vec<String>,
     tail: String,
+    /// Running text of a connection that was lost, of which the next one hears the end only (R193).
+    torn: String,
     /// When its first text came.
     pub(crate) started_at: Option<At>,
     /// When its text last changed.
@@ -49,6 +53,7 @@ impl Turn {
 
     /// Replaces the running text. Says whether it is new (R25).
     pub(crate) fn interim(&mut self, at: At, text: &str) -> bool {
+        let text = &self.mended(text);
         if normal(text) == normal(&self.tail) {
             return false;
         }
@@ -57,8 +62,45 @@ impl Turn {
         true
     }
 
+    /// The connection that told the running text is lost. What is older than the audio that the next one
+    /// hears again (R193) will not be told again.
+    pub(crate) fn tear(&mut self, now: At) {
+        let is_old = self
+            .started_at
+            .is_some_and(|at| now.since(at) > REPLAYED_MS);
+        if is_old && self.torn.is_empty() {
+            self.torn = self.tail.clone();
+        }
+    }
+
+    /// A text of the next connection behind what it could not hear.
+    fn mended(&self, text: &str) -> String {
+        if self.torn.is_empty() {
+            return text.to_owned();
+        }
+        let known: Vec<&str> = self.torn.split_whitespace().collect();
+        let told: Vec<&str> = text.split_whitespace().collect();
+        let same = |(a, b): (&&str, &&str)| normal(a) == normal(b);
+        // The audio may begin within a word.
+        for skipped in 0..=1.min(told.len()) {
+            let told = &told[skipped..];
+            let from = (0..known.len())
+                .find(|from| !told.is_empty() && known[*from..].iter().zip(told).all(same));
+            if let Some(from) = from {
+                let end = told.len().max(known.len() - from);
+                let words = known[..from].iter().chain(told);
+                let rest = known.iter().skip(from + told.len());
+                let all: Vec<&str> = words.chain(rest).copied().collect();
+                return all[..(from + end).min(all.len())].join(" ");
+            }
+        }
+        join([self.torn.as_str(), text].into_iter())
+    }
+
     /// Adds a segment that won't change. Says whether its text is new (R26).
     pub(crate) fn settle(&mut self, at: At, text: &str) -> bool {
+        let text = &self.mended(text);
+        self.torn.clear();
         let new = normal(text) != normal(&self.tail);
         self.tail.clear();
         let text = self.fitting(text);
@@ -134,6 +176,39 @@ fn join<'a>(parts: impl Iterator<Item = &'a str>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test] // R193
+    fn what_a_lost_connection_told_stands_before_what_the_next_one_hears() {
+        let torn = |next: &str| {
+            let mut turn = Turn::default();
+            turn.interim(At(0), "please book");
+            turn.interim(At(6000), "please book a table for two on Monday at");
+            turn.tear(At(6200));
+            turn.interim(At(6500), next);
+            turn.text()
+        };
+        for next in ["on Monday", "on Monday at", "nday at", "a"] {
+            assert_eq!(
+                torn(next),
+                "please book a table for two on Monday at",
+                "{next}"
+            );
+        }
+        let whole = "please book a table for two on Monday at eight";
+        assert_eq!(torn("two on Monday at eight"), whole);
+        assert_eq!(torn("tabl for two on Monday at eight"), whole);
+        assert_eq!(torn(whole), whole);
+        assert_eq!(
+            torn("in the evening"),
+            "please book a table for two on Monday at in the evening"
+        );
+        // What the next connection hears from its beginning is told anew.
+        let mut turn = Turn::default();
+        turn.interim(At(0), "please book");
+        turn.tear(At(1000));
+        turn.interim(At(1500), "lease");
+        assert_eq!(turn.text(), "lease");
+    }
 
     #[test] // R24, R25, R26
     fn finals_gather_and_the_interim_is_replaced() {
