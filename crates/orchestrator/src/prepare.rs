@@ -239,6 +239,10 @@ pub(crate) fn assemble(
         async move { vendor.open(&spec).await }.boxed()
     });
     let hear = first_of(hears, gate("transcriber"), Fallen::default());
+    let warm = match team.synthesizers.first() {
+        Some((_, Ok((vendor, spec)))) => vendor.warm(spec),
+        _ => std::future::ready(()).boxed(),
+    };
     let speaks = members(team.synthesizers, |vendor, spec| {
         async move { vendor.open(&spec).await }.boxed()
     });
@@ -263,6 +267,7 @@ pub(crate) fn assemble(
         &own_voice,
         clips,
         routes.clone(),
+        warm,
     );
     Prepared {
         llm: team.llm,
@@ -305,7 +310,7 @@ where
     found.into_iter().map(member).collect()
 }
 
-/// Starts what can be done ahead: a connection to the model is opened; the routes are embedded; lines that
+/// Starts what can be done ahead: connections to the model and to the voice are opened; the routes are embedded; lines that
 /// no call has rendered yet are, on one connection of their own.
 fn ahead(
     llm: &dyn Llm,
@@ -314,6 +319,7 @@ fn ahead(
     speak: &Opener<Speak, Spoken>,
     clips: &Clips,
     routes: Option<RouteSource>,
+    warm_voice: BoxFuture<'static, ()>,
 ) -> AbortOnDropHandle<()> {
     let lines: Vec<(ClipKey, String)> = lines(script)
         .into_iter()
@@ -339,7 +345,7 @@ fn ahead(
                 }
             }
         };
-        tokio::join!(warm, lines);
+        tokio::join!(warm, warm_voice, lines);
     }))
 }
 

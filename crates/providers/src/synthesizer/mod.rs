@@ -19,6 +19,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bolo_audio::Format;
 use bytes::Bytes;
+use futures_util::{FutureExt, future::BoxFuture};
 use serde_json::{Map, Value};
 
 use crate::{Error, Session};
@@ -121,4 +122,9 @@ pub trait Synthesizer: Send + Sync {
 
     /// Connects; returns when the connection is usable.
     async fn open(&self, spec: &SynthesizerSpec) -> Result<Session<Speak, Spoken>, Error>;
+
+    /// Opens the connection that a first text will go through, where a session by itself opens none.
+    fn warm(&self, _: &SynthesizerSpec) -> BoxFuture<'static, ()> {
+        std::future::ready(()).boxed()
+    }
 }

@@ -6,6 +6,7 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use bolo_audio::Format;
 use bytes::Bytes;
+use futures_util::{FutureExt, future::BoxFuture};
 use tokio::{
     sync::mpsc,
     time::{Instant, sleep_until, timeout},
@@ -28,6 +29,8 @@ const AT_ONCE: usize = 2;
 const CHUNKS: usize = 16;
 /// The beginning of a sentence waits this long for its end.
 const SENTENCE: Duration = Duration::from_millis(400);
+/// A connection ahead of the call may take this long.
+const WARM: Duration = Duration::from_secs(3);
 /// Longest body of a refusal that is read.
 const WORDS: usize = 4096;
 
@@ -106,6 +109,26 @@ impl<V: Vendor> Synthesizer for Requested<V> {
             output,
             task,
         })
+    }
+
+    /// Whatever the server says to a request for its root: the connection is open and goes to the pool.
+    fn warm(&self, spec: &SynthesizerSpec) -> BoxFuture<'static, ()> {
+        let request = self.vendor.request(&self.http, spec, ".");
+        let built = request.ok().and_then(|request| request.build().ok());
+        let root = built.and_then(|request| request.url().join("/").ok());
+        let (http, vendor) = (self.http.clone(), V::ORIGIN.vendor);
+        async move {
+            let Some(root) = root else { return };
+            match timeout(WARM, http.get(root).send()).await {
+                Ok(Ok(_)) => {}
+                Ok(Err(error)) => {
+                    let error = error.without_url();
+                    tracing::warn!(vendor, %error, "no connection to the voice ahead of the call");
+                }
+                Err(_) => tracing::warn!(vendor, "the voice is slow ahead of the call"),
+            }
+        }
+        .boxed()
     }
 }
 

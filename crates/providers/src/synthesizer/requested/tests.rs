@@ -59,6 +59,24 @@ fn openai(server: &Server) -> OpenAi {
     }
 }
 
+#[tokio::test]
+async fn a_connection_is_there_before_the_first_text() {
+    let server = Server::start().await;
+    let http = crate::http::client(&tls()).unwrap();
+    let voice = Requested::new(openai(&server), http, LONG);
+    let warming = tokio::spawn(voice.warm(&spec("tts-1")));
+    let (request, mut stream) = server.request().await;
+    assert!(request.starts_with("GET / HTTP/1.1"), "{request}");
+    assert!(!request.contains("sesame"), "{request}");
+    let nothing = "HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n";
+    stream.write_all(nothing.as_bytes()).await.unwrap();
+    warming.await.unwrap();
+    let session = voice.open(&spec("tts-1")).await.unwrap();
+    say(&session, 1, 0, "Hello.", true).await;
+    let request = read_request(&mut stream).await;
+    assert!(request.starts_with("POST /v1/audio/speech"), "{request}");
+}
+
 async fn say(session: &Live, context: u32, piece: u32, text: &str, last: bool) {
     let text = text.to_owned();
     let speak = Speak::Text {
