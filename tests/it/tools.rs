@@ -79,7 +79,7 @@ async fn a_get_is_sent_as_configured_and_its_answer_is_spoken() {
         "look_up",
         json!({
             "method": "GET", "url": format!("{}/orders/%(id)s?cb=a%3Ab", shop.base),
-            "param": {"sid": "%(call_sid)s", "to": "%(to_number)s"},
+            "param": {"sid": "%(call_sid)s", "stream": "%(stream_sid)s", "to": "%(to_number)s"},
             "api_token": KEY, "headers": {"X-Shop": "7"},
         }),
     );
@@ -101,13 +101,17 @@ async fn a_get_is_sent_as_configured_and_its_answer_is_spoken() {
     let sid = record["telephony_data"]["provider_call_id"]
         .as_str()
         .unwrap();
+    let stream = asked[0].target.split("stream=").nth(1).unwrap();
+    let stream = stream.split('&').next().unwrap();
     assert_eq!(
         (asked[0].method.as_str(), asked[0].target.as_str()),
         (
             "GET",
-            format!("/orders/A%201%2F2?cb=a%3Ab&sid={sid}&to=%2B14155550199").as_str()
+            format!("/orders/A%201%2F2?cb=a%3Ab&sid={sid}&stream={stream}&to=%2B14155550199")
+                .as_str()
         )
     );
+    assert!(stream.starts_with("MZ"), "{stream}");
     assert_eq!(
         (asked[0].header("authorization"), asked[0].header("x-shop")),
         (KEY, "7")

@@ -379,7 +379,7 @@ fn build(
     let (desk, clerk) = Desk::open(records.clone(), ledger.clone(), news_sender.clone());
     let llm_name = task.llm.config.provider.clone();
     let call_sid = records.carrier_call_id.clone().unwrap_or_default();
-    let toolbox = Toolbox::new(
+    let mut toolbox = Toolbox::new(
         agent.clone(),
         &facts,
         &record,
@@ -389,6 +389,7 @@ fn build(
         news_sender.clone(),
         inner.tasks.clone(),
     );
+    toolbox.streams(socket.stream_id());
     let mind = Mind::new(
         llm,
         task.llm.config.clone(),

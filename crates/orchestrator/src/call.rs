@@ -258,7 +258,10 @@ impl<M: Machine> Call<M> {
             Event::Heard(HeardNews::Input(input)) => self.heard(input, now),
             Event::Heard(HeardNews::Ended) => {}
             Event::Spoken => self.settle(now),
-            Event::Socket(socket) => self.attach(socket, now),
+            Event::Socket(socket) => {
+                self.toolbox.streams(socket.stream_id());
+                self.attach(socket, now);
+            }
             Event::Arrived(Arrived::Event(event)) => self.media(event, now),
             Event::Arrived(Arrived::Closed) => self.lost(now),
             Event::Timer => {}

@@ -98,6 +98,11 @@ impl Socket {
         }
     }
 
+    /// The carrier's id of the stream, once it began.
+    pub(crate) fn stream_id(&self) -> &str {
+        self.wire.stream_id()
+    }
+
     /// The carrier echoes marks.
     pub(crate) fn marks(&self) -> bool {
         self.wire.marks()

@@ -30,6 +30,7 @@ pub(crate) struct Toolbox {
 }
 
 /// What a task that runs a tool needs.
+#[derive(Clone)]
 struct Work {
     agent: Arc<Agent>,
     variables: Variables,
@@ -94,6 +95,12 @@ impl Toolbox {
             work: Arc::new(work),
             tasks,
         }
+    }
+
+    /// The carrier streams under this id from now on (R104).
+    pub(crate) fn streams(&mut self, id: &str) {
+        let work = Arc::make_mut(&mut self.work);
+        work.owned.insert("stream_sid".to_owned(), id.into());
     }
 
     /// Runs a tool, and its webhook beside it (R108); what it comes to is told as `ToolReturned`.

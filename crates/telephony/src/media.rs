@@ -74,4 +74,9 @@ pub trait MediaWire: Send {
 
     /// The carrier echoes marks.
     fn marks(&self) -> bool;
+
+    /// The carrier's id of the stream, once it began; empty where it has none.
+    fn stream_id(&self) -> &str {
+        ""
+    }
 }

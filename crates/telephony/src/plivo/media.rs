@@ -144,6 +144,10 @@ impl MediaWire for Wire {
     fn marks(&self) -> bool {
         true
     }
+
+    fn stream_id(&self) -> &str {
+        self.stream.as_ref().map_or("", |stream| &stream.id)
+    }
 }
 
 impl Wire {
