@@ -120,6 +120,8 @@ pub enum Output {
     /// Hand the caller over (R113). The driver may give the media socket up for it (`MediaLost`) and tells
     /// `TransferChanged`.
     StartTransfer {
+        /// How long the other phone may ring: its outcome must come within the transfer's limit.
+        ring_s: u64,
         /// Which tool.
         tool: String,
         /// Of the model, checked.

@@ -13,6 +13,11 @@ use crate::{AnswerId, Conversation, Output, TransferOutcome};
 const MOCK: &str = "This call has no phone line: the transfer was not made, only noted. Tell the caller that \
                     they would be transferred now, and go on.";
 
+/// From the end of the ringing to its news.
+const AFTER_RING_S: u64 = 5;
+/// Carriers let a phone ring at least so long.
+const SHORTEST_RING_S: u64 = 5;
+
 /// A transfer that was asked for.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Handover {
@@ -78,11 +83,18 @@ impl Conversation {
         }
         handover.started = true;
         let (tool, arguments) = (handover.tool.clone(), handover.arguments.clone());
-        let limit = self.script.rules.transfer_s * 1000;
-        self.timers.set(Timer::Transfer, self.now.plus(limit));
+        let limit_s = self.script.rules.transfer_s;
+        let ring_s = limit_s.saturating_sub(AFTER_RING_S).max(SHORTEST_RING_S);
+        let limit_s = limit_s.max(ring_s + AFTER_RING_S);
+        self.timers
+            .set(Timer::Transfer, self.now.plus(limit_s * 1000));
         self.log_event("transfer_started", &[("tool", tool.clone().into())]);
         self.moved();
-        self.emit(Output::StartTransfer { tool, arguments });
+        self.emit(Output::StartTransfer {
+            ring_s,
+            tool,
+            arguments,
+        });
         true
     }
 

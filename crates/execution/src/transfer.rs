@@ -12,6 +12,9 @@ pub struct Transfer {
     pub to: String,
     /// From which of our numbers.
     pub from: String,
+    /// How long that phone may ring, s.
+    #[serde(default = "ring_s")]
+    pub ring_s: u64,
     /// Where it stands, in the words of a call: `queued` until the carrier was told to dial.
     pub status: Status,
     /// The carrier's id of that leg.
@@ -22,12 +25,18 @@ pub struct Transfer {
     pub hangup: Option<Hangup>,
 }
 
+/// As it was before records told it.
+fn ring_s() -> u64 {
+    40
+}
+
 impl Transfer {
     /// One that the carrier has not been told of.
-    pub fn new(to: &str, from: &str) -> Self {
+    pub fn new(to: &str, from: &str, ring_s: u64) -> Self {
         Self {
             to: to.to_owned(),
             from: from.to_owned(),
+            ring_s,
             status: Status::Queued,
             carrier_call_id: None,
             duration_s: None,

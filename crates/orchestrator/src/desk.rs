@@ -22,8 +22,9 @@ pub(crate) trait Records: Send + Sync + 'static {
     fn answered(&self) -> BoxFuture<'_, bool>;
     /// The transcript so far.
     fn note(&self, transcript: String) -> BoxFuture<'_, ()>;
-    /// The caller is to be transferred to this number. `false`: it could not be written.
-    fn transfer(&self, number: E164) -> BoxFuture<'_, bool>;
+    /// The caller is to be transferred to this number, which may ring so many seconds. `false`: it could not
+    /// be written.
+    fn transfer(&self, number: E164, ring_s: u64) -> BoxFuture<'_, bool>;
     /// The call leg ends, with what the ledger knows. Idempotent.
     fn ending(&self) -> BoxFuture<'_, ()>;
     /// Ends the call at the carrier. `true`: it is over there, or there is no carrier.
@@ -35,7 +36,7 @@ pub(crate) trait Records: Send + Sync + 'static {
 enum Job {
     Answered,
     Note(String),
-    Transfer(E164),
+    Transfer(E164, u64),
     HangUp,
 }
 
@@ -66,8 +67,8 @@ impl Desk {
         let _ = self.jobs.try_send(Job::Note(transcript));
     }
 
-    pub(crate) fn transfer(&self, number: E164) {
-        self.leave(Job::Transfer(number));
+    pub(crate) fn transfer(&self, number: E164, ring_s: u64) {
+        self.leave(Job::Transfer(number, ring_s));
     }
 
     pub(crate) fn hang_up(&self) {
@@ -95,8 +96,9 @@ async fn clerk(
                 records.note(transcript).await;
                 None
             }
-            Job::Transfer(number) => {
-                let written = tokio::time::timeout(ENDING, records.transfer(number)).await;
+            Job::Transfer(number, ring_s) => {
+                let writing = records.transfer(number, ring_s);
+                let written = tokio::time::timeout(ENDING, writing).await;
                 Some(News::HandedOver(written.unwrap_or(false)))
             }
             Job::HangUp => {

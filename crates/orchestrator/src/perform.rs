@@ -77,8 +77,12 @@ impl<M: Machine> Call<M> {
                     arguments,
                     context,
                 } => self.toolbox.run(run, tool, arguments, context),
-                Output::StartTransfer { tool, arguments } => {
-                    self.start_transfer(&tool, arguments);
+                Output::StartTransfer {
+                    ring_s,
+                    tool,
+                    arguments,
+                } => {
+                    self.start_transfer(&tool, arguments, ring_s);
                     note = true;
                 }
                 Output::AskRoute { turn, text } => {
@@ -188,9 +192,9 @@ impl<M: Machine> Call<M> {
     }
 
     /// The record says whom to dial before the socket closes: the carrier asks then (wire-telephony.md §1.6).
-    fn start_transfer(&mut self, tool: &str, arguments: Map<String, Value>) {
+    fn start_transfer(&mut self, tool: &str, arguments: Map<String, Value>, ring_s: u64) {
         match self.toolbox.transfer(tool, arguments) {
-            Handover::Carrier(number) => self.desk.transfer(number),
+            Handover::Carrier(number) => self.desk.transfer(number, ring_s),
             Handover::Controller => self.state.controlled = true,
             Handover::Impossible(why) => {
                 let outcome = TransferOutcome::Failed { why };

@@ -146,7 +146,7 @@ impl Records for StoreRecords {
         std::future::ready(()).boxed()
     }
 
-    fn transfer(&self, number: E164) -> BoxFuture<'_, bool> {
+    fn transfer(&self, number: E164, ring_s: u64) -> BoxFuture<'_, bool> {
         async move {
             let account = self.carriers.for_account(&self.provider, &self.secrets);
             if !account.is_ok_and(|account| account.carrier.transfers()) {
@@ -156,7 +156,7 @@ impl Records for StoreRecords {
                 );
                 return false;
             }
-            let transfer = Some(Transfer::new(number.as_str(), &self.our_number));
+            let transfer = Some(Transfer::new(number.as_str(), &self.our_number, ring_s));
             let facts = Facts {
                 transfer,
                 ..Facts::default()

@@ -11,9 +11,6 @@ use bolo_telephony::{CallbackKind, Instruction, StatusEvent};
 use super::{answer, document, gate::Callback, note_in_log};
 use crate::{App, error::ApiError, time::now};
 
-/// The other phone rings shorter than the call waits for it (R114: 45 s), so that its outcome comes in time.
-const RING: Duration = Duration::from_secs(40);
-
 /// What the carrier shall do for a call whose record names a transfer that is still to come.
 pub fn instruction(app: &App, record: &Record) -> Option<Instruction> {
     let transfer = record
@@ -27,7 +24,7 @@ pub fn instruction(app: &App, record: &Record) -> Option<Instruction> {
     Some(Instruction::Dial {
         to: transfer.to.clone(),
         from: transfer.from.clone(),
-        ring: RING,
+        ring: Duration::from_secs(transfer.ring_s),
         outcome_url: url(CallbackKind::Outcome),
         status_url: url(CallbackKind::Leg),
     })

@@ -360,7 +360,9 @@ fn shown(output: &Output, metrics: bool) -> Option<String> {
             let arguments = serde_json::to_string(arguments).unwrap();
             format!("run {run} {tool}{arguments}{context}")
         }
-        Output::StartTransfer { tool, arguments } => {
+        Output::StartTransfer {
+            tool, arguments, ..
+        } => {
             format!(
                 "transfer {tool}{}",
                 serde_json::to_string(arguments).unwrap()

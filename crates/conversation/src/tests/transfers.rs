@@ -2,8 +2,9 @@
 
 use insta::assert_snapshot;
 
-use super::play::{play, played, since};
+use super::play::{play, play_all, played, since};
 use super::tools::{asked, messages, shop};
+use crate::Output;
 
 #[test]
 fn g20_a_transfer_that_fails() {
@@ -123,4 +124,23 @@ fn neither_keys_nor_words_stop_a_transfer() {
     10400 play_end 4
     12300 transfer sales{}
     ");
+}
+
+#[test] // R114
+fn the_other_phone_rings_for_less_than_the_call_waits() {
+    let rings = |transfer_s: u64| {
+        let mut script = shop();
+        script.rules.transfer_s = transfer_s;
+        let call =
+            asked("10200 calls 3 sales\n10200 done_tools 3\n10300 audio 4 2000\n12300 mark 4:end");
+        let (out, call) = play_all(script, &call);
+        let ring = out.iter().find_map(|(_, output)| match output {
+            Output::StartTransfer { ring_s, .. } => Some(*ring_s),
+            _ => None,
+        });
+        (ring.unwrap(), call.deadline().unwrap().0 - 12_300)
+    };
+    assert_eq!(rings(45), (40, 45_000));
+    assert_eq!(rings(20), (15, 20_000));
+    assert_eq!(rings(1), (5, 10_000));
 }

@@ -72,7 +72,7 @@ impl Records for Paper {
         self.write(format!("note {transcript}"));
         std::future::ready(()).boxed()
     }
-    fn transfer(&self, number: bolo_execution::E164) -> BoxFuture<'_, bool> {
+    fn transfer(&self, number: bolo_execution::E164, _: u64) -> BoxFuture<'_, bool> {
         self.write(format!("transfer {}", number.as_str()));
         std::future::ready(true).boxed()
     }
