@@ -188,6 +188,8 @@ pub enum Instruction {
     HangUp,
     /// Turn an unanswered inbound call away.
     Reject,
+    /// The same, with the sound of a busy line: worth calling again.
+    Busy,
     /// Say a line with the carrier's own voice, then hang up: the very last resort.
     Apologise(String),
 }
@@ -224,6 +226,15 @@ pub trait Carrier: Send + Sync {
     /// Ends a call, ringing or talking. A call that is over already is a success; where no request can end
     /// one, `Error::Unsupported` while it is up.
     async fn hang_up(&self, call_id: &str) -> Result<(), Error>;
+
+    /// Has a talking call ask `url` what to do, whatever it does now. `NotFound`: it does not talk (any more).
+    async fn redirect(&self, call_id: &str, url: &str) -> Result<(), Error> {
+        let _ = (call_id, url);
+        Err(Error::Unavailable(format!(
+            "{} can't be told to go on elsewhere",
+            self.name()
+        )))
+    }
 
     /// The carrier's view of a call.
     async fn fetch(&self, call_id: &str) -> Result<CallState, Error>;

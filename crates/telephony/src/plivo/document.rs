@@ -66,6 +66,7 @@ pub(super) fn render(dialect: Dialect, instruction: &Instruction) -> String {
         }
         Instruction::HangUp => xml.push_str("<Hangup />"),
         Instruction::Reject => xml.push_str(r#"<Hangup reason="rejected" />"#),
+        Instruction::Busy => xml.push_str(r#"<Hangup reason="busy" />"#),
         Instruction::Apologise(text) => {
             xml.push_str("<Speak>");
             escape(&mut xml, text);
@@ -167,6 +168,10 @@ mod tests {
         assert_eq!(
             body(&Instruction::Reject),
             r#"<Response><Hangup reason="rejected" /></Response>"#
+        );
+        assert_eq!(
+            body(&Instruction::Busy),
+            r#"<Response><Hangup reason="busy" /></Response>"#
         );
         assert_eq!(
             body(&Instruction::Apologise("We're sorry & out".into())),

@@ -216,6 +216,19 @@ impl Rest {
         Ok(())
     }
 
+    pub(super) async fn redirect(&self, call_id: &str, url: &str) -> Result<(), Error> {
+        let path = format!("/Call/{}/", path_id(call_id)?);
+        let body = json!({"legs": "aleg", "aleg_url": url, "aleg_method": "POST"});
+        let request = self.request(Method::POST, &path).json(&body);
+        let response = self.send(request).await.map_err(unavailable)?;
+        let status = response.status();
+        match status {
+            _ if status.is_success() => Ok(()),
+            StatusCode::NOT_FOUND => Err(Error::NotFound),
+            _ => Err(fault(status, &refusal(response).await)),
+        }
+    }
+
     pub(super) async fn fetch(&self, call_id: &str) -> Result<CallState, Error> {
         let id = path_id(call_id)?;
         for status in OPEN {

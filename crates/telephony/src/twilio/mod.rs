@@ -57,6 +57,10 @@ impl Carrier for Twilio {
         self.rest.hang_up(call_id).await
     }
 
+    async fn redirect(&self, call_id: &str, url: &str) -> Result<(), Error> {
+        self.rest.redirect(call_id, url).await
+    }
+
     async fn fetch(&self, call_id: &str) -> Result<CallState, Error> {
         self.rest.fetch(call_id).await
     }

@@ -203,6 +203,24 @@ impl Rest {
         Err(fault(status, &refusal))
     }
 
+    pub(super) async fn redirect(&self, call_id: &str, url: &str) -> Result<(), Error> {
+        let request = self
+            .http
+            .post(self.call_address(call_id)?)
+            .form(&[("Url", url), ("Method", "POST")]);
+        let response = self.send(request).await.map_err(unavailable)?;
+        let status = response.status();
+        if status.is_success() {
+            return Ok(());
+        }
+        let refusal = read_refusal(response).await;
+        // 21220: the call is over already.
+        if status == StatusCode::NOT_FOUND || refusal.code == Some(21220) {
+            return Err(Error::NotFound);
+        }
+        Err(fault(status, &refusal))
+    }
+
     pub(super) async fn fetch(&self, call_id: &str) -> Result<CallState, Error> {
         let request = self.http.get(self.call_address(call_id)?);
         Ok(self.read::<Call>(request).await?.into_state())

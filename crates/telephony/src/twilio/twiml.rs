@@ -66,6 +66,7 @@ pub(super) fn render(instruction: &Instruction) -> String {
         }
         Instruction::HangUp => xml.push_str("<Hangup />"),
         Instruction::Reject => xml.push_str("<Reject />"),
+        Instruction::Busy => xml.push_str(r#"<Reject reason="busy" />"#),
         Instruction::Apologise(text) => {
             xml.push_str("<Say>");
             escape(&mut xml, text);
@@ -138,6 +139,10 @@ mod tests {
         assert_eq!(
             body(Instruction::Reject).as_deref(),
             Some("<Response><Reject /></Response>")
+        );
+        assert_eq!(
+            body(Instruction::Busy).as_deref(),
+            Some(r#"<Response><Reject reason="busy" /></Response>"#)
         );
         assert_eq!(
             body(Instruction::Apologise("We're sorry & out".into())).as_deref(),

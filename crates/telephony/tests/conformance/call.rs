@@ -428,6 +428,32 @@ async fn a_socket_that_breaks_brings_the_carrier_back(#[case] carrier: Kind) {
     );
 }
 
+/// What a node that vanished leaves behind: a socket that nobody serves.
+#[rstest]
+#[case::twilio(Kind::Twilio)]
+#[case::plivo(Kind::Plivo)]
+#[tokio::test]
+async fn a_talking_call_is_told_to_go_on_elsewhere(#[case] carrier: Kind) {
+    let mut world = World::start(carrier).await;
+    let id = world.dial().await;
+    let caller = world.fake.dialled(TO).await.unwrap();
+    caller.hears("hello there").await.unwrap();
+    let resume = world
+        .server
+        .url(CallbackKind::Resume, ExecutionId::new(), 1);
+    world.account.carrier.redirect(&id, &resume).await.unwrap();
+    let all = world.until_over().await;
+    assert!(
+        all.iter().any(|seen| matches!(seen, Seen::Resume)),
+        "{all:#?}"
+    );
+    let over = world.account.carrier.redirect(&id, &resume).await;
+    assert!(
+        matches!(over, Err(bolo_telephony::Error::NotFound)),
+        "{over:?}"
+    );
+}
+
 #[rstest]
 #[case::twilio(Kind::Twilio)]
 #[case::plivo(Kind::Plivo)]
