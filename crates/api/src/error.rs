@@ -250,6 +250,7 @@ impl From<bolo_store::Error> for ApiError {
             E::Illegal(illegal) => Self::NotPossible(illegal.to_string()),
             late @ E::Superseded => Self::NotPossible(late.to_string()),
             E::Conflict(what) => Self::Unavailable(format!("conflict: {what}")),
+            E::TakenOver => Self::Unavailable(error.to_string()),
             E::Unavailable(cause) => Self::Unavailable(cause),
             E::Corrupt(cause) => Self::Internal(cause),
         }

@@ -34,7 +34,8 @@ async fn health() -> Json<Condition> {
     Json(Condition { status: "ok" })
 }
 
-/// The process can serve: the database answers, its migrations are applied, and it is not about to end.
+/// The process can serve: the database answers, its migrations are applied, it may take another call
+/// (`limits.max_calls`), and it is not about to end.
 #[utoipa::path(get, path = "/ready", tag = "System", security(()),
     responses((status = 200, description = "Ready", body = Condition),
         (status = 503, description = "Not ready, and why", body = Condition)))]
@@ -45,6 +46,7 @@ async fn ready(State(app): State<App>) -> Response {
         app.store.pending_migrations().await,
     ) {
         (true, ..) => Some("draining"),
+        (_, Ok(()), Ok(0)) if !app.calls.has_room() => Some("full"),
         (_, Err(error), _) | (_, _, Err(error)) => {
             tracing::warn!(%error, "not ready");
             Some("the database does not answer")

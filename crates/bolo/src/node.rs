@@ -137,6 +137,7 @@ impl Node {
                 settings: bolo_worker::Settings {
                     ring_s: settings.telephony.ring_s,
                     dials_per_second: settings.limits.dials_per_second,
+                    lookup_for: Duration::from_secs(settings.telephony.lookup_s),
                     orphan_ms: settings.limits.orphan_s as i64 * 1000,
                     ..Default::default()
                 },
@@ -254,6 +255,7 @@ pub async fn open_store(settings: &Settings, public_url: &str) -> anyhow::Result
         master_keys: MasterKeys(settings.master_keys()?),
         recordings_public_url: format!("{public_url}/recordings"),
         node: format!("{}-{}", std::process::id(), uuid::Uuid::now_v7().simple()),
+        redis_url: settings.redis.url.clone().map(SecretString::from),
     });
     opened
         .await

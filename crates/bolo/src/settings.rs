@@ -299,10 +299,16 @@ impl Settings {
     }
 
     fn check(&self) -> anyhow::Result<()> {
-        if self.redis.url.is_some() {
-            bail!(
-                "redis.url: many nodes are not supported by this version yet; leave it unset (also REDIS_URL)"
-            );
+        if let Some(url) = &self.redis.url {
+            if !["redis://", "rediss://", "redis+unix://"]
+                .iter()
+                .any(|scheme| url.starts_with(scheme))
+            {
+                bail!("redis.url: must start with redis://, rediss:// or redis+unix://");
+            }
+            if !self.uses_postgres() {
+                bail!("redis.url: many nodes share a PostgreSQL (database.url)");
+            }
         }
         if let Some(url) = &self.database.url
             && !["postgres://", "postgresql://", "sqlite:"]

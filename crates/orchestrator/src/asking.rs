@@ -43,6 +43,8 @@ pub(crate) enum News {
     HungUp,
     /// The record says that the call was stopped or is over.
     NotWanted,
+    /// The record says that another node has the call.
+    TakenOver,
 }
 
 struct Running {

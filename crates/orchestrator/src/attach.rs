@@ -1,6 +1,12 @@
 //! How a media socket becomes a call: admitted, owned, prepared or rebuilt, run, watched, finished.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
 
 use bolo_audio::Format;
 use bolo_conversation::{Conversation, Input};
@@ -53,6 +59,8 @@ pub(crate) struct LiveCall {
     sockets: mpsc::Sender<Socket>,
     /// Cancelled when the call is over and its record complete.
     gone: CancellationToken,
+    /// Since when it is this node's; 0 until it is.
+    pub(crate) epoch: Arc<AtomicI64>,
 }
 
 /// Removes the call from the live ones, whatever happens.
@@ -60,6 +68,7 @@ struct Place {
     inner: Arc<Inner>,
     id: ExecutionId,
     gone: CancellationToken,
+    epoch: Arc<AtomicI64>,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -151,14 +160,17 @@ async fn enter(inner: &Arc<Inner>, id: ExecutionId, socket: Socket) -> Entered {
             };
             let (sender, sockets) = mpsc::channel(2);
             let gone = CancellationToken::new();
+            let epoch = Arc::new(AtomicI64::new(0));
             vacant.insert(LiveCall {
                 sockets: sender,
                 gone: gone.clone(),
+                epoch: epoch.clone(),
             });
             let place = Place {
                 inner: inner.clone(),
                 id,
                 gone,
+                epoch,
                 _permit: permit,
             };
             metrics::gauge!(figures::CALLS_LIVE).set(inner.live.len() as f64);
@@ -198,6 +210,7 @@ async fn run(place: Place, socket: Socket, sockets: mpsc::Receiver<Socket>, star
     // Boxed: the call's task would keep room for it to the end.
     match Box::pin(parts(&inner, place.id, started.format)).await {
         Ok(parts) => {
+            place.epoch.store(parts.epoch, Ordering::Relaxed);
             let call = build(&inner, parts, socket, sockets, started, begun);
             Box::pin(call.drive(&inner)).await
         }
@@ -367,6 +380,7 @@ fn build(
         ledger: ledger.clone(),
         id: record.id,
         attempt: record.attempt,
+        epoch,
         direction: record.direction,
         provider: record.provider.clone(),
         our_number: record.agent_number().to_owned(),
@@ -402,6 +416,7 @@ fn build(
         None => mind,
     };
     let call = Call {
+        epoch,
         machine,
         started: started_at,
         socket: Some(socket),
@@ -437,7 +452,6 @@ fn build(
         record,
         names,
         llm: llm_name,
-        epoch,
         has_tasks: !agent.post_call.is_empty(),
     };
     Ready {

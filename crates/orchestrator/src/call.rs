@@ -5,6 +5,8 @@
 //! already and are read where they are, without a task in between: a frame of the caller costs one
 //! wake-up.
 
+mod ends;
+mod owner;
 mod state;
 
 pub(crate) use state::{Names, State};
@@ -17,11 +19,10 @@ use std::{
 };
 
 use bolo_conversation::{At, Conversation, Input, Output, TransferOutcome};
-use bolo_execution::EndReason;
 use bolo_store::Command;
 use bolo_telephony::MediaEvent;
 use tokio::{sync::mpsc, time::Instant};
-use tokio_util::{sync::WaitForCancellationFutureOwned, task::AbortOnDropHandle};
+use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use crate::{
     asking::{Mind, News},
@@ -39,8 +40,6 @@ use crate::{
 
 /// No frame for this long is told (R200).
 const FROZEN: Duration = Duration::from_secs(3);
-/// The machine waits 2 s for a last final (R10); the driver lets it.
-const LAST_WORDS: Duration = Duration::from_millis(2500);
 /// A hang-up that is not confirmed by then counts as done; the supervisor repeats it at the carrier.
 const HANGING: Duration = Duration::from_secs(8);
 
@@ -77,6 +76,8 @@ impl Machine for Conversation {
 
 /// What a call is made of.
 pub(crate) struct Call<M> {
+    /// Since when the call is this node's.
+    pub(crate) epoch: i64,
     pub(crate) machine: M,
     /// When `At(0)` was.
     pub(crate) started: Instant,
@@ -109,6 +110,8 @@ enum Event {
     Heard(HeardNews),
     Spoken,
     Socket(Socket),
+    /// Whether the call is still ours.
+    Owner(bool),
     Arrived(Arrived),
     Timer,
 }
@@ -125,19 +128,30 @@ impl<M: Machine> Call<M> {
             let event = std::future::poll_fn(|cx| self.poll(cx)).await;
             let now = Instant::now();
             self.take(event, now);
-            self.due(now);
+            if self.state.doubt.is_none() && !self.state.taken_over {
+                self.due(now);
+            }
         }
         self.close().await;
     }
 
     fn is_done(&self, now: Instant) -> bool {
-        self.machine.is_over() || self.state.last_words.is_some_and(|until| now >= until)
+        self.state.taken_over
+            || self.machine.is_over()
+            || self.state.last_words.is_some_and(|until| now >= until)
     }
 
     /// The next event. The order is that of urgency; all sources are bounded, so none starves another
     /// for long.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
         let now = Instant::now();
+        self.doubt_after_sleep(now);
+        if let Some(doubt) = &mut self.state.doubt {
+            // Nobody can tell: ours.
+            return Pin::new(doubt)
+                .poll(cx)
+                .map(|ours| Event::Owner(ours.unwrap_or(true)));
+        }
         if !self.state.stopping && self.stop.as_mut().poll(cx).is_ready() {
             return Poll::Ready(Event::Stopping);
         }
@@ -236,6 +250,13 @@ impl<M: Machine> Call<M> {
                 self.transfer_failed("the server could not begin it", now);
             }
             Event::News(News::HungUp) => self.media_stopped(now),
+            Event::Owner(is_ours) => self.owner_known(is_ours, now),
+            Event::News(News::TakenOver) => self.taken_over(),
+            Event::Command(Some(Command::TakenOver { epoch })) => {
+                if epoch > self.epoch {
+                    self.taken_over();
+                }
+            }
             Event::News(News::NotWanted) | Event::Command(Some(Command::Stop)) => {
                 self.give(now, Input::StopRequested);
             }
@@ -258,10 +279,7 @@ impl<M: Machine> Call<M> {
             Event::Heard(HeardNews::Input(input)) => self.heard(input, now),
             Event::Heard(HeardNews::Ended) => {}
             Event::Spoken => self.settle(now),
-            Event::Socket(socket) => {
-                self.toolbox.streams(socket.stream_id());
-                self.attach(socket, now);
-            }
+            Event::Socket(socket) => self.socket_came(socket),
             Event::Arrived(Arrived::Event(event)) => self.media(event, now),
             Event::Arrived(Arrived::Closed) => self.lost(now),
             Event::Timer => {}
@@ -290,6 +308,13 @@ impl<M: Machine> Call<M> {
         // Before acting: what replays is what happened.
         if let Err(error) = self.journal.event(journal::line(at, &told, &outputs)) {
             self.log_failed(&error, now);
+        }
+        if outputs
+            .iter()
+            .any(|output| matches!(output, Output::Ask { .. }))
+        {
+            // The caller's words: whoever takes the call over should not have to ask for them.
+            self.journal.hurry();
         }
         self.perform(outputs, now);
         if was_heard {
@@ -406,83 +431,6 @@ impl<M: Machine> Call<M> {
                 .heard(text, now.saturating_duration_since(voiced));
         }
         self.give(now, input);
-    }
-
-    fn remote_end(&mut self, now: Instant) {
-        // A customer's controller takes the caller away without a word to us.
-        let end = match self.state.controlled {
-            true => End::Ours(EndReason::CallTransferred),
-            false => End::Remote,
-        };
-        self.ledger.books().ended(self.machine.end().unwrap_or(end));
-        self.media_stopped(now);
-    }
-
-    /// The media is over for good: tells the machine once, then waits for the caller's last words.
-    fn media_stopped(&mut self, now: Instant) {
-        if std::mem::replace(&mut self.state.stopped, true) {
-            return;
-        }
-        self.tape.cleared(now);
-        self.state.last_words = Some(now + LAST_WORDS);
-        self.ears.finish();
-        self.give(now, Input::MediaStop);
-    }
-
-    /// The socket is gone without a stop (R199).
-    fn lost(&mut self, now: Instant) {
-        if self.socket.take().is_none() || self.state.stopped {
-            return;
-        }
-        if self.state.hanging.is_some() {
-            // We are hanging up: its closing is the answer.
-            self.media_stopped(now);
-            return;
-        }
-        self.playout.lost(now);
-        self.tape.cleared(now);
-        self.give(now, Input::MediaLost);
-    }
-
-    /// The carrier takes the caller over when our socket closes: what it then asks for says to whom.
-    fn give_up_socket(&mut self, now: Instant) {
-        if let Some(socket) = self.socket.take() {
-            let closing = tokio::spawn(socket.close("the caller is transferred"));
-            self.state.leaving = Some(AbortOnDropHandle::new(closing));
-            self.playout.lost(now);
-            self.tape.cleared(now);
-            self.give(now, Input::MediaLost);
-        }
-    }
-
-    /// The caller is not handed over.
-    pub(crate) fn transfer_failed(&mut self, why: &str, now: Instant) {
-        let why = why.to_owned();
-        let outcome = TransferOutcome::Failed { why };
-        self.give(now, Input::TransferChanged { outcome });
-    }
-
-    /// Another socket of this call: it takes over, the old one closes.
-    fn attach(&mut self, socket: Socket, now: Instant) {
-        if self.state.stopped {
-            return;
-        }
-        self.lost(now);
-        self.socket = Some(socket);
-        self.state.frame_at = now;
-        self.state.frozen_told = false;
-        self.ears.new_stream();
-        self.give(now, Input::MediaResumed);
-    }
-
-    async fn close(&mut self) {
-        if let Some(socket) = self.socket.take() {
-            socket.close("the call is over").await;
-        }
-        self.keep_figures();
-        let mut books = self.ledger.books();
-        books.transcript = self.machine.transcript();
-        books.ended(self.machine.end().unwrap_or(End::Lost));
     }
 }
 

@@ -5,14 +5,16 @@ use std::{sync::Arc, time::Duration};
 
 use bolo_execution::E164;
 use futures_util::future::BoxFuture;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::{asking::News, ledger::Ledger};
+use crate::{asking::News, ending::End, ledger::Ledger};
 
 /// The record must say that the call ends before the socket closes, or the carrier asks us to go on
 /// (wire-telephony.md §6.2); a database that takes longer than this is not waited for.
 const ENDING: Duration = Duration::from_secs(2);
+/// How long a database may take to say whose the call is; then it is ours.
+const OWNER: Duration = Duration::from_secs(1);
 /// The carrier's REST interface gets this long for a hang-up.
 const HANG_UP: Duration = Duration::from_secs(5);
 
@@ -29,6 +31,8 @@ pub(crate) trait Records: Send + Sync + 'static {
     fn ending(&self) -> BoxFuture<'_, ()>;
     /// Ends the call at the carrier. `true`: it is over there, or there is no carrier.
     fn hang_up(&self) -> BoxFuture<'_, bool>;
+    /// Whether the call is still ours, as far as can be told.
+    fn is_ours(&self) -> BoxFuture<'_, bool>;
 }
 
 /// A piece of work.
@@ -38,6 +42,7 @@ enum Job {
     Note(String),
     Transfer(E164, u64),
     HangUp,
+    AskOwner(oneshot::Sender<bool>),
 }
 
 /// Where a call leaves its work; done one after the other.
@@ -75,6 +80,13 @@ impl Desk {
         self.leave(Job::HangUp);
     }
 
+    /// Asks whether the call is still ours. No answer means that nobody can tell.
+    pub(crate) fn ask_owner(&self) -> oneshot::Receiver<bool> {
+        let (sender, answer) = oneshot::channel();
+        self.leave(Job::AskOwner(sender));
+        answer
+    }
+
     fn leave(&self, job: Job) {
         if self.jobs.try_send(job).is_err() {
             // The supervisor finishes the record and hangs up in any case.
@@ -91,6 +103,12 @@ async fn clerk(
 ) {
     while let Some(job) = queue.recv().await {
         let told = match job {
+            Job::AskOwner(answer) => {
+                let asked = tokio::time::timeout(OWNER, records.is_ours()).await;
+                // The call may have ended meanwhile.
+                let _ = answer.send(asked.unwrap_or(true));
+                None
+            }
             Job::Answered => (!records.answered().await).then_some(News::NotWanted),
             Job::Note(transcript) => {
                 records.note(transcript).await;
@@ -114,6 +132,12 @@ async fn clerk(
                 }
                 Some(News::HungUp)
             }
+        };
+        // Whatever it was: what another node's call is told by us counts for nothing.
+        let taken_over = ledger.books().end == Some(End::Superseded);
+        let told = match taken_over {
+            true => Some(News::TakenOver),
+            false => told,
         };
         if let Some(told) = told {
             // A closed inbox means that the call has ended already.

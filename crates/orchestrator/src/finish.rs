@@ -29,7 +29,6 @@ pub(crate) struct Closing {
     pub(crate) record: Record,
     pub(crate) names: Names,
     pub(crate) llm: String,
-    pub(crate) epoch: i64,
     /// The agent wants something done after its calls.
     pub(crate) has_tasks: bool,
 }
@@ -38,19 +37,19 @@ impl Closing {
     /// Completes the record. What fails is logged and the rest goes on.
     pub(crate) async fn finish(self, kept: Kept, prices: &Prices) {
         let (store, id) = (&self.records.store, self.records.id);
-        match store.owns_call(id, self.epoch).await {
-            Ok(false) => {
-                self.records.ledger.books().end = Some(End::Superseded);
-                self.count();
-                return;
-            }
-            Ok(true) => {}
-            Err(error) => tracing::warn!(%error, "ownership could not be checked"),
+        let is_superseded = || self.records.ledger.books().end == Some(End::Superseded);
+        if !is_superseded() && !self.records.is_ours().await {
+            self.records.ledger.books().superseded();
         }
-        self.records.ending().await;
+        if !is_superseded() {
+            self.records.ending().await;
+        }
         self.count();
+        if is_superseded() {
+            return;
+        }
         tokio::join!(self.hang_up(), self.complete(kept, prices));
-        if let Err(error) = store.disown_call(id, self.epoch).await {
+        if let Err(error) = store.disown_call(id, self.records.epoch).await {
             tracing::warn!(%error, "ownership could not be given up");
         }
     }
@@ -107,6 +106,7 @@ impl Closing {
             Changed::Yes | Changed::Past => {}
             // `stopped` and `error` stand as they are; the facts were noted.
             Changed::Already(status) => tracing::debug!(%status, "record complete"),
+            Changed::TakenOver => tracing::info!("the record is another node's"),
             Changed::No => tracing::error!("the record stays open until a node looks for it"),
         }
         store.signals().wake_worker();

@@ -8,19 +8,45 @@ use serde::Serialize;
 
 /// Where a call's lines go. Never waits.
 pub(crate) trait Journal: Send + Sync + 'static {
-    /// A line of the event log. `Err`: the log can't take it, the call must end.
-    fn event(&self, line: String) -> Result<(), String>;
+    /// A line of the event log. `Err`: the call must end.
+    fn event(&self, line: String) -> Result<(), Unwritten>;
     /// A line of the raw log.
-    fn entry(&self, entry: Entry) -> Result<(), String>;
+    fn entry(&self, entry: Entry) -> Result<(), Unwritten>;
+    /// What was written is not to be lost with the process.
+    fn hurry(&self);
+}
+
+/// Why a line is not written.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Unwritten {
+    /// Another node writes this log.
+    #[error("another node has taken the call over")]
+    TakenOver,
+    /// The log can't take it.
+    #[error("{0}")]
+    Failed(String),
+}
+
+impl From<bolo_store::Error> for Unwritten {
+    fn from(error: bolo_store::Error) -> Self {
+        match error {
+            bolo_store::Error::TakenOver => Self::TakenOver,
+            other => Self::Failed(other.to_string()),
+        }
+    }
 }
 
 impl Journal for bolo_store::CallLog {
-    fn event(&self, line: String) -> Result<(), String> {
-        bolo_store::CallLog::event(self, line).map_err(|error| error.to_string())
+    fn event(&self, line: String) -> Result<(), Unwritten> {
+        Ok(bolo_store::CallLog::event(self, line)?)
     }
 
-    fn entry(&self, entry: Entry) -> Result<(), String> {
-        bolo_store::CallLog::entry(self, entry, crate::now()).map_err(|error| error.to_string())
+    fn entry(&self, entry: Entry) -> Result<(), Unwritten> {
+        Ok(bolo_store::CallLog::entry(self, entry, crate::now())?)
+    }
+
+    fn hurry(&self) {
+        bolo_store::CallLog::hurry(self);
     }
 }
 

@@ -1,5 +1,6 @@
 //! What has to be looked after once a second while anything is live: heartbeats of the calls this node
-//! owns, and preparations whose media never came. Sleeps while there is nothing.
+//! owns, what their rows say that no message told, and preparations whose media never came. Sleeps while
+//! there is nothing.
 
 use std::{
     sync::{
@@ -10,7 +11,8 @@ use std::{
 };
 
 use bolo_audio::Format;
-use bolo_execution::{ExecutionId, Record};
+use bolo_execution::{ExecutionId, Record, Status};
+use bolo_store::{Command, Error, Instance, SILENT, Watch};
 use dashmap::DashMap;
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
@@ -100,6 +102,8 @@ pub(crate) fn keep(inner: &Arc<Inner>) {
     }
     let weak = Arc::downgrade(inner);
     inner.tasks.spawn(async move {
+        let mut watch = Watch::default();
+        let mut was_live = false;
         loop {
             tokio::time::sleep(BEAT).await;
             let Some(inner) = weak.upgrade() else { return };
@@ -107,12 +111,18 @@ pub(crate) fn keep(inner: &Arc<Inner>) {
                 .waiting
                 .calls
                 .retain(|_, preparing| preparing.since.elapsed() < KEPT);
-            if !inner.live.is_empty()
-                && let Err(error) = inner.store.heartbeat(now()).await
-            {
-                tracing::warn!(%error, "no heartbeat for this node's calls");
+            // Other nodes want to know of this one though it has no calls.
+            let is_told = inner.store.signals().has_others() && !inner.draining.is_cancelled();
+            let is_live = !inner.live.is_empty();
+            // Once more after the last call: there is room again.
+            if is_live || std::mem::replace(&mut was_live, is_live) || is_told {
+                was_live = is_live;
+                if let Err(error) = look_after(&inner, &mut watch).await {
+                    watch.forget();
+                    tracing::warn!(%error, "no heartbeat for this node's calls");
+                }
             }
-            if inner.live.is_empty() && inner.waiting.calls.is_empty() {
+            if !is_told && inner.live.is_empty() && inner.waiting.calls.is_empty() {
                 inner.waiting.kept.store(false, Ordering::Release);
                 // Whoever came in between saw `kept` and relies on this task.
                 if inner.live.is_empty() && inner.waiting.calls.is_empty() {
@@ -124,4 +134,47 @@ pub(crate) fn keep(inner: &Arc<Inner>) {
             }
         }
     });
+}
+
+/// Tells that this node lives, and its calls what their rows say.
+async fn look_after(inner: &Inner, watch: &mut Watch) -> Result<(), Error> {
+    inner.store.heartbeat(now(), inner.room()).await?;
+    if inner.store.signals().has_others() {
+        let instances = inner.store.instances().await?;
+        inner
+            .room_elsewhere
+            .store(room_elsewhere(inner, watch, &instances), Ordering::Relaxed);
+    }
+    // Before the rows are read: what is taken after that is not looked for in them.
+    let calls: Vec<(ExecutionId, i64)> = inner
+        .live
+        .iter()
+        .map(|call| (*call.key(), call.epoch.load(Ordering::Relaxed)))
+        .filter(|(_, epoch)| *epoch > 0)
+        .collect();
+    let rows = inner.store.owned_calls().await?;
+    for (id, epoch) in calls {
+        let command = match rows.get(&id) {
+            Some(row) if row.epoch == epoch && row.status == Status::Stopped => Command::Stop,
+            Some(row) if row.epoch == epoch => continue,
+            _ => Command::TakenOver { epoch: epoch + 1 },
+        };
+        inner.store.signals().tell_here(id, command);
+    }
+    Ok(())
+}
+
+/// Calls that the other nodes that live may still take.
+fn room_elsewhere(inner: &Inner, watch: &mut Watch, instances: &[Instance]) -> i64 {
+    let now = std::time::Instant::now();
+    watch.look(instances, now);
+    let lives = |name: &str| {
+        watch
+            .silence(name, now)
+            .is_some_and(|silence| silence < SILENT)
+    };
+    instances
+        .iter()
+        .filter(|other| other.name != inner.store.instance() && lives(&other.name))
+        .fold(0, |sum, other| sum.saturating_add(other.room))
 }

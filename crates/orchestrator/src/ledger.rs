@@ -39,6 +39,11 @@ impl Books {
         sum.estimated |= tokens.estimated;
     }
 
+    /// Another node has the call: whatever else came before.
+    pub(crate) fn superseded(&mut self) {
+        self.end = Some(End::Superseded);
+    }
+
     /// The first cause wins (R5).
     pub(crate) fn ended(&mut self, end: End) {
         self.end.get_or_insert(end);

@@ -47,7 +47,13 @@ mod tape;
 mod tools;
 mod voices;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
 
 use axum::extract::ws::WebSocket;
 use bolo_agent::Agent;
@@ -110,12 +116,24 @@ pub(crate) struct Inner {
     /// Calls whose phone rings.
     waiting: Waiting,
     live: DashMap<ExecutionId, LiveCall>,
+    /// Calls that other nodes may still take, as last told.
+    room_elsewhere: AtomicI64,
     permits: Arc<Semaphore>,
     /// No new calls.
     draining: CancellationToken,
     /// Live calls shall end.
     stop: CancellationToken,
     tasks: TaskTracker,
+}
+
+impl Inner {
+    /// Calls that this node may still take.
+    fn room(&self) -> i64 {
+        match self.draining.is_cancelled() {
+            true => 0,
+            false => self.permits.available_permits() as i64,
+        }
+    }
 }
 
 impl Calls {
@@ -131,6 +149,7 @@ impl Calls {
             voices: voices::lists(),
             waiting: Waiting::new(settings.max_calls),
             live: DashMap::new(),
+            room_elsewhere: AtomicI64::new(0),
             permits: Arc::new(Semaphore::new(settings.max_calls)),
             draining: CancellationToken::new(),
             stop: CancellationToken::new(),
@@ -140,9 +159,13 @@ impl Calls {
             carriers,
             settings,
         };
-        Self {
+        let calls = Self {
             inner: Arc::new(inner),
+        };
+        if calls.inner.store.signals().has_others() {
+            keeper::keep(&calls.inner);
         }
+        calls
     }
 
     /// While it rings: loads the agent, opens vendor sockets, renders the welcome (R3, R16), so that
@@ -185,6 +208,14 @@ impl Calls {
     ) {
         let socket = media::Socket::begun(Box::new(socket), wire, format);
         attach::attach(&self.inner, execution, socket).await;
+    /// Whether this node may take another call; not once it drains.
+    pub fn has_room(&self) -> bool {
+        self.inner.room() > 0
+    }
+
+    /// Whether another node may.
+    pub fn has_room_elsewhere(&self) -> bool {
+        self.inner.room_elsewhere.load(Ordering::Relaxed) > 0
     }
 
     /// Calls running now.

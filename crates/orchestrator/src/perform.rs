@@ -10,6 +10,7 @@ use crate::{
     call::{Call, Machine},
     ending::End,
     figures,
+    journal::Unwritten,
     speaking::Say,
     tools::Handover,
 };
@@ -286,9 +287,12 @@ impl<M: Machine> Call<M> {
     }
 
     /// A call that can't be written down must end (R13): once.
-    pub(crate) fn log_failed(&mut self, error: &str, now: Instant) {
+    pub(crate) fn log_failed(&mut self, error: &Unwritten, now: Instant) {
+        if let Unwritten::TakenOver = error {
+            return self.taken_over();
+        }
         if !std::mem::replace(&mut self.state.log_broken, true) {
-            tracing::error!(error, "the call's log can't be written: hanging up");
+            tracing::error!(%error, "the call's log can't be written: hanging up");
             self.hang_up(EndReason::InternalError, now);
         }
     }

@@ -22,6 +22,8 @@ pub(crate) struct StoreRecords {
     pub(crate) id: ExecutionId,
     /// The attempt that this call is.
     pub(crate) attempt: i64,
+    /// Since when the call is ours: what is written counts for this owner only.
+    pub(crate) epoch: i64,
     pub(crate) direction: Direction,
     pub(crate) provider: String,
     /// Transfers call from it.
@@ -40,6 +42,8 @@ pub(crate) enum Changed {
     Already(Status),
     /// Another attempt of the call is planned.
     Past,
+    /// Another node has the call.
+    TakenOver,
     /// The store could not be reached.
     No,
 }
@@ -52,10 +56,14 @@ impl StoreRecords {
         for wait in AGAIN.into_iter().map(Some).chain([None]) {
             match self
                 .store
-                .change(self.id, change, facts.clone(), now())
+                .change_as(self.epoch, self.id, change, facts.clone(), now())
                 .await
             {
                 Ok(_) => return Changed::Yes,
+                Err(Error::TakenOver) => {
+                    self.ledger.books().superseded();
+                    return Changed::TakenOver;
+                }
                 Err(Error::Illegal(illegal)) => {
                     self.note_facts(facts).await;
                     return Changed::Already(illegal.from);
@@ -75,11 +83,11 @@ impl StoreRecords {
 
     /// Writes facts alone.
     pub(crate) async fn note_facts(&self, facts: Facts) {
-        if let Err(error) = self
+        let noted = self
             .store
-            .note(self.id, self.of_attempt(facts), now())
-            .await
-        {
+            .note_as(self.epoch, self.id, self.of_attempt(facts), now())
+            .await;
+        if let Err(error) = noted {
             tracing::error!(%error, "the call's record could not be completed");
         }
     }
@@ -133,6 +141,7 @@ impl Records for StoreRecords {
                 Changed::Already(status) => status == Status::InProgress,
                 Changed::Past => false,
                 Changed::Yes | Changed::No => true,
+                Changed::TakenOver => false,
             }
         }
         .boxed()
@@ -162,7 +171,7 @@ impl Records for StoreRecords {
                 ..Facts::default()
             };
             let facts = self.of_attempt(facts);
-            let written = self.store.note(self.id, facts, now()).await;
+            let written = self.store.note_as(self.epoch, self.id, facts, now()).await;
             written
                 .inspect_err(|error| tracing::error!(%error, "a transfer could not be noted"))
                 .is_ok()
@@ -177,10 +186,23 @@ impl Records for StoreRecords {
         .boxed()
     }
 
+    fn is_ours(&self) -> BoxFuture<'_, bool> {
+        async {
+            let asked = self.store.owns_call(self.id, self.epoch).await;
+            asked.unwrap_or_else(|error| {
+                tracing::warn!(%error, "ownership could not be checked");
+                true
+            })
+        }
+        .boxed()
+    }
+
     fn hang_up(&self) -> BoxFuture<'_, bool> {
         async {
-            if self.ledger.books().end == Some(End::Ours(EndReason::CallTransferred)) {
-                return true; // the caller speaks with somebody else
+            match self.ledger.books().end {
+                // The caller speaks with somebody else, or at another node.
+                Some(End::Ours(EndReason::CallTransferred) | End::Superseded) => return true,
+                _ => {}
             }
             let account = match self.carriers.for_account(&self.provider, &self.secrets) {
                 Ok(account) => account,

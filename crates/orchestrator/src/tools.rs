@@ -252,7 +252,7 @@ impl Work {
 
     fn log(&self, entry: Entry) {
         if let Err(error) = self.journal.entry(entry) {
-            tracing::warn!(error, "a tool is missing in the raw log");
+            tracing::warn!(%error, "a tool is missing in the raw log");
         }
     }
 

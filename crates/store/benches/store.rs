@@ -47,6 +47,7 @@ async fn open(url: &str, folder: &std::path::Path) -> Store {
         master_keys: MasterKeys(Vec::new()),
         recordings_public_url: "https://bolo.example/recordings".into(),
         node: "bench".into(),
+        redis_url: None,
     };
     let store = Store::open(settings).await.unwrap();
     store.migrate().await.unwrap();

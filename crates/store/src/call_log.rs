@@ -29,7 +29,7 @@ pub struct LogLine {
 /// with those of other calls within some 100 ms; `flush` waits for it.
 ///
 /// Lines of a call that another node has taken over are refused: from the next `flush` on, all is
-/// `Conflict`.
+/// `TakenOver`.
 #[derive(Debug, Clone)]
 pub struct CallLog {
     call: Arc<Call>,
@@ -58,6 +58,11 @@ impl CallLog {
     /// The transcript so far, for the record; left alone once the record says that the call is over.
     pub fn transcript(&self, text: String, now: i64) -> Result<(), Error> {
         self.queue.push(&self.call, Line::Transcript(text, now))
+    }
+
+    /// Has what waits committed without gathering more: it would be missed after a crash.
+    pub fn hurry(&self) {
+        self.queue.hurry();
     }
 
     /// Waits until all of it is committed. `Unavailable` when that takes more than 10 s: the lines are

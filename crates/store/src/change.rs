@@ -45,19 +45,41 @@ impl Store {
     /// as with [`Store::change`].
     pub async fn note(&self, id: ExecutionId, facts: Facts, now: i64) -> Result<Record, Error> {
         let mut tx = self.db().begin().await?;
-        let update = Update {
-            dial_known: facts.carrier_call_id.is_some(),
-            ..Update::default()
-        };
-        let Some(row) = update.run(&mut tx, id, &facts, now).await? else {
-            select(&mut tx, id).await?;
-            return Err(Error::Superseded);
-        };
-        if facts.cost.is_some() {
-            charge(&mut tx, &row, now).await?;
-        }
+        let record = note_in(&mut tx, id, &facts, now).await?;
         tx.commit().await?;
-        row.try_into()
+        Ok(record)
+    }
+
+    /// [`Store::change`] by the call's owner of this epoch: `TakenOver` when another node has it.
+    pub async fn change_as(
+        &self,
+        epoch: i64,
+        id: ExecutionId,
+        change: Change,
+        facts: Facts,
+        now: i64,
+    ) -> Result<Record, Error> {
+        let mut tx = self.db().begin().await?;
+        must_own(&mut tx, id, epoch).await?;
+        let record = self.change_in(&mut tx, id, change, &facts, now).await?;
+        tx.commit().await?;
+        self.signals().wake_worker();
+        Ok(record)
+    }
+
+    /// [`Store::note`] by the call's owner of this epoch: `TakenOver` when another node has it.
+    pub async fn note_as(
+        &self,
+        epoch: i64,
+        id: ExecutionId,
+        facts: Facts,
+        now: i64,
+    ) -> Result<Record, Error> {
+        let mut tx = self.db().begin().await?;
+        must_own(&mut tx, id, epoch).await?;
+        let record = note_in(&mut tx, id, &facts, now).await?;
+        tx.commit().await?;
+        Ok(record)
     }
 
     pub(crate) async fn change_in(
@@ -187,6 +209,38 @@ impl Store {
         body.insert("event".into(), record.status.as_str().into());
         body.insert("sequence".into(), sequence.into());
         to_json("webhook body", &body)
+    }
+}
+
+async fn note_in(tx: &mut Tx, id: ExecutionId, facts: &Facts, now: i64) -> Result<Record, Error> {
+    let update = Update {
+        dial_known: facts.carrier_call_id.is_some(),
+        ..Update::default()
+    };
+    let Some(row) = update.run(tx, id, facts, now).await? else {
+        select(tx, id).await?;
+        return Err(Error::Superseded);
+    };
+    if facts.cost.is_some() {
+        charge(tx, &row, now).await?;
+    }
+    row.try_into()
+}
+
+/// Nobody takes the call while this transaction lasts.
+async fn must_own(tx: &mut Tx, id: ExecutionId, epoch: i64) -> Result<(), Error> {
+    let sql = AssertSqlSafe(format!(
+        "SELECT owner_epoch FROM executions WHERE id = $1 {}",
+        tx.lock("FOR NO KEY UPDATE")
+    ));
+    let owner: i64 = on!(tx, |tx| sqlx::query_scalar(sql)
+        .bind(id.to_string())
+        .fetch_one(&mut **tx)
+        .await)?;
+    if owner == epoch {
+        Ok(())
+    } else {
+        Err(Error::TakenOver)
     }
 }
 

@@ -17,6 +17,9 @@ pub enum Error {
     /// What is to be written is of an attempt that another has followed.
     #[error("another attempt of the call has begun")]
     Superseded,
+    /// The call is not this node's any more: fall silent and leave it alone.
+    #[error("another node has taken the call over")]
+    TakenOver,
     /// No such row in this account.
     #[error("not found")]
     NotFound,

@@ -38,11 +38,9 @@ mod secrets;
 mod signals;
 mod sub_accounts;
 mod usage;
+mod watch;
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, AtomicUsize},
-};
+use std::sync::{Arc, atomic::AtomicUsize};
 
 pub use accounts::Account;
 pub use agents::StoredAgent;
@@ -65,6 +63,7 @@ pub use once::{Once, Recalled};
 pub use outbox::{Delivery, DeliveryOutcome};
 pub use ownership::Live;
 pub use phone_numbers::{NewPhoneNumber, PhoneNumber};
+pub use ownership::{Instance, Live, Lost, Owned};
 pub use post_call::StepDone;
 pub use provider_keys::ProviderKey;
 pub use queue::{Claimed, Intent};
@@ -72,6 +71,7 @@ pub use recordings::Recordings;
 pub use secrets::MasterKeys;
 pub use signals::{Command, Signals};
 pub use sub_accounts::{NewSubAccount, SubAccount, SubAccountPatch};
+pub use watch::{SILENT, Watch};
 
 use db::{Db, on};
 
@@ -90,6 +90,8 @@ pub struct Settings {
     pub recordings_public_url: String,
     /// Name of this node.
     pub node: String,
+    /// Carries messages between nodes; without it this node is the only one.
+    pub redis_url: Option<secrecy::SecretString>,
 }
 
 /// Everything that outlives a call. Cheap to clone.
@@ -105,8 +107,6 @@ struct Inner {
     settings: Settings,
     /// This life of the node: claims and owns calls.
     instance: String,
-    /// It has sent a heartbeat.
-    was_seen: AtomicBool,
     /// Counts claims, so that who is first changes.
     turns: AtomicUsize,
     db: Arc<Db>,
@@ -126,11 +126,13 @@ impl Store {
         let instance = uuid::Uuid::now_v7().to_string();
         let call_log = call_log::Writer::start(db.clone(), instance.clone(), settings.node.clone());
         let known_keys = api_keys::KnownKeys::new();
-        let signals = Signals::default();
+        let signals = match &settings.redis_url {
+            Some(url) => Signals::between_nodes(url, &instance)?,
+            None => Signals::default(),
+        };
         let inner = Inner {
             settings,
             instance,
-            was_seen: AtomicBool::new(false),
             turns: AtomicUsize::new(0),
             db,
             vault,
@@ -162,6 +164,9 @@ impl Store {
     /// Writes what waits and lets go of the database: the last thing a process does with it.
     pub async fn close(&self) {
         self.inner.call_log.close().await;
+        if let Err(error) = self.leave().await {
+            tracing::warn!(%error, "this node could not be signed off");
+        }
         self.db().close().await;
     }
 

@@ -32,6 +32,7 @@ const STEPS: &[Step] = steps![
     (5, "0005_batches"),
     (6, "0006_worker"),
     (7, "0007_knowledge"),
+    (8, "0008_nodes"),
     (9, "0009_edge"),
     (14, "0014_documents"),
     (16, "0016_batch_guards"),
@@ -128,7 +129,70 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use std::{collections::BTreeSet, path::Path};
 
+    /// Why an old node could not run beside a new one after this statement; `None` = it can.
+    fn breaks_old_nodes(statement: &str, made: &BTreeSet<String>) -> Option<&'static str> {
+        let words: Vec<&str> = statement.split_whitespace().collect();
+        let is_new = |table: &str| made.contains(table.trim_matches(['(', '"']));
+        match words.as_slice() {
+            ["CREATE", "TABLE" | "INDEX", ..] | ["INSERT" | "UPDATE", ..] => None,
+            ["CREATE", "UNIQUE", "INDEX", _, "ON", table, ..] if is_new(table) => None,
+            ["CREATE", "UNIQUE", "INDEX", ..] => Some("what old nodes write may be refused"),
+            ["ALTER", "TABLE", _, "ADD", "COLUMN", column @ ..] => {
+                let (required, filled) = (column.contains(&"NOT"), column.contains(&"DEFAULT"));
+                (required && !filled).then_some("old nodes don't fill it")
+            }
+            _ => Some("old nodes rely on what is there"),
+        }
+    }
+
     use super::*;
+
+    /// Old and new nodes run side by side during an upgrade.
+    #[test]
+    fn migrations_only_add() {
+        for Step(number, name, sqlite, postgres) in STEPS.iter().filter(|step| step.0 > 1) {
+            for sql in [sqlite, postgres] {
+                let code: String = sql
+                    .lines()
+                    .map(|line| line.split("--").next().unwrap_or_default())
+                    .collect::<Vec<_>>()
+                    .join("\n");
+                let mut made = BTreeSet::new();
+                for statement in code
+                    .split(';')
+                    .map(str::trim)
+                    .filter(|text| !text.is_empty())
+                {
+                    if let Some(rest) = statement.strip_prefix("CREATE TABLE ") {
+                        made.insert(rest.split([' ', '(']).next().unwrap().to_owned());
+                    }
+                    let why = breaks_old_nodes(statement, &made);
+                    assert_eq!(why, None, "{number} {name}: {statement}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_breaks_old_nodes_is_noticed() {
+        let made = BTreeSet::from(["new".to_owned()]);
+        for (statement, is_fine) in [
+            ("CREATE TABLE more (id TEXT NOT NULL)", true),
+            ("ALTER TABLE calls ADD COLUMN a TEXT", true),
+            (
+                "ALTER TABLE calls ADD COLUMN a BIGINT NOT NULL DEFAULT 0",
+                true,
+            ),
+            ("CREATE UNIQUE INDEX i ON new (id)", true),
+            ("CREATE UNIQUE INDEX i ON calls (id)", false),
+            ("ALTER TABLE calls ADD COLUMN a TEXT NOT NULL", false),
+            ("ALTER TABLE calls RENAME COLUMN a TO b", false),
+            ("DROP TABLE calls", false),
+        ] {
+            let why = breaks_old_nodes(statement, &made);
+            assert_eq!(why.is_none(), is_fine, "{statement}: {why:?}");
+        }
+    }
 
     #[test]
     fn every_file_of_both_folders_is_embedded() {

@@ -3,51 +3,109 @@
 //! The owner is an instance, not a node's name: a node that crashed and came back under its name does
 //! not keep its former life's calls alive by its heartbeat.
 
-use std::sync::atomic::Ordering;
+use std::collections::HashMap;
 
-use bolo_execution::{ExecutionId, Record};
+use bolo_execution::{ExecutionId, Record, Status};
 
 use crate::{
-    Error, Store,
+    Command, Error, Store,
     db::on,
-    rows::{ExecutionRow, execution_columns},
+    rows::{ExecutionRow, execution_columns, uuid},
 };
 
-/// A call that runs somewhere.
+/// A call that runs somewhere, or should.
 #[derive(Debug, Clone)]
 pub struct Live {
     /// The row.
     pub record: Record,
-    /// Owning node, if any took it.
-    pub node: Option<String>,
-    /// Last heartbeat of the owner, epoch ms.
-    pub seen_at: Option<i64>,
+    /// The process that owns it, if any took it.
+    pub owner: Option<String>,
+    /// How often it was taken.
+    pub epoch: i64,
+}
+
+/// A process that owns calls, or owned some.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Instance {
+    /// Its name: unlike a node's the name of one life.
+    pub name: String,
+    /// Its last heartbeat by its own clock, epoch ms: to be compared with itself only.
+    pub seen_at: i64,
+    /// Calls it may still take.
+    pub room: i64,
+}
+
+/// A call in progress whose owner may be gone.
+#[derive(Debug, Clone)]
+pub struct Lost {
+    /// The row.
+    pub record: Record,
+    /// Its owner's.
+    pub epoch: i64,
+}
+
+/// A call of this process, as its row has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Owned {
+    /// Since when this process owns it.
+    pub epoch: i64,
+    /// How it stands.
+    pub status: Status,
 }
 
 #[derive(sqlx::FromRow)]
 struct LiveRow {
     #[sqlx(flatten)]
     execution: ExecutionRow,
-    owner_node: Option<String>,
-    owner_since: Option<i64>,
-    instance_seen_at: Option<i64>,
+    owner_instance: Option<String>,
+    owner_epoch: i64,
+}
+
+#[derive(sqlx::FromRow)]
+struct LostRow {
+    #[sqlx(flatten)]
+    execution: ExecutionRow,
+    owner_epoch: i64,
 }
 
 pub(crate) const OPEN_CALLS: &str = concat!(
-    "SELECT owner_node, owner_since, (SELECT i.seen_at FROM instances i
-        WHERE i.instance = executions.owner_instance) AS instance_seen_at, ",
+    "SELECT owner_instance, owner_epoch, ",
     execution_columns!(),
     " FROM executions WHERE status IN ('initiated', 'ringing', 'in-progress', 'call-disconnected')
      ORDER BY created_at, id"
 );
 
-/// Instances that were not seen for this long are forgotten, ms.
-const FORGET_MS: i64 = 24 * 3_600_000;
+/// Calls in progress of instance `$1`, if it was not seen again since `$2`.
+pub(crate) const LOST_CALLS: &str = concat!(
+    "SELECT owner_epoch, ",
+    execution_columns!(),
+    " FROM executions WHERE owner_instance = $1 AND status = 'in-progress' AND EXISTS (
+        SELECT 1 FROM instances i WHERE i.instance = $1 AND i.seen_at = $2)"
+);
+
+pub(crate) const OWNED_CALLS: &str =
+    "SELECT id, owner_epoch, status FROM executions WHERE owner_instance = $1";
+
+const BEAT: &str = "INSERT INTO instances (instance, node, seen_at, room) VALUES ($1, $2, $3, $4)
+    ON CONFLICT (instance) DO UPDATE SET seen_at = excluded.seen_at,
+        room = COALESCE(excluded.room, instances.room)";
 
 impl Store {
-    /// Makes this node the owner of a live call; the next epoch. Older epochs lose.
+    /// Makes this node the owner of a live call; the next epoch. Older epochs lose, and are told so. Counts
+    /// as a heartbeat: an owner is never one that was not seen for long.
     pub async fn own_call(&self, id: ExecutionId, now: i64) -> Result<i64, Error> {
-        Ok(on!(self.db().write(), |pool| {
+        let mut tx = self.db().begin().await?;
+        on!(&mut tx, |tx| {
+            sqlx::query(BEAT)
+                .bind(&self.inner.instance)
+                .bind(self.node())
+                .bind(now)
+                .bind(None::<i64>)
+                .execute(&mut **tx)
+                .await
+                .map(drop)
+        })?;
+        let epoch: i64 = on!(&mut tx, |tx| {
             sqlx::query_scalar(
                 "UPDATE executions SET owner_node = $2, owner_instance = $3, owner_epoch = owner_epoch + 1,
                     owner_since = $4 WHERE id = $1 RETURNING owner_epoch",
@@ -56,39 +114,107 @@ impl Store {
             .bind(self.node())
             .bind(&self.inner.instance)
             .bind(now)
-            .fetch_one(pool)
+            .fetch_one(&mut **tx)
             .await
-        })?)
+        })?;
+        tx.commit().await?;
+        self.signals()
+            .tell_others(id, Command::TakenOver { epoch })
+            .await;
+        Ok(epoch)
     }
 
-    /// Heartbeat of all calls this process owns: one row, however many calls.
-    pub async fn heartbeat(&self, now: i64) -> Result<(), Error> {
+    /// Heartbeat of all calls this process owns: one row, however many calls. `room`: how many more it may
+    /// take.
+    pub async fn heartbeat(&self, now: i64, room: i64) -> Result<(), Error> {
         on!(self.db().write(), |pool| {
-            sqlx::query(
-                "INSERT INTO instances (instance, node, seen_at) VALUES ($1, $2, $3)
-                 ON CONFLICT (instance) DO UPDATE SET seen_at = excluded.seen_at",
-            )
-            .bind(&self.inner.instance)
-            .bind(self.node())
-            .bind(now)
-            .execute(pool)
-            .await
-            .map(|_| ())
+            sqlx::query(BEAT)
+                .bind(&self.inner.instance)
+                .bind(self.node())
+                .bind(now)
+                .bind(Some(room))
+                .execute(pool)
+                .await
+                .map(drop)
         })?;
-        if !self.inner.was_seen.swap(true, Ordering::Relaxed) {
-            self.forget_instances(now).await?;
-        }
         Ok(())
     }
 
-    /// Forgets the former lives of nodes.
-    async fn forget_instances(&self, now: i64) -> Result<(), Error> {
+    /// This process owns nothing any more.
+    pub(crate) async fn leave(&self) -> Result<(), Error> {
         on!(self.db().write(), |pool| {
-            sqlx::query("DELETE FROM instances WHERE seen_at < $1")
-                .bind(now - FORGET_MS)
+            sqlx::query("DELETE FROM instances WHERE instance = $1")
+                .bind(&self.inner.instance)
                 .execute(pool)
                 .await
-                .map(|_| ())
+                .map(drop)
+        })?;
+        Ok(())
+    }
+
+    /// Name of this life of the node.
+    pub fn instance(&self) -> &str {
+        &self.inner.instance
+    }
+
+    /// All processes that tell of themselves or left something behind, this one too.
+    pub async fn instances(&self) -> Result<Vec<Instance>, Error> {
+        let rows: Vec<(String, i64, Option<i64>)> = on!(self.db().read(), |pool| {
+            sqlx::query_as("SELECT instance, seen_at, room FROM instances")
+                .fetch_all(pool)
+                .await
+        })?;
+        let instance = |(name, seen_at, room): (_, _, Option<i64>)| Instance {
+            name,
+            seen_at,
+            room: room.unwrap_or(i64::MAX),
+        };
+        Ok(rows.into_iter().map(instance).collect())
+    }
+
+    /// Calls in progress of a process that was last seen at `seen_at` and not since.
+    pub async fn lost_calls(&self, instance: &Instance) -> Result<Vec<Lost>, Error> {
+        let rows: Vec<LostRow> = on!(self.db().read(), |pool| {
+            sqlx::query_as(LOST_CALLS)
+                .bind(&instance.name)
+                .bind(instance.seen_at)
+                .fetch_all(pool)
+                .await
+        })?;
+        let lost = |row: LostRow| {
+            Ok(Lost {
+                record: row.execution.try_into()?,
+                epoch: row.owner_epoch,
+            })
+        };
+        rows.into_iter().map(lost).collect()
+    }
+
+    /// The calls that this process owns.
+    pub async fn owned_calls(&self) -> Result<HashMap<ExecutionId, Owned>, Error> {
+        let rows: Vec<(String, i64, String)> = on!(self.db().read(), |pool| {
+            sqlx::query_as(OWNED_CALLS)
+                .bind(&self.inner.instance)
+                .fetch_all(pool)
+                .await
+        })?;
+        let owned = |(id, epoch, status): (String, i64, String)| {
+            let status = crate::rows::status(&status)?;
+            Ok((ExecutionId(uuid(&id)?), Owned { epoch, status }))
+        };
+        rows.into_iter().map(owned).collect()
+    }
+
+    /// Forgets an instance that was last seen as given and not since. One that lives all the same comes back
+    /// with its next heartbeat.
+    pub async fn forget_instance(&self, instance: &Instance) -> Result<(), Error> {
+        on!(self.db().write(), |pool| {
+            sqlx::query("DELETE FROM instances WHERE instance = $1 AND seen_at = $2")
+                .bind(&instance.name)
+                .bind(instance.seen_at)
+                .execute(pool)
+                .await
+                .map(drop)
         })?;
         Ok(())
     }
@@ -123,6 +249,16 @@ impl Store {
         Ok(found.is_some())
     }
 
+    /// How often the call was taken.
+    pub async fn owner_epoch(&self, id: ExecutionId) -> Result<i64, Error> {
+        Ok(on!(self.db().read(), |pool| {
+            sqlx::query_scalar("SELECT owner_epoch FROM executions WHERE id = $1")
+                .bind(id.to_string())
+                .fetch_one(pool)
+                .await
+        })?)
+    }
+
     /// Calls that are initiated, ringing, in progress or disconnected-but-not-completed, oldest first.
     pub async fn open_calls(&self) -> Result<Vec<Live>, Error> {
         let rows: Vec<LiveRow> = on!(self.db().read(), |pool| {
@@ -132,8 +268,8 @@ impl Store {
             .map(|row| {
                 Ok(Live {
                     record: row.execution.try_into()?,
-                    node: row.owner_node,
-                    seen_at: row.owner_since.max(row.instance_seen_at),
+                    owner: row.owner_instance,
+                    epoch: row.owner_epoch,
                 })
             })
             .collect()

@@ -5,7 +5,7 @@ use bolo_execution::{AccountId, Change, ExecutionId, Record};
 use sqlx::AssertSqlSafe;
 
 use crate::{
-    Error, Facts, Store,
+    Error, Facts, Instance, Store,
     db::{Tx, clean, on, or_conflict},
     rows::{ExecutionRow, execution_columns, uuid},
 };
@@ -43,6 +43,16 @@ const QUEUED_AT_ONCE: i64 = 200;
 
 pub(crate) const FREE_EXPIRED: &str = "UPDATE executions SET claimed_by = NULL, lease_until = NULL
     WHERE status = 'queued' AND claimed_by IS NOT NULL AND lease_until <= $1 AND dialing_since IS NULL";
+
+/// Calls of ours that have no media yet.
+pub(crate) const RINGING: &str = "SELECT COUNT(*) FROM executions
+    WHERE status IN ('initiated', 'ringing', 'in-progress', 'call-disconnected')
+        AND status IN ('initiated', 'ringing')";
+
+/// What instance `$1` has claimed and not begun to dial, if it was not seen again since `$2`.
+pub(crate) const FREE_LOST: &str = "UPDATE executions SET claimed_by = NULL, lease_until = NULL
+    WHERE status = 'queued' AND claimed_by IS NOT NULL AND claimed_by = $1 AND dialing_since IS NULL
+        AND EXISTS (SELECT 1 FROM instances i WHERE i.instance = $1 AND i.seen_at = $2)";
 
 pub(crate) const BOUND: &str = "SELECT carrier_call_id FROM executions
     WHERE account_id = $1 AND to_number = $2 AND from_number = $3 AND updated_at >= $4
@@ -207,6 +217,23 @@ impl Store {
         Ok(freed)
     }
 
+    /// Claims of an instance that was last seen as given and not since: freed for others. One that lives all
+    /// the same finds its claims gone before it dials.
+    pub async fn free_lost_claims(&self, instance: &Instance) -> Result<u64, Error> {
+        let freed = on!(self.db().write(), |pool| {
+            sqlx::query(FREE_LOST)
+                .bind(&instance.name)
+                .bind(instance.seen_at)
+                .execute(pool)
+                .await
+                .map(|done| done.rows_affected())
+        })?;
+        if freed > 0 {
+            self.signals().wake_worker();
+        }
+        Ok(freed)
+    }
+
     /// Carrier ids bound to executions for this pair of numbers since a time (those of any execution
     /// that changed since then).
     pub async fn bound_calls(
@@ -225,6 +252,13 @@ impl Store {
                 .fetch_all(pool)
                 .await
         })?)
+    }
+
+    /// Calls that may want a node soon: dialled or coming in, and not yet answered.
+    pub async fn ringing(&self) -> Result<i64, Error> {
+        Ok(on!(self.db().read(), |pool| sqlx::query_scalar(RINGING)
+            .fetch_one(pool)
+            .await)?)
     }
 }
 

@@ -1,13 +1,24 @@
-//! Messages to live calls, near or far: one path. In-process; over Redis with many nodes later.
+//! Messages to live calls and to workers, near or far: one path. Within a process through channels;
+//! between nodes through Redis ([`link`]), which carries messages and keeps nothing.
+//!
+//! A message may be lost: the row is the truth, and whoever waits for a message looks there now and then.
+
+mod link;
 
 use std::{sync::Arc, time::Duration};
 
 use bolo_execution::ExecutionId;
 use dashmap::DashMap;
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, mpsc};
 
+use crate::Error;
+use link::Link;
+
 /// What a live call can be told.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Command {
     /// `POST /call/{id}/stop`.
     Stop,
@@ -28,131 +39,150 @@ pub enum Command {
         name: String,
         /// What is known of it.
         properties: serde_json::Map<String, serde_json::Value>,
+    /// Another node owns the call since this epoch.
+    TakenOver {
+        /// See [`crate::Store::own_call`].
+        epoch: i64,
     },
 }
 
 /// Commands that a call may leave unread.
 const UNREAD: usize = 16;
-/// A call that reads none for this long is not answering.
+/// A call that reads none for this long is not answering; nor is a node that answers nothing.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Registry of live calls of this process.
+/// Registry of live calls: of this process, and through Redis of all nodes. Cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub struct Signals {
-    shared: Arc<Shared>,
+    here: Arc<Here>,
+    others: Option<Arc<Link>>,
 }
 
+/// What this process itself has.
 #[derive(Debug, Default)]
-struct Shared {
+struct Here {
     calls: DashMap<ExecutionId, mpsc::Sender<Command>>,
     worker: Notify,
 }
 
+impl Here {
+    /// A copy, so that no shard of the map stays locked over an await.
+    fn call(&self, id: ExecutionId) -> Option<mpsc::Sender<Command>> {
+        let call = self.calls.get(&id)?;
+        (!call.is_closed()).then(|| call.clone())
+    }
+
+    /// Those whose receiver is gone leave, so that the registry is never larger than the calls.
+    fn forget_ended(&self) {
+        self.calls.retain(|_, call| !call.is_closed());
+    }
+}
+
+/// Hands a command to a call of this process.
+async fn hand(call: mpsc::Sender<Command>, id: ExecutionId, command: Command) -> bool {
+    match call.send_timeout(command, PATIENCE).await {
+        Ok(()) => true,
+        Err(mpsc::error::SendTimeoutError::Closed(_)) => false,
+        Err(mpsc::error::SendTimeoutError::Timeout(command)) => {
+            tracing::warn!(execution = %id, ?command, "a live call does not read its commands");
+            false
+        }
+    }
+}
+
 impl Signals {
+    /// One of many nodes, by the name of this life of it. A Redis that is away is waited for in the
+    /// background.
+    pub(crate) fn between_nodes(redis_url: &SecretString, instance: &str) -> Result<Self, Error> {
+        let here = Arc::new(Here::default());
+        let link = Link::start(redis_url, instance, here.clone())?;
+        Ok(Self {
+            here,
+            others: Some(Arc::new(link)),
+        })
+    }
+
     /// Registers a live call; the newest registration wins. Dropping the receiver ends it.
     pub fn register(&self, id: ExecutionId) -> mpsc::Receiver<Command> {
         let (sender, receiver) = mpsc::channel(UNREAD);
-        // Those whose receiver is gone leave here, so that the registry is never larger than the calls.
-        self.shared.calls.retain(|_, call| !call.is_closed());
-        self.shared.calls.insert(id, sender);
+        self.here.forget_ended();
+        self.here.calls.insert(id, sender);
+        if let Some(link) = &self.others {
+            link.calls_changed();
+        }
         receiver
     }
 
-    /// Tells a live call; `false` when no node runs it, or when it has not read its commands for 2 s.
+    /// Tells a live call; `false` when no node runs it, when it has not read its commands for 2 s, or
+    /// when its node does not answer.
     pub async fn send(&self, id: ExecutionId, command: Command) -> bool {
-        let Some(call) = self.sender(id) else {
-            return false;
-        };
-        match call.send_timeout(command, PATIENCE).await {
-            Ok(()) => true,
-            Err(mpsc::error::SendTimeoutError::Closed(_)) => false,
-            Err(mpsc::error::SendTimeoutError::Timeout(command)) => {
-                tracing::warn!(execution = %id, ?command, "a live call does not read its commands");
-                false
-            }
+        if let Some(call) = self.here.call(id) {
+            return hand(call, id, command).await;
+        }
+        match &self.others {
+            Some(link) => link.send(id, command).await,
+            None => false,
         }
     }
 
-    /// Whether some node runs the call.
+    /// Tells a call of this process without waiting for it; one that does not read is to be told again.
+    pub fn tell_here(&self, id: ExecutionId, command: Command) {
+        if let Some(call) = self.here.call(id) {
+            // Full or gone: see above.
+            let _ = call.try_send(command);
+        }
+    }
+
+    /// Whether there may be other nodes.
+    pub fn has_others(&self) -> bool {
+        self.others.is_some()
+    }
+
+    /// Tells other nodes that run this call, if any does, without waiting for them.
+    pub async fn tell_others(&self, id: ExecutionId, command: Command) {
+        if let Some(link) = &self.others {
+            link.tell(id, command).await;
+        }
+    }
+
+    /// Whether this process runs the call.
+    pub fn is_here(&self, id: ExecutionId) -> bool {
+        self.here.call(id).is_some()
+    }
+
+    /// Whether some node runs the call, as far as can be told.
     pub async fn is_live(&self, id: ExecutionId) -> bool {
-        self.sender(id).is_some_and(|call| !call.is_closed())
+        if self.is_here(id) {
+            return true;
+        }
+        match &self.others {
+            Some(link) => link.is_live(id).await,
+            None => false,
+        }
     }
 
-    /// A copy, so that no shard of the map stays locked over an await.
-    fn sender(&self, id: ExecutionId) -> Option<mpsc::Sender<Command>> {
-        self.shared.calls.get(&id).map(|call| call.clone())
+    /// Whether whoever runs the call says so at once: its process is not dead, whatever its heartbeats say.
+    pub async fn answers(&self, id: ExecutionId) -> bool {
+        match &self.others {
+            _ if self.is_here(id) => true,
+            Some(link) => link.answers(id).await,
+            None => false,
+        }
     }
 
-    /// Wakes the worker: something became due (a call was queued, a status changed).
+    /// Wakes the workers of all nodes: something became due (a call was queued, a status changed).
     pub fn wake_worker(&self) {
-        self.shared.worker.notify_one();
+        self.here.worker.notify_one();
+        if let Some(link) = &self.others {
+            link.wake_workers();
+        }
     }
 
     /// Resolves at the next `wake_worker`, also one that came since the last call.
     pub async fn worker_woken(&self) {
-        self.shared.worker.notified().await;
+        self.here.worker.notified().await;
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use futures_util::FutureExt;
-
-    use super::*;
-
-    #[tokio::test]
-    async fn a_call_is_told_until_its_receiver_is_dropped() {
-        let signals = Signals::default();
-        let id = ExecutionId::new();
-        assert!(!signals.send(id, Command::Stop).await);
-        let mut inbox = signals.register(id);
-        assert!(signals.is_live(id).await);
-        assert!(signals.clone().send(id, Command::Stop).await);
-        assert_eq!(inbox.recv().await, Some(Command::Stop));
-        drop(inbox);
-        assert!(!signals.is_live(id).await);
-        assert!(!signals.send(id, Command::Stop).await);
-    }
-
-    #[tokio::test]
-    async fn the_newest_registration_wins_and_the_registry_does_not_grow() {
-        let signals = Signals::default();
-        let id = ExecutionId::new();
-        let mut older = signals.register(id);
-        let mut newer = signals.register(id);
-        assert!(signals.send(id, Command::CarrierEnded).await);
-        assert_eq!(newer.recv().await, Some(Command::CarrierEnded));
-        assert_eq!(older.recv().await, None);
-        for _ in 0..100 {
-            drop(signals.register(ExecutionId::new()));
-        }
-        assert!(
-            signals.shared.calls.len() <= 2,
-            "{}",
-            signals.shared.calls.len()
-        );
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_call_that_reads_nothing_is_not_waited_for_long() {
-        let signals = Signals::default();
-        let id = ExecutionId::new();
-        let _inbox = signals.register(id);
-        for _ in 0..UNREAD {
-            assert!(signals.send(id, Command::CarrierEnded).await);
-        }
-        assert!(!signals.send(id, Command::Stop).await);
-    }
-
-    #[tokio::test]
-    async fn a_wake_before_the_wait_counts_once() {
-        let signals = Signals::default();
-        signals.wake_worker();
-        signals.wake_worker();
-        signals.worker_woken().await;
-        let mut waiting = Box::pin(signals.worker_woken());
-        assert!(waiting.as_mut().now_or_never().is_none());
-        signals.wake_worker();
-        waiting.await;
-    }
-}
+mod tests;

@@ -4,7 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use bolo_execution::{Change, Record};
-use bolo_store::{Error, Facts};
+use bolo_store::{Error, Facts, Watch};
 use bolo_telephony::{CallbackKind, Dial, Dialled, NotPlaced};
 use tokio::{
     sync::Notify,
@@ -36,9 +36,9 @@ impl Worker {
         stop: CancellationToken,
     ) {
         let mut pace = Pace::new(self.settings.dials_per_second, Instant::now());
-        let mut dials = JoinSet::new();
+        let (mut dials, mut watch) = (JoinSet::new(), Watch::default());
         while !drain.is_cancelled() && !stop.is_cancelled() {
-            let wait = self.dial_due(&mut pace, &mut dials).await;
+            let wait = self.dial_due(&mut pace, &mut dials, &mut watch).await;
             tokio::select! {
                 biased;
                 () = drain.cancelled() => break,
@@ -55,7 +55,12 @@ impl Worker {
     }
 
     /// Starts what may be started; tells how long to wait for more.
-    async fn dial_due(self: &Arc<Self>, pace: &mut Pace, dials: &mut JoinSet<()>) -> Duration {
+    async fn dial_due(
+        self: &Arc<Self>,
+        pace: &mut Pace,
+        dials: &mut JoinSet<()>,
+        watch: &mut Watch,
+    ) -> Duration {
         let poll = self.settings.timings.poll;
         let limit = pace.ready(Instant::now()).min(DIALS_AT_ONCE - dials.len());
         if limit == 0 {
@@ -65,6 +70,14 @@ impl Worker {
                 poll
             };
         }
+        let limit = match self.room(watch).await {
+            Ok(0) => return poll,
+            Ok(room) => limit.min(room),
+            Err(error) => {
+                tracing::error!(%error, "can't tell whether a node has room for a call");
+                return poll;
+            }
+        };
         let claimed = match self
             .store
             .claim_due(now_ms(), ms(self.settings.timings.claim), limit as i64)

@@ -1,5 +1,6 @@
-//! What happens around calls: dialling what is due, reconciling dials of unknown outcome and calls
-//! without an owner, delivering webhooks, tasks after calls, finishing records.
+//! What happens around calls: dialling what is due, reconciling dials of unknown outcome, moving calls of
+//! nodes that vanished, ending calls without an owner, delivering webhooks, tasks after calls, finishing
+//! records.
 //!
 //! **Invariant:** at most one dial an attempt, whatever crashes; a webhook at least once and in order;
 //! knows nothing of `orchestrator`: they meet in the execution row.
@@ -15,6 +16,8 @@ mod pace;
 mod plan;
 mod post_call;
 mod reconcile;
+mod rescue;
+mod room;
 mod settings;
 mod signature;
 mod sweep;
@@ -87,6 +90,7 @@ impl Worker {
         loops.spawn(worker.clone().reconcile_loop(stop.clone()));
         loops.spawn(worker.clone().sweep_loop(stop.clone()));
         loops.spawn(worker.clone().batch_loop(stop.clone()));
+        loops.spawn(worker.clone().rescue_loop(stop.clone()));
         let mut outcome = Ok(());
         loop {
             tokio::select! {

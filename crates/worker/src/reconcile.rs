@@ -73,9 +73,7 @@ impl Worker {
                     .await?;
                 self.apply(record, &state).await
             }
-            Search::Nowhere if age_ms >= ms(self.settings.timings.lookup_for) => {
-                self.give_up(record).await
-            }
+            Search::Nowhere if age_ms >= ms(self.settings.lookup_for) => self.give_up(record).await,
             Search::Nowhere => Ok(()),
             Search::NotNow(why) => {
                 tracing::warn!(execution = %record.id, why, "can't look up a dial of unknown outcome");

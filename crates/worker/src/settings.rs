@@ -11,6 +11,8 @@ pub struct Settings {
     pub dials_per_second: u32,
     /// An open call without an owner for this long is looked into, ms (R203).
     pub orphan_ms: i64,
+    /// How long a dial of unknown outcome is looked up before it counts as an error.
+    pub lookup_for: Duration,
     /// The rest of its clocks.
     pub timings: Timings,
 }
@@ -21,6 +23,7 @@ impl Default for Settings {
             ring_s: 45,
             dials_per_second: 1,
             orphan_ms: 60_000,
+            lookup_for: Duration::from_secs(60),
             timings: Timings::default(),
         }
     }
@@ -39,10 +42,14 @@ pub struct Timings {
     pub callback_wait: Duration,
     /// How often such a dial is looked up at the carrier.
     pub lookup_every: Duration,
-    /// How long it is looked up before it counts as an error.
-    pub lookup_for: Duration,
     /// How often open calls are looked at.
     pub sweep_every: Duration,
+    /// How often it is looked who lives.
+    pub watch_every: Duration,
+    /// A node that was not seen for this long is dead.
+    pub silent: Duration,
+    /// A carrier that was told to move a call and did not is told again after this long.
+    pub rescue_again: Duration,
     /// A dialled call without news for this long is asked for at the carrier.
     pub no_news: Duration,
     /// How soon a call that was asked for may be asked for again.
@@ -67,8 +74,10 @@ impl Default for Timings {
             postponed: Duration::from_secs(2),
             callback_wait: Duration::from_secs(10),
             lookup_every: Duration::from_secs(10),
-            lookup_for: Duration::from_secs(60),
             sweep_every: Duration::from_secs(5),
+            watch_every: Duration::from_millis(500),
+            silent: bolo_store::SILENT,
+            rescue_again: Duration::from_secs(10),
             no_news: Duration::from_secs(120),
             ask_again: Duration::from_secs(30),
             post_call: Duration::from_secs(300),

@@ -4,7 +4,7 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use bolo_execution::{Change, Direction, EndReason, ExecutionId, Hangup, HangupBy, Record, Status};
-use bolo_store::{Error, Facts, Live};
+use bolo_store::{Error, Facts, Live, Watch};
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
@@ -29,11 +29,12 @@ impl Worker {
     pub(crate) async fn sweep_loop(self: Arc<Self>, stop: CancellationToken) {
         let mut ticks = tokio::time::interval(self.settings.timings.sweep_every);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut asked = AskedAgain::new();
+        let (mut asked, mut watch) = (AskedAgain::new(), Watch::default());
         let work = async {
             loop {
                 ticks.tick().await;
-                if let Err(error) = self.sweep(&mut asked).await {
+                if let Err(error) = self.sweep(&mut asked, &mut watch).await {
+                    watch.forget();
                     tracing::error!(%error, "can't look after open calls");
                 }
             }
@@ -44,7 +45,7 @@ impl Worker {
         }
     }
 
-    async fn sweep(&self, asked: &mut AskedAgain) -> Result<(), Error> {
+    async fn sweep(&self, asked: &mut AskedAgain, watch: &mut Watch) -> Result<(), Error> {
         self.store.set_clock().await?;
         let freed = self.store.free_expired_claims(now_ms()).await?;
         if freed > 0 {
@@ -55,17 +56,18 @@ impl Worker {
             tracing::info!(purged, "deleted sub-accounts are removed");
         }
         self.store.forget_keys(now_ms()).await?;
+        watch.look(&self.store.instances().await?, std::time::Instant::now());
         let open = self.store.open_calls().await?;
         asked.retain(|id, _| open.iter().any(|live| live.record.id == *id));
         for live in open {
             let id = live.record.id;
             if asked.get(&id).is_some_and(|again| *again > Instant::now())
-                || !self.is_orphan(&live).await
+                || !self.is_orphan(&live, watch)
             {
                 continue;
             }
             asked.insert(id, Instant::now() + self.settings.timings.ask_again);
-            if let Err(error) = self.look_after(&live.record).await {
+            if let Err(error) = self.look_after(&live).await {
                 tracing::error!(execution = %id, %error, "can't look after an open call");
             }
         }
@@ -73,7 +75,7 @@ impl Worker {
     }
 
     /// Whether nobody drives the call, and nothing has happened to it for a while.
-    async fn is_orphan(&self, live: &Live) -> bool {
+    fn is_orphan(&self, live: &Live, watch: &Watch) -> bool {
         let record = &live.record;
         let quiet_ms = now_ms() - record.updated_at;
         match record.status {
@@ -86,7 +88,7 @@ impl Worker {
                 return now_ms() - since > ms(self.settings.timings.post_call);
             }
             // Nobody ever took it: it ended before its media came.
-            Status::CallDisconnected if live.node.is_none() && quiet_ms > NEVER_TAKEN_MS => {
+            Status::CallDisconnected if live.owner.is_none() && quiet_ms > NEVER_TAKEN_MS => {
                 return true;
             }
             // Its owner may hang in a step of R181, which has an end.
@@ -95,22 +97,24 @@ impl Worker {
             }
             _ => {}
         }
-        let here = self.store.signals().is_live(record.id).await;
-        // Were it run by this node, it would be live here: the owner is a former life of the node.
-        let elsewhere = live
-            .node
+        // Another process that owns it and lives, or has been silent for a short while only, drives it.
+        let silence = live
+            .owner
             .as_deref()
-            .is_some_and(|node| node != self.store.node())
-            && live
-                .seen_at
-                .is_some_and(|seen| now_ms() - seen < self.settings.orphan_ms);
-        !here && !elsewhere && quiet_ms > self.settings.orphan_ms
+            .and_then(|owner| watch.silence(owner, std::time::Instant::now()));
+        let is_driven = match live.owner.as_deref() {
+            Some(owner) if owner == self.store.instance() => false,
+            _ => silence.is_some_and(|silence| ms(silence) <= self.settings.orphan_ms),
+        };
+        let is_here = self.store.signals().is_here(record.id);
+        !is_here && !is_driven && quiet_ms > self.settings.orphan_ms
     }
 
-    async fn look_after(&self, record: &Record) -> Result<(), Error> {
+    async fn look_after(&self, live: &Live) -> Result<(), Error> {
+        let record = &live.record;
         match record.status {
             Status::CallDisconnected => self.finish(record).await,
-            Status::InProgress => self.end_orphan(record).await,
+            Status::InProgress => self.end_orphan(live).await,
             _ => self.ask(record).await,
         }
     }
@@ -149,7 +153,8 @@ impl Worker {
     }
 
     /// A call in progress that nobody drives: hung up if it is still up, then finished with what there is.
-    async fn end_orphan(&self, record: &Record) -> Result<(), Error> {
+    async fn end_orphan(&self, live: &Live) -> Result<(), Error> {
+        let record = &live.record;
         if let (Ok(account), Some(call_id)) = (
             self.carrier_of(record).await?,
             record.carrier_call_id.as_deref(),
@@ -161,7 +166,7 @@ impl Worker {
                 }
                 Ok(_) => {
                     // It may have found an owner while the carrier was asked.
-                    if self.store.signals().is_live(record.id).await {
+                    if self.store.owner_epoch(record.id).await? != live.epoch {
                         return Ok(());
                     }
                     tracing::warn!(execution = %record.id, call_id, "hanging up a call that nobody drives");

@@ -22,6 +22,9 @@ use crate::{
     time::now,
 };
 
+/// Why a call is turned away that may be taken later.
+const FULL: &str = "no node may take another call (limits.max_calls)";
+
 /// Whom the address names.
 struct Target {
     account: AccountId,
@@ -56,6 +59,15 @@ async fn open(app: &App, request: Request) -> Result<(Target, Received), ApiErro
     ))
 }
 
+/// Why no node may take the call: its media socket would find one that has room.
+fn no_room(app: &App) -> Option<&'static str> {
+    match app.calls.has_room_elsewhere() {
+        true => None,
+        false if app.draining.is_on() => Some("this node is stopping"),
+        false => (!app.calls.has_room()).then_some(FULL),
+    }
+}
+
 /// The carrier asks what to do with a call that comes in.
 pub async fn answer(State(app): State<App>, request: Request) -> Result<Response, ApiError> {
     let (
@@ -87,6 +99,11 @@ pub async fn answer(State(app): State<App>, request: Request) -> Result<Response
     let (user_data, turned_away) = match verdict {
         Ok(known) => (known, None),
         Err(rule) => (Map::new(), Some(rule)),
+    let turned_away = match (&agent, no_room(&app)) {
+        // A call that this node has taken keeps its row, and with it its answer, below.
+        (Ok(_), Some(why)) => Some(why.to_owned()),
+        (Ok(_), None) => gate(&app, &stored, &webhook).await?,
+        (Err(faults), _) => Some(format!("the agent's document is at fault: {faults}")),
     };
     let call_id = webhook.call_id;
     let now = now();
@@ -121,6 +138,7 @@ pub async fn answer(State(app): State<App>, request: Request) -> Result<Response
         note_in_log(&app, &record, "inbound", &received.fields()).await;
     }
     let instruction = match record.status {
+        Status::Canceled if record.error_message.as_deref() == Some(FULL) => Instruction::Busy,
         Status::Canceled => Instruction::Reject,
         Status::Initiated | Status::Ringing | Status::InProgress => {
             app.calls.prepare(&record);

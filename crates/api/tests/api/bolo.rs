@@ -92,6 +92,7 @@ impl Bolo {
             master_keys: MasterKeys(vec![SecretString::from("0".repeat(64))]),
             recordings_public_url: format!("{PUBLIC}/recordings"),
             node: "node".into(),
+            redis_url: None,
         })
         .await
         .unwrap();

@@ -36,6 +36,7 @@ impl Node {
             master_keys: MasterKeys(vec!["a master key for tests".into()]),
             recordings_public_url: "https://bolo.example.com/recordings".into(),
             node: "node-1".into(),
+            redis_url: None,
         })
         .await
         .unwrap();

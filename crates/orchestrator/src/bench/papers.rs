@@ -9,7 +9,10 @@ use bolo_conversation::Input;
 use bolo_execution::{AccountId, AgentId, Direction, Entry, ExecutionId, Record};
 use futures_util::{FutureExt, future::BoxFuture};
 
-use crate::{desk::Records, journal::Journal};
+use crate::{
+    desk::Records,
+    journal::{Journal, Unwritten},
+};
 
 /// Both logs, in memory.
 #[derive(Default)]
@@ -38,23 +41,26 @@ impl Notebook {
 }
 
 impl Journal for Arc<Notebook> {
-    fn event(&self, line: String) -> Result<(), String> {
+    fn event(&self, line: String) -> Result<(), Unwritten> {
         if self.full.load(Ordering::Relaxed) {
-            return Err("full".into());
+            return Err(Unwritten::Failed("full".into()));
         }
         self.events.lock().unwrap().push(line);
         Ok(())
     }
-    fn entry(&self, entry: Entry) -> Result<(), String> {
+    fn entry(&self, entry: Entry) -> Result<(), Unwritten> {
         self.entries.lock().unwrap().push(entry);
         Ok(())
     }
+    fn hurry(&self) {}
 }
 
 /// A record in memory: what was asked of it, in order.
 #[derive(Default)]
 pub(crate) struct Paper {
     pub(crate) lines: Mutex<Vec<String>>,
+    /// Another node has the call.
+    pub(crate) taken_over: AtomicBool,
 }
 
 impl Paper {
@@ -83,6 +89,9 @@ impl Records for Paper {
     fn hang_up(&self) -> BoxFuture<'_, bool> {
         self.write("hang up".into());
         std::future::ready(true).boxed()
+    }
+    fn is_ours(&self) -> BoxFuture<'_, bool> {
+        std::future::ready(!self.taken_over.load(Ordering::Relaxed)).boxed()
     }
 }
 

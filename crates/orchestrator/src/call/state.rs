@@ -4,10 +4,13 @@ use std::{collections::VecDeque, pin::Pin};
 
 use bolo_conversation::Input;
 use bolo_telephony::MediaCommand;
-use tokio::time::{Instant, Sleep};
+use tokio::{
+    sync::oneshot,
+    time::{Instant, Sleep},
+};
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::playout::Sent;
+use crate::{media::Socket, playout::Sent};
 
 /// Vendors as logs and usage name them.
 #[derive(Debug, Clone, Default)]
@@ -52,6 +55,12 @@ pub(crate) struct State {
     pub(super) leaving: Option<AbortOnDropHandle<()>>,
     /// A customer's controller was told to take the caller over.
     pub(crate) controlled: bool,
+    /// Nothing is said or done until the record has said whether the call is still ours.
+    pub(super) doubt: Option<oneshot::Receiver<bool>>,
+    /// A socket that waits for that.
+    pub(super) arrived: Option<Socket>,
+    /// It is another node's.
+    pub(super) taken_over: bool,
 }
 
 impl State {
@@ -74,6 +83,9 @@ impl State {
             log_broken: false,
             leaving: None,
             controlled: false,
+            doubt: None,
+            arrived: None,
+            taken_over: false,
         }
     }
 }

@@ -3,6 +3,7 @@
 
 mod ends;
 mod media;
+mod owner;
 mod talk;
 
 use std::{path::PathBuf, sync::atomic::Ordering, time::Duration};
@@ -110,6 +111,7 @@ async fn call(welcome: &str, config: serde_json::Value, answers: &[&str]) -> Sta
     };
     notebook.event(journal::text(&head)).unwrap();
     let call = Call {
+        epoch: 1,
         machine: Conversation::new(script),
         started,
         socket: Some(socket),

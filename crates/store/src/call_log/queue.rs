@@ -41,7 +41,7 @@ impl Call {
 
     pub(crate) fn check(&self) -> Result<(), Error> {
         if self.refused.load(Ordering::Acquire) {
-            return Err(Error::Conflict("another node has taken the call over"));
+            return Err(Error::TakenOver);
         }
         Ok(())
     }
@@ -139,6 +139,10 @@ impl Queue {
             self.hurry.notify_one();
         }
         Ok(())
+    }
+
+    pub(crate) fn hurry(&self) {
+        self.hurry.notify_one();
     }
 
     pub(crate) async fn flush(&self, call: &Call) -> Result<(), Error> {

@@ -96,10 +96,10 @@ async fn a_call_taken_over_is_no_longer_written_by_its_former_owner(
     other.own_call(id, NOW).await.unwrap();
     log.event("too late".into()).unwrap();
     untouched.event("kept".into()).unwrap();
-    assert!(matches!(log.flush().await, Err(Error::Conflict(_))));
+    assert!(matches!(log.flush().await, Err(Error::TakenOver)));
     assert!(matches!(
         log.event("even later".into()),
-        Err(Error::Conflict(_))
+        Err(Error::TakenOver)
     ));
     untouched.flush().await.unwrap();
 

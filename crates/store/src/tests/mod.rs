@@ -29,6 +29,8 @@ mod tenancy;
 
 #[path = "../../../../tests/support/postgres.rs"]
 mod postgres;
+#[path = "../../../../tests/support/redis.rs"]
+pub(crate) mod redis;
 
 use bolo_execution::{AccountId, AgentId, Direction, Record, Status};
 use serde_json::{Map, json};
@@ -133,6 +135,7 @@ fn settings(
         master_keys: MasterKeys(master.split(',').map(Into::into).collect()),
         recordings_public_url: "https://bolo.example/recordings".into(),
         node: node.into(),
+        redis_url: None,
     }
 }
 

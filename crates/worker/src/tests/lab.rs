@@ -301,6 +301,7 @@ async fn open(folder: &tempfile::TempDir) -> Store {
         master_keys: MasterKeys(vec!["a master key for tests".into()]),
         recordings_public_url: "https://bolo.example/recordings".into(),
         node: "node".into(),
+        redis_url: None,
     };
     Store::open(settings).await.unwrap()
 }

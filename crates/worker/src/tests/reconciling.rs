@@ -35,7 +35,7 @@ async fn a_call_whose_reply_was_lost_is_found_and_bound() {
 #[tokio::test]
 async fn a_call_that_is_nowhere_is_an_error_and_is_not_dialled_again() {
     let mut lab = lab().await;
-    lab.settings.timings.lookup_for = Duration::from_millis(100);
+    lab.settings.lookup_for = Duration::from_millis(100);
     lab.carrier.replies([Reply::Lost]);
     lab.work();
     let call = lab.create(lab.call()).await;
@@ -74,7 +74,7 @@ async fn a_dial_of_a_node_that_died_is_looked_up_not_repeated() {
 #[tokio::test]
 async fn a_call_of_another_execution_is_not_taken_for_it() {
     let mut lab = lab().await;
-    lab.settings.timings.lookup_for = Duration::from_millis(100);
+    lab.settings.lookup_for = Duration::from_millis(100);
     lab.work();
     let first = lab.create(lab.call()).await;
     lab.receiver.told(&first, "initiated").await;
@@ -109,7 +109,7 @@ async fn a_lost_call_that_was_stopped_is_hung_up_when_found() {
 #[tokio::test]
 async fn while_an_outcome_is_unknown_the_same_numbers_are_not_dialled() {
     let mut lab = lab().await;
-    lab.settings.timings.lookup_for = Duration::from_secs(600);
+    lab.settings.lookup_for = Duration::from_secs(600);
     lab.carrier.replies([Reply::Lost]);
     lab.work();
     let unknown = lab.create(lab.call()).await;
@@ -132,7 +132,7 @@ async fn while_an_outcome_is_unknown_the_same_numbers_are_not_dialled() {
 #[tokio::test]
 async fn a_carrier_that_cannot_be_asked_has_not_said_no() {
     let mut lab = lab().await;
-    lab.settings.timings.lookup_for = Duration::ZERO;
+    lab.settings.lookup_for = Duration::ZERO;
     lab.carrier.is_deaf_for(3);
     lab.carrier.replies([Reply::TakenInSilence]);
     lab.work();

@@ -27,6 +27,7 @@ async fn lab() -> Lab {
         master_keys: MasterKeys(Vec::new()),
         recordings_public_url: String::new(),
         node: "node-1".into(),
+        redis_url: None,
     })
     .await
     .unwrap();

@@ -1,0 +1,99 @@
+//! The media socket is lost, comes back, is given up; the call's end.
+
+use std::time::Duration;
+
+use bolo_conversation::{Input, TransferOutcome};
+use bolo_execution::EndReason;
+use tokio::time::Instant;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::{Call, Machine};
+use crate::{ending::End, media::Socket};
+
+/// The machine waits 2 s for a last final (R10); the driver lets it.
+const LAST_WORDS: Duration = Duration::from_millis(2500);
+
+impl<M: Machine> Call<M> {
+    pub(super) fn remote_end(&mut self, now: Instant) {
+        // A customer's controller takes the caller away without a word to us.
+        let end = match self.state.controlled {
+            true => End::Ours(EndReason::CallTransferred),
+            false => End::Remote,
+        };
+        self.ledger.books().ended(self.machine.end().unwrap_or(end));
+        self.media_stopped(now);
+    }
+
+    /// The media is over for good: tells the machine once, then waits for the caller's last words.
+    pub(super) fn media_stopped(&mut self, now: Instant) {
+        if std::mem::replace(&mut self.state.stopped, true) {
+            return;
+        }
+        self.tape.cleared(now);
+        self.state.last_words = Some(now + LAST_WORDS);
+        self.ears.finish();
+        self.give(now, Input::MediaStop);
+    }
+
+    /// The socket is gone without a stop (R199).
+    pub(super) fn lost(&mut self, now: Instant) {
+        if self.socket.take().is_none() || self.state.stopped {
+            return;
+        }
+        if self.state.hanging.is_some() {
+            // We are hanging up: its closing is the answer.
+            self.media_stopped(now);
+            return;
+        }
+        self.playout.lost(now);
+        self.tape.cleared(now);
+        self.give(now, Input::MediaLost);
+    }
+
+    /// The carrier takes the caller over when our socket closes: what it then asks for says to whom.
+    pub(super) fn give_up_socket(&mut self, now: Instant) {
+        if let Some(socket) = self.socket.take() {
+            let closing = tokio::spawn(socket.close("the caller is transferred"));
+            self.state.leaving = Some(AbortOnDropHandle::new(closing));
+            self.playout.lost(now);
+            self.tape.cleared(now);
+            self.give(now, Input::MediaLost);
+        }
+    }
+
+    /// The caller is not handed over.
+    pub(crate) fn transfer_failed(&mut self, why: &str, now: Instant) {
+        let why = why.to_owned();
+        let outcome = TransferOutcome::Failed { why };
+        self.give(now, Input::TransferChanged { outcome });
+    }
+
+    /// Another socket of this call: it takes over, the old one closes.
+    pub(super) fn attach(&mut self, socket: Socket, now: Instant) {
+        if self.state.stopped {
+            return;
+        }
+        self.lost(now);
+        self.socket = Some(socket);
+        self.state.frame_at = now;
+        self.state.frozen_told = false;
+        self.ears.new_stream();
+        self.give(now, Input::MediaResumed);
+    }
+
+    pub(super) async fn close(&mut self) {
+        let reason = match self.state.taken_over {
+            true => "another node has this call",
+            false => "the call is over",
+        };
+        for socket in [self.socket.take(), self.state.arrived.take()] {
+            if let Some(socket) = socket {
+                socket.close(reason).await;
+            }
+        }
+        self.keep_figures();
+        let mut books = self.ledger.books();
+        books.transcript = self.machine.transcript();
+        books.ended(self.machine.end().unwrap_or(End::Lost));
+    }
+}
