@@ -1,7 +1,7 @@
 //! A PostgreSQL for tests: the server that `BOLO_TEST_POSTGRES_URL` names (a superuser's address), else a
 //! private one that is started once a test process and ends with it. Each test gets its own database.
 //!
-//! Included with `#[path]`; needs `sqlx` (postgres) and `tokio`. Without PostgreSQL on the machine the
+//! Included with `#[path]`; needs `sqlx` (postgres), `tempfile` and `tokio`. Without PostgreSQL on the machine the
 //! tests fail and say what to install, unless `BOLO_TEST_SKIP_POSTGRES=1` is set.
 
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
@@ -111,11 +111,53 @@ impl Drop for Database {
     }
 }
 
+/// A server of a test's own, which it may kill and start again; ends with it.
+pub struct Restartable {
+    pub url: String,
+    home: tempfile::TempDir,
+    user: Option<(u32, u32)>,
+    shell: Option<Child>,
+}
+
+impl Restartable {
+    pub fn start() -> Self {
+        let (home, user) = new_home();
+        init(&home, user);
+        let mut server = Self {
+            url: url_of(&home),
+            home,
+            user,
+            shell: None,
+        };
+        server.start_again();
+        server
+    }
+
+    /// As a power cut does: connections break, what was committed stays.
+    pub fn stop(&mut self) {
+        if let Some(mut shell) = self.shell.take() {
+            drop(shell.stdin.take());
+            shell.wait().unwrap();
+        }
+    }
+
+    pub fn start_again(&mut self) {
+        self.shell = Some(run(self.home.path(), self.user, true));
+    }
+}
+
+impl Drop for Restartable {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
 /// The private server of this process.
 struct Server {
     url: String,
-    /// Holds its standard input open: at our end, however it comes, the server is stopped.
+    /// Holds its standard input open.
     _shell: Child,
+    _home: tempfile::TempDir,
 }
 
 fn server() -> &'static Server {
@@ -124,21 +166,38 @@ fn server() -> &'static Server {
 }
 
 fn start() -> Server {
-    let bin = binaries().unwrap_or_else(|| panic!("{MISSING}"));
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap()
-        .as_nanos();
-    let home = std::env::temp_dir().join(format!("bolo-pg-{}-{since}", std::process::id()));
-    fs::create_dir(&home).unwrap();
-    fs::set_permissions(&home, fs::Permissions::from_mode(0o755)).unwrap();
-    // PostgreSQL refuses to run as root.
-    let user = (fs::metadata(&home).unwrap().uid() == 0).then(unprivileged_user);
-    if let Some((uid, gid)) = user {
-        chown(&home, Some(uid), Some(gid)).unwrap();
+    let (home, user) = new_home();
+    init(&home, user);
+    Server {
+        url: url_of(&home),
+        _shell: run(home.path(), user, false),
+        _home: home,
     }
-    let data = home.join("data");
-    let made = as_user(Command::new(bin.join("initdb")), user, &home)
+}
+
+/// A folder for a server, and who it is to run as: PostgreSQL refuses to run as root.
+fn new_home() -> (tempfile::TempDir, Option<(u32, u32)>) {
+    let home = tempfile::Builder::new()
+        .prefix("bolo-pg-")
+        .tempdir()
+        .unwrap();
+    fs::set_permissions(home.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let user = (fs::metadata(home.path()).unwrap().uid() == 0).then(unprivileged_user);
+    if let Some((uid, gid)) = user {
+        chown(home.path(), Some(uid), Some(gid)).unwrap();
+    }
+    (home, user)
+}
+
+/// On a socket in its own folder: no port that something else could take.
+fn url_of(home: &tempfile::TempDir) -> String {
+    let socket = home.path().to_str().unwrap().replace('/', "%2F");
+    format!("postgres://postgres@localhost/postgres?host={socket}")
+}
+
+fn init(home: &tempfile::TempDir, user: Option<(u32, u32)>) {
+    let bin = binaries().unwrap_or_else(|| panic!("{MISSING}"));
+    let made = as_user(Command::new(bin.join("initdb")), user, home.path())
         .args([
             "--auth=trust",
             "--username=postgres",
@@ -147,7 +206,7 @@ fn start() -> Server {
             "--no-sync",
             "-D",
         ])
-        .arg(&data)
+        .arg(home.path().join("data"))
         .output()
         .expect("initdb");
     assert!(
@@ -155,8 +214,12 @@ fn start() -> Server {
         "initdb failed: {}",
         String::from_utf8_lossy(&made.stderr)
     );
+}
 
-    // On a socket in its own folder: no port that something else could take.
+/// Runs the server until the returned shell's standard input is closed: at our end, however it comes. Its
+/// folder goes then, unless it is to be kept.
+fn run(home: &Path, user: Option<(u32, u32)>, keeps: bool) -> Child {
+    let bin = binaries().unwrap_or_else(|| panic!("{MISSING}"));
     let script = r#"trap '' INT
         "$1" -D "$2" -k "$3" -c listen_addresses= -c fsync=off -c synchronous_commit=off -c full_page_writes=off \
             -c max_connections=300 -c shared_buffers=64MB &
@@ -164,10 +227,11 @@ fn start() -> Server {
         cat > /dev/null
         kill -QUIT $server
         wait $server
-        rm -rf "$3""#;
-    let mut shell = as_user(Command::new("sh"), user, &home)
+        [ "$4" = keep ] || rm -rf "$3""#;
+    let mut shell = as_user(Command::new("sh"), user, home)
         .args(["-c", script, "sh"])
-        .args([&bin.join("postgres"), &data, &home])
+        .args([&bin.join("postgres"), &home.join("data"), home])
+        .arg(if keeps { "keep" } else { "remove" })
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
@@ -189,11 +253,7 @@ fn start() -> Server {
     }
     // Else the server would wait for someone to read what it has to say.
     std::thread::spawn(move || lines.for_each(drop));
-    let socket = home.to_str().unwrap().replace('/', "%2F");
-    Server {
-        url: format!("postgres://postgres@localhost/postgres?host={socket}"),
-        _shell: shell,
-    }
+    shell
 }
 
 fn as_user(mut command: Command, user: Option<(u32, u32)>, folder: &Path) -> Command {

@@ -1,9 +1,13 @@
 //! What every story needs: the real binary, and the fakes at the internet's edge.
 
+pub mod balancer;
+pub mod cluster;
 pub mod peer;
 #[path = "../../support/postgres.rs"]
 pub mod postgres;
 pub mod receiver;
+#[path = "../../support/redis.rs"]
+pub mod redis;
 pub mod server;
 
 use bolo_simulator::{

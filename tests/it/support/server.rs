@@ -205,6 +205,13 @@ impl Server {
         self.child.wait().unwrap();
     }
 
+    /// Sends its process a signal: `STOP`, `CONT`, `TERM`.
+    pub fn signal(&self, name: &str) {
+        let (signal, pid) = (format!("-{name}"), self.pid().to_string());
+        let sent = Command::new("kill").args([signal, pid]).status().unwrap();
+        assert!(sent.success());
+    }
+
     /// Starts again after `kill`, on the same port with the same data.
     pub async fn start_again(mut self) -> Self {
         let setup = self.setup.take().unwrap();
@@ -214,14 +221,7 @@ impl Server {
 
     /// SIGTERM; waits for exit 0 and fails on any WARN or ERROR line that is not expected.
     pub async fn stop_cleanly(mut self, expected: &[&str]) {
-        let pid = self.child.id().to_string();
-        assert!(
-            Command::new("kill")
-                .args(["-TERM", &pid])
-                .status()
-                .unwrap()
-                .success()
-        );
+        self.signal("TERM");
         let ended = async { while self.lines.changed().await.is_ok() {} };
         let ended = tokio::time::timeout(DEADLINE, ended).await;
         assert!(ended.is_ok(), "the server does not stop:\n{}", self.log());

@@ -1,0 +1,334 @@
+//! Many nodes, and everything dies: nodes killed or stopped for a while, PostgreSQL and Redis restarted, dials
+//! whose outcome nobody was told. Afterwards every call has ended, was dialled at most once an attempt, and its
+//! customer was told of each step in order.
+//!
+//! A short form for every day. The long one: `cargo test -p bolo-server --test it node_chaos -- --ignored
+//! --nocapture`, with `BOLO_CHAOS_CALLS` (10000) and `BOLO_CHAOS_SEED`.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::{Duration, Instant},
+};
+
+use bolo_simulator::{
+    caller::{CallerScript, Outcome, Step},
+    carrier::{self, Delays, DialFault, FakeCarrier, Kind, Number},
+    deepgram, elevenlabs, llm,
+};
+use rand::{RngExt, SeedableRng, rngs::StdRng};
+use serde_json::{Value, json};
+
+use crate::support::{
+    DEADLINE, Fakes, OURS, agent, cluster::Cluster, postgres::Restartable, receiver::Receiver,
+    redis::Redis,
+};
+
+const NODES: usize = 3;
+
+struct Chaos {
+    calls: usize,
+    seed: u64,
+    /// For how long things die.
+    trouble: Duration,
+    /// For how long the rest may take.
+    rest: Duration,
+}
+
+/// What came of it.
+#[derive(Debug, Default)]
+struct Told {
+    kills: usize,
+    stops: usize,
+    postgres: usize,
+    redis: usize,
+}
+
+impl Told {
+    fn all(&self) -> usize {
+        self.kills + self.stops + self.postgres + self.redis
+    }
+}
+
+/// A kill, PostgreSQL, a stop, Redis.
+const FIRST: [u32; 4] = [0, 6, 4, 7];
+
+fn number(nth: usize) -> String {
+    format!("+1415{:07}", 2_000_000 + nth)
+}
+
+/// What callees do: some talk for a moment, most never get that far.
+fn script(rng: &mut StdRng) -> CallerScript {
+    match rng.random_range(0..4) {
+        0 => CallerScript::new([Step::WaitForAgent { silence_ms: 200 }, Step::HangUp {}]),
+        1 => CallerScript::fails(Outcome::Busy),
+        2 => CallerScript::fails(Outcome::Invalid),
+        _ => CallerScript::fails(Outcome::Congestion),
+    }
+}
+
+/// Ways to be told nothing although the call is placed.
+fn ambiguous(rng: &mut StdRng) -> DialFault {
+    match rng.random_range(0..3) {
+        0 => DialFault::ErrorAfterPlacing {},
+        1 => DialFault::ResetAfterPlacing {},
+        _ => DialFault::TruncatedJson {},
+    }
+}
+
+async fn fakes() -> Fakes {
+    let options = carrier::Options {
+        deadline: DEADLINE,
+        delays: Delays::default(),
+        numbers: vec![Number::new(OURS)],
+        record: false,
+        ..Default::default()
+    };
+    Fakes {
+        carrier: FakeCarrier::start(Kind::Twilio, options).await.unwrap(),
+        deepgram: deepgram::FakeDeepgram::start(Default::default())
+            .await
+            .unwrap(),
+        elevenlabs: elevenlabs::FakeElevenlabs::start(Default::default())
+            .await
+            .unwrap(),
+        llm: llm::FakeLlm::start(Default::default()).await.unwrap(),
+    }
+}
+
+async fn run(chaos: Chaos) {
+    let began = Instant::now();
+    let mut rng = StdRng::seed_from_u64(chaos.seed);
+    let (mut postgres, mut redis) = (Restartable::start(), Redis::start());
+    let customer = Receiver::start(200, "").await;
+    let mut cluster = Cluster::on(
+        fakes().await,
+        &postgres.url,
+        &redis.url,
+        NODES,
+        &[
+            ("BOLO_LIMITS__DIALS_PER_SECOND", "200"),
+            ("BOLO_LIMITS__ORPHAN_S", "5"),
+            ("BOLO_TELEPHONY__LOOKUP_S", "5"),
+        ],
+    )
+    .await;
+    let setup = cluster.nodes[0].setup();
+    setup.run(&["account", "set", "default", "--concurrency", "200"]);
+    let mut agent = agent();
+    agent["agent_config"]["webhook_url"] = customer.base.clone().into();
+    let agent = cluster.nodes[0].create_agent(&agent).await;
+    let mut executions = BTreeMap::new();
+    let mut doubtful = 0;
+    for nth in 0..chaos.calls {
+        let number = number(nth);
+        cluster.fakes.carrier.script(&number, script(&mut rng));
+        if nth % 10 == 0 {
+            doubtful += 1;
+            let fault = ambiguous(&mut rng);
+            cluster.fakes.carrier.fail_dials_to(&number, [fault]);
+        }
+        let soon = chrono::Utc::now() + spread(&chaos, &mut rng);
+        let body = json!({"agent_id": agent, "recipient_phone_number": number, "scheduled_at": soon.to_rfc3339()});
+        let placed = cluster.nodes[0].post("/call", body).await;
+        executions.insert(placed["execution_id"].as_str().unwrap().to_owned(), number);
+    }
+    let told = trouble(&chaos, &mut rng, &mut cluster, &mut postgres, &mut redis).await;
+    let statuses = settle(&chaos, &cluster, &executions).await;
+    judge(&cluster, &customer, &executions).await;
+    println!(
+        "chaos: seed {}, {} calls, {doubtful} with a dial of unknown outcome; {} nodes killed, {} stopped, \
+         PostgreSQL {} and Redis {} times restarted; {statuses:?}; {} dialled, none twice; {} webhooks; {:.0} s",
+        chaos.seed,
+        chaos.calls,
+        told.kills,
+        told.stops,
+        told.postgres,
+        told.redis,
+        cluster.fakes.carrier.ledger().placed(),
+        customer.requests().len(),
+        began.elapsed().as_secs_f64(),
+    );
+    // Nodes that were killed have said what they could; how the others end is the other stories' to judge.
+    drop(cluster);
+}
+
+/// Calls fall due while things die.
+fn spread(chaos: &Chaos, rng: &mut StdRng) -> Duration {
+    Duration::from_millis(rng.random_range(0..chaos.trouble.as_millis() as u64))
+}
+
+async fn trouble(
+    chaos: &Chaos,
+    rng: &mut StdRng,
+    cluster: &mut Cluster,
+    postgres: &mut Restartable,
+    redis: &mut Redis,
+) -> Told {
+    let mut told = Told::default();
+    let until = Instant::now() + chaos.trouble;
+    while Instant::now() < until {
+        let pause = Duration::from_millis(rng.random_range(1000..5000));
+        tokio::time::sleep(pause).await; // no-sleep-ok: trouble comes when it likes
+        let node = rng.random_range(0..NODES);
+        // Each kind of trouble once, then as it comes.
+        let kind = *FIRST.get(told.all()).unwrap_or(&rng.random_range(0..8));
+        match kind {
+            0..4 => {
+                let mut dying = cluster.nodes.remove(node);
+                dying.kill();
+                cluster.nodes.insert(node, dying.start_again().await);
+                told.kills += 1;
+            }
+            4..6 => {
+                cluster.nodes[node].signal("STOP");
+                let asleep = Duration::from_millis(rng.random_range(500..6000));
+                tokio::time::sleep(asleep).await; // no-sleep-ok: likewise
+                cluster.nodes[node].signal("CONT");
+                told.stops += 1;
+            }
+            6 => {
+                postgres.stop();
+                postgres.start_again();
+                told.postgres += 1;
+            }
+            _ => {
+                redis.stop();
+                redis.start_again();
+                told.redis += 1;
+            }
+        }
+    }
+    told
+}
+
+/// Waits until every call has ended; how many ended how.
+async fn settle(
+    chaos: &Chaos,
+    cluster: &Cluster,
+    executions: &BTreeMap<String, String>,
+) -> BTreeMap<String, usize> {
+    let until = Instant::now() + chaos.rest;
+    let mut open: BTreeSet<&String> = executions.keys().collect();
+    let mut statuses = BTreeMap::new();
+    while !open.is_empty() {
+        let mut ended = Vec::new();
+        for id in &open {
+            let node = &cluster.nodes[0];
+            let path = format!("/executions/{id}");
+            // A database that was just started anew may not answer at once.
+            let record = node.send("GET", &path, Some(&node.key), None).await.body;
+            let status = record["status"].as_str().unwrap_or("queued");
+            let waits = [
+                "scheduled",
+                "queued",
+                "initiated",
+                "ringing",
+                "in-progress",
+                "call-disconnected",
+            ];
+            if !waits.contains(&status) {
+                *statuses.entry(status.to_owned()).or_default() += 1;
+                ended.push(*id);
+            } else if Instant::now() > until {
+                panic!(
+                    "seed {}: never ended: {record:#}\n{}",
+                    chaos.seed,
+                    cluster.logs()
+                );
+            }
+        }
+        for id in ended {
+            open.remove(id);
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await; // no-sleep-ok: polling a condition under a deadline
+    }
+    statuses
+}
+
+/// At most one dial an attempt; webhooks of each call at least once and in order, to the last.
+async fn judge(cluster: &Cluster, customer: &Receiver, executions: &BTreeMap<String, String>) {
+    let ledger = cluster.fakes.carrier.ledger();
+    assert_eq!(ledger.duplicates(), 0);
+    let mut dialled: BTreeMap<String, usize> = BTreeMap::new();
+    for dial in ledger
+        .dials()
+        .into_iter()
+        .filter(|dial| dial.call.is_some())
+    {
+        *dialled.entry(dial.to).or_default() += 1;
+    }
+    assert!(dialled.values().all(|placed| *placed == 1), "{dialled:?}");
+    let complete = |told: &BTreeMap<String, Vec<(u64, String)>>| {
+        executions.keys().all(|id| {
+            let steps = told.get(id);
+            steps.is_some_and(|steps| steps.iter().any(|(_, event)| is_last(event)))
+        })
+    };
+    let until = Instant::now() + DEADLINE;
+    let told = loop {
+        let told = first_told(customer);
+        if complete(&told) {
+            break told;
+        }
+        assert!(Instant::now() < until, "customers do not hear of some ends");
+        tokio::time::sleep(Duration::from_millis(100)).await; // no-sleep-ok: polling a condition under a deadline
+    };
+    for (id, steps) in told {
+        let sequences: Vec<u64> = steps.iter().map(|(sequence, _)| *sequence).collect();
+        let expected: Vec<u64> = (1..=sequences.len() as u64).collect();
+        assert_eq!(sequences, expected, "{id}: {steps:?}");
+    }
+}
+
+fn is_last(event: &str) -> bool {
+    matches!(
+        event,
+        "completed" | "busy" | "no-answer" | "failed" | "canceled" | "stopped" | "error"
+    )
+}
+
+/// Of each call its webhooks as they came first.
+fn first_told(customer: &Receiver) -> BTreeMap<String, Vec<(u64, String)>> {
+    let mut told: BTreeMap<String, Vec<(u64, String)>> = BTreeMap::new();
+    for asked in customer.requests() {
+        let body: Value = serde_json::from_str(&asked.body).unwrap();
+        let step = (
+            body["sequence"].as_u64().unwrap(),
+            body["event"].as_str().unwrap().to_owned(),
+        );
+        let steps = told
+            .entry(body["id"].as_str().unwrap().to_owned())
+            .or_default();
+        if !steps.contains(&step) {
+            steps.push(step);
+        }
+    }
+    told
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_call_is_lost_or_doubled_whatever_dies() {
+    run(Chaos {
+        calls: 60,
+        seed: 7,
+        trouble: Duration::from_secs(15),
+        rest: Duration::from_secs(180),
+    })
+    .await;
+}
+
+#[ignore = "takes long"]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_call_of_many_is_lost_or_doubled_whatever_dies() {
+    let given = |name: &str, default: u64| {
+        std::env::var(name).map_or(default, |text| text.parse().unwrap())
+    };
+    let calls = given("BOLO_CHAOS_CALLS", 10_000);
+    run(Chaos {
+        calls: calls as usize,
+        seed: given("BOLO_CHAOS_SEED", chrono::Utc::now().timestamp() as u64),
+        trouble: Duration::from_secs((calls / 25).max(30)),
+        rest: Duration::from_secs(600),
+    })
+    .await;
+}

@@ -1,0 +1,294 @@
+//! Many nodes: a call outlives its node, its PostgreSQL and its Redis, and is reached from everywhere
+//! (wire-telephony.md §6.2; runtime.md R199 to R203).
+
+use bolo_simulator::{
+    caller::{CallHandle, CallerScript, Event, Timed},
+    carrier::Kind,
+    llm::Reply,
+};
+use rstest::rstest;
+use serde_json::{Value, json};
+
+use crate::support::{
+    DEADLINE, Fakes, agent, cluster::Cluster, postgres::Restartable, redis::Redis,
+};
+
+/// What nodes may say while the others and their databases come and go.
+const TROUBLE: [&str; 10] = [
+    "Redis is away",
+    "the node of a call is silent",
+    "another node",
+    "heartbeat",
+    "calls of other nodes",
+    "database",
+    "not ready",
+    "call log",
+    // A vendor gives up on who was stopped.
+    "closed the socket",
+    "no answer within",
+];
+
+const ANSWER: &str = "It ships on Monday. You will get a mail with the number of the parcel.";
+
+async fn cluster(carrier: Kind) -> Cluster {
+    let fakes = Fakes::start(carrier).await;
+    teach(&fakes);
+    Cluster::start(fakes, 2, &[]).await
+}
+
+fn teach(fakes: &Fakes) {
+    fakes.llm.on("where is my order", Reply::text(ANSWER));
+    fakes.llm.on("thank you", Reply::text("You are welcome."));
+}
+
+/// A call whose agent is in the middle of an answer.
+async fn in_mid_sentence(cluster: &Cluster) -> (String, CallHandle) {
+    let (execution, call) = cluster.dial(&agent(), CallerScript::default()).await;
+    call.media_opened().await.unwrap();
+    call.hears("Hello there").await.unwrap();
+    call.agent_spoke().await.unwrap();
+    call.agent_stopped().await.unwrap();
+    call.says("where is my order").await.unwrap();
+    call.agent_spoke().await.unwrap();
+    // What the log does not have yet is not known elsewhere.
+    let path = format!("/executions/{execution}/log");
+    let started = tokio::time::Instant::now();
+    while !cluster.nodes[0]
+        .get(&path)
+        .await
+        .to_string()
+        .contains(ANSWER)
+    {
+        assert!(started.elapsed() < DEADLINE, "{}", cluster.logs());
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await; // no-sleep-ok: polling a condition under a deadline
+    }
+    (execution, call)
+}
+
+/// Waits until the agent has ended an utterance with these words.
+async fn is_told(cluster: &Cluster, call: &CallHandle, words: &str) {
+    let told = call.waits_for(words, |events| {
+        events.iter().find_map(|timed| match &timed.event {
+            Event::Heard {
+                text, done: true, ..
+            } => text.ends_with(words).then_some(()),
+            _ => None,
+        })
+    });
+    if let Err(missed) = told.await {
+        panic!("{missed}\n{}", cluster.logs());
+    }
+}
+
+/// The answer's end is heard, and another turn goes well.
+async fn goes_on(cluster: &Cluster, call: &CallHandle) {
+    is_told(cluster, call, "the number of the parcel.").await;
+    call.says("thank you so much").await.unwrap();
+    is_told(cluster, call, "You are welcome.").await;
+}
+
+/// The caller hangs up; the record has all of the call.
+async fn ends(cluster: &Cluster, node: usize, execution: &str, call: &CallHandle) -> String {
+    call.hangs_up().await.unwrap();
+    let record = cluster.nodes[node].status(execution, "completed").await;
+    let transcript = record["transcript"].as_str().unwrap();
+    assert!(
+        transcript.starts_with("assistant: Hello there.\nuser: where is my order\nassistant: "),
+        "{transcript}"
+    );
+    assert!(
+        transcript.ends_with("user: thank you so much\nassistant: You are welcome."),
+        "{transcript}"
+    );
+    let asked = cluster.fakes.llm.requests();
+    let history = asked.last().unwrap()["messages"].to_string();
+    assert!(history.contains("where is my order"), "{history}");
+    assert_eq!(cluster.fakes.carrier.ledger().placed(), 1);
+    transcript.to_owned()
+}
+
+fn sockets(call: &CallHandle) -> usize {
+    let opened = |timed: &&Timed| timed.event == Event::MediaOpened;
+    call.timeline().iter().filter(opened).count()
+}
+
+#[rstest]
+#[case::twilio(Kind::Twilio)]
+#[case::plivo(Kind::Plivo)]
+#[tokio::test]
+async fn a_call_goes_on_at_another_node_when_its_own_is_killed_in_mid_sentence(
+    #[case] carrier: Kind,
+) {
+    let mut cluster = cluster(carrier).await;
+    let (execution, call) = in_mid_sentence(&cluster).await;
+    let (runner, other) = cluster.runner().await;
+    cluster.nodes[runner].kill();
+    goes_on(&cluster, &call).await;
+    ends(&cluster, other, &execution, &call).await;
+    assert_eq!(sockets(&call), 2);
+    cluster.nodes.remove(runner);
+    cluster.end(&TROUBLE).await;
+}
+
+#[rstest]
+#[case::twilio(Kind::Twilio)]
+#[case::plivo(Kind::Plivo)]
+#[tokio::test]
+async fn a_node_that_was_stopped_for_a_while_leaves_its_call_to_the_other(#[case] carrier: Kind) {
+    let cluster = cluster(carrier).await;
+    let (execution, call) = in_mid_sentence(&cluster).await;
+    let (runner, other) = cluster.runner().await;
+    let log = async || {
+        let path = format!("/executions/{execution}/log");
+        let log = cluster.nodes[other].get(&path).await;
+        log["data"].as_array().unwrap().len()
+    };
+    // Its sockets stay open, and nobody serves them.
+    cluster.nodes[runner].signal("STOP");
+    is_told(&cluster, &call, "the number of the parcel.").await;
+    assert_eq!(sockets(&call), 2);
+    let before = log().await;
+    cluster.nodes[runner].signal("CONT");
+    cluster.nodes[runner].says("\"end\":\"superseded\"").await;
+    assert_eq!(log().await, before, "the old node wrote nothing");
+    goes_on(&cluster, &call).await;
+    let path = format!("/executions/{execution}");
+    let record = cluster.nodes[other].get(&path).await;
+    assert_eq!(record["status"], "in-progress");
+    ends(&cluster, other, &execution, &call).await;
+    assert_eq!(sockets(&call), 2, "it never came back to the old node");
+    cluster.end(&TROUBLE).await;
+}
+
+#[tokio::test]
+async fn a_call_is_stopped_at_any_node() {
+    let cluster = cluster(Kind::Twilio).await;
+    let (execution, call) = in_mid_sentence(&cluster).await;
+    let (runner, other) = cluster.runner().await;
+    let stop = format!("/call/{execution}/stop");
+    cluster.nodes[other].post(&stop, json!({})).await;
+    assert_eq!(call.ended().await.unwrap(), "completed");
+    cluster.nodes[runner].says("\"end\":\"api_stopped\"").await;
+    cluster.end(&[]).await;
+}
+
+#[tokio::test]
+async fn a_call_does_not_notice_that_redis_is_started_anew() {
+    let mut redis = Redis::start();
+    let database = crate::support::postgres::database().await.unwrap();
+    let fakes = Fakes::start(Kind::Twilio).await;
+    teach(&fakes);
+    let cluster = Cluster::on(fakes, &database.url, &redis.url, 2, &[]).await;
+    let (execution, call) = in_mid_sentence(&cluster).await;
+    let (runner, other) = cluster.runner().await;
+    redis.stop();
+    cluster.nodes[runner].says("Redis is away").await;
+    goes_on(&cluster, &call).await;
+    redis.start_again();
+    for node in &cluster.nodes {
+        node.says("Redis is back").await;
+    }
+    // And the call is reached from the other node again.
+    let stop = format!("/call/{execution}/stop");
+    cluster.nodes[other].post(&stop, json!({})).await;
+    assert_eq!(call.ended().await.unwrap(), "completed");
+    cluster.nodes[runner].says("\"end\":\"api_stopped\"").await;
+    cluster.end(&TROUBLE).await;
+}
+
+#[tokio::test]
+async fn a_call_is_stopped_though_redis_is_away() {
+    let mut redis = Redis::start();
+    let database = crate::support::postgres::database().await.unwrap();
+    let fakes = Fakes::start(Kind::Twilio).await;
+    teach(&fakes);
+    let cluster = Cluster::on(fakes, &database.url, &redis.url, 2, &[]).await;
+    let (execution, call) = in_mid_sentence(&cluster).await;
+    let (_, other) = cluster.runner().await;
+    redis.stop();
+    for node in &cluster.nodes {
+        node.says("Redis is away").await;
+    }
+    let stop = format!("/call/{execution}/stop");
+    cluster.nodes[other].post(&stop, json!({})).await;
+    assert_eq!(call.ended().await.unwrap(), "completed");
+    let ended = |record: &Value| record["status"] == "stopped" && !record["transcript"].is_null();
+    cluster.nodes[other]
+        .until(&execution, "the stop", ended)
+        .await;
+    cluster.end(&TROUBLE).await;
+}
+
+#[tokio::test]
+async fn a_call_goes_on_while_postgresql_is_started_anew() {
+    let mut postgres = Restartable::start();
+    let redis = crate::support::redis::shared();
+    let fakes = Fakes::start(Kind::Twilio).await;
+    teach(&fakes);
+    let cluster = Cluster::on(fakes, &postgres.url, &redis, 2, &[]).await;
+    let (execution, call) = in_mid_sentence(&cluster).await;
+    postgres.stop();
+    is_told(&cluster, &call, "the number of the parcel.").await;
+    postgres.start_again();
+    goes_on(&cluster, &call).await;
+    let transcript = ends(&cluster, 0, &execution, &call).await;
+    assert_eq!(
+        transcript,
+        format!(
+            "assistant: Hello there.\nuser: where is my order\nassistant: {ANSWER}\n\
+             user: thank you so much\nassistant: You are welcome."
+        )
+    );
+    assert_eq!(sockets(&call), 1);
+    cluster.end(&TROUBLE).await;
+}
+
+#[tokio::test]
+async fn a_node_that_drains_finishes_its_calls_while_another_takes_the_new_ones() {
+    let cluster = cluster(Kind::Twilio).await;
+    let id = cluster.nodes[0].create_agent(&agent()).await;
+    let first = cluster.ring(&id, "+14155550177", CallerScript::default());
+    first.hears("Hello there").await.unwrap();
+    let (runner, _) = cluster.runner().await;
+    cluster.nodes[runner].signal("TERM");
+    cluster.nodes[runner].says("stopping: no new calls").await;
+    let second = cluster.ring(&id, "+14155550188", CallerScript::default());
+    second.hears("Hello there").await.unwrap();
+    for call in [first, second] {
+        call.says("where is my order").await.unwrap();
+        call.hears("the number of the parcel").await.unwrap();
+        assert_eq!(sockets(&call), 1);
+        call.hangs_up().await.unwrap();
+    }
+    cluster.end(&[]).await;
+}
+
+#[tokio::test]
+async fn a_full_node_sends_callers_to_another_and_full_nodes_sound_busy() {
+    let fakes = Fakes::start(Kind::Twilio).await;
+    let cluster = Cluster::start(fakes, 2, &[("BOLO_LIMITS__MAX_CALLS", "1")]).await;
+    let id = cluster.nodes[0].create_agent(&agent()).await;
+    let mut calls = Vec::new();
+    for from in ["+14155550171", "+14155550172"] {
+        let call = cluster.ring(&id, from, CallerScript::default());
+        call.hears("Hello there").await.unwrap();
+        calls.push(call);
+    }
+    for node in &cluster.nodes {
+        let ready = node.send("GET", "/ready", None, None).await;
+        assert_eq!((ready.status, &ready.body["status"]), (503, &json!("full")));
+    }
+    // Where no balancer knows better, the carrier asks a full node.
+    let url = format!("{}/inbound_call?agent_id={id}", cluster.nodes[0].base);
+    let third = cluster.fakes.carrier.call_in_to(
+        "+14155550173",
+        crate::support::OURS,
+        &url,
+        CallerScript::default(),
+    );
+    assert_eq!(third.unwrap().ended().await.unwrap(), "busy");
+    for call in calls {
+        call.hangs_up().await.unwrap();
+    }
+    cluster.end(&["as many calls as"]).await;
+}
