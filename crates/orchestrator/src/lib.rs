@@ -208,6 +208,8 @@ impl Calls {
     ) {
         let socket = media::Socket::begun(Box::new(socket), wire, format);
         attach::attach(&self.inner, execution, socket).await;
+    }
+
     /// Whether this node may take another call; not once it drains.
     pub fn has_room(&self) -> bool {
         self.inner.room() > 0

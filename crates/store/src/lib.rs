@@ -61,9 +61,8 @@ pub use knowledge::{
 pub use limits::{Limit, LimitOf};
 pub use once::{Once, Recalled};
 pub use outbox::{Delivery, DeliveryOutcome};
-pub use ownership::Live;
-pub use phone_numbers::{NewPhoneNumber, PhoneNumber};
 pub use ownership::{Instance, Live, Lost, Owned};
+pub use phone_numbers::{NewPhoneNumber, PhoneNumber};
 pub use post_call::StepDone;
 pub use provider_keys::ProviderKey;
 pub use queue::{Claimed, Intent};

@@ -39,6 +39,7 @@ pub enum Command {
         name: String,
         /// What is known of it.
         properties: serde_json::Map<String, serde_json::Value>,
+    },
     /// Another node owns the call since this epoch.
     TakenOver {
         /// See [`crate::Store::own_call`].

@@ -89,21 +89,16 @@ pub async fn answer(State(app): State<App>, request: Request) -> Result<Response
     let (stored, is_linked) = answerer(&app, account, stored, &webhook.to).await?;
     let (agent, outline) = (Agent::parse(&stored.body), Outline::read(&stored.body));
     let id = ExecutionId::new();
-    let verdict = match &agent {
+    let verdict = match (&agent, no_room(&app)) {
         // A call that this node has taken keeps its row, and with it its answer, below.
-        Ok(_) if app.draining.is_on() => Err("this node is stopping".to_owned()),
-        Ok(_) if !is_linked => Err("no agent answers this number".to_owned()),
-        Ok(agent) => gate(&app, id, agent, &stored, &webhook).await?,
-        Err(faults) => Err(format!("the agent does not run: {faults}")),
+        (Ok(_), Some(why)) => Err(why.to_owned()),
+        (Ok(_), None) if !is_linked => Err("no agent answers this number".to_owned()),
+        (Ok(agent), None) => gate(&app, id, agent, &stored, &webhook).await?,
+        (Err(faults), _) => Err(format!("the agent does not run: {faults}")),
     };
     let (user_data, turned_away) = match verdict {
         Ok(known) => (known, None),
         Err(rule) => (Map::new(), Some(rule)),
-    let turned_away = match (&agent, no_room(&app)) {
-        // A call that this node has taken keeps its row, and with it its answer, below.
-        (Ok(_), Some(why)) => Some(why.to_owned()),
-        (Ok(_), None) => gate(&app, &stored, &webhook).await?,
-        (Err(faults), _) => Some(format!("the agent's document is at fault: {faults}")),
     };
     let call_id = webhook.call_id;
     let now = now();
