@@ -61,7 +61,7 @@ impl Store {
     ) -> Result<Record, Error> {
         let mut tx = self.db().begin().await?;
         must_own(&mut tx, id, epoch).await?;
-        let record = self.change_in(&mut tx, id, change, &facts, now).await?;
+        let record = Box::pin(self.change_in(&mut tx, id, change, &facts, now)).await?;
         tx.commit().await?;
         self.signals().wake_worker();
         Ok(record)
