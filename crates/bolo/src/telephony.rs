@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 pub struct Telephony {
     pub verify_signatures: bool,
     pub ring_s: u64,
+    pub lookup_s: u64,
     pub twilio: Carrier,
     pub plivo: Carrier,
     pub vobiz: Carrier,
@@ -59,6 +60,7 @@ impl Default for Telephony {
         Self {
             verify_signatures: true,
             ring_s: 45,
+            lookup_s: 60,
             twilio: Carrier::default(),
             plivo: Carrier::default(),
             vobiz: Carrier::default(),

@@ -120,6 +120,7 @@ impl Carrier for SipTrunk {
             Instruction::Dial { .. }
             | Instruction::HangUp
             | Instruction::Reject
+            | Instruction::Busy
             | Instruction::Apologise(_) => "hangup".to_owned(),
         };
         (line, "text/plain; charset=utf-8")

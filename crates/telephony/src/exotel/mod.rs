@@ -81,6 +81,7 @@ impl Carrier for Exotel {
             Instruction::Dial { .. }
             | Instruction::HangUp
             | Instruction::Reject
+            | Instruction::Busy
             | Instruction::Apologise(_) => json!({}),
         };
         (document.to_string(), "application/json")

@@ -220,12 +220,15 @@ impl Rest {
         let path = format!("/Call/{}/", path_id(call_id)?);
         let body = json!({"legs": "aleg", "aleg_url": url, "aleg_method": "POST"});
         let request = self.request(Method::POST, &path).json(&body);
-        let response = self.send(request).await.map_err(unavailable)?;
+        let response = self
+            .send(request)
+            .await
+            .map_err(|error| self.unavailable(error))?;
         let status = response.status();
         match status {
             _ if status.is_success() => Ok(()),
             StatusCode::NOT_FOUND => Err(Error::NotFound),
-            _ => Err(fault(status, &refusal(response).await)),
+            _ => Err(fault(self.dialect, status, refusal(response).await)),
         }
     }
 

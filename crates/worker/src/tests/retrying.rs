@@ -75,10 +75,7 @@ async fn a_reply_that_comes_after_the_end_belongs_to_no_other_attempt() {
 #[tokio::test]
 async fn a_dial_of_unknown_outcome_is_an_attempt_only_where_errors_are_tried_again() {
     let mut lab = Lab::start().await;
-    (
-        lab.settings.timings.callback_wait,
-        lab.settings.timings.lookup_for,
-    ) = Default::default();
+    (lab.settings.timings.callback_wait, lab.settings.lookup_for) = Default::default();
     lab.carrier.replies([Reply::Lost, Reply::Lost]);
     lab.work();
     let call = lab.create(retried(&lab, &["error"])).await;
