@@ -89,8 +89,8 @@ pub async fn buy(
         Ok(row) => row,
         Err(bolo_store::Error::Conflict(_)) => {
             match look_up(app, caller, (provider, numbers), number).await? {
-                Known::Bought(row) => return Ok(row.into()),
-                Known::NotBought => {
+                Some(row) => return Ok(row.into()),
+                None => {
                     app.store
                         .create_phone_number(caller.account, intent, now())
                         .await?
@@ -115,18 +115,13 @@ pub async fn buy(
     }
 }
 
-/// What came of an earlier purchase.
-enum Known {
-    Bought(PhoneNumber),
-    NotBought,
-}
-
+/// What an earlier purchase brought; `None` = nothing, and it is forgotten.
 async fn look_up(
     app: &App,
     caller: Caller,
     (provider, numbers): (&str, &dyn Numbers),
     number: &E164,
-) -> Result<Known, ApiError> {
+) -> Result<Option<PhoneNumber>, ApiError> {
     let row = app
         .store
         .phone_number_named(caller.account, number.as_str())
@@ -144,7 +139,7 @@ async fn look_up(
     }
     let held = numbers.list().await.map_err(refused)?;
     if let Some(bought) = held.iter().find(|held| held.number == *number) {
-        return settle(app, &row, bought).await.map(Known::Bought);
+        return settle(app, &row, bought).await.map(Some);
     }
     if now() - row.updated_at < SHOWN_BY {
         return Err(ApiError::Unavailable(
@@ -154,7 +149,7 @@ async fn look_up(
     app.store
         .remove_phone_number(caller.account, row.id)
         .await?;
-    Ok(Known::NotBought)
+    Ok(None)
 }
 
 async fn settle(

@@ -199,10 +199,11 @@ impl Records for StoreRecords {
 
     fn hang_up(&self) -> BoxFuture<'_, bool> {
         async {
-            match self.ledger.books().end {
-                // The caller speaks with somebody else, or at another node.
-                Some(End::Ours(EndReason::CallTransferred) | End::Superseded) => return true,
-                _ => {}
+            // The caller speaks with somebody else, or at another node.
+            if let Some(End::Ours(EndReason::CallTransferred) | End::Superseded) =
+                self.ledger.books().end
+            {
+                return true;
             }
             let account = match self.carriers.for_account(&self.provider, &self.secrets) {
                 Ok(account) => account,

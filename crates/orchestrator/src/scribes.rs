@@ -91,7 +91,7 @@ struct Head {
 enum File {
     /// To be made, or to be gone on with from this time on.
     Closed(PathBuf, Option<u64>),
-    Open(Recorder),
+    Open(Box<Recorder>),
     Broken,
 }
 
@@ -273,10 +273,10 @@ impl File {
     fn try_write(&mut self, pieces: Vec<Piece>, format: Format) -> Result<(), Error> {
         if let Self::Closed(path, resume_at) = self {
             let path = mem::take(path);
-            *self = Self::Open(match *resume_at {
+            *self = Self::Open(Box::new(match *resume_at {
                 Some(at) => Recorder::resume(path, at)?,
                 None => Recorder::create(path)?,
-            });
+            }));
         }
         let Self::Open(recorder) = self else {
             return Ok(());

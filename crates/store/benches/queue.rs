@@ -82,6 +82,7 @@ async fn open(url: &str, folder: &std::path::Path) -> Store {
         master_keys: MasterKeys(Vec::new()),
         recordings_public_url: "https://bolo.example/recordings".into(),
         node: "bench".into(),
+        redis_url: None,
     };
     Store::open(settings).await.unwrap()
 }

@@ -183,7 +183,8 @@ async fn what_makes_no_batch_says_why() {
     let agent = agent.as_bytes();
     let table: &[u8] = b"contact_number\n+14155550100";
     let unknown = ExecutionId::new().to_string();
-    let cases: &[(&[(&str, &[u8])], u16, &str)] = &[
+    type Parts<'a> = &'a [(&'a str, &'a [u8])];
+    let cases: &[(Parts<'_>, u16, &str)] = &[
         (&[("file", table)], 400, "agent_id: field required"),
         (&[("agent_id", agent)], 400, "file: field required"),
         (

@@ -184,7 +184,7 @@ impl Simulate {
             };
             let measured = match (floor, measured) {
                 (Some(Measured::Calls(relay)), Measured::Calls(server)) => {
-                    Measured::Compared(Compared::new(relay, server))
+                    Measured::Compared(Box::new(Compared::new(relay, server)))
                 }
                 (_, measured) => measured,
             };
@@ -203,16 +203,18 @@ impl Simulate {
             print_json(&serde_json::to_value(&measured)?);
         }
         let failed = match &measured {
-            Measured::Calls(report) | Measured::Compared(Compared { server: report, .. }) => {
+            Measured::Calls(report) => {
                 if !json {
                     show(report);
                 }
-                if let (Measured::Compared(compared), false) = (&measured, json) {
+                is_failed(report, is_free)
+            }
+            Measured::Compared(compared) => {
+                if !json {
+                    show(&compared.server);
                     compared.show();
                 }
-                // Of a free script nobody but its steps knows which lines want an answer.
-                let unanswered = !is_free && report.turns_ok < report.turns;
-                report.errors > 0 || unanswered || report.dials.duplicate > 0
+                is_failed(&compared.server, is_free)
             }
             Measured::Soak(soaked) => {
                 if !json {
@@ -229,12 +231,18 @@ impl Simulate {
     }
 }
 
+/// Of a free script nobody but its steps knows which lines want an answer.
+fn is_failed(report: &Report, is_free: bool) -> bool {
+    let unanswered = !is_free && report.turns_ok < report.turns;
+    report.errors > 0 || unanswered || report.dials.duplicate > 0
+}
+
 /// What a run found.
 #[derive(Serialize)]
 #[serde(untagged)]
 enum Measured {
     Calls(Report),
-    Compared(Compared),
+    Compared(Box<Compared>),
     Soak(Soaked),
 }
 

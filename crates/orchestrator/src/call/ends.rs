@@ -86,10 +86,9 @@ impl<M: Machine> Call<M> {
             true => "another node has this call",
             false => "the call is over",
         };
-        for socket in [self.socket.take(), self.state.arrived.take()] {
-            if let Some(socket) = socket {
-                socket.close(reason).await;
-            }
+        let sockets = [self.socket.take(), self.state.arrived.take()];
+        for socket in sockets.into_iter().flatten() {
+            socket.close(reason).await;
         }
         self.keep_figures();
         let mut books = self.ledger.books();

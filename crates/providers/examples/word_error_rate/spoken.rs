@@ -6,7 +6,7 @@ use std::{
 };
 
 use bolo_audio::Format;
-use bolo_providers::{Session, Speak, Spoken, Synthesizer, SynthesizerSpec, local::Speech};
+use bolo_providers::{Session, Speak, Spoken, SynthesizerSpec, local::Speech};
 
 /// Bytes of a second of mu-law.
 const SECOND: f64 = 8000.0;

@@ -290,7 +290,7 @@ async fn a_number_has_one_agent_and_one_row(#[values(On::Sqlite, On::Postgres)] 
         .unwrap();
     assert_eq!(
         store.phone_numbers(account).await.unwrap(),
-        [bought.clone()]
+        std::slice::from_ref(&bought)
     );
 
     let menu = json!({"enabled": false});
