@@ -295,7 +295,14 @@ async fn a_call_that_is_not_answered_says_why(
         let world = World::on(carrier, database).await;
         let (execution, _call) = world.dial(&agent(), CallerScript::fails(outcome)).await;
         let record = world.server.status(&execution, status).await;
-        assert_eq!(record["telephony_data"]["hangup_reason"], reason);
+        let said = &record["telephony_data"]["hangup_reason"];
+        // Exotel's statuses are few: who rejects is busy, and a number that is none just fails.
+        let wanted = match (carrier, outcome) {
+            (Kind::Exotel, Outcome::Reject) => "Call recipient was busy",
+            (Kind::Exotel, Outcome::Invalid) => "failed",
+            _ => reason,
+        };
+        assert_eq!(said, wanted, "{carrier:?}");
         assert_eq!(record["transcript"], Value::Null);
         assert_eq!(world.fakes.carrier.ledger().placed(), 1);
         world.end(&[]).await;

@@ -109,8 +109,10 @@ impl Store {
                 batch_guard::count(tx, &row, change, now).await?;
                 let record = self.tell_in(tx, row, now).await?;
                 return match record.retry_after() {
-                    Some(wait) => self.try_again_in(tx, &record, now + wait, now).await,
-                    None => Ok(record),
+                    Some(wait) if batch_goes_on(tx, &record).await? => {
+                        self.try_again_in(tx, &record, now + wait, now).await
+                    }
+                    _ => Ok(record),
                 };
             }
         }
@@ -414,4 +416,21 @@ pub(crate) async fn lock_execution(tx: &mut Tx, id: &str) -> Result<(), Error> {
         .fetch_one(&mut **tx)
         .await)?;
     Ok(())
+}
+
+/// Whether the calls of its batch, if it is of one, may be tried again. The batch is locked, so that who stops
+/// it finds the call that waits.
+async fn batch_goes_on(tx: &mut Tx, record: &Record) -> Result<bool, Error> {
+    let Some(batch) = record.batch else {
+        return Ok(true);
+    };
+    let sql = AssertSqlSafe(format!(
+        "SELECT id FROM batches WHERE id = $1 AND stopped_at IS NULL AND deleted_at IS NULL {}",
+        tx.lock("FOR SHARE")
+    ));
+    let found: Option<String> = on!(tx, |tx| sqlx::query_scalar(sql)
+        .bind(batch.to_string())
+        .fetch_optional(&mut **tx)
+        .await)?;
+    Ok(found.is_some())
 }

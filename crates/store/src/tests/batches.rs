@@ -276,12 +276,16 @@ async fn a_stopped_batch_dials_nobody_any_more(#[values(On::Sqlite, On::Postgres
         [("initiated", 1), ("stopped", 599)],
         "a live call goes on"
     );
+    let ended = store
+        .change(ids[0], Change::Busy, Facts::default(), NOW)
+        .await;
+    assert_eq!(ended.unwrap().status, Status::Busy, "it is not tried again");
     assert!(!store.stop_batch(lab.account, id, NOW).await.unwrap());
     assert!(!lab.schedule(id, NOW + HOUR, NOW).await);
     let (scheduled, queued, live) = (600, 3, 1);
     assert_eq!(
         lab.all_webhooks().await,
-        scheduled + queued + live + 599,
+        scheduled + queued + live + 599 + 1,
         "every change is told"
     );
 }
@@ -306,15 +310,23 @@ async fn a_batch_is_complete_when_all_its_calls_are_over(
     lab.schedule(id, NOW, NOW).await;
     lab.work(id).await;
     assert_eq!(lab.state(id, NOW).await, BatchState::Running);
-    for call in lab.calls_of(id).await {
-        assert_eq!(lab.state(id, NOW).await, BatchState::Running);
-        for change in [Change::Due, Change::Busy] {
-            let done = lab.store.change(call.id, change, Facts::default(), NOW);
-            done.await.unwrap();
+    // One is tried again, and each time nobody answers it.
+    for (call, tries) in lab.calls_of(id).await.into_iter().zip([1, 4]) {
+        for left in (0..tries).rev() {
+            assert_eq!(lab.state(id, NOW).await, BatchState::Running);
+            let end = if left == 0 && tries == 1 {
+                Change::Canceled
+            } else {
+                Change::Busy
+            };
+            for change in [Change::Due, end] {
+                let done = lab.store.change(call.id, change, Facts::default(), NOW);
+                done.await.unwrap();
+            }
         }
     }
     assert_eq!(lab.state(id, NOW).await, BatchState::Completed);
-    assert_eq!(lab.counts(id).await, [("busy", 2)]);
+    assert_eq!(lab.counts(id).await, [("busy", 1), ("canceled", 1)]);
     assert!(!lab.store.stop_batch(lab.account, id, NOW).await.unwrap());
 }
 
