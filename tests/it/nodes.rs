@@ -278,15 +278,9 @@ async fn a_full_node_sends_callers_to_another_and_full_nodes_sound_busy() {
         let ready = node.send("GET", "/ready", None, None).await;
         assert_eq!((ready.status, &ready.body["status"]), (503, &json!("full")));
     }
-    // Where no balancer knows better, the carrier asks a full node.
-    let url = format!("{}/inbound_call?agent_id={id}", cluster.nodes[0].base);
-    let third = cluster.fakes.carrier.call_in_to(
-        "+14155550173",
-        crate::support::OURS,
-        &url,
-        CallerScript::default(),
-    );
-    assert_eq!(third.unwrap().ended().await.unwrap(), "busy");
+    // Where none is ready the balancer asks whoever answers.
+    let third = cluster.ring(&id, "+14155550173", CallerScript::default());
+    assert_eq!(third.ended().await.unwrap(), "busy");
     for call in calls {
         call.hangs_up().await.unwrap();
     }
