@@ -159,6 +159,7 @@ fn view(batch: &Batch) -> Value {
 
 /// Answer to what was done to a batch.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = BatchDone)]
 pub struct Done {
     /// `success`.
     #[schema(example = "success")]

@@ -42,6 +42,7 @@ pub struct NewProvider {
 
 /// Answer to a change of the keys.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ProviderDone)]
 pub struct Done {
     /// `successful`.
     #[schema(example = "successful")]

@@ -155,8 +155,8 @@ pub struct ExecutionView {
     #[schema(value_type = Object)]
     context_details: Map<String, Value>,
     /// Milliseconds, by turn and by vendor.
-    #[schema(value_type = Object)]
-    latency_data: Map<String, Value>,
+    #[schema(value_type = Option<Object>)]
+    latency_data: Option<Map<String, Value>>,
     user_number: String,
     agent_number: String,
     #[schema(format = DateTime)]

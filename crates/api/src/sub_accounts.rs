@@ -261,6 +261,7 @@ pub struct SubAccountChange {
 
 /// Answer to a change.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = SubAccountDone)]
 pub struct Done {
     /// `success`.
     #[schema(example = "success")]

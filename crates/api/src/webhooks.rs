@@ -301,6 +301,7 @@ pub struct Enable {
 
 /// Answer to a change of webhooks.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = WebhooksDone)]
 pub struct Done {
     /// `success`.
     #[schema(example = "success")]

@@ -81,6 +81,15 @@ impl Setup {
                 "true".to_owned(),
             ),
             ("BOLO_LIMITS__DIALS_PER_SECOND".to_owned(), "100".to_owned()),
+            // Stories ask again and again how a call stands.
+            (
+                "BOLO_LIMITS__BUSY_REQUESTS_PER_MINUTE".to_owned(),
+                "0".to_owned(),
+            ),
+            (
+                "BOLO_LIMITS__REQUESTS_PER_MINUTE".to_owned(),
+                "0".to_owned(),
+            ),
             (
                 "RUST_LOG".to_owned(),
                 std::env::var("BOLO_TEST_LOG").unwrap_or_else(|_| "warn,bolo=info".into()),
