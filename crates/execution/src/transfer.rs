@@ -44,11 +44,52 @@ impl Transfer {
         }
     }
 
+    /// With what was known of the same leg before and is not told again. A leg that has begun anew knows nothing.
+    pub fn knowing(self, before: &Self) -> Self {
+        if self.status == Status::Queued || self.to != before.to {
+            return self;
+        }
+        Self {
+            carrier_call_id: self.carrier_call_id.or(before.carrier_call_id.clone()),
+            duration_s: self.duration_s.or(before.duration_s),
+            hangup: self.hangup.or(before.hangup.clone()),
+            ..self
+        }
+    }
+
     /// The carrier is to dial, or is at it.
     pub fn is_pending(&self) -> bool {
         matches!(
             self.status,
             Status::Queued | Status::Initiated | Status::Ringing
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_one_way_told_is_not_lost_to_the_other() {
+        let leg = Transfer {
+            status: Status::Completed,
+            duration_s: Some(7),
+            ..Transfer::new("+1", "+2", 30)
+        };
+        let outcome = Transfer {
+            status: Status::Completed,
+            carrier_call_id: Some("CA1".into()),
+            ..Transfer::new("+1", "+2", 30)
+        };
+        let both = outcome.knowing(&leg);
+        assert_eq!(
+            (both.duration_s, both.carrier_call_id.as_deref()),
+            (Some(7), Some("CA1"))
+        );
+        assert_eq!(
+            Transfer::new("+1", "+2", 30).knowing(&both).duration_s,
+            None
+        );
     }
 }

@@ -1,6 +1,6 @@
 //! The one place where a call's status changes, and where its webhooks are written.
 
-use bolo_execution::{Change, ExecutionId, Record, Status};
+use bolo_execution::{Change, ExecutionId, Record, Status, Transfer};
 use serde_json::{Map, Value};
 use sqlx::AssertSqlSafe;
 use uuid::Uuid;
@@ -215,6 +215,8 @@ impl Store {
 }
 
 async fn note_in(tx: &mut Tx, id: ExecutionId, facts: &Facts, now: i64) -> Result<Record, Error> {
+    let merged = with_known_leg(tx, id, facts).await?;
+    let facts = merged.as_ref().unwrap_or(facts);
     let update = Update {
         dial_known: facts.carrier_call_id.is_some(),
         ..Update::default()
@@ -227,6 +229,34 @@ async fn note_in(tx: &mut Tx, id: ExecutionId, facts: &Facts, now: i64) -> Resul
         charge(tx, &row, now).await?;
     }
     row.try_into()
+}
+
+/// Facts of a transfer with what is known of its leg already: news of its end come by two ways at once, and
+/// neither knows all.
+async fn with_known_leg(
+    tx: &mut Tx,
+    id: ExecutionId,
+    facts: &Facts,
+) -> Result<Option<Facts>, Error> {
+    let Some(news) = &facts.transfer else {
+        return Ok(None);
+    };
+    let sql = AssertSqlSafe(format!(
+        "SELECT transfer FROM executions WHERE id = $1 {}",
+        tx.lock("FOR NO KEY UPDATE")
+    ));
+    let known: Option<String> = on!(tx, |tx| sqlx::query_scalar(sql)
+        .bind(id.to_string())
+        .fetch_one(&mut **tx)
+        .await)?;
+    let known = known.map(|text| serde_json::from_str::<Transfer>(&text));
+    let known = known
+        .transpose()
+        .map_err(|error| Error::Corrupt(format!("transfer: {error}")))?;
+    Ok(known.map(|known| Facts {
+        transfer: Some(news.clone().knowing(&known)),
+        ..facts.clone()
+    }))
 }
 
 /// Nobody takes the call while this transaction lasts.
