@@ -32,7 +32,8 @@ const MISSING: &str = "these tests need PostgreSQL 14 or later: install it (Debi
 pub struct Database {
     /// Its address, for `database.url`.
     pub url: String,
-    name: String,
+    /// What the server calls it.
+    pub name: String,
     /// A server that outlives us is left as it was found.
     drop_from: Option<PgConnectOptions>,
 }
@@ -43,15 +44,27 @@ pub async fn database() -> Option<Database> {
         eprintln!("left out: BOLO_TEST_SKIP_POSTGRES=1");
         return None;
     }
-    let given = std::env::var("BOLO_TEST_POSTGRES_URL")
-        .ok()
-        .filter(|url| !url.is_empty());
-    let admin = match &given {
-        Some(url) => url.clone(),
+    Some(copy_of("template0").await)
+}
+
+/// A superuser's address.
+pub async fn admin() -> String {
+    match given() {
+        Some(url) => url,
         None => tokio::task::spawn_blocking(|| server().url.clone())
             .await
             .expect("no PostgreSQL to test with"),
-    };
+    }
+}
+
+fn given() -> Option<String> {
+    let url = std::env::var("BOLO_TEST_POSTGRES_URL").ok();
+    url.filter(|url| !url.is_empty())
+}
+
+/// A new database that begins as this one, to which nobody is connected.
+pub async fn copy_of(template: &str) -> Database {
+    let admin = admin().await;
     let options = PgConnectOptions::from_str(&admin)
         .expect("BOLO_TEST_POSTGRES_URL: not a PostgreSQL address");
     static COUNT: AtomicU32 = AtomicU32::new(0);
@@ -66,7 +79,7 @@ pub async fn database() -> Option<Database> {
     );
     execute(
         &options,
-        format!("CREATE DATABASE {name} TEMPLATE template0"),
+        format!("CREATE DATABASE {name} TEMPLATE {template}"),
     )
     .await
     .expect("CREATE DATABASE");
@@ -78,11 +91,11 @@ pub async fn database() -> Option<Database> {
         "{authority}/{name}{}",
         query.map(|query| format!("?{query}")).unwrap_or_default()
     );
-    Some(Database {
+    Database {
         url,
         name,
-        drop_from: given.map(|_| options),
-    })
+        drop_from: given().map(|_| options),
+    }
 }
 
 async fn execute(options: &PgConnectOptions, sql: String) -> Result<(), sqlx::Error> {

@@ -1,4 +1,5 @@
-//! The server under test, in this process: an empty SQLite database, one account with a key, Twilio faked.
+//! The server under test, in this process: an empty database (see `engines`), one account with a key, Twilio
+//! faked.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -16,7 +17,10 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
-use crate::twilio::{self, FakeTwilio};
+use crate::{
+    engines,
+    twilio::{self, FakeTwilio},
+};
 
 pub const PUBLIC: &str = "https://bolo.example.com";
 
@@ -66,6 +70,7 @@ pub struct Bolo {
     pub key: String,
     pub twilio: FakeTwilio,
     _folder: tempfile::TempDir,
+    _database: Option<engines::Database>,
 }
 
 impl Bolo {
@@ -83,16 +88,18 @@ impl Bolo {
 
     pub async fn start_with(change: impl FnOnce(&mut Settings)) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let folder = tempfile::tempdir().unwrap();
+        let folder = engines::folder();
         let path = |name: &str| folder.path().join(name).display().to_string();
+        let database = engines::database().await;
+        let sqlite = || format!("sqlite://{}", path("bolo.db"));
         let store = Store::open(bolo_store::Settings {
-            database_url: format!("sqlite://{}", path("bolo.db")),
+            database_url: database.as_ref().map_or_else(sqlite, |one| one.url.clone()),
             recordings_url: format!("file://{}", path("recordings")),
             scratch: folder.path().join("scratch"),
             master_keys: MasterKeys(vec![SecretString::from("0".repeat(64))]),
             recordings_public_url: format!("{PUBLIC}/recordings"),
             node: "node".into(),
-            redis_url: None,
+            redis_url: database.as_ref().map(|_| engines::redis().into()),
         })
         .await
         .unwrap();
@@ -135,6 +142,7 @@ impl Bolo {
             key,
             twilio,
             _folder: folder,
+            _database: database,
         }
     }
 

@@ -9,6 +9,7 @@ mod callbacks;
 mod calls;
 mod dispositions;
 mod documents;
+mod engines;
 mod errors;
 mod executions;
 mod idempotency;
@@ -24,3 +25,8 @@ mod system;
 mod twilio;
 mod violations;
 mod webhooks;
+
+#[path = "../../../../tests/support/postgres.rs"]
+mod postgres;
+#[path = "../../../../tests/support/redis.rs"]
+mod redis;
