@@ -66,6 +66,14 @@ fn with_name() -> Value {
     agent
 }
 
+/// wire-telephony.md §5.2: closed by the client.
+fn hung_up_by_the_caller(record: &Value) {
+    let told = &record["telephony_data"];
+    let (by, reason) = (&told["hangup_by"], &told["hangup_reason"]);
+    assert_eq!((by, reason), (&json!("Caller"), &json!("Normal Hangup")));
+    assert_eq!(told["hangup_code"], 4000);
+}
+
 #[tokio::test]
 async fn a_page_calls_an_agent_with_an_address_that_opens_once() {
     let world = World::start(Database::Sqlite).await;
@@ -127,6 +135,7 @@ async fn a_page_calls_an_agent_with_an_address_that_opens_once() {
     // A page that takes the sound faster than it plays, and leaves, has heard a part of it at most.
     let heard = record["transcript"].as_str().unwrap();
     assert!("assistant: Hello there.".starts_with(heard), "{record:#}");
+    hung_up_by_the_caller(&record);
     world.end(&[]).await;
 }
 
@@ -150,8 +159,9 @@ async fn a_key_opens_the_chat_socket_and_nothing_else_does() {
         .await;
     let run = calls["data"][0]["id"].as_str().unwrap().to_owned();
     assert_eq!(calls["data"][0]["provider"], "websocket");
-    browser.0.close(None).await.unwrap();
-    world.server.status(&run, "completed").await;
+    // A page that is left says no goodbye.
+    drop(browser);
+    hung_up_by_the_caller(&world.server.status(&run, "completed").await);
     world.end(&[]).await;
 }
 

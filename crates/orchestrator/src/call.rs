@@ -281,7 +281,8 @@ impl<M: Machine> Call<M> {
             Event::Spoken => self.settle(now),
             Event::Socket(socket) => self.socket_came(socket),
             Event::Arrived(Arrived::Event(event)) => self.media(event, now),
-            Event::Arrived(Arrived::Closed) => self.lost(now),
+            Event::Arrived(Arrived::Closed) => self.closed(now),
+            Event::Arrived(Arrived::Blocked) => self.lost(now),
             Event::Timer => {}
         }
     }

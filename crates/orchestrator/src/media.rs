@@ -43,8 +43,10 @@ impl<T> Duplex for T where
 pub(crate) enum Arrived {
     /// A message of the carrier.
     Event(MediaEvent),
-    /// The socket is gone, by the peer's close, by an error or because it was blocked too long.
+    /// The socket is gone, by the peer's close or by an error.
     Closed,
+    /// The peer takes nothing any more (R198).
+    Blocked,
 }
 
 /// What the stream's start told.
@@ -108,6 +110,11 @@ impl Socket {
         self.wire.marks()
     }
 
+    /// Its closing by the far end is the far end's hang-up.
+    pub(crate) fn is_the_call(&self) -> bool {
+        self.wire.is_the_call()
+    }
+
     /// Queues a command; it leaves with the next poll. `false` when the queue is full: the socket is dead.
     pub(crate) fn send(&mut self, command: &MediaCommand) -> bool {
         self.wire.encode(command, &mut self.frames);
@@ -145,7 +152,7 @@ impl Socket {
                 let since = *self.blocked_since.get_or_insert(now);
                 if now >= since + BLOCKED {
                     metrics::counter!(figures::MEDIA_BLOCKED).increment(1);
-                    return Poll::Ready(Arrived::Closed);
+                    return Poll::Ready(Arrived::Blocked);
                 }
             }
         }
@@ -203,7 +210,9 @@ impl Socket {
                     }) => {
                         return Some(Started { format, call_id });
                     }
-                    Arrived::Event(MediaEvent::Stop) | Arrived::Closed => return None,
+                    Arrived::Event(MediaEvent::Stop) | Arrived::Closed | Arrived::Blocked => {
+                        return None;
+                    }
                     Arrived::Event(_) => {}
                 }
             }

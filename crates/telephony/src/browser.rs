@@ -124,6 +124,10 @@ impl MediaWire for Browser {
     fn marks(&self) -> bool {
         true
     }
+
+    fn is_the_call(&self) -> bool {
+        true
+    }
 }
 
 #[cfg(test)]

@@ -75,6 +75,11 @@ pub trait MediaWire: Send {
     /// The carrier echoes marks.
     fn marks(&self) -> bool;
 
+    /// Nobody opens another socket for the call: a far end that closes this one has hung up.
+    fn is_the_call(&self) -> bool {
+        false
+    }
+
     /// The carrier's id of the stream, once it began; empty where it has none.
     fn stream_id(&self) -> &str {
         ""

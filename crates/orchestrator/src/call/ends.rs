@@ -35,6 +35,14 @@ impl<M: Machine> Call<M> {
         self.give(now, Input::MediaStop);
     }
 
+    /// The far end closed the socket without a stop: a page that is left, or a carrier that may come back.
+    pub(super) fn closed(&mut self, now: Instant) {
+        if self.socket.as_ref().is_some_and(Socket::is_the_call) {
+            self.remote_end(now);
+        }
+        self.lost(now);
+    }
+
     /// The socket is gone without a stop (R199).
     pub(super) fn lost(&mut self, now: Instant) {
         if self.socket.take().is_none() || self.state.stopped {
