@@ -14,13 +14,14 @@ use crate::support::{
 };
 
 /// What nodes may say while the others and their databases come and go.
-const TROUBLE: [&str; 10] = [
+const TROUBLE: [&str; 11] = [
     "Redis is away",
     "the node of a call is silent",
     "another node",
     "heartbeat",
     "calls of other nodes",
     "database",
+    "terminating connection",
     "not ready",
     "call log",
     // A vendor gives up on who was stopped.
@@ -252,6 +253,7 @@ async fn a_node_that_drains_finishes_its_calls_while_another_takes_the_new_ones(
     let (runner, _) = cluster.runner().await;
     cluster.nodes[runner].signal("TERM");
     cluster.nodes[runner].says("stopping: no new calls").await;
+    cluster.balancer.knows(1).await;
     let second = cluster.ring(&id, "+14155550188", CallerScript::default());
     second.hears("Hello there").await.unwrap();
     for call in [first, second] {

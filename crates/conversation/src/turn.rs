@@ -81,11 +81,18 @@ impl Turn {
         let known: Vec<&str> = self.torn.split_whitespace().collect();
         let told: Vec<&str> = text.split_whitespace().collect();
         let same = |(a, b): (&&str, &&str)| normal(a) == normal(b);
-        // The audio may begin within a word.
+        // The audio may begin within a word, of which a part is told.
+        let is_part = |from: usize| match (from.checked_sub(1), told.first()) {
+            (Some(before), Some(part)) => normal(known[before]).contains(&normal(part)),
+            _ => false,
+        };
         for skipped in 0..=1.min(told.len()) {
             let told = &told[skipped..];
-            let from = (0..known.len())
-                .find(|from| !told.is_empty() && known[*from..].iter().zip(told).all(same));
+            let from = (0..known.len()).find(|from| {
+                !told.is_empty()
+                    && (skipped == 0 || is_part(*from))
+                    && known[*from..].iter().zip(told).all(same)
+            });
             if let Some(from) = from {
                 let end = told.len().max(known.len() - from);
                 let words = known[..from].iter().chain(told);
@@ -201,6 +208,11 @@ mod tests {
         assert_eq!(
             torn("in the evening"),
             "please book a table for two on Monday at in the evening"
+        );
+        // A word that is no part of what was known is a new one.
+        assert_eq!(
+            torn("what at nine"),
+            "please book a table for two on Monday at what at nine"
         );
         // What the next connection hears from its beginning is told anew.
         let mut turn = Turn::default();

@@ -12,6 +12,8 @@ use tokio::{
     task::JoinSet,
 };
 
+use super::DEADLINE;
+
 /// A node is asked this often, and has so long to answer.
 const ASKED: Duration = Duration::from_millis(100);
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -53,6 +55,19 @@ impl Balancer {
             is_ready: true,
         });
         self._tasks.spawn(ask(port, self.nodes.clone()));
+    }
+
+    /// Waits until it has noticed that this many nodes are ready.
+    pub async fn knows(&self, ready: usize) {
+        let count = || {
+            let nodes = self.nodes.lock().unwrap();
+            nodes.iter().filter(|node| node.is_ready).count()
+        };
+        let started = tokio::time::Instant::now();
+        while count() != ready {
+            assert!(started.elapsed() < DEADLINE, "{} nodes are ready", count());
+            tokio::time::sleep(ASKED).await; // no-sleep-ok: polling a condition under a deadline
+        }
     }
 }
 
