@@ -148,7 +148,12 @@ impl Bolo {
 
     /// Another tenant's key.
     pub async fn stranger(&self) -> String {
-        new_account(&self.app.store, "stranger").await.1
+        self.new_stranger().await.1
+    }
+
+    /// Another tenant, with its key.
+    pub async fn new_stranger(&self) -> (AccountId, String) {
+        new_account(&self.app.store, "stranger").await
     }
 
     pub async fn send(&self, request: Request<Body>) -> Reply {

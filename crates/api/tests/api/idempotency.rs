@@ -3,11 +3,15 @@
 use axum::{body::Body, http::Request};
 use serde_json::{Value, json};
 
-use crate::bolo::{Bolo, Reply};
+use crate::bolo::{Bolo, Reply, agent as agent_body};
 
 async fn call(bolo: &Bolo, key: &str, body: &Value) -> Reply {
+    call_of(bolo, &bolo.key, key, body).await
+}
+
+async fn call_of(bolo: &Bolo, account: &str, key: &str, body: &Value) -> Reply {
     let request = Request::post("/call")
-        .header("authorization", format!("Bearer {}", bolo.key))
+        .header("authorization", format!("Bearer {account}"))
         .header("idempotency-key", key)
         .body(Body::from(body.to_string()))
         .unwrap();
@@ -39,6 +43,13 @@ async fn a_key_is_of_one_request_and_one_account() {
     body["recipient_phone_number"] = json!("+10123456780");
     let refused = call(&bolo, "k-1", &body).await.error(409);
     assert!(refused.contains("Idempotency-Key"), "{refused}");
+    let stranger = bolo.stranger().await;
+    let agent = agent_body();
+    let agent = bolo.request(&stranger, "POST", "/v2/agent", Some(&agent));
+    body["agent_id"] = agent.await.ok()["agent_id"].clone();
+    let theirs = call_of(&bolo, &stranger, "k-1", &body).await;
+    assert_eq!(theirs.header("idempotency-replayed"), "");
+    theirs.ok();
     let long = "k".repeat(256);
     let refused = call(&bolo, &long, &body).await.error(400);
     assert!(refused.starts_with("Idempotency-Key"), "{refused}");
