@@ -200,6 +200,7 @@ async fn change(
 
 /// Answer to a deletion.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = AgentRemoved)]
 pub struct Removed {
     /// `success`.
     #[schema(example = "success")]

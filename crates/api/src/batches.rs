@@ -24,7 +24,7 @@ pub use upload::routes as uploads;
 use crate::{
     App,
     calls::{carrier_of, webhook_of},
-    error::{ApiError, OrNotFound, Problems},
+    error::{ApiError, OrNotFound, Problems, TooLarge},
     execution_filter::{self, FilterParams},
     executions,
     extract::{Caller, Id, Params, PathId},
@@ -202,7 +202,7 @@ struct ScheduleBody {
         (ScheduleBody = "multipart/form-data"), (ScheduleBody = "application/x-www-form-urlencoded"),
         (ScheduleBody = "application/json"))),
     params(("batch_id" = String, Path, description = "The batch")),
-    responses((status = 200, description = "Scheduled", body = Done), Problems))]
+    responses((status = 200, description = "Scheduled", body = Done), Problems, TooLarge))]
 async fn schedule(
     State(app): State<App>,
     caller: Caller,
@@ -218,7 +218,7 @@ async fn schedule(
         (ScheduleBody = "multipart/form-data"), (ScheduleBody = "application/x-www-form-urlencoded"),
         (ScheduleBody = "application/json"))),
     params(("batch_id" = Option<String>, Query, description = "The batch, where the body names none")),
-    responses((status = 200, description = "Scheduled", body = Done), Problems))]
+    responses((status = 200, description = "Scheduled", body = Done), Problems, TooLarge))]
 async fn schedule_named(
     State(app): State<App>,
     caller: Caller,

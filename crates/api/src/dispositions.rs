@@ -48,6 +48,7 @@ pub fn routes() -> OpenApiRouter<App> {
 
 /// What stands in the answer to a write.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = DispositionWritten)]
 pub struct Written {
     #[schema(example = "Disposition updated successfully")]
     message: &'static str,

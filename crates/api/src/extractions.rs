@@ -121,6 +121,7 @@ pub struct All {
 
 /// Answer to a deletion.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = TemplateGone)]
 pub struct Gone {
     #[schema(example = "Template deleted successfully")]
     message: &'static str,

@@ -115,6 +115,7 @@ async fn put(
 
 /// Answer to a deletion.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ListGone)]
 pub struct Gone {
     #[schema(example = "success")]
     message: &'static str,

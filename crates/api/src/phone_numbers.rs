@@ -383,6 +383,7 @@ async fn add(
 
 /// Answer to a deletion.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = PhoneNumberGone)]
 pub struct Gone {
     #[schema(example = "The phone number has been removed from your account")]
     message: &'static str,

@@ -385,6 +385,7 @@ async fn change(
 
 /// Answer to a deletion.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = TrunkGone)]
 pub struct Gone {
     #[schema(example = "Trunk deleted successfully. 3 phone number(s) removed.")]
     message: String,

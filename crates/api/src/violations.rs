@@ -6,6 +6,7 @@ use axum::{
     extract::{FromRequest, Multipart, Request, State, multipart::MultipartError},
     http::StatusCode,
 };
+use bolo_execution::AgentId;
 use bolo_store::{Document, Draft, Kind};
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -126,13 +127,15 @@ async fn list(
             Some(known.ok_or_else(fault)?.1)
         }
     };
-    let agent = params.get(&["agent_id"]).map(|(_, text)| text.to_owned());
+    let fault = || ApiError::field("agent_id", "must be an agent's id");
+    let agent: Option<AgentId> = match params.get(&["agent_id"]) {
+        None => None,
+        Some((_, text)) => Some(text.parse().map_err(|_| fault())?),
+    };
     let mut all = app.store.documents(caller.account, Kind::Violation).await?;
     all.retain(|one| {
         status.is_none_or(|status| one.body["status"] == status)
-            && agent
-                .as_ref()
-                .is_none_or(|agent| one.body["agent_id"] == agent.as_str())
+            && agent.is_none_or(|agent| one.body["agent_id"] == agent.to_string())
     });
     let total = all.len();
     let offset = (paging.number - 1).saturating_mul(paging.size);

@@ -125,7 +125,7 @@ async fn compare(
     params: Params,
 ) -> Result<Json<Compared>, ApiError> {
     let against = match params.get(&["against"]) {
-        None => version - 1,
+        None => version.saturating_sub(1),
         Some((name, text)) => (text.trim().parse())
             .map_err(|_| ApiError::field(name, "must be the number of a version"))?,
     };

@@ -319,6 +319,7 @@ async fn versions_are_listed_compared_and_restored() {
         "versions/9",
         "versions/x",
         "versions/9/diff",
+        "versions/-9223372036854775808/diff",
         "versions/1/diff?against=9",
     ] {
         bolo.get(&format!("{path}/{unknown}")).await.error(404);

@@ -1,5 +1,5 @@
 //! The server under test, in this process: an empty database (see `engines`), one account with a key, Twilio
-//! faked.
+//! and a model faked.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -11,6 +11,7 @@ use axum::{
 use bolo_api::{App, Draining, PerMinute, Rates, Settings};
 use bolo_execution::{AccountId, AgentId, Change, ExecutionId, Record};
 use bolo_orchestrator::Calls;
+use bolo_providers::{VendorSettings, Vendors};
 use bolo_store::{Facts, MasterKeys, Store};
 use bolo_telephony::{CallbackKind, Callbacks, CarrierSettings, Carriers, Credentials};
 use secrecy::{ExposeSecret, SecretString};
@@ -18,7 +19,7 @@ use serde_json::{Value, json};
 use tower::ServiceExt;
 
 use crate::{
-    engines,
+    engines, model,
     twilio::{self, FakeTwilio},
 };
 
@@ -125,7 +126,7 @@ impl Bolo {
         };
         change(&mut settings);
         let app = App {
-            calls: calls(&store, http.clone()),
+            calls: calls(&store, http.clone(), model::start().await),
             carriers: Carriers::new(HashMap::from([("twilio".into(), carrier)]), http),
             callbacks: Callbacks::new(PUBLIC.into(), SecretString::from("callbacks")),
             metrics: None,
@@ -153,7 +154,8 @@ impl Bolo {
 
     /// Another tenant, with its key.
     pub async fn new_stranger(&self) -> (AccountId, String) {
-        new_account(&self.app.store, "stranger").await
+        let name = format!("stranger-{}", uuid::Uuid::new_v4());
+        new_account(&self.app.store, &name).await
     }
 
     pub async fn send(&self, request: Request<Body>) -> Reply {
@@ -279,15 +281,21 @@ impl Bolo {
     }
 }
 
-fn calls(store: &Store, http: reqwest::Client) -> Calls {
+fn calls(store: &Store, http: reqwest::Client, model: String) -> Calls {
     let roots = rustls::RootCertStore::from_iter(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
     let tls = rustls::ClientConfig::builder()
         .with_root_certificates(roots)
         .with_no_client_auth();
     let tls = Arc::new(tls);
-    let models = bolo_models::Store::new(None, std::env::temp_dir().join("bolo-no-models"));
-    let vendors =
-        bolo_providers::Vendors::new(HashMap::new(), models, 1, http.clone(), tls.clone());
+    let models = concat!(env!("CARGO_MANIFEST_DIR"), "/../models/files");
+    let unpacked = std::env::temp_dir().join("bolo-test-models");
+    let models = bolo_models::Store::new(Some(models.into()), unpacked);
+    let demo = VendorSettings {
+        base_url: Some(model),
+        api_key: None,
+    };
+    let demo = HashMap::from([("demo".to_owned(), demo)]);
+    let vendors = Vendors::new(demo, models, 1, http.clone(), tls.clone());
     let settings = bolo_orchestrator::Settings {
         rules: bolo_conversation::Rules::default(),
         prices: bolo_orchestrator::Prices::default(),

@@ -47,10 +47,8 @@ impl Operation {
 
     /// Names of its parameters: of path, query and header, and of the body's first level.
     pub fn parameters(&self) -> Vec<String> {
-        let listed = self.said["parameters"].as_array().into_iter().flatten();
-        let mut names: Vec<String> = listed
-            .map(|one| one["name"].as_str().unwrap().to_owned())
-            .collect();
+        let name = |one: &Value| one["name"].as_str().unwrap().to_owned();
+        let mut names: Vec<String> = self.listed().map(name).collect();
         let kinds = self.said["requestBody"]["content"].as_object();
         for kind in kinds.into_iter().flat_map(Map::values) {
             let schema = resolved(&kind["schema"]);
@@ -75,35 +73,51 @@ impl Operation {
             .header("authorization", format!("Bearer {key}"));
         let payload = payload(&self.what, value);
         assert_eq!(payload.is_some(), self.has_body(), "body of {}", self.what);
-        let (kind, body) = payload.map_or_else(Default::default, Payload::encode);
+        // Official clients send a content type without a body, too.
+        let kind = payload.as_ref().map_or("application/json", Payload::kind);
+        let body = payload.map(Payload::bytes).unwrap_or_default();
         request
             .header("content-type", kind)
             .body(body.into())
             .unwrap()
     }
 
-    /// Path and query: those parameters that name something, or must be there.
-    pub fn address(&self, value: &dyn Fn(&str) -> String) -> String {
+    /// Its path.
+    pub fn path_of(&self, value: &dyn Fn(&str) -> String) -> String {
         let part = |part: &str| match part.strip_prefix('{') {
             Some(name) => value(self.thing(name.trim_end_matches('}')).unwrap()),
             None => part.to_owned(),
         };
         let path: Vec<String> = self.path.split('/').map(part).collect();
+        path.join("/")
+    }
+
+    /// Path and query: those parameters that name something, or must be there.
+    pub fn address(&self, value: &dyn Fn(&str) -> String) -> String {
         let mut query = url::form_urlencoded::Serializer::new(String::new());
-        for one in self.said["parameters"].as_array().into_iter().flatten() {
+        for one in self.listed().filter(|one| one["in"] == "query") {
             let name = one["name"].as_str().unwrap();
-            let must = one["required"] == true;
             match self.thing(name) {
-                Some(thing) if one["in"] == "query" && (must || !is_plain(name)) => {
+                Some(thing) if one["required"] == true || !is_plain(name) => {
                     query.append_pair(name, &value(thing));
                 }
                 _ => {}
             }
         }
         match query.finish() {
-            none if none.is_empty() => path.join("/"),
-            query => format!("{}?{query}", path.join("/")),
+            none if none.is_empty() => self.path_of(value),
+            query => format!("{}?{query}", self.path_of(value)),
         }
+    }
+
+    fn listed(&self) -> impl Iterator<Item = &'static Value> {
+        self.said["parameters"].as_array().into_iter().flatten()
+    }
+
+    /// Names of what its query takes.
+    pub fn queries(&self) -> Vec<&'static str> {
+        let query = self.listed().filter(|one| one["in"] == "query");
+        query.map(|one| one["name"].as_str().unwrap()).collect()
     }
 
     /// What this parameter names here; `None` where it names nothing.
@@ -143,6 +157,20 @@ pub fn is_plain(parameter: &str) -> bool {
     PLAIN.split_whitespace().any(|plain| plain == parameter)
 }
 
+/// What a parameter may name that nobody has; `like` is what somebody has.
+pub fn nobodys(name: &str, like: &str) -> String {
+    let id = uuid::Uuid::new_v4();
+    match name {
+        "batch_id" | "scheduled_id" => id.simple().to_string(),
+        "list_name" => format!("{}.csv", id.simple()),
+        "endpoint_url" => format!("https://{}.example/hook", id.simple()),
+        "from_phone_number" | "from_phone_numbers" => "+14155559999".to_owned(),
+        "provider" => "nobody".to_owned(),
+        _ if like.is_empty() || uuid::Uuid::try_parse(like).is_ok() => id.to_string(),
+        _ => like.to_owned(),
+    }
+}
+
 /// The OpenAPI document.
 pub fn document() -> &'static Value {
     static DOCUMENT: OnceLock<Value> = OnceLock::new();
@@ -166,11 +194,19 @@ pub enum Payload {
 }
 
 impl Payload {
-    /// Content type and bytes.
-    fn encode(self) -> (&'static str, String) {
+    /// Its content type.
+    pub fn kind(&self) -> &'static str {
         match self {
-            Self::Json(value) => ("application/json", value.to_string()),
-            Self::Csv(text) => ("text/csv", text),
+            Self::Json(_) => "application/json",
+            Self::Csv(_) => "text/csv",
+            Self::Form(_) => "multipart/form-data; boundary=x",
+        }
+    }
+
+    fn bytes(self) -> String {
+        match self {
+            Self::Json(value) => value.to_string(),
+            Self::Csv(text) => text,
             Self::Form(fields) => {
                 let part = |(name, file, value): (&str, Option<&str>, String)| {
                     let file = file.map(|file| format!("; filename=\"{file}\""));
@@ -180,14 +216,14 @@ impl Payload {
                     )
                 };
                 let body: String = fields.into_iter().map(part).collect();
-                ("multipart/form-data; boundary=x", body + "--x--\r\n")
+                body + "--x--\r\n"
             }
         }
     }
 }
 
 /// The body that an operation takes; `mark` is in every text that is kept.
-fn payload(what: &str, value: &dyn Fn(&str) -> String) -> Option<Payload> {
+pub fn payload(what: &str, value: &dyn Fn(&str) -> String) -> Option<Payload> {
     let mark = || value("mark");
     let disposition = || {
         json!({ "name": format!("Outcome {}", mark()), "question": "How did it go?", "category": "Lead Quality",

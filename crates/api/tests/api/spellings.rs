@@ -322,6 +322,50 @@ async fn the_page_of_the_document_loads_nothing_from_elsewhere() {
     );
 }
 
+/// One of two shapes of a name would stand in the document for both.
+#[test]
+fn no_two_shapes_have_one_name() {
+    let mut names = BTreeSet::new();
+    let mut folders = vec![std::path::PathBuf::from(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/src"
+    ))];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            match path.is_dir() {
+                true => folders.push(path),
+                false => collect_names(&std::fs::read_to_string(path).unwrap(), &mut names),
+            }
+        }
+    }
+    assert!(names.len() > 50, "{names:?}");
+}
+
+fn collect_names(source: &str, names: &mut BTreeSet<String>) {
+    let word = |text: &str| {
+        text.split(|c: char| !c.is_alphanumeric())
+            .next()
+            .unwrap()
+            .to_owned()
+    };
+    let (mut is_shape, mut renamed) = (false, None);
+    for line in source.lines().map(str::trim) {
+        if line.starts_with("#[derive(") {
+            (is_shape, renamed) = (line.contains("ToSchema"), None);
+        } else if let Some((_, name)) = line.split_once("schema(as = ") {
+            renamed = Some(word(name));
+        }
+        let line = line.strip_prefix("pub ").unwrap_or(line);
+        let declared = line.strip_prefix("struct ").or(line.strip_prefix("enum "));
+        if let (Some(declared), true) = (declared, is_shape) {
+            let name = renamed.take().unwrap_or_else(|| word(declared));
+            assert!(names.insert(name.clone()), "{name}");
+            is_shape = false;
+        }
+    }
+}
+
 #[test]
 fn every_reference_of_the_document_leads_somewhere() {
     let document = serde_json::to_value(bolo_api::openapi()).unwrap();

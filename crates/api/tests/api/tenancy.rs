@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::{
     bolo::{Bolo, Reply},
-    operations::{Operation, is_plain},
+    operations::{Operation, is_plain, nobodys},
     tenant::Tenant,
 };
 
@@ -32,7 +32,7 @@ const READ_BELOW: [&str; 2] = ["get /extractions", "get /extractions/{template_i
 async fn nothing_of_another_account_is_found_changed_or_shown() {
     let bolo = Bolo::start().await;
     let first = Tenant::fill(&bolo, (bolo.account, bolo.key.clone()), "alpha", true).await;
-    let below = sub_account(&bolo, &first).await;
+    let below = first.new_sub_account(&bolo).await;
     let below = Tenant::fill(&bolo, below, "below", false).await;
     let stranger = Tenant::fill(&bolo, bolo.new_stranger().await, "omega", true).await;
     for (victim, visitor) in [(&first, &stranger), (&first, &below), (&below, &first)] {
@@ -76,14 +76,6 @@ fn leaks(about: &str, shown: &str, victim: &Tenant, sent: &[String]) -> Vec<Stri
         .filter(|mark| shown.contains(mark) && !sent.iter().any(|sent| sent.contains(mark)))
         .map(|mark| format!("{about} shows {mark:?}: {shown}"))
         .collect()
-}
-
-async fn sub_account(bolo: &Bolo, of: &Tenant) -> (bolo_execution::AccountId, String) {
-    let name = serde_json::json!({ "name": "a client" });
-    let made = bolo.request(&of.key, "POST", "/sub-accounts", Some(&name));
-    let made = made.await.ok();
-    let text = |name: &str| made[name].as_str().unwrap().to_owned();
-    (text("id").parse().unwrap(), text("api_key"))
 }
 
 /// Everything that an account can read of itself.
@@ -185,19 +177,6 @@ async fn visit(
         if told != wanted && !forbidden {
             faults.push(format!("{about}: {told}\n  of nobody's: {wanted}"));
         }
-    }
-}
-
-/// An id of the same form that nobody has.
-fn nobodys(name: &str, like: &str) -> String {
-    let id = uuid::Uuid::new_v4();
-    match name {
-        "batch_id" | "scheduled_id" => id.simple().to_string(),
-        "list_name" => format!("{}.csv", id.simple()),
-        "endpoint_url" => format!("https://{}.example/hook", id.simple()),
-        "from_phone_number" | "from_phone_numbers" => "+14155559999".to_owned(),
-        _ if like.is_empty() || uuid::Uuid::try_parse(like).is_ok() => id.to_string(),
-        _ => panic!("what is {name} = {like:?} like when it is nobody's?"),
     }
 }
 

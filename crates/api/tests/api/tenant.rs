@@ -72,6 +72,15 @@ impl Tenant {
         }
     }
 
+    /// A sub-account of it, with its key.
+    pub async fn new_sub_account(&self, bolo: &Bolo) -> (AccountId, String) {
+        let name = json!({ "name": "a client" });
+        let made = bolo.request(&self.key, "POST", "/sub-accounts", Some(&name));
+        let made = made.await.ok();
+        let text = |name: &str| made[name].as_str().unwrap().to_owned();
+        (text("id").parse().unwrap(), text("api_key"))
+    }
+
     /// Sends the request that an operation takes, about the tenant's own.
     pub async fn ask(&self, bolo: &Bolo, operation: &Operation) -> Reply {
         let request = operation.request(&self.key, &|name| self.own(name));

@@ -1,13 +1,14 @@
-//! What Twilio sends and takes, spelled again: signatures, forms, and a REST address that ends calls.
+//! What Twilio sends and takes, spelled again: signatures, forms, and REST addresses that end calls and sell
+//! numbers.
 
 use std::sync::{Arc, Mutex};
 
 use axum::{
-    Json, Router,
+    Form, Json, Router,
     body::Body,
     extract::{Path, State},
     http::Request,
-    routing::post as route_post,
+    routing::{get, post as route_post},
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
 use hmac::{Hmac, KeyInit, Mac};
@@ -85,6 +86,14 @@ impl FakeTwilio {
                 "/2010-04-01/Accounts/{account}/Calls/{call}",
                 route_post(end),
             )
+            .route(
+                "/2010-04-01/Accounts/{account}/AvailablePhoneNumbers/US/Local.json",
+                get(available),
+            )
+            .route(
+                "/2010-04-01/Accounts/{account}/IncomingPhoneNumbers.json",
+                route_post(sell),
+            )
             .with_state(fake.clone());
         // Ends with the test's runtime.
         tokio::spawn(async move { axum::serve(listener, router).await });
@@ -117,4 +126,15 @@ async fn end(
     fake.ended.lock().unwrap().push(call.clone());
     fake.news.notify_waiters();
     Json(json!({ "sid": call, "status": "completed" }))
+}
+
+async fn available() -> Json<Value> {
+    Json(
+        json!({ "available_phone_numbers": [{ "friendly_name": "(510) 555-0100",
+        "phone_number": "+15105550100", "locality": "Oakland", "region": "CA" }] }),
+    )
+}
+
+async fn sell(Form(order): Form<Value>) -> Json<Value> {
+    Json(json!({ "sid": "PN1", "phone_number": order["PhoneNumber"], "voice_url": null }))
 }

@@ -60,6 +60,10 @@ async fn a_violation_is_answered_with_evidence() {
         .await
         .ok();
     assert_eq!(of_agent["data"][0]["id"], id);
+    let plain = agent.replace('-', "").to_uppercase();
+    let same = format!("/violations/list?agent_id={plain}");
+    assert_eq!(bolo.get(&same).await.ok()["data"], of_agent["data"]);
+    bolo.get("/violations/list?agent_id=x").await.error(400);
     assert_eq!(
         of_agent["data"][0]["date_of_call"],
         "2023-11-14T22:13:20.000Z"

@@ -1,0 +1,70 @@
+//! Answers that take more than one request.
+
+use axum::{body::Body, http::Request};
+use serde_json::{Value, json};
+
+use super::Court;
+use crate::{bolo::Bolo, operations::Operation, tenant::Tenant};
+
+/// `/metrics` is served.
+pub fn show_figures(bolo: &mut Bolo) {
+    let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
+    bolo.app.metrics = Some(recorder.handle());
+    bolo.router = bolo_api::router(bolo.app.clone());
+}
+
+/// A body that can be read and is at fault.
+pub fn unprocessable(what: &str) -> Option<Value> {
+    Some(match what {
+        "post /dispositions" | "post /dispositions/bulk" => json!({ "question": "?" }),
+        "put /dispositions/{disposition_id}" => json!({ "subjective_type": "song" }),
+        "post /v2/agent/{agent_id}/dispositions/test" => json!({ "transcript": "" }),
+        "post /sip-trunks/trunks" => {
+            json!({ "name": "x", "provider": "zadarma", "auth_type": "userpass",
+            "auth_username": "u", "auth_password": "p", "gateways": [{ "gateway_address": "a" }],
+            "media_encryption": "sdes" })
+        }
+        "patch /sip-trunks/trunks/{trunk_id}" => json!({ "media_encryption": "sdes" }),
+        _ => return None,
+    })
+}
+
+pub async fn hear(bolo: &Bolo, first: &Tenant, silent: &Bolo, court: &mut Court) {
+    let send = async |operation: &Operation, name: &'static str, value: &str| {
+        let mut request = operation.request(&first.key, &|name| first.own(name));
+        request.headers_mut().insert(name, value.parse().unwrap());
+        bolo.send(request).await
+    };
+    for what in ["post /call"] {
+        let operation = Operation::named(what);
+        send(&operation, "idempotency-key", "once").await;
+        let other =
+            json!({ "agent_id": first.own("agent_id"), "recipient_phone_number": "+10123456780" });
+        let other = Request::post(operation.path.as_str())
+            .header("authorization", format!("Bearer {}", first.key))
+            .header("idempotency-key", "once")
+            .body(Body::from(other.to_string()));
+        court.hear(&operation, &bolo.send(other.unwrap()).await);
+    }
+    let recording = Operation::named("get /recordings/call/{execution_id}");
+    for range in ["bytes=0-1", "bytes=1000-"] {
+        court.hear(&recording, &send(&recording, "range", range).await);
+    }
+    // Asked by two agents, changed for one of them.
+    let agent = bolo.new_agent().await;
+    let shared = json!({ "name": "a", "question": "?", "is_subjective": true,
+        "agent_ids": [agent, first.own("agent_id")] });
+    let made = bolo.post("/dispositions", shared).await.json();
+    let change = Operation::named("put /dispositions/{disposition_id}");
+    let request = change.request(&first.key, &|name| match name {
+        "disposition_id" => made["id"].as_str().unwrap().to_owned(),
+        name => first.own(name),
+    });
+    court.hear(&change, &bolo.send(request).await);
+    court.hear(
+        &Operation::named("get /metrics"),
+        &silent.get("/metrics").await,
+    );
+    silent.app.draining.begin();
+    court.hear(&Operation::named("get /ready"), &silent.get("/ready").await);
+}
