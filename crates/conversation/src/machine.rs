@@ -124,8 +124,10 @@ impl Conversation {
     /// goes back: an earlier one counts as the last one seen.
     pub fn handle(&mut self, at: At, input: Input) -> Vec<Output> {
         let at = at.max(self.now);
-        if input == Input::MediaResumed {
-            self.skip_lost_time(at);
+        match input {
+            Input::MediaResumed => self.skip_lost_time(at),
+            Input::MediaLost => self.lost_again(at),
+            _ => {}
         }
         let mut steps = 0;
         while let Some((due, timer)) = self.timers.pop_due(at) {
@@ -147,6 +149,11 @@ impl Conversation {
     /// When `handle` must be called at the latest, news or not.
     pub fn deadline(&self) -> Option<At> {
         self.timers.next()
+    }
+
+    /// Whether the media is lost and has not come back.
+    pub fn has_lost_media(&self) -> bool {
+        self.media.lost_at.is_some()
     }
 
     /// Whether the call is over: nothing will be decided any more.

@@ -133,6 +133,15 @@ impl Conversation {
         }
     }
 
+    /// Likewise before its deadlines: what is lost and is lost again was rebuilt (R202) after the loss, and the
+    /// audio that waited to be played on is gone with the old driver.
+    pub(crate) fn lost_again(&mut self, at: At) {
+        if self.is_talking() && self.media.lost_at.is_some() {
+            self.timers.postpone(at.since(self.now), Timer::CallCap);
+            self.media.audio_gone = true;
+        }
+    }
+
     pub(crate) fn media_resumed(&mut self) {
         let Some(lost_at) = self.media.lost_at.take() else {
             return;

@@ -354,6 +354,7 @@ fn build(
         // The call's clock ran on while no node had it: the machine itself skips what time it must.
         Some(Rebuilt {
             machine,
+            first,
             last,
             started_at,
         }) => {
@@ -361,7 +362,7 @@ fn build(
             let started = begun
                 .checked_sub(Duration::from_millis(before))
                 .unwrap_or(begun);
-            (machine, vec![Input::MediaResumed], started)
+            (machine, first, started)
         }
         None => {
             let start = Input::MediaStart {

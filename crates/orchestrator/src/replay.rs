@@ -142,10 +142,11 @@ fn first_difference(recorded: &[String], now: &[String]) -> Option<(String, Stri
     })
 }
 
-/// A machine brought back to where its log ends. Told `MediaResumed` next, it asks and speaks again what
-/// was under way.
+/// A machine brought back to where its log ends.
 pub(crate) struct Rebuilt {
     pub(crate) machine: Conversation,
+    /// What it is told next, for it to ask and speak again what was under way.
+    pub(crate) first: Vec<Input>,
     /// Time of the last input.
     pub(crate) last: At,
     /// Epoch ms of `At(0)`.
@@ -184,8 +185,14 @@ pub(crate) fn rebuild(
     books.agent_heard = machine.any_agent_audio();
     books.usage.transcriber_duration += last.0 as f64 / 1000.0;
     books.transcript = machine.transcript();
+    let first = match machine.has_lost_media() {
+        // Lost a second time, with its node.
+        true => vec![Input::MediaLost, Input::MediaResumed],
+        false => vec![Input::MediaResumed],
+    };
     Ok(Rebuilt {
         machine,
+        first,
         last,
         started_at: head.started_at,
     })

@@ -132,7 +132,7 @@ fn rebuilt(before: &str, after: &str) -> String {
         let (at, what) = line.split_once(' ').unwrap();
         let at = At(at.parse().unwrap());
         // The new node wakes the call with `media_resumed`, not with its old deadlines.
-        let is_resume = what == "media_resumed";
+        let is_resume = what.starts_with("media_");
         while let Some(due) = again.deadline().filter(|due| !is_resume && *due < at) {
             out.extend(
                 again
@@ -197,6 +197,18 @@ fn a_crash_in_mid_answer_goes_on_from_the_heard_point() {
     22150 play 5.1
     22150 play_end 5
     ");
+}
+
+#[test] // R202
+fn a_socket_lost_before_its_node_was_has_no_audio_to_go_on_with() {
+    let before = after_answer(&format!("{SPEAKING} 10400 media_lost"));
+    // Longer than a lost socket is waited for: the node was away, not the caller.
+    let after = rebuilt(
+        &before,
+        "20000 media_lost\n20010 media_resumed\n20100 audio 4 1000",
+    );
+    assert!(after.contains("cancel_say 3"), "{after}");
+    assert!(after.contains("Someone will call you before"), "{after}");
 }
 
 #[test] // R202
