@@ -2,10 +2,11 @@
 //! model's answer means. Source: api.md §17.
 
 use regex::Regex;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
+use url::Url;
 
 use crate::{
-    Faults,
+    Faults, LlmConfig,
     place::{Place, read_whole},
 };
 
@@ -56,6 +57,8 @@ pub struct ObjectiveOption {
     pub sub_options: Vec<Self>,
 }
 
+/// Longest answer of a model.
+const LONGEST_ANSWER: u32 = 1000;
 /// Options may be nested this deep.
 const DEEPEST: usize = 8;
 
@@ -97,6 +100,46 @@ impl Disposition {
                 objective: if is_objective { objective } else { Vec::new() },
             })
         })
+    }
+
+    /// The model that is asked, and who is where it can't be had: the account's `custom` one of that name, the
+    /// agent's own, OpenAI's or else the agent's.
+    pub fn models(&self, own: &LlmConfig, custom: Option<Url>) -> (LlmConfig, Option<LlmConfig>) {
+        let own = LlmConfig {
+            max_tokens: LONGEST_ANSWER,
+            request_json: true,
+            stop: Vec::new(),
+            ..own.clone()
+        };
+        let named = |provider: &str, base_url| LlmConfig {
+            provider: provider.to_owned(),
+            model: self.model.clone(),
+            base_url,
+            reasoning_effort: None,
+            verbosity: None,
+            ..own.clone()
+        };
+        match custom {
+            Some(url) => (named("custom", Some(url)), None),
+            None if self.model == own.model => (own, None),
+            None => (named("openai", None), Some(own)),
+        }
+    }
+
+    /// Verdicts as they stand in `extracted_data`: by category and name.
+    pub fn grouped<'a>(
+        verdicts: impl IntoIterator<Item = (&'a Self, Value)>,
+    ) -> Map<String, Value> {
+        let mut grouped = Map::new();
+        for (disposition, verdict) in verdicts {
+            let group = grouped
+                .entry(disposition.category.clone())
+                .or_insert_with(|| Value::Object(Map::new()));
+            if let Value::Object(group) = group {
+                group.insert(disposition.name.clone(), verdict);
+            }
+        }
+        grouped
     }
 
     /// What the model is told: its task, and the transcript with the question.

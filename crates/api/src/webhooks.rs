@@ -58,10 +58,10 @@ pub struct DeliveryView {
     /// The call.
     #[schema(format = Uuid)]
     execution_id: String,
-    /// The status that it tells.
+    /// The status that it tells; `extraction` for what a webhook task sends.
     #[schema(example = "completed")]
     event: String,
-    /// Its place among the call's webhooks.
+    /// Its place among the call's webhooks; below 0 for those of tasks.
     sequence: i64,
     /// Where to.
     url: String,

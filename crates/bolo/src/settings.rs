@@ -187,7 +187,7 @@ impl Default for Settings {
                 speech_threads: 2,
                 stop_inflight: true,
                 drain_s: 600,
-                orphan_s: 60,
+                orphan_s: 30,
             },
             runtime: Rules::default(),
         }

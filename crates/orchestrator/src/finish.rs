@@ -46,7 +46,7 @@ impl Closing {
         }
         self.count();
         if is_superseded() {
-            return;
+            return self.hand_in_recording(kept).await;
         }
         tokio::join!(self.hang_up(), self.complete(kept, prices));
         if let Err(error) = store.disown_call(id, self.records.epoch).await {
@@ -94,7 +94,7 @@ impl Closing {
         let record = store.execution_unscoped(id).await.ok();
         let facts = self.facts(prices, recorded, record.as_ref());
         let outcome = self.records.outcome();
-        if self.has_tasks && outcome == Change::Recorded {
+        if outcome == Change::Recorded && self.has_work_left().await {
             // The worker completes the record when they are done.
             self.records.note_facts(facts).await;
             if let Err(error) = store.begin_post_call(id, now()).await {
@@ -112,6 +112,16 @@ impl Closing {
         store.signals().wake_worker();
     }
 
+    /// Whether something is done for the record by the worker.
+    async fn has_work_left(&self) -> bool {
+        let (store, record) = (&self.records.store, &self.record);
+        let asks = store.has_dispositions(record.account, record.agent).await;
+        self.has_tasks || asks.unwrap_or_else(|error| {
+            tracing::warn!(%error, "can't tell whether dispositions are asked: the worker looks");
+            true
+        })
+    }
+
     /// Whether there is a recording. One that broke off is kept too.
     async fn store_recording(&self, kept: Kept) -> bool {
         if tokio::time::timeout(LAST_AUDIO, kept).await.is_err() {
@@ -119,13 +129,30 @@ impl Closing {
             return false;
         }
         let recordings = self.records.store.recordings();
-        match recordings.finish(self.records.id).await {
+        let id = self.records.id;
+        let stored = match self.records.epoch {
+            1 => recordings.finish(id).await,
+            // Other nodes may have the parts before.
+            _ => recordings.finish_joined(id).await,
+        };
+        match stored {
             Ok(()) => true,
             Err(bolo_store::Error::NotFound) => false,
             Err(error) => {
                 tracing::error!(%error, "the recording could not be stored");
                 false
             }
+        }
+    }
+
+    /// The part of it that was recorded here.
+    async fn hand_in_recording(&self, kept: Kept) {
+        if tokio::time::timeout(LAST_AUDIO, kept).await.is_err() {
+            tracing::error!("the recording was not written in time");
+        }
+        let store = &self.records.store;
+        if let Err(error) = store.hand_in_recording(self.records.id).await {
+            tracing::warn!(%error, "the recording so far waits on this node's disk");
         }
     }
 

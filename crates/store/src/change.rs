@@ -182,7 +182,8 @@ impl Store {
             sqlx::query(
                 "INSERT INTO webhooks (id, execution_id, account_id, sequence, status, url, body, state, created_at, due_at)
                  SELECT $1, $2, $3, $4, $5, $6, $7, 'waiting', $8, CASE WHEN EXISTS (
-                     SELECT 1 FROM webhooks w WHERE w.execution_id = $2 AND w.state = 'waiting') THEN $9 ELSE $8 END",
+                     SELECT 1 FROM webhooks w
+                     WHERE w.execution_id = $2 AND w.state = 'waiting' AND w.sequence > 0) THEN $9 ELSE $8 END",
             )
             .bind(id.to_string())
             .bind(record.id.to_string())

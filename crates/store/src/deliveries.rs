@@ -27,9 +27,9 @@ pub struct Told {
     pub id: Uuid,
     /// The call.
     pub execution: ExecutionId,
-    /// The status that it tells.
+    /// The status that it tells; `extraction` for what a webhook task sends.
     pub status: String,
-    /// Its place among the call's webhooks.
+    /// Its place among the call's webhooks; below 0 for those of tasks.
     pub sequence: i64,
     /// Where to.
     pub url: String,
@@ -331,8 +331,9 @@ impl Store {
 
 /// Of each call's webhooks that fall due at `$2` the first one is due at `$3`.
 pub(crate) const HASTEN_FIRST: &str = "UPDATE webhooks SET due_at = $3
-    WHERE account_id = $1 AND state = 'waiting' AND due_at = $2 AND sequence = (
-        SELECT MIN(w.sequence) FROM webhooks w WHERE w.execution_id = webhooks.execution_id AND w.state = 'waiting')";
+    WHERE account_id = $1 AND state = 'waiting' AND due_at = $2 AND (sequence < 0 OR sequence = (
+        SELECT MIN(w.sequence) FROM webhooks w
+        WHERE w.execution_id = webhooks.execution_id AND w.state = 'waiting' AND w.sequence > 0))";
 
 /// Notes how a receiver took a webhook; `true` when it is switched off with this failure.
 pub(crate) async fn note_endpoint(

@@ -25,6 +25,9 @@ pub(crate) const OF_AGENT: &str = "SELECT d.id, d.account_id, d.body, d.created_
     FROM agent_dispositions l JOIN documents d ON d.id = l.document_id
     WHERE l.agent_id = $1 AND d.account_id = $2";
 
+pub(crate) const HAS_ANY: &str = "SELECT EXISTS (
+    SELECT 1 FROM agent_dispositions WHERE agent_id = $1 AND account_id = $2)";
+
 pub(crate) const LINKS: &str =
     "SELECT document_id, agent_id FROM agent_dispositions WHERE account_id = $1";
 
@@ -71,6 +74,21 @@ impl Store {
         let mut found = found?;
         found.sort_by_key(|document| (document.created_at, document.id));
         Ok(found)
+    }
+
+    /// Whether an agent asks any.
+    pub async fn has_dispositions(
+        &self,
+        account: AccountId,
+        agent: AgentId,
+    ) -> Result<bool, Error> {
+        Ok(on!(self.db().read(), |pool| {
+            sqlx::query_scalar(HAS_ANY)
+                .bind(agent.to_string())
+                .bind(account.to_string())
+                .fetch_one(pool)
+                .await
+        })?)
     }
 
     /// Which agents ask which disposition.

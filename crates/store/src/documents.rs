@@ -201,6 +201,25 @@ impl Store {
         row.try_into()
     }
 
+    /// Where the account's own model of this name is asked, if it has one.
+    pub async fn custom_model(
+        &self,
+        account: AccountId,
+        name: &str,
+    ) -> Result<Option<url::Url>, Error> {
+        match self.document_named(account, Kind::Model, name).await {
+            Ok(model) => {
+                let url = model.body["custom_model_url"].as_str().unwrap_or_default();
+                let url = url
+                    .parse()
+                    .map_err(|error| Error::Corrupt(format!("custom_model_url: {error}")))?;
+                Ok(Some(url))
+            }
+            Err(Error::NotFound) => Ok(None),
+            Err(other) => Err(other),
+        }
+    }
+
     /// Changes a document: `change` makes the new one of the old. `Conflict` when its key is taken.
     pub async fn change_document<E: From<Error>>(
         &self,

@@ -1,5 +1,5 @@
-//! Webhooks that wait to be delivered: written with the status change, ordered per execution.
-//! Source: api.md §21.
+//! Webhooks that wait to be delivered: written with the status change, ordered per execution; and what webhook
+//! tasks send, which waits for nothing. Source: api.md §21.
 
 use bolo_execution::{AccountId, ExecutionId};
 use sqlx::AssertSqlSafe;
@@ -10,6 +10,7 @@ use crate::{
     change::lock_execution,
     db::{clean, on},
     deliveries::note_endpoint,
+    post_call::{note_extracted, task_in},
     rows::uuid,
 };
 
@@ -72,8 +73,9 @@ pub(crate) fn claim_sql(lock: &str) -> String {
 
 /// The next webhook of execution `$1`, if it has not been tried yet, is due at `$2`.
 pub(crate) const HASTEN_NEXT: &str = "UPDATE webhooks SET due_at = $2
-    WHERE execution_id = $1 AND state = 'waiting' AND tries = 0 AND due_at > $2
-        AND sequence = (SELECT MIN(w.sequence) FROM webhooks w WHERE w.execution_id = $1 AND w.state = 'waiting')";
+    WHERE execution_id = $1 AND state = 'waiting' AND tries = 0 AND due_at > $2 AND sequence = (
+        SELECT MIN(w.sequence) FROM webhooks w
+        WHERE w.execution_id = $1 AND w.state = 'waiting' AND w.sequence > 0)";
 
 pub(crate) const NEXT_DELIVERY: &str = "SELECT MIN(due_at) FROM webhooks WHERE state = 'waiting'";
 
@@ -129,11 +131,13 @@ impl Store {
         };
         let over = state != "waiting";
         let mut tx = self.db().begin().await?;
-        let (execution, account, url): (String, String, String) = on!(&mut tx, |tx| {
-            sqlx::query_as("SELECT execution_id, account_id, url FROM webhooks WHERE id = $1")
-                .bind(id.to_string())
-                .fetch_one(&mut **tx)
-                .await
+        let (execution, account, url, place): (String, String, String, i64) = on!(&mut tx, |tx| {
+            sqlx::query_as(
+                "SELECT execution_id, account_id, url, sequence FROM webhooks WHERE id = $1",
+            )
+            .bind(id.to_string())
+            .fetch_one(&mut **tx)
+            .await
         })?;
         // Else a status that changes at this moment might not see that nothing is in its way.
         lock_execution(&mut tx, &execution).await?;
@@ -162,6 +166,9 @@ impl Store {
             })?;
         }
         let took_it = state == "delivered";
+        if let Some(task) = task_in(place).filter(|_| over) {
+            note_extracted(&mut tx, &execution, task, took_it, now).await?;
+        }
         let is_off = note_endpoint(&mut tx, &account, &url, took_it, now).await?;
         tx.commit().await?;
         if over {

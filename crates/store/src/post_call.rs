@@ -5,11 +5,12 @@
 use bolo_execution::{Cost, ExecutionId, Record, Usage};
 use serde_json::Value;
 use sqlx::AssertSqlSafe;
+use uuid::Uuid;
 
 use crate::{
     Error, Store,
-    change::charge,
-    db::{clean, on},
+    change::{charge, lock_execution},
+    db::{Tx, clean, on},
     rows::{ExecutionRow, execution_columns, maybe_to_json, records},
 };
 
@@ -122,12 +123,118 @@ impl Store {
         row.try_into()
     }
 
+    /// Has `body` delivered to the receiver of the webhook task that is step `nth`, once, and tells whether it
+    /// took it. `None` = not known yet: the call falls due again when it is, or after `patience_ms`, when the
+    /// answer is no.
+    pub async fn tell_extracted(
+        &self,
+        record: &Record,
+        nth: i64,
+        url: &url::Url,
+        body: &str,
+        patience_ms: i64,
+        now: i64,
+    ) -> Result<Option<bool>, Error> {
+        let (id, number) = (record.id.to_string(), task_number(record.attempt, nth));
+        let mut tx = self.db().begin().await?;
+        // Whoever settles it at this moment is waited for.
+        lock_execution(&mut tx, &id).await?;
+        let (made, state, since): (u64, String, i64) = on!(&mut tx, |tx| {
+            let made = sqlx::query(
+                "INSERT INTO webhooks (id, execution_id, account_id, sequence, status, url, body, state, created_at, due_at)
+                 VALUES ($1, $2, $3, $4, 'extraction', $5, $6, 'waiting', $7, $7)
+                 ON CONFLICT (execution_id, sequence) DO NOTHING",
+            )
+            .bind(Uuid::now_v7().to_string())
+            .bind(&id)
+            .bind(record.account.to_string())
+            .bind(number)
+            .bind(url.as_str())
+            .bind(clean(body))
+            .bind(now)
+            .execute(&mut **tx)
+            .await?
+            .rows_affected();
+            let (state, since) = sqlx::query_as(
+                "SELECT state, created_at FROM webhooks WHERE execution_id = $1 AND sequence = $2",
+            )
+            .bind(&id)
+            .bind(number)
+            .fetch_one(&mut **tx)
+            .await?;
+            (made, state, since)
+        });
+        let told = match state.as_str() {
+            "waiting" if now < since + patience_ms => None,
+            state => Some(state == "delivered"),
+        };
+        if told.is_none() {
+            on!(&mut tx, |tx| {
+                sqlx::query(
+                    "UPDATE executions SET post_call_due = $3 WHERE id = $1 AND post_call_step = $2",
+                )
+                .bind(&id)
+                .bind(nth)
+                .bind(since + patience_ms)
+                .execute(&mut **tx)
+                .await
+                .map(|_| ())
+            })?;
+        }
+        tx.commit().await?;
+        if made > 0 {
+            self.signals().wake_worker();
+        }
+        Ok(told)
+    }
+
     /// When the next step may be claimed, if any waits.
     pub async fn next_post_call(&self) -> Result<Option<i64>, Error> {
         Ok(on!(self.db().read(), |pool| {
             sqlx::query_scalar(NEXT_POST_CALL).fetch_one(pool).await
         })?)
     }
+}
+
+/// What the receiver of a webhook task did is written down; the call that waits to hear it falls due.
+pub(crate) async fn note_extracted(
+    tx: &mut Tx,
+    execution: &str,
+    (attempt, nth): (i64, i64),
+    took_it: bool,
+    now: i64,
+) -> Result<(), Error> {
+    Ok(on!(tx, |tx| {
+        sqlx::query(
+            "UPDATE executions SET extraction_webhook_status = $2,
+                updated_at = CASE WHEN updated_at > $3 THEN updated_at ELSE $3 END,
+                post_call_due = CASE WHEN post_call_step = $5 THEN $3 ELSE post_call_due END
+             WHERE id = $1 AND attempt = $4",
+        )
+        .bind(execution)
+        .bind(took_it)
+        .bind(now)
+        .bind(attempt)
+        .bind(nth)
+        .execute(&mut **tx)
+        .await
+        .map(|_| ())
+    })?)
+}
+
+/// Steps of an attempt at most.
+const STEPS: i64 = 1 << 20;
+
+/// The place of a webhook task among its call's webhooks: those that tell a status count upwards from 1, and
+/// those of tasks downwards.
+fn task_number(attempt: i64, nth: i64) -> i64 {
+    -(attempt * STEPS + nth) - 1
+}
+
+/// Attempt and step of the webhook task in this place, if it is one.
+pub(crate) fn task_in(place: i64) -> Option<(i64, i64)> {
+    let number = -(place + 1);
+    (number >= 0).then_some((number / STEPS, number % STEPS))
 }
 
 pub(crate) const NEXT_POST_CALL: &str =

@@ -1,5 +1,7 @@
 //! Recordings: grow in a local file while the call runs, then lie in files or an S3 bucket.
 
+mod joined;
+
 use std::{
     fs,
     io::{self, ErrorKind},
@@ -108,20 +110,27 @@ impl Recordings {
                 Err(error) => return Err(unreadable(&scratch, &error)),
             }
         }
+        match self.upload(&scratch, &self.place(id)).await {
+            Ok(()) => {}
+            Err(Error::NotFound) => return self.size(id).await.map(|_| ()),
+            Err(error) => return Err(error),
+        }
+        match tokio::fs::remove_file(&scratch).await {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(unreadable(&scratch, &error)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Copies a local file; `NotFound` without one.
+    async fn upload(&self, from: &FilePath, place: &Path) -> Result<(), Error> {
         // Never closed.
         let _turn = self.uploads.acquire().await;
-        let mut file = match tokio::fs::File::open(&scratch).await {
+        let mut file = match tokio::fs::File::open(from).await {
             Ok(file) => file,
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                return self.size(id).await.map(|_| ());
-            }
-            Err(error) => return Err(unreadable(&scratch, &error)),
+            Err(error) if error.kind() == ErrorKind::NotFound => return Err(Error::NotFound),
+            Err(error) => return Err(unreadable(from, &error)),
         };
-        let upload = self
-            .objects
-            .put_multipart(&self.place(id))
-            .await
-            .map_err(failed)?;
+        let upload = self.objects.put_multipart(place).await.map_err(failed)?;
         let mut upload = WriteMultipart::new_with_chunk_size(upload, PART);
         let mut chunk = vec![0; CHUNK];
         loop {
@@ -130,7 +139,7 @@ impl Recordings {
                 Err(error) => {
                     // What has been uploaded is of no use; the first fault is the one to tell.
                     let _ = upload.abort().await;
-                    return Err(unreadable(&scratch, &error));
+                    return Err(unreadable(from, &error));
                 }
             };
             if read == 0 {
@@ -140,10 +149,7 @@ impl Recordings {
             upload.write(&chunk[..read]);
         }
         upload.finish().await.map_err(failed)?;
-        match tokio::fs::remove_file(&scratch).await {
-            Err(error) if error.kind() != ErrorKind::NotFound => Err(unreadable(&scratch, &error)),
-            _ => Ok(()),
-        }
+        Ok(())
     }
 
     /// Size in bytes.

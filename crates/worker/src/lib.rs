@@ -5,6 +5,7 @@
 //! **Invariant:** at most one dial an attempt, whatever crashes; a webhook at least once and in order;
 //! knows nothing of `orchestrator`: they meet in the execution row.
 
+mod asking;
 mod batches;
 mod clock;
 mod dial;

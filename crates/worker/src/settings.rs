@@ -22,7 +22,7 @@ impl Default for Settings {
         Self {
             ring_s: 45,
             dials_per_second: 1,
-            orphan_ms: 60_000,
+            orphan_ms: 30_000,
             lookup_for: Duration::from_secs(60),
             timings: Timings::default(),
         }
@@ -58,6 +58,10 @@ pub struct Timings {
     pub post_call: Duration,
     /// How long a webhook's receiver may take (api.md §21).
     pub webhook_limit: Duration,
+    /// How long an ended call's record waits for the receiver of what was extracted.
+    pub webhook_task: Duration,
+    /// A recording on this node's disk that nobody has written to for so long is looked into, as often.
+    pub left_behind: Duration,
     /// How long whoever takes a document in may be silent before another begins again.
     pub knowledge_lease: Duration,
     /// Waits before the second and each further try of a webhook.
@@ -82,6 +86,8 @@ impl Default for Timings {
             ask_again: Duration::from_secs(30),
             post_call: Duration::from_secs(300),
             webhook_limit: Duration::from_secs(15),
+            webhook_task: Duration::from_secs(20),
+            left_behind: Duration::from_secs(MINUTE),
             knowledge_lease: Duration::from_secs(3 * MINUTE),
             webhook_retries: [
                 5,

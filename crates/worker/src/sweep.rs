@@ -22,6 +22,9 @@ pub(crate) const CARRIER_AWAY: Duration = Duration::from_secs(600);
 /// An ended call that no node has taken by then will not be taken, ms.
 const NEVER_TAKEN_MS: i64 = 5_000;
 
+/// How often old idempotency keys are removed.
+const FORGET_KEYS_EVERY: Duration = Duration::from_secs(600);
+
 /// When a call that was asked for may be asked for again.
 type AskedAgain = HashMap<ExecutionId, Instant>;
 
@@ -42,7 +45,64 @@ impl Worker {
         tokio::select! {
             () = stop.cancelled() => {}
             () = work => {}
+            () = self.forget_keys() => {}
+            () = self.hand_in_recordings() => {}
         }
+    }
+
+    /// Idempotency keys live for a day, give or take this.
+    async fn forget_keys(&self) {
+        let mut ticks = tokio::time::interval(FORGET_KEYS_EVERY);
+        loop {
+            ticks.tick().await;
+            if let Err(error) = self.store.forget_keys(now_ms()).await {
+                tracing::warn!(%error, "old idempotency keys stay");
+            }
+        }
+    }
+
+    /// What this node, or its former life, recorded of calls that others went on with.
+    async fn hand_in_recordings(&self) {
+        let quiet = self.settings.timings.left_behind;
+        let mut ticks = tokio::time::interval(quiet);
+        let mut watch = Watch::default();
+        // Who is silent is known after a while only.
+        ticks.tick().await;
+        loop {
+            ticks.tick().await;
+            if let Err(error) = self.hand_in_left(quiet, &mut watch).await {
+                watch.forget();
+                tracing::warn!(%error, "recordings are left on this node's disk");
+            }
+        }
+    }
+
+    async fn hand_in_left(&self, quiet: Duration, watch: &mut Watch) -> Result<(), Error> {
+        let left = self.store.recordings().left_behind(quiet).await?;
+        watch.look(&self.store.instances().await?, std::time::Instant::now());
+        if left.is_empty() {
+            return Ok(());
+        }
+        let open = self.store.open_calls().await?;
+        for id in left {
+            let call = open.iter().find(|live| live.record.id == id);
+            // One that no other node drives may still go on here.
+            let is_driven = |live: &Live| {
+                let silence = |owner: &str| watch.silence(owner, std::time::Instant::now());
+                let owner = live
+                    .owner
+                    .as_deref()
+                    .filter(|owner| *owner != self.store.instance());
+                owner
+                    .and_then(silence)
+                    .is_some_and(|silence| silence < self.settings.timings.silent)
+            };
+            if self.store.signals().is_here(id) || call.is_some_and(|live| !is_driven(live)) {
+                continue;
+            }
+            self.store.hand_in_recording(id).await?;
+        }
+        Ok(())
     }
 
     async fn sweep(&self, asked: &mut AskedAgain, watch: &mut Watch) -> Result<(), Error> {
@@ -55,7 +115,6 @@ impl Worker {
         if purged > 0 {
             tracing::info!(purged, "deleted sub-accounts are removed");
         }
-        self.store.forget_keys(now_ms()).await?;
         watch.look(&self.store.instances().await?, std::time::Instant::now());
         let open = self.store.open_calls().await?;
         asked.retain(|id, _| open.iter().any(|live| live.record.id == *id));
@@ -212,7 +271,7 @@ impl Worker {
     /// The record of an ended call: recording stored, transcript as far as it was written, `completed`.
     /// A dialled call of which nothing was heard is an error instead (wire-telephony.md §5.2).
     async fn finish(&self, record: &Record) -> Result<(), Error> {
-        let has_recording = match self.store.recordings().finish(record.id).await {
+        let has_recording = match self.store.recordings().finish_joined(record.id).await {
             Ok(()) => true,
             Err(Error::NotFound) => record.has_recording,
             Err(error) if now_ms() - record.updated_at < ms(self.settings.timings.post_call) => {
@@ -238,7 +297,7 @@ impl Worker {
             has_recording: Some(has_recording),
             ..Facts::default()
         };
-        if record.post_call_step.is_none() && !self.post_call_tasks(record).await?.is_empty() {
+        if record.post_call_step.is_none() && !self.post_call_steps(record).await?.is_empty() {
             unless_late(self.note(record, facts).await.map(drop))?;
             return self.store.begin_post_call(record.id, now_ms()).await;
         }

@@ -12,6 +12,7 @@ mod openai;
 mod server;
 mod sse;
 mod turns;
+mod whole;
 
 use bolo_agent::LlmConfig;
 use futures_util::{FutureExt, future::BoxFuture, stream::BoxStream};
@@ -21,6 +22,7 @@ pub use fallback::{Fallback, Gate};
 pub(crate) use hedged::{Allowance, Hedged};
 pub use server::Limits;
 pub(crate) use server::Server;
+pub use whole::{Whole, whole};
 
 use crate::Error;
 

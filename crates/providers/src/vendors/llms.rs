@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use bolo_agent::LlmConfig;
+
 use super::{Keys, Vendors, own_key};
 use crate::{
     Error, ErrorKind, Llm,
@@ -9,11 +11,25 @@ use crate::{
 };
 
 impl Vendors {
+    /// A model, or else another where that one can't be asked with these keys.
+    pub fn llm_or(
+        &self,
+        (first, other): (LlmConfig, Option<LlmConfig>),
+        keys: &Keys,
+    ) -> Result<(Arc<dyn Llm>, LlmConfig), Error> {
+        let llm = self.llm(&first, keys);
+        match (llm, other) {
+            (Ok(llm), _) => Ok((llm, first)),
+            (Err(_), Some(other)) => Ok((self.llm(&other, keys)?, other)),
+            (Err(error), None) => Err(error),
+        }
+    }
+
     /// The agent's model, likewise.
     ///
     /// The server's own key goes to the vendor's or the server's own address only: to one that an agent
     /// names, goes no key but the account's.
-    pub fn llm(&self, agent: &bolo_agent::LlmConfig, keys: &Keys) -> Result<Arc<dyn Llm>, Error> {
+    pub fn llm(&self, agent: &LlmConfig, keys: &Keys) -> Result<Arc<dyn Llm>, Error> {
         let Some(dialect) = dialect(&agent.provider) else {
             let names: Vec<_> = DIALECTS.iter().map(|dialect| dialect.name).collect();
             return Err(Error {

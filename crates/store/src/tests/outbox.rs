@@ -254,3 +254,88 @@ async fn an_unknown_delivery_is_not_found(#[values(On::Sqlite, On::Postgres)] on
         .await;
     assert!(matches!(unknown, Err(Error::NotFound)));
 }
+
+/// A call that has ended and has a webhook task as its first step.
+async fn with_task(lab: &Lab) -> bolo_execution::Record {
+    let mut new = lab.call();
+    new.webhook = every_status();
+    let id = lab.create(new).await.id;
+    for change in [
+        Change::CarrierAccepted,
+        Change::Answered,
+        Change::MediaEnded,
+    ] {
+        let changed = lab.store.change(id, change, Facts::default(), NOW).await;
+        changed.unwrap();
+    }
+    lab.store.begin_post_call(id, NOW).await.unwrap();
+    let due = lab.store.claim_post_calls(NOW, LEASE, 1).await.unwrap();
+    due.into_iter().next().unwrap()
+}
+
+async fn tell(lab: &Lab, record: &bolo_execution::Record, now: i64) -> Option<bool> {
+    let url = "https://crm.example.com/facts".parse().unwrap();
+    lab.store
+        .tell_extracted(record, 0, &url, "{}", 20_000, now)
+        .await
+        .unwrap()
+}
+
+#[rstest]
+#[tokio::test]
+async fn what_a_task_sends_waits_for_no_status_and_no_status_for_it(
+    #[values(On::Sqlite, On::Postgres)] on: On,
+) {
+    let Some(lab) = Lab::on(on).await else { return };
+    let record = with_task(&lab).await;
+    assert_eq!(tell(&lab, &record, NOW).await, None);
+    // The second worker that does the step sends nothing more.
+    assert_eq!(tell(&lab, &record, NOW + 1).await, None);
+    let claimed = claim(&lab, NOW + 1).await;
+    let bodies: Vec<&str> = claimed.iter().map(|told| &*told.body).collect();
+    assert_eq!(
+        bodies.len(),
+        2,
+        "the first status, and the task's: {bodies:?}"
+    );
+    assert!(bodies.contains(&"{}"));
+    // The task's fails, and the statuses go on.
+    for told in &claimed {
+        let outcome = match &*told.body {
+            "{}" => retry(NOW + 300_000),
+            _ => DeliveryOutcome::Delivered,
+        };
+        lab.store
+            .settle_delivery(told.id, outcome, NOW + 2)
+            .await
+            .unwrap();
+    }
+    let next = claim(&lab, NOW + 2).await;
+    assert_eq!(next.iter().map(event).collect::<Vec<_>>(), ["initiated"]);
+}
+
+#[rstest]
+#[tokio::test]
+async fn a_call_waits_for_the_receiver_of_its_task_as_long_as_it_may(
+    #[values(On::Sqlite, On::Postgres)] on: On,
+) {
+    let Some(lab) = Lab::on(on).await else { return };
+    let record = with_task(&lab).await;
+    assert_eq!(tell(&lab, &record, NOW).await, None);
+    let due = |now| lab.store.claim_post_calls(now, LEASE, 1);
+    assert!(due(NOW + 19_999).await.unwrap().is_empty());
+    let claimed = claim(&lab, NOW).await;
+    let task = claimed.iter().find(|told| told.body == "{}").unwrap();
+    lab.store
+        .settle_delivery(task.id, DeliveryOutcome::Delivered, NOW + 500)
+        .await
+        .unwrap();
+    let again = due(NOW + 500).await.unwrap();
+    assert_eq!(again[0].extraction_webhook_status, Some(true));
+    assert_eq!(tell(&lab, &again[0], NOW + 500).await, Some(true));
+
+    let late = with_task(&lab).await;
+    assert_eq!(tell(&lab, &late, NOW).await, None);
+    assert_eq!(due(NOW + 20_000).await.unwrap()[0].id, late.id);
+    assert_eq!(tell(&lab, &late, NOW + 20_000).await, Some(false));
+}

@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::{Router, extract::State, http::StatusCode, routing::post};
 use bolo_execution::{Change, Record, Usage};
 use bolo_simulator::llm::{FakeLlm, Fault, Options, Reply};
-use bolo_store::{Facts, StepDone};
+use bolo_store::{Draft, Facts, Kind, StepDone, ToldFilter};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
@@ -177,7 +177,7 @@ async fn a_task_that_fails_leaves_its_field_empty_and_the_call_is_complete() {
         retry_after_s: None,
     }]);
     llm.on("order twelve", Reply::text("I can't say."));
-    let (url, _told) = receiver(&[StatusCode::NOT_FOUND; 3]).await;
+    let (url, _told) = receiver(&[StatusCode::NOT_FOUND; 8]).await;
     let tasks = [
         task("summarization", json!({})),
         task("extraction", json!({})),
@@ -211,4 +211,108 @@ async fn of_a_silent_caller_nothing_is_drawn() {
     let complete = lab.receiver.told(&call, "completed").await;
     assert_eq!(complete["extracted_data"], Value::Null);
     assert!(llm.requests().is_empty());
+}
+
+/// What an agent asks of each call, answered by this model.
+async fn disposition(lab: &Lab, name: &str, model: &str) {
+    let body = json!({
+        "name": name, "question": format!("{name}?"), "category": "Orders", "model": model,
+        "is_objective": true, "objective_options": [
+            { "value": "late", "condition": "it has not come" },
+            { "value": "fine", "condition": "it has come" },
+        ],
+    });
+    lab.store
+        .create_dispositions(
+            lab.account,
+            vec![Draft { key: None, body }],
+            &[lab.agent],
+            now_ms(),
+        )
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn dispositions_are_decided_after_the_tasks_and_stand_beside_what_these_found() {
+    let mut lab = Lab::start().await;
+    let llm = model(&mut lab).await;
+    llm.on("order twelve", Reply::text("{\"order\": 12}"));
+    llm.on(
+        "Outcome?",
+        Reply::text("{\"objective\": \"late\", \"confidence\": 0.9}"),
+    );
+    let (url, mut told) = receiver(&[]).await;
+    let tasks = [task("extraction", json!({})), webhook(&url)];
+    let call = ended(&mut lab, &tasks, TRANSCRIPT).await;
+    disposition(&lab, "Outcome", "gpt-4.1-mini").await;
+    // Its model can't be reached: it stays undecided, and nothing else does.
+    let nowhere = json!({ "custom_model_url": "http://127.0.0.1:1/v1" });
+    lab.store
+        .put_document(lab.account, Kind::Model, "nobody", &nowhere, now_ms())
+        .await
+        .unwrap();
+    disposition(&lab, "Mood", "nobody").await;
+    lab.work();
+    let complete = lab.receiver.told(&call, "completed").await;
+    let found = &complete["extracted_data"];
+    assert_eq!(found["order"], 12);
+    assert_eq!(found["Orders"]["Outcome"]["objective"], "late");
+    assert_eq!(found["Orders"]["Outcome"]["confidence_label"], "High");
+    assert_eq!(found["Orders"].get("Mood"), None);
+    assert_eq!(in_time(told.recv()).await.unwrap(), json!({ "order": 12 }));
+    let log = lab.store.log_lines(lab.account, call.id).await.unwrap();
+    let log = format!("{log:?}");
+    assert!(log.contains("Mood") && !log.contains("Outcome"), "{log}");
+    // Two questions were answered and are paid for.
+    let used = &complete["usage_breakdown"]["llm_model"]["gpt-4.1-mini"]["input"];
+    assert_eq!(llm.requests().len(), 2);
+    assert_eq!(complete["cost_breakdown"]["llm"].as_f64(), used.as_f64());
+}
+
+#[tokio::test]
+async fn a_model_that_fails_decides_nothing_and_the_call_is_complete() {
+    let mut lab = Lab::start().await;
+    let llm = model(&mut lab).await;
+    llm.fail_next([Fault::Status {
+        status: 500,
+        retry_after_s: None,
+    }]);
+    let call = ended(&mut lab, &[], TRANSCRIPT).await;
+    disposition(&lab, "Outcome", "gpt-4.1-mini").await;
+    lab.work();
+    let complete = lab.receiver.told(&call, "completed").await;
+    assert_eq!(complete["extracted_data"], Value::Null);
+    assert_eq!(llm.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn a_receiver_that_takes_it_late_does_not_hold_up_the_record() {
+    let mut lab = Lab::start().await;
+    let (url, mut told) = receiver(&[StatusCode::BAD_GATEWAY]).await;
+    lab.settings.timings.webhook_task = Duration::from_millis(100);
+    lab.settings.timings.poll = Duration::from_millis(20);
+    lab.settings.timings.webhook_retries = vec![Duration::from_secs(3600)];
+    let call = ended(&mut lab, &[webhook(&url)], TRANSCRIPT).await;
+    lab.work();
+    let complete = lab.receiver.told(&call, "completed").await;
+    assert_eq!(complete["extraction_webhook_status"], false);
+    in_time(told.recv()).await.unwrap();
+    // It waits among the webhooks, and what became of it is in the record when it was taken.
+    let filter = ToldFilter {
+        execution: Some(call.id),
+        state: Some("waiting"),
+        ..ToldFilter::default()
+    };
+    let (waiting, _) = lab.store.told(lab.account, &filter, 1, 10).await.unwrap();
+    let task = waiting
+        .iter()
+        .find(|told| told.status == "extraction")
+        .unwrap();
+    lab.store
+        .settle_delivery(task.id, bolo_store::DeliveryOutcome::Delivered, now_ms())
+        .await
+        .unwrap();
+    let record = lab.store.execution_unscoped(call.id).await.unwrap();
+    assert_eq!(record.extraction_webhook_status, Some(true));
 }
