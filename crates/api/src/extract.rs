@@ -54,7 +54,9 @@ impl FromRequestParts<App> for Caller {
             .ok_or(ApiError::Unauthorized)?;
         if let Some(route) = parts.extensions.get::<MatchedPath>() {
             let payer = holder.parent.unwrap_or(holder.account);
-            app.rates.admit(payer, &parts.method, route.as_str())?;
+            app.rates
+                .admit(app.store.signals(), payer, &parts.method, route.as_str())
+                .await?;
         }
         if let Some(visitor) = parts.extensions.get::<Visitor>() {
             visitor.is(holder.account, Some(holder.key));

@@ -1,5 +1,5 @@
 //! How many requests an account may send in a minute: a fixed window for each operation (api.md §5).
-//! Counted on each node by itself.
+//! Counted over all nodes where they have a Redis, else and while that is away on each node by itself.
 
 use std::{
     sync::{
@@ -11,6 +11,7 @@ use std::{
 
 use axum::http::Method;
 use bolo_execution::AccountId;
+use bolo_store::Signals;
 use moka::sync::Cache;
 use tokio::time::Instant;
 
@@ -61,7 +62,13 @@ impl Rates {
     }
 
     /// Counts a request of this account (a sub-account's counts for its parent).
-    pub fn admit(&self, account: AccountId, method: &Method, route: &str) -> Result<(), ApiError> {
+    pub async fn admit(
+        &self,
+        nodes: &Signals,
+        account: AccountId,
+        method: &Method,
+        route: &str,
+    ) -> Result<(), ApiError> {
         let busy = BUSY
             .iter()
             .find(|(of, path, _)| of == method && *path == route);
@@ -72,20 +79,32 @@ impl Rates {
         if limit == 0 {
             return Ok(());
         }
+        let key = format!("{account} {operation}");
+        let (used, left) = match nodes.count(&key, WINDOW).await {
+            Some(counted) => counted,
+            None => self.count_here(account, operation),
+        };
+        if used <= u64::from(limit) {
+            return Ok(());
+        }
+        // Rounded up, so that who waits so long is let in.
+        Err(ApiError::TooMany {
+            retry_after_s: u64::from(left.subsec_nanos() > 0) + left.as_secs(),
+        })
+    }
+}
+
+impl Rates {
+    /// How many there are in this node's window with this one, and how long it lasts.
+    fn count_here(&self, account: AccountId, operation: String) -> (u64, Duration) {
         let window = self.windows.get_with((account, operation), || {
             Arc::new(Window {
                 since: Instant::now(),
                 used: AtomicU32::new(0),
             })
         });
-        if window.used.fetch_add(1, Ordering::Relaxed) < limit {
-            return Ok(());
-        }
-        let left = WINDOW.saturating_sub(window.since.elapsed());
-        // Rounded up, so that who waits so long is let in.
-        Err(ApiError::TooMany {
-            retry_after_s: u64::from(left.subsec_nanos() > 0) + left.as_secs(),
-        })
+        let used = u64::from(window.used.fetch_add(1, Ordering::Relaxed)) + 1;
+        (used, WINDOW.saturating_sub(window.since.elapsed()))
     }
 }
 
@@ -98,44 +117,45 @@ mod tests {
         AccountId(uuid::Uuid::now_v7())
     }
 
-    #[test]
-    fn each_operation_has_its_window_and_its_spellings_share_it() {
+    /// A request at a node that has no others.
+    async fn ask(
+        rates: &Rates,
+        account: AccountId,
+        method: Method,
+        route: &str,
+    ) -> Result<(), ApiError> {
+        rates
+            .admit(&Signals::default(), account, &method, route)
+            .await
+    }
+
+    #[tokio::test]
+    async fn each_operation_has_its_window_and_its_spellings_share_it() {
+        const AGENT: &str = "/v2/agent/{agent_id}";
         let rates = Rates::new(PerMinute { busy: 2, other: 3 });
         let (ours, theirs) = (account(), account());
-        rates
-            .admit(ours, &Method::GET, "/agent/{agent_id}")
+        ask(&rates, ours, Method::GET, "/agent/{agent_id}")
+            .await
             .unwrap();
-        rates
-            .admit(ours, &Method::GET, "/v2/agent/{agent_id}")
-            .unwrap();
-        let refused = rates
-            .admit(ours, &Method::GET, "/v2/agent/{agent_id}")
-            .unwrap_err();
+        ask(&rates, ours, Method::GET, AGENT).await.unwrap();
+        let refused = ask(&rates, ours, Method::GET, AGENT).await.unwrap_err();
         let ApiError::TooMany { retry_after_s } = refused else {
             panic!("{refused}");
         };
         assert!((1..=60).contains(&retry_after_s));
-        rates
-            .admit(theirs, &Method::GET, "/v2/agent/{agent_id}")
-            .unwrap();
+        ask(&rates, theirs, Method::GET, AGENT).await.unwrap();
         for _ in 0..3 {
-            rates
-                .admit(ours, &Method::PUT, "/v2/agent/{agent_id}")
-                .unwrap();
+            ask(&rates, ours, Method::PUT, AGENT).await.unwrap();
         }
-        assert!(
-            rates
-                .admit(ours, &Method::PUT, "/v2/agent/{agent_id}")
-                .is_err()
-        );
+        assert!(ask(&rates, ours, Method::PUT, AGENT).await.is_err());
     }
 
-    #[test]
-    fn zero_is_no_limit() {
+    #[tokio::test]
+    async fn zero_is_no_limit() {
         let rates = Rates::new(PerMinute { busy: 0, other: 0 });
         let account = account();
         for _ in 0..10_000 {
-            rates.admit(account, &Method::POST, "/call").unwrap();
+            ask(&rates, account, Method::POST, "/call").await.unwrap();
         }
     }
 }

@@ -260,6 +260,7 @@ impl<M: Machine> Call<M> {
             Event::News(News::NotWanted) | Event::Command(Some(Command::Stop)) => {
                 self.give(now, Input::StopRequested);
             }
+            Event::Command(Some(Command::Leave)) => self.desk.hand_over(),
             Event::Command(Some(Command::CarrierEnded)) => {
                 self.ledger.books().hung_up = true;
                 self.remote_end(now);

@@ -27,6 +27,8 @@ pub(crate) trait Records: Send + Sync + 'static {
     /// The caller is to be transferred to this number, which may ring so many seconds. `false`: it could not
     /// be written.
     fn transfer(&self, number: E164, ring_s: u64) -> BoxFuture<'_, bool>;
+    /// All that another node needs to go on with the call is written. `false`: the carrier would not ask one.
+    fn hand_over(&self) -> BoxFuture<'_, bool>;
     /// The call leg ends, with what the ledger knows. Idempotent.
     fn ending(&self) -> BoxFuture<'_, ()>;
     /// Ends the call at the carrier. `true`: it is over there, or there is no carrier.
@@ -41,6 +43,7 @@ enum Job {
     Answered,
     Note(String),
     Transfer(E164, u64),
+    HandOver,
     HangUp,
     AskOwner(oneshot::Sender<bool>),
 }
@@ -74,6 +77,10 @@ impl Desk {
 
     pub(crate) fn transfer(&self, number: E164, ring_s: u64) {
         self.leave(Job::Transfer(number, ring_s));
+    }
+
+    pub(crate) fn hand_over(&self) {
+        self.leave(Job::HandOver);
     }
 
     pub(crate) fn hang_up(&self) {
@@ -118,6 +125,10 @@ async fn clerk(
                 let writing = records.transfer(number, ring_s);
                 let written = tokio::time::timeout(ENDING, writing).await;
                 Some(News::HandedOver(written.unwrap_or(false)))
+            }
+            Job::HandOver => {
+                let written = tokio::time::timeout(ENDING, records.hand_over()).await;
+                written.unwrap_or(false).then_some(News::HandedOver(true))
             }
             Job::HangUp => {
                 if tokio::time::timeout(ENDING, records.ending())

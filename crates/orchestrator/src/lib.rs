@@ -60,7 +60,7 @@ use bolo_agent::Agent;
 use bolo_conversation::Rules;
 use bolo_execution::{AgentId, ExecutionId, Record};
 use bolo_providers::{PublicClient, Vendors};
-use bolo_store::Store;
+use bolo_store::{Command, Store};
 use bolo_telephony::{Carriers, MediaWire};
 use dashmap::DashMap;
 use tokio::sync::Semaphore;
@@ -79,6 +79,10 @@ use crate::{
 
 /// Agent versions kept parsed.
 const AGENTS: u64 = 1000;
+/// Calls are handed over one after the other, not to flood who takes them.
+const BETWEEN_CALLS: Duration = Duration::from_millis(5);
+/// The last of them has so long to be taken.
+const HANDED_OVER: Duration = Duration::from_secs(10);
 
 /// Settings of calls.
 #[derive(Debug, Clone)]
@@ -225,7 +229,8 @@ impl Calls {
         self.inner.live.len()
     }
 
-    /// No new calls; waits until the running ones have ended or `limit` is over, then ends them (R201).
+    /// No new calls; waits until the running ones have ended or `limit` is over, then hands them to other nodes
+    /// and ends those that can't be handed over (R201).
     pub async fn drain(&self, limit: Duration) {
         let inner = &self.inner;
         inner.draining.cancel();
@@ -237,6 +242,9 @@ impl Calls {
         {
             return;
         }
+        if self.has_room_elsewhere() && self.hand_over().await {
+            return;
+        }
         tracing::info!(calls = self.live(), "drain time is over: ending calls");
         inner.stop.cancel();
         if tokio::time::timeout(attach::LAST_GOODBYES, inner.tasks.wait())
@@ -245,6 +253,22 @@ impl Calls {
         {
             tracing::error!(calls = self.live(), "calls did not end in time");
         }
+    }
+
+    /// Calls leave their sockets, so that their carriers ask another node how to go on; whether all have gone.
+    async fn hand_over(&self) -> bool {
+        let inner = &self.inner;
+        tracing::info!(
+            calls = self.live(),
+            "drain time is over: other nodes take the calls"
+        );
+        let live: Vec<ExecutionId> = inner.live.iter().map(|call| *call.key()).collect();
+        for id in live {
+            inner.store.signals().tell_here(id, Command::Leave);
+            tokio::time::sleep(BETWEEN_CALLS).await;
+        }
+        let gone = tokio::time::timeout(HANDED_OVER, inner.tasks.wait());
+        gone.await.is_ok()
     }
 }
 

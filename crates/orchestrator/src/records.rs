@@ -179,6 +179,21 @@ impl Records for StoreRecords {
         .boxed()
     }
 
+    fn hand_over(&self) -> BoxFuture<'_, bool> {
+        async {
+            let account = self.carriers.for_account(&self.provider, &self.secrets);
+            // Who asks what to do after a transfer asks it after any socket.
+            if !account.is_ok_and(|account| account.carrier.transfers()) {
+                return false;
+            }
+            let flushed = self.log.flush().await;
+            flushed
+                .inspect_err(|error| tracing::warn!(%error, "the call can't be handed over"))
+                .is_ok()
+        }
+        .boxed()
+    }
+
     fn ending(&self) -> BoxFuture<'_, ()> {
         async {
             self.change(Change::MediaEnded, self.end_facts()).await;

@@ -40,6 +40,8 @@ pub enum Command {
         /// What is known of it.
         properties: serde_json::Map<String, serde_json::Value>,
     },
+    /// The node of the call is about to end, and another can go on with it.
+    Leave,
     /// Another node owns the call since this epoch.
     TakenOver {
         /// See [`crate::Store::own_call`].
@@ -169,6 +171,13 @@ impl Signals {
             Some(link) => link.answers(id).await,
             None => false,
         }
+    }
+
+    /// Counts one more under this key, over all nodes, in windows of this length: how many there are in this
+    /// one, and how long it lasts. `None` where a node can count for itself only: it has no others, or Redis is
+    /// away.
+    pub async fn count(&self, key: &str, window: Duration) -> Option<(u64, Duration)> {
+        self.others.as_ref()?.count(key, window).await
     }
 
     /// Wakes the workers of all nodes: something became due (a call was queued, a status changed).

@@ -161,6 +161,16 @@ impl Link {
         let _ = timeout(HURRY, self.wire.order(id, Some(command), None)).await;
     }
 
+    pub(super) async fn count(&self, key: &str, window: Duration) -> Option<(u64, Duration)> {
+        let mut count = redis::cmd("EVAL");
+        count.arg(COUNT).arg(1).arg(format!("bolo:count:{key}"));
+        count.arg(window.as_millis() as u64);
+        // A Redis that hangs holds nobody up.
+        let counted = timeout(HURRY, self.wire.run::<(u64, i64)>(&count)).await;
+        let (used, left_ms) = counted.ok().flatten()?;
+        Some((used, Duration::from_millis(left_ms.max(0) as u64)))
+    }
+
     pub(super) async fn is_live(&self, id: ExecutionId) -> bool {
         let channel = channel_of(id);
         let mut question = redis::cmd("PUBSUB");
@@ -169,6 +179,11 @@ impl Link {
         found.is_some_and(|(_, nodes)| nodes > 0)
     }
 }
+
+/// Counts in a window that begins with the first, in one step: what has no end would count for ever.
+const COUNT: &str = "local count = redis.call('INCR', KEYS[1])
+    if count == 1 then redis.call('PEXPIRE', KEYS[1], ARGV[1]) end
+    return {count, redis.call('PTTL', KEYS[1])}";
 
 impl Wire {
     /// How many nodes have got it.

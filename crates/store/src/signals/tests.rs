@@ -175,3 +175,23 @@ async fn a_bad_address_is_refused_without_showing_a_password() {
         );
     }
 }
+
+#[tokio::test]
+async fn nodes_count_together_in_windows_that_end() {
+    let (one, other) = ends(Ends::Far);
+    let key = uuid::Uuid::now_v7().to_string();
+    let window = Duration::from_millis(300);
+    until(async || one.count("connected", window).await.is_some()).await;
+    until(async || other.count("connected", window).await.is_some()).await;
+    let (first, left) = one.count(&key, window).await.unwrap();
+    assert_eq!(first, 1);
+    assert!(left <= window);
+    assert_eq!(
+        other.count(&key, Duration::from_secs(60)).await.unwrap().0,
+        2
+    );
+    // The second did not make it longer.
+    until(async || one.count(&key, window).await.unwrap().0 == 1).await;
+    let (alone, _) = ends(Ends::Near);
+    assert_eq!(alone.count(&key, window).await, None);
+}
