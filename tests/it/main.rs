@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod after_calls;
 mod batches;
 mod calls;
 mod carrier_faults;
@@ -30,6 +31,7 @@ mod tidy;
 mod tools;
 mod transfers;
 mod twilio_sdk;
+mod upgrade;
 mod vendor_faults;
 mod voicemail;
 mod voices;

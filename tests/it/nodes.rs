@@ -288,3 +288,52 @@ async fn a_full_node_sends_callers_to_another_and_full_nodes_sound_busy() {
     }
     cluster.end(&["as many calls as"]).await;
 }
+
+#[rstest]
+#[case::twilio(Kind::Twilio)]
+#[case::plivo(Kind::Plivo)]
+#[tokio::test]
+async fn a_call_that_outlasts_its_nodes_drain_goes_on_at_another(#[case] carrier: Kind) {
+    let fakes = Fakes::start(carrier).await;
+    teach(&fakes);
+    let recordings = tempfile::tempdir().unwrap();
+    let place = format!("file://{}", recordings.path().display());
+    let settings = [
+        ("BOLO_LIMITS__DRAIN_S", "1"),
+        ("BOLO_RECORDINGS__URL", &*place),
+    ];
+    let cluster = Cluster::start(fakes, 2, &settings).await;
+    let (execution, call) = in_mid_sentence(&cluster).await;
+    let (runner, other) = cluster.runner().await;
+    cluster.nodes[runner].signal("TERM");
+    cluster.nodes[runner]
+        .says("other nodes take the calls")
+        .await;
+    goes_on(&cluster, &call).await;
+    ends(&cluster, other, &execution, &call).await;
+    assert_eq!(sockets(&call), 2);
+    // What the first node recorded is in it too.
+    let (_, agent) = cluster.nodes[other].recording(&execution).await;
+    assert!(agent[..3 * 8000].iter().any(|sample| *sample != 0));
+    cluster.nodes[runner].says("\"end\":\"superseded\"").await;
+    cluster.end(&TROUBLE).await;
+}
+
+#[tokio::test]
+async fn nodes_count_the_requests_of_a_key_together() {
+    let limit = ("BOLO_LIMITS__REQUESTS_PER_MINUTE", "6");
+    let cluster = Cluster::start(Fakes::start(Kind::Twilio).await, 2, &[limit]).await;
+    let ask = async |node: usize| {
+        let node = &cluster.nodes[node];
+        node.send("GET", "/dispositions", Some(&node.key), None)
+            .await
+    };
+    for nth in 0..6 {
+        assert_eq!(ask(nth % 2).await.status, 200);
+    }
+    for node in 0..2 {
+        let refused = ask(node).await;
+        assert_eq!(refused.status, 429, "{}", refused.body);
+    }
+    cluster.end(&[]).await;
+}

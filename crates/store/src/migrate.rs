@@ -39,8 +39,8 @@ const STEPS: &[Step] = steps![
     (26, "0026_attempts"),
 ];
 
-fn migrator(db: &Db) -> Migrator {
-    let migrations = STEPS
+fn migrator(db: &Db, steps: &[Step]) -> Migrator {
+    let migrations = steps
         .iter()
         .map(|Step(number, name, sqlite, postgres)| {
             let sql = match db {
@@ -64,7 +64,7 @@ impl Store {
     /// on PostgreSQL an advisory lock lets one go first, on SQLite the loser finds the work done.
     pub async fn migrate(&self) -> Result<usize, Error> {
         let first = self.pending_migrations().await?;
-        let migrator = migrator(self.db());
+        let migrator = migrator(self.db(), STEPS);
         let mut waiting = first;
         while waiting > 0 {
             match on!(self.db().write(), |pool| run(
@@ -84,6 +84,17 @@ impl Store {
             }
         }
         Ok(first)
+    }
+
+    /// All but the newest one: the tables of the version before.
+    #[cfg(test)]
+    pub(crate) async fn migrate_but_the_newest(&self) -> Result<(), MigrateError> {
+        let migrator = migrator(self.db(), &STEPS[..STEPS.len() - 1]);
+        on!(self.db().write(), |pool| run(
+            &migrator,
+            pool.acquire().await?.detach()
+        )
+        .await)
     }
 
     /// Migrations that wait to be applied.

@@ -1,5 +1,7 @@
 //! Many nodes on one PostgreSQL and one Redis, behind a balancer.
 
+use std::path::PathBuf;
+
 use bolo_simulator::caller::{CallHandle, CallerScript};
 use serde_json::Value;
 
@@ -65,7 +67,17 @@ impl Cluster {
 
     /// One more node, behind the others.
     pub async fn add_node(&mut self) {
+        self.add(Setup::new(Database::Sqlite, self.environment.clone()).await)
+            .await;
+    }
+
+    /// One more node, of another version.
+    pub async fn add_node_of(&mut self, binary: PathBuf) {
         let setup = Setup::new(Database::Sqlite, self.environment.clone()).await;
+        self.add(setup.running(binary)).await;
+    }
+
+    async fn add(&mut self, setup: Setup) {
         let port = setup.public_port;
         self.nodes.push(Server::start(setup).await);
         self.balancer.add(port);

@@ -26,6 +26,7 @@ pub struct Setup {
     pub folder: tempfile::TempDir,
     pub environment: Vec<(String, String)>,
     pub public_port: u16,
+    binary: PathBuf,
     _database: Option<super::postgres::Database>,
 }
 
@@ -112,13 +113,19 @@ impl Setup {
             folder,
             environment: all,
             public_port,
+            binary: binary().to_owned(),
             _database: made,
         }
     }
 
+    /// The same with another version's binary.
+    pub fn running(self, binary: PathBuf) -> Self {
+        Self { binary, ..self }
+    }
+
     /// A command of the binary with these settings and nothing else of the environment.
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(binary());
+        let mut command = Command::new(&self.binary);
         command
             .args(arguments)
             .env_clear()

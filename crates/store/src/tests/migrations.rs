@@ -128,3 +128,87 @@ async fn sqlite_is_opened_to_keep_what_was_committed() {
     assert_eq!(pragma(read, "query_only").await, "1");
     assert_eq!(write.options().get_max_connections(), 1);
 }
+
+/// What nodes have written since the first version, in the columns that it had.
+fn written(nth: usize) -> [String; 6] {
+    [
+        format!("INSERT INTO accounts (id, name, email, concurrency, wallet, created_at)
+            VALUES ('account-{nth}', 'name-{nth}', 'ops@example.com', 1, 0, 1)"),
+        format!("INSERT INTO agents (id, account_id, version, created_at, updated_at)
+            VALUES ('agent-{nth}', 'account-{nth}', 1, 1, 1)"),
+        format!("INSERT INTO agent_versions (agent_id, version, body, created_at) VALUES ('agent-{nth}', 1, '{{}}', 1)"),
+        format!("INSERT INTO executions (id, account_id, agent_id, agent_version, status, direction, provider,
+                to_number, from_number, user_data, bypass_guardrails, created_at, updated_at, due_at)
+            VALUES ('call-{nth}', 'account-{nth}', 'agent-{nth}', 1, 'queued', 'outbound', 'twilio',
+                '+14155550100', '+14155550199', '{{}}', FALSE, 1, 1, 1)"),
+        format!("UPDATE executions SET status = 'initiated', sequence = sequence + 1, owner_instance = 'old',
+                owner_epoch = owner_epoch + 1, transcript = 'user: hello' WHERE id = 'call-{nth}'"),
+        format!("INSERT INTO webhooks (id, execution_id, account_id, sequence, status, url, body, state, created_at, due_at)
+            VALUES ('webhook-{nth}', 'call-{nth}', 'account-{nth}', 1, 'initiated', 'https://example.com', '{{}}',
+                'waiting', 1, 1)"),
+    ]
+}
+
+async fn write(tx: &mut crate::db::Tx, nth: usize) {
+    for sql in written(nth) {
+        crate::db::on!(&mut *tx, |tx| sqlx::query(sqlx::AssertSqlSafe(sql))
+            .execute(&mut **tx)
+            .await
+            .map(drop))
+        .unwrap();
+    }
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_of_the_version_before_writes_while_the_newest_migration_runs(
+    #[values(On::Sqlite, On::Postgres)] on: On,
+) {
+    let folder = super::folder();
+    let database = match on {
+        On::Sqlite => None,
+        On::Postgres => match postgres::database().await {
+            Some(database) => Some(database),
+            None => return,
+        },
+    };
+    let open = async |name| {
+        let settings = settings(folder.path(), database.as_ref(), super::MASTER, name);
+        Store::open(settings).await.unwrap()
+    };
+    let (old, new) = (open("old").await, open("new").await);
+    old.migrate_but_the_newest().await.unwrap();
+    assert_eq!(new.pending_migrations().await.unwrap(), 1);
+    let mut tx = old.db().begin().await.unwrap();
+    write(&mut tx, 1).await;
+    let migrating = tokio::spawn({
+        let new = new.clone();
+        async move { new.migrate().await }
+    });
+    // It waits for what the old node has not committed yet, where it touches that at all.
+    if let Db::Postgres(pool) = old.db() {
+        let waits = "SELECT EXISTS (SELECT 1 FROM pg_stat_activity
+            WHERE datname = current_database() AND wait_event_type = 'Lock')";
+        while !migrating.is_finished()
+            && !sqlx::query_scalar::<_, bool>(waits)
+                .fetch_one(pool)
+                .await
+                .unwrap()
+        {
+            tokio::task::yield_now().await;
+        }
+    }
+    tx.commit().await.unwrap();
+    migrating.await.unwrap().unwrap();
+    assert_eq!(new.pending_migrations().await.unwrap(), 0);
+    let mut tx = old.db().begin().await.unwrap();
+    write(&mut tx, 2).await;
+    tx.commit().await.unwrap();
+    let calls: i64 = crate::db::on!(new.db().read(), |pool| sqlx::query_scalar(
+        "SELECT COUNT(*) FROM executions WHERE owner_instance = 'old'"
+    )
+    .fetch_one(pool)
+    .await)
+    .unwrap();
+    assert_eq!(calls, 2);
+}
