@@ -35,5 +35,6 @@ mod upgrade;
 mod vendor_faults;
 mod voicemail;
 mod voices;
+mod warm_transfers;
 mod web_calls;
 mod webhooks;

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::{
-    ConversationTask, Fault, Faults, IngestSource, PostCallTask,
+    ConversationTask, Fault, Faults, IngestSource, PostCallTask, Tool,
     place::{FaultList, Place},
     task::is_graph,
 };
@@ -63,6 +63,8 @@ pub const WEBHOOK_STATUSES: [&str; 16] = [
 ];
 
 const CARRIERS: [&str; 5] = ["twilio", "plivo", "vobiz", "exotel", "sip-trunk"];
+/// Those that let whoever is called decline before the two are connected (R115).
+const WARM_CARRIERS: [&str; 2] = ["twilio", "plivo"];
 /// Not a carrier: whatever the server is set up with.
 pub(crate) const ANY_CARRIER: &str = "default";
 const CARRIERS_TO_COME: [&str; 2] = ["freeswitch", "database"];
@@ -130,6 +132,16 @@ impl Agent {
         let (conversation, post_call) = tasks(&config.at("tasks"), prompts)?;
         let of_task =
             Some(conversation.input_provider.clone()).filter(|provider| provider != ANY_CARRIER);
+        let telephony_provider = telephony_provider
+            .filter(|name| name != ANY_CARRIER)
+            .or(of_task);
+        if let Some(carrier) = &telephony_provider
+            && !WARM_CARRIERS.contains(&carrier.as_str())
+            && conversation.tools.iter().any(Tool::is_warm_transfer)
+        {
+            let what = format!("a warm transfer by carrier {carrier:?}");
+            config.at("tasks").unsupported(&what);
+        }
         Some(Self {
             name: name?,
             welcome,
@@ -137,9 +149,7 @@ impl Agent {
             webhook_statuses,
             agent_type,
             guardrails,
-            telephony_provider: telephony_provider
-                .filter(|name| name != ANY_CARRIER)
-                .or(of_task),
+            telephony_provider,
             ingest,
             conversation,
             post_call,

@@ -49,7 +49,7 @@ pub use task::{ConversationTask, EndCallTool, TaskConfig, Voicemail};
 pub use template::{JsonTemplate, NotJson, UrlTemplate, Values, percent_encoded, plain};
 pub use text::LocalText;
 pub use tools::{
-    Answers, Controller, Method, Request, Secret, Tool, ToolAction, ToolWebhook, Transfer,
+    Answers, Controller, Method, Request, SUMMARY, Secret, Tool, ToolAction, ToolWebhook, Transfer,
 };
 pub use variables::{Variables, fill};
 

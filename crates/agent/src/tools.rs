@@ -15,6 +15,8 @@ use crate::{
 
 /// R204.
 const MOST: usize = 64;
+/// The argument of a warm transfer.
+pub const SUMMARY: &str = "summary";
 /// The runtime's own.
 const RESERVED: [&str; 2] = ["end_call", "switch_language"];
 /// Where bookings go that name no address.
@@ -84,6 +86,8 @@ pub struct Transfer {
     pub param: JsonTemplate,
     /// A controller of the customer's that is told and acts; `None` = the carrier of the call does it.
     pub controller: Option<Controller>,
+    /// Who is called hears first what it is about, and may decline (R115).
+    pub warm: bool,
 }
 
 /// A customer's own controller of transfers.
@@ -208,6 +212,11 @@ fn read_list(tools: &Place<'_>, params: &Place<'_>) -> Vec<Tool> {
 }
 
 impl Tool {
+    /// Whoever is called hears first what it is about (R115).
+    pub fn is_warm_transfer(&self) -> bool {
+        matches!(&self.action, ToolAction::Transfer(transfer) if transfer.warm)
+    }
+
     /// Flat, or nested as vendors write it: `{type: "function", function: {…}}`.
     fn read(place: &Place<'_>, all_params: &Place<'_>) -> Option<Self> {
         place.clone().required()?.object()?;
@@ -254,7 +263,7 @@ impl Tool {
             Key::Transfer => ToolAction::Transfer(Transfer::read(&params)?),
             _ => ToolAction::Request(Request::read(&params, kind)?),
         };
-        Some(Self {
+        let mut tool = Self {
             name,
             description: description?.to_owned(),
             parameters: parameters?,
@@ -263,7 +272,11 @@ impl Tool {
             speak_result: speaks,
             timeout_ms: timeout_ms.unwrap_or(10_000),
             action,
-        })
+        };
+        if tool.is_warm_transfer() {
+            ask_for_summary(&mut tool.parameters);
+        }
+        Some(tool)
     }
 }
 
@@ -324,6 +337,18 @@ fn default_parameters(key: Key) -> Map<String, Value> {
         ("properties".to_owned(), properties),
         ("required".to_owned(), required),
     ])
+}
+
+/// What a warm transfer tells whoever is called comes from the model (R115).
+fn ask_for_summary(parameters: &mut Map<String, Value>) {
+    let summary = json!({
+        "type": "string",
+        "description": "One short paragraph for the person who is called, read to them before they take the \
+                        call: who the caller is, what they want, what was settled so far.",
+    });
+    if let Some(Value::Object(properties)) = parameters.get_mut("properties") {
+        properties.entry(SUMMARY).or_insert(summary);
+    }
 }
 
 impl Request {
@@ -396,7 +421,8 @@ fn calendar_param(place: &Place<'_>, key: Key) -> Option<JsonTemplate> {
 
 impl Transfer {
     fn read(params: &Place<'_>) -> Option<Self> {
-        params.at("mode").choice("mode", &["cold"], &["warm"]);
+        let mode = params.at("mode");
+        let warm = mode.choice("mode", &["cold", "warm"], &[]) == Some("warm");
         read_method(&params.at("method"));
         let (headers, api_token) = read_headers(params);
         let place = params.at("param").required()?;
@@ -406,6 +432,9 @@ impl Transfer {
             other => other.cloned().unwrap_or_default(),
         };
         let url = params.at("url");
+        if warm && url.is_filled() {
+            mode.fault("\"warm\" is the carrier's to do, not a controller's at url");
+        }
         let controller = match url.is_filled() {
             true => Some(Controller {
                 url: read_url(&url)?,
@@ -422,6 +451,10 @@ impl Transfer {
                 None
             }
         };
-        Some(Self { param, controller })
+        Some(Self {
+            param,
+            controller,
+            warm,
+        })
     }
 }

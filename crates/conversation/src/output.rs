@@ -1,6 +1,6 @@
 //! What to do. Imperative; no bytes, no socket, no vendor.
 
-use bolo_execution::{EndReason, Entry};
+use bolo_execution::{EndReason, Entry, Offer};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -126,6 +126,9 @@ pub enum Output {
         tool: String,
         /// Of the model, checked.
         arguments: Map<String, Value>,
+        /// What whoever is called hears first (R115); `None` = nothing.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        offer: Option<Offer>,
     },
     /// End the call: hang up at the carrier, close the socket. Said up to three times. The driver answers with `MediaStop`, or
     /// the machine repeats itself (R8). A caller who was transferred stays connected at the carrier.

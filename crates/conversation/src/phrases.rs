@@ -39,6 +39,10 @@ pub struct Lines {
     pub apology: String,
     /// Before a transfer whose tool has no line of its own (R102).
     pub transfer: String,
+    /// To whoever is called by a warm transfer, where the model gives no summary (R115).
+    pub offer: String,
+    /// Behind it: how the call is taken.
+    pub press_to_take: String,
 }
 
 fn list(words: &str) -> Vec<String> {
@@ -118,6 +122,8 @@ fn lines(
     refused: &str,
     apology: &str,
     transfer: &str,
+    offer: &str,
+    press_to_take: &str,
 ) -> Lines {
     Lines {
         fillers: list(fillers),
@@ -128,6 +134,8 @@ fn lines(
         refused: refused.to_owned(),
         apology: apology.to_owned(),
         transfer: transfer.to_owned(),
+        offer: offer.to_owned(),
+        press_to_take: press_to_take.to_owned(),
     }
 }
 
@@ -145,6 +153,8 @@ pub(crate) fn built_in_lines() -> BTreeMap<String, Lines> {
                 "I'm afraid I can't help with that. Is there anything else?",
                 "I'm sorry, we have a technical problem. Please call again later. Goodbye.",
                 "I'll put you through now. Please hold the line.",
+                "A caller is on the line and would like to speak with you.",
+                "Press 1 to take the call.",
             ),
         ),
         of(
@@ -158,6 +168,8 @@ pub(crate) fn built_in_lines() -> BTreeMap<String, Lines> {
                 "माफ़ कीजिए, इसमें मैं मदद नहीं कर सकता। क्या कुछ और है?",
                 "माफ़ कीजिए, तकनीकी समस्या आ गई है। कृपया बाद में फ़ोन करें। नमस्ते।",
                 "मैं आपकी कॉल आगे जोड़ रहा हूँ। कृपया लाइन पर बने रहें।",
+                "एक कॉलर लाइन पर हैं और आपसे बात करना चाहते हैं।",
+                "कॉल लेने के लिए 1 दबाएँ।",
             ),
         ),
         of(
@@ -171,6 +183,8 @@ pub(crate) fn built_in_lines() -> BTreeMap<String, Lines> {
                 "Lo siento, no puedo ayudarle con eso. ¿Hay algo más?",
                 "Lo siento, tenemos un problema técnico. Por favor, llame más tarde. Adiós.",
                 "Le paso la llamada. Un momento, por favor.",
+                "Hay una persona en línea que desea hablar con usted.",
+                "Pulse 1 para atender la llamada.",
             ),
         ),
         of(
@@ -184,6 +198,8 @@ pub(crate) fn built_in_lines() -> BTreeMap<String, Lines> {
                 "Dabei kann ich leider nicht helfen. Gibt es sonst noch etwas?",
                 "Es tut mir leid, wir haben eine technische Störung. Bitte rufen Sie später wieder an. Auf Wiederhören.",
                 "Ich verbinde Sie jetzt. Bitte bleiben Sie am Apparat.",
+                "Jemand ist in der Leitung und möchte mit Ihnen sprechen.",
+                "Drücken Sie die 1, um das Gespräch anzunehmen.",
             ),
         ),
         of(
@@ -197,6 +213,8 @@ pub(crate) fn built_in_lines() -> BTreeMap<String, Lines> {
                 "Désolé, je ne peux pas vous aider sur ce point. Y a-t-il autre chose ?",
                 "Désolé, nous avons un problème technique. Veuillez rappeler plus tard. Au revoir.",
                 "Je vous transfère. Restez en ligne, s'il vous plaît.",
+                "Une personne est en ligne et souhaite vous parler.",
+                "Appuyez sur 1 pour prendre l'appel.",
             ),
         ),
     ])

@@ -68,6 +68,8 @@ pub struct Rules {
     pub max_tool_rounds: u32,
     /// A transfer must be answered within this time (R114), s. Default 45.
     pub transfer_s: u64,
+    /// Whoever is called by a warm transfer may take so long to press the key (R115), s. Default 20.
+    pub warm_s: u64,
     /// A semantic route must be found within this time (R122). Default 60.
     pub route_budget_ms: u64,
     /// The judge must answer within this time, else no (R155), s. Default 3.
@@ -121,6 +123,7 @@ impl Default for Rules {
             tool_line_ms: 700,
             max_tool_rounds: 5,
             transfer_s: 45,
+            warm_s: 20,
             route_budget_ms: 60,
             judge_s: 3,
             dtmf_s: 4,

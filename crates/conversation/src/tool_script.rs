@@ -27,6 +27,9 @@ pub struct ToolScript {
     pub limit_ms: u64,
     /// It hands the caller over (R113).
     pub is_transfer: bool,
+    /// It asks whoever is called first (R115).
+    #[serde(default)]
+    pub is_warm: bool,
 }
 
 impl ToolScript {
@@ -39,6 +42,7 @@ impl ToolScript {
             speak_result: tool.speak_result,
             limit_ms: tool.timeout_ms,
             is_transfer: matches!(tool.action, ToolAction::Transfer(_)),
+            is_warm: tool.is_warm_transfer(),
         }
     }
 
@@ -124,6 +128,7 @@ mod tests {
             speak_result: true,
             limit_ms: 10_000,
             is_transfer: false,
+            is_warm: false,
         }
     }
 

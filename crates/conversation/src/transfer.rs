@@ -1,7 +1,8 @@
 //! Handing the caller over: the line is said to its end, then the carrier dials; a failure brings the
-//! caller back to the model (R63, R113, R114, R116).
+//! caller back to the model (R63, R113, R114, R115, R116).
 
-use bolo_execution::EndReason;
+use bolo_agent::SUMMARY;
+use bolo_execution::{EndReason, Offer};
 use serde_json::{Map, Value};
 
 use crate::timers::Timer;
@@ -17,6 +18,9 @@ const MOCK: &str = "This call has no phone line: the transfer was not made, only
 const AFTER_RING_S: u64 = 5;
 /// Carriers let a phone ring at least so long.
 const SHORTEST_RING_S: u64 = 5;
+
+/// A summary is a paragraph, characters.
+const MOST_SUMMARY: usize = 600;
 
 /// A transfer that was asked for.
 #[derive(Debug, Clone, PartialEq)]
@@ -83,9 +87,10 @@ impl Conversation {
         }
         handover.started = true;
         let (tool, arguments) = (handover.tool.clone(), handover.arguments.clone());
+        let offer = self.offer(&tool, &arguments);
         let limit_s = self.script.rules.transfer_s;
         let ring_s = limit_s.saturating_sub(AFTER_RING_S).max(SHORTEST_RING_S);
-        let limit_s = limit_s.max(ring_s + AFTER_RING_S);
+        let limit_s = limit_s.max(ring_s + AFTER_RING_S) + offer.as_ref().map_or(0, Offer::limit_s);
         self.timers
             .set(Timer::Transfer, self.now.plus(limit_s * 1000));
         self.log_event("transfer_started", &[("tool", tool.clone().into())]);
@@ -94,8 +99,31 @@ impl Conversation {
             ring_s,
             tool,
             arguments,
+            offer,
         });
         true
+    }
+
+    /// What whoever is called by a warm transfer hears (R115).
+    fn offer(&self, tool: &str, arguments: &Map<String, Value>) -> Option<Offer> {
+        let mut tools = self.script.tools.iter();
+        tools.find(|script| script.name == tool && script.is_warm)?;
+        let lines = self.script.lines();
+        let summary = arguments.get(SUMMARY).and_then(Value::as_str);
+        let summary: String = summary
+            .unwrap_or_default()
+            .trim()
+            .chars()
+            .take(MOST_SUMMARY)
+            .collect();
+        let summary = match summary.is_empty() {
+            true => lines.offer,
+            false => summary,
+        };
+        Some(Offer {
+            text: format!("{summary} {}", lines.press_to_take),
+            wait_s: self.script.rules.warm_s,
+        })
     }
 
     pub(crate) fn transfer_changed(&mut self, outcome: TransferOutcome) {

@@ -23,7 +23,7 @@ pub use record::Record;
 pub use retry::PastAttempt;
 pub use status::{Change, Illegal, Status, UnknownStatus};
 pub use totals::{SpeechTotal, SpeechTotals, Totals};
-pub use transfer::Transfer;
+pub use transfer::{Offer, Transfer};
 pub use usage::{Cost, LlmUsage, Usage};
 pub use view::view;
 

@@ -3,7 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use bolo_execution::E164;
+use bolo_execution::{E164, Offer};
 use futures_util::future::BoxFuture;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::AbortOnDropHandle;
@@ -24,9 +24,8 @@ pub(crate) trait Records: Send + Sync + 'static {
     fn answered(&self) -> BoxFuture<'_, bool>;
     /// The transcript so far.
     fn note(&self, transcript: String) -> BoxFuture<'_, ()>;
-    /// The caller is to be transferred to this number, which may ring so many seconds. `false`: it could not
-    /// be written.
-    fn transfer(&self, number: E164, ring_s: u64) -> BoxFuture<'_, bool>;
+    /// The caller is to be transferred. `false`: it could not be written.
+    fn transfer(&self, leg: Leg) -> BoxFuture<'_, bool>;
     /// All that another node needs to go on with the call is written. `false`: the carrier would not ask one.
     fn hand_over(&self) -> BoxFuture<'_, bool>;
     /// The call leg ends, with what the ledger knows. Idempotent.
@@ -37,12 +36,22 @@ pub(crate) trait Records: Send + Sync + 'static {
     fn is_ours(&self) -> BoxFuture<'_, bool>;
 }
 
+/// Whom a caller is transferred to.
+#[derive(Debug)]
+pub(crate) struct Leg {
+    pub(crate) to: E164,
+    /// How long that phone may ring.
+    pub(crate) ring_s: u64,
+    /// What is heard there first (R115).
+    pub(crate) offer: Option<Offer>,
+}
+
 /// A piece of work.
 #[derive(Debug)]
 enum Job {
     Answered,
     Note(String),
-    Transfer(E164, u64),
+    Transfer(Leg),
     HandOver,
     HangUp,
     AskOwner(oneshot::Sender<bool>),
@@ -75,8 +84,8 @@ impl Desk {
         let _ = self.jobs.try_send(Job::Note(transcript));
     }
 
-    pub(crate) fn transfer(&self, number: E164, ring_s: u64) {
-        self.leave(Job::Transfer(number, ring_s));
+    pub(crate) fn transfer(&self, leg: Leg) {
+        self.leave(Job::Transfer(leg));
     }
 
     pub(crate) fn hand_over(&self) {
@@ -121,9 +130,8 @@ async fn clerk(
                 records.note(transcript).await;
                 None
             }
-            Job::Transfer(number, ring_s) => {
-                let writing = records.transfer(number, ring_s);
-                let written = tokio::time::timeout(ENDING, writing).await;
+            Job::Transfer(leg) => {
+                let written = tokio::time::timeout(ENDING, records.transfer(leg)).await;
                 Some(News::HandedOver(written.unwrap_or(false)))
             }
             Job::HandOver => {

@@ -1,13 +1,14 @@
 //! Carries out what the machine decides: starts or drops work, never waits.
 
 use bolo_conversation::{AnswerId, Clip, Input, Kind, Metric, Output, TransferOutcome};
-use bolo_execution::{Component, EndReason, Entry, EntryKind};
+use bolo_execution::{Component, EndReason, Entry, EntryKind, Offer};
 use bolo_telephony::MediaCommand;
 use serde_json::{Map, Value};
 use tokio::time::Instant;
 
 use crate::{
     call::{Call, Machine},
+    desk::Leg,
     ending::End,
     figures,
     journal::Unwritten,
@@ -82,8 +83,9 @@ impl<M: Machine> Call<M> {
                     ring_s,
                     tool,
                     arguments,
+                    offer,
                 } => {
-                    self.start_transfer(&tool, arguments, ring_s);
+                    self.start_transfer(&tool, arguments, ring_s, offer);
                     note = true;
                 }
                 Output::AskRoute { turn, text } => {
@@ -193,9 +195,15 @@ impl<M: Machine> Call<M> {
     }
 
     /// The record says whom to dial before the socket closes: the carrier asks then (wire-telephony.md §1.6).
-    fn start_transfer(&mut self, tool: &str, arguments: Map<String, Value>, ring_s: u64) {
+    fn start_transfer(
+        &mut self,
+        tool: &str,
+        arguments: Map<String, Value>,
+        ring_s: u64,
+        offer: Option<Offer>,
+    ) {
         match self.toolbox.transfer(tool, arguments) {
-            Handover::Carrier(number) => self.desk.transfer(number, ring_s),
+            Handover::Carrier(to) => self.desk.transfer(Leg { to, ring_s, offer }),
             Handover::Controller => self.state.controlled = true,
             Handover::Impossible(why) => {
                 let outcome = TransferOutcome::Failed { why };

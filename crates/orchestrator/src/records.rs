@@ -2,13 +2,18 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use bolo_execution::{Change, Direction, E164, EndReason, ExecutionId, Status, Transfer};
+use bolo_execution::{Change, Direction, EndReason, ExecutionId, Status, Transfer};
 use bolo_store::{CallLog, Error, Facts, Store};
-use bolo_telephony::Carriers;
+use bolo_telephony::{Carrier, Carriers};
 use futures_util::{FutureExt, future::BoxFuture};
 use secrecy::SecretString;
 
-use crate::{desk::Records, ending::End, ledger::Ledger, now};
+use crate::{
+    desk::{Leg, Records},
+    ending::End,
+    ledger::Ledger,
+    now,
+};
 
 /// Waits before the store is asked again, ms.
 const AGAIN: [u64; 3] = [50, 250, 1000];
@@ -155,19 +160,27 @@ impl Records for StoreRecords {
         std::future::ready(()).boxed()
     }
 
-    fn transfer(&self, number: E164, ring_s: u64) -> BoxFuture<'_, bool> {
+    fn transfer(&self, leg: Leg) -> BoxFuture<'_, bool> {
         async move {
             let account = self.carriers.for_account(&self.provider, &self.secrets);
-            if !account.is_ok_and(|account| account.carrier.transfers()) {
+            let can = |carrier: &dyn Carrier| match leg.offer {
+                Some(_) => carrier.offers(),
+                None => carrier.transfers(),
+            };
+            if !account.is_ok_and(|account| can(&*account.carrier)) {
                 tracing::info!(
                     provider = self.provider,
-                    "calls of this carrier can't be transferred yet"
+                    warm = leg.offer.is_some(),
+                    "calls of this carrier can't be transferred so"
                 );
                 return false;
             }
-            let transfer = Some(Transfer::new(number.as_str(), &self.our_number, ring_s));
+            let transfer = Transfer {
+                offer: leg.offer,
+                ..Transfer::new(leg.to.as_str(), &self.our_number, leg.ring_s)
+            };
             let facts = Facts {
-                transfer,
+                transfer: Some(transfer),
                 ..Facts::default()
             };
             let facts = self.of_attempt(facts);

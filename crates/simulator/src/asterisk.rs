@@ -80,10 +80,6 @@ impl Dialect for Asterisk {
         Form::new() // the dialplan dials nobody else
     }
 
-    fn talk(&self) -> &'static str {
-        "" // there is no other leg
-    }
-
     fn read_document(&self, text: &str) -> Result<Vec<Verb>, String> {
         let pieces: Vec<&str> = text.trim().split('|').collect();
         match pieces[..] {

@@ -104,10 +104,6 @@ impl Dialect for Exotel {
         Form::new() // no document dials
     }
 
-    fn talk(&self) -> &'static str {
-        "" // there is no other leg
-    }
-
     fn read_document(&self, text: &str) -> Result<Vec<Verb>, String> {
         let answer: Value =
             serde_json::from_str(text).map_err(|fault| format!("applet: {fault}"))?;

@@ -112,8 +112,13 @@ impl Dialect for Plivo {
         form
     }
 
-    fn talk(&self) -> &'static str {
-        r#"<Response><Wait length="14400"/></Response>"#
+    fn connected(&self, leg: &Call) -> Option<Telling> {
+        let plan = leg.plan();
+        Some(Telling {
+            url: plan.status_callback?,
+            method: plan.status_method,
+            form: leg_form(leg, Some("connected")),
+        })
     }
 
     fn read_document(&self, text: &str) -> Result<Vec<Verb>, String> {

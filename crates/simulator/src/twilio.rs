@@ -80,7 +80,12 @@ impl Dialect for Twilio {
     }
 
     fn dialled_form(&self, leg: &Call, status: &str) -> Form {
-        let answered = status == "completed";
+        // Who hangs up before the two are connected did not answer, in Twilio's words for a `<Dial>`.
+        let answered = status == "completed" && leg.is_connected();
+        let status = match status {
+            "completed" if !answered => "no-answer",
+            other => other,
+        };
         let mut form = vec![
             ("DialCallSid".to_owned(), leg.id.clone()),
             ("DialCallStatus".to_owned(), status.to_owned()),
@@ -90,10 +95,6 @@ impl Dialect for Twilio {
             form.push(("DialCallDuration".to_owned(), leg.duration_s().to_string()));
         }
         form
-    }
-
-    fn talk(&self) -> &'static str {
-        r#"<Response><Pause length="14400"/></Response>"#
     }
 
     fn read_document(&self, text: &str) -> Result<Vec<Verb>, String> {

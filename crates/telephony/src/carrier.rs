@@ -183,7 +183,20 @@ pub enum Instruction {
         outcome_url: String,
         /// Told when they answer and when it is over.
         status_url: String,
+        /// They are asked first whether they take the call.
+        offer: Option<OfferUrl>,
     },
+    /// To somebody who was called with an [`OfferUrl`]: what it is about, then a key takes the call.
+    Offer {
+        /// Said with the carrier's voice.
+        text: String,
+        /// How long the key is waited for.
+        wait: Duration,
+        /// Told of the key, or that none came.
+        take_url: String,
+    },
+    /// The offer is taken: connect the two.
+    Connect,
     /// End the call.
     HangUp,
     /// Turn an unanswered inbound call away.
@@ -193,6 +206,18 @@ pub enum Instruction {
     /// Say a line with the carrier's own voice, then hang up: the very last resort.
     Apologise(String),
 }
+
+/// Where the carrier asks what whoever is called shall hear before the two are connected (R115).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OfferUrl {
+    /// Asked for an [`Instruction::Offer`] when they pick up.
+    pub url: String,
+    /// From then on they may take so long.
+    pub limit: Duration,
+}
+
+/// The key that takes a call.
+pub(crate) const TAKE_KEY: &str = "1";
 
 /// A request to a carrier failed.
 #[derive(Debug, thiserror::Error)]
@@ -254,6 +279,16 @@ pub trait Carrier: Send + Sync {
     /// Whether [`Instruction::Dial`] can be given.
     fn transfers(&self) -> bool {
         false
+    }
+
+    /// Whether an [`Instruction::Dial`] can be given with an [`OfferUrl`].
+    fn offers(&self) -> bool {
+        false
+    }
+
+    /// Whether somebody who was asked takes the call; `None` when the request says nothing of it.
+    fn parse_taken(&self, _: RequestParts<'_>) -> Option<bool> {
+        None
     }
 
     /// Reads what became of an [`Instruction::Dial`]: as the status of the other leg.

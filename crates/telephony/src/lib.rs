@@ -6,6 +6,7 @@
 
 pub mod asterisk;
 mod browser;
+mod callbacks;
 mod carrier;
 mod carriers;
 pub mod exotel;
@@ -22,13 +23,12 @@ pub mod twilio;
 mod xml;
 
 pub use browser::Browser;
+pub use callbacks::{CallReference, CallbackKind, Callbacks};
 pub use carrier::{
     AnsweredBy, CallState, Carrier, Credentials, Dial, Dialled, Error, Instruction, LostDial,
-    NotPlaced, StatusEvent, Webhook,
+    NotPlaced, OfferUrl, StatusEvent, Webhook,
 };
-pub use carriers::{
-    CallReference, CallbackKind, Callbacks, CarrierAccount, CarrierSettings, Carriers,
-};
+pub use carriers::{CarrierAccount, CarrierSettings, Carriers};
 pub use media::{Frame, MediaCommand, MediaError, MediaEvent, MediaWire};
 pub use numbers::{AvailableNumber, NumberSearch, Numbers, NumbersError, OwnedNumber};
 pub use request::RequestParts;

@@ -153,11 +153,9 @@ fn what_is_known_but_does_not_run_yet_says_so() {
             json!({
                 "tools": [
                     { "name": "look_up", "description": "d", "parameters": {} },
-                    { "name": "hand_over", "key": "transfer_call", "description": "d", "parameters": {} },
                 ],
                 "tools_params": {
                     "look_up": { "url": "https://example.com", "scope": "node" },
-                    "hand_over": { "mode": "warm", "param": { "call_transfer_number": "+14155550100" } },
                 },
             }),
         ),
@@ -178,7 +176,6 @@ fn what_is_known_but_does_not_run_yet_says_so() {
     tasks[0].tools_config.output.provider: carrier "database" is not supported by this version yet; one of twilio, plivo, vobiz, exotel, sip-trunk, default
     tasks[0].tools_config.multilingual_config.enabled: switching languages is not supported by this version yet
     tasks[0].tools_config.api_tools.tools_params.look_up.scope: scope "node" is not supported by this version yet; one of global
-    tasks[0].tools_config.api_tools.tools_params.hand_over.mode: mode "warm" is not supported by this version yet; one of cold
     tasks[0].task_config.backchanneling: acknowledging while the caller speaks is not supported by this version yet
     tasks[0].task_config.ambient_noise: ambient noise is not supported by this version yet
     tasks[0].task_config.auto_reschedule: rescheduling by the conversation is not supported by this version yet

@@ -4,7 +4,7 @@ use insta::{assert_debug_snapshot, assert_snapshot};
 use serde_json::{Value, json};
 
 use super::{faults, minimal_with, tools};
-use crate::{Agent, Tool, ToolAction};
+use crate::{Agent, SUMMARY, Tool, ToolAction};
 
 fn with(api_tools: Value) -> Value {
     minimal_with(&[(&tools("api_tools"), api_tools)])
@@ -171,6 +171,48 @@ fn a_transfer_names_a_number_or_a_controller() {
     }
     assert_snapshot!(faults(&tool(json!({"param": {"call_transfer_number": "911"}}))), @"tasks[0].tools_config.api_tools.tools_params.sales.param.call_transfer_number: must be a phone number in E.164 form, such as +14155550100");
     assert_snapshot!(faults(&tool(json!({}))), @"tasks[0].tools_config.api_tools.tools_params.sales.param: is required");
+}
+
+#[test] // R115
+fn a_warm_transfer_asks_for_a_summary_and_for_a_carrier_that_can() {
+    let warm = |params: Value| {
+        with(json!({
+            "tools": [{"name": "sales", "key": "transfer_call", "description": "d"}],
+            "tools_params": {"sales": params},
+        }))
+    };
+    let number = json!({"call_transfer_number": "+14155550100"});
+    let mut body = warm(json!({"mode": "warm", "param": number}));
+    let read = Agent::parse(&body).unwrap();
+    let tool = &read.conversation.tools[0];
+    assert!(tool.is_warm_transfer());
+    assert_eq!(tool.parameters["properties"][SUMMARY]["type"], "string");
+    assert_eq!(tool.parameters["required"], json!([]));
+    for (carrier, told) in [
+        ("twilio", "none"),
+        ("plivo", "none"),
+        (
+            "vobiz",
+            r#"tasks: a warm transfer by carrier "vobiz" is not supported by this version yet"#,
+        ),
+        (
+            "exotel",
+            r#"tasks: a warm transfer by carrier "exotel" is not supported by this version yet"#,
+        ),
+        (
+            "sip-trunk",
+            r#"tasks: a warm transfer by carrier "sip-trunk" is not supported by this version yet"#,
+        ),
+    ] {
+        super::set(
+            &mut body,
+            "/agent_config/telephony_provider",
+            json!(carrier),
+        );
+        assert_eq!(faults(&body), told, "{carrier}");
+    }
+    assert_snapshot!(faults(&warm(json!({"mode": "warm", "url": "https://control.example/", "param": {"any": "thing"}}))), @r#"tasks[0].tools_config.api_tools.tools_params.sales.mode: "warm" is the carrier's to do, not a controller's at url"#);
+    assert_snapshot!(faults(&warm(json!({"mode": "hot", "param": number}))), @r#"tasks[0].tools_config.api_tools.tools_params.sales.mode: unknown mode "hot"; one of cold, warm"#);
 }
 
 #[test]

@@ -46,6 +46,8 @@ pub fn callbacks() -> Router<App> {
             post(transfer::outcome).get(transfer::outcome),
         )
         .route(&path("leg"), post(transfer::leg).get(transfer::leg))
+        .route(&path("offer"), post(transfer::offer).get(transfer::offer))
+        .route(&path("take"), post(transfer::take).get(transfer::take))
         .route(&path("status"), post(status::status).get(status::status))
         .route(&path("stream"), post(status::stream).get(status::stream))
         .route(

@@ -1,12 +1,12 @@
 //! A caller handed over to somebody else: whom the carrier shall call, and what came of it (runtime.md R113,
-//! R114; wire-telephony.md §1.6).
+//! R114, R115; wire-telephony.md §1.6, §2.5).
 
 use std::time::Duration;
 
 use axum::{extract::State, http::StatusCode, response::Response};
-use bolo_execution::{Change, Record, Status, Transfer};
+use bolo_execution::{Change, Hangup, Offer, Record, Status, Transfer};
 use bolo_store::{Command, Facts};
-use bolo_telephony::{CallbackKind, Instruction, StatusEvent};
+use bolo_telephony::{CallbackKind, Instruction, OfferUrl, StatusEvent};
 
 use super::{answer, document, gate::Callback, note_in_log};
 use crate::{App, error::ApiError, time::now};
@@ -27,7 +27,70 @@ pub fn instruction(app: &App, record: &Record) -> Option<Instruction> {
         ring: Duration::from_secs(transfer.ring_s),
         outcome_url: url(CallbackKind::Outcome),
         status_url: url(CallbackKind::Leg),
+        offer: transfer.offer.as_ref().map(|offer| OfferUrl {
+            url: url(CallbackKind::Offer),
+            limit: Duration::from_secs(offer.limit_s()),
+        }),
     })
+}
+
+/// Somebody picked up who is asked first: what they hear.
+pub async fn offer(State(app): State<App>, callback: Callback) -> Result<Response, ApiError> {
+    let record = &callback.ours.record;
+    let url = app.callbacks.url(
+        CallbackKind::Take,
+        &record.provider,
+        record.id,
+        record.attempt,
+    );
+    let open = open_offer(&callback).map(|offer| Instruction::Offer {
+        text: offer.text.clone(),
+        wait: Duration::from_secs(offer.wait_s),
+        take_url: url,
+    });
+    let instruction = open.unwrap_or(Instruction::HangUp);
+    Ok(document(&*callback.carrier, &instruction))
+}
+
+/// Whoever was asked has pressed a key, or none in time.
+pub async fn take(State(app): State<App>, callback: Callback) -> Result<Response, ApiError> {
+    let parts = callback.received.parts();
+    let leg = callback.carrier.parse_webhook(parts);
+    let leg = leg.ok_or_else(|| ApiError::field("", "the carrier's request names no call"))?;
+    let fields = callback.received.fields();
+    note_in_log(&app, &callback.ours.record, "take", &fields).await;
+    let is_taken = callback.carrier.parse_taken(parts) == Some(true);
+    if open_offer(&callback).is_none() {
+        return Ok(document(&*callback.carrier, &Instruction::HangUp));
+    }
+    let news = News {
+        leg: leg.call_id,
+        is_answered: true,
+        status: match is_taken {
+            true => Status::InProgress,
+            false => Status::NoAnswer,
+        },
+        duration_s: None,
+        hangup: None,
+    };
+    let record = write(&app, &callback, news).await?;
+    let ours = record.transfer.as_ref().is_some_and(was_answered);
+    let instruction = match ours {
+        true => Instruction::Connect,
+        false => Instruction::HangUp,
+    };
+    Ok(document(&*callback.carrier, &instruction))
+}
+
+/// What is offered, while the call lives and nobody has taken it.
+fn open_offer(callback: &Callback) -> Option<&Offer> {
+    let record = &callback.ours.record;
+    let is_live = record.status == Status::InProgress && callback.ours.attempt == record.attempt;
+    let transfer = record
+        .transfer
+        .as_ref()
+        .filter(|transfer| is_live && transfer.is_offered());
+    transfer?.offer.as_ref()
 }
 
 /// The other leg is over: a caller who was not taken over comes back to the agent.
@@ -65,32 +128,64 @@ fn was_answered(transfer: &Transfer) -> bool {
     matches!(transfer.status, Status::InProgress | Status::Completed)
 }
 
-/// Writes down what is new and tells the call. The other leg of an attempt that is past says nothing of this one.
+/// What is told of the other leg.
+struct News {
+    /// The carrier's id of it.
+    leg: String,
+    /// Somebody had answered there.
+    is_answered: bool,
+    status: Status,
+    duration_s: Option<u64>,
+    hangup: Option<Hangup>,
+}
+
 async fn apply(app: &App, callback: &Callback, event: StatusEvent) -> Result<Record, ApiError> {
+    let record = &callback.ours.record;
+    let (Some(transfer), Some(told)) = (&record.transfer, event.change.and_then(status)) else {
+        return Ok(record.clone());
+    };
+    let is_taken = callback.carrier.parse_taken(callback.received.parts()) == Some(true);
+    let news = News {
+        leg: event.call_id,
+        is_answered: transfer.status == Status::Ringing,
+        status: match is_taken {
+            true => told,
+            false => transfer.standing(told),
+        },
+        duration_s: event.duration_s,
+        hangup: event.hangup,
+    };
+    write(app, callback, news).await
+}
+
+/// Writes down what is new and tells the call. The other leg of an attempt that is past says nothing of this one.
+async fn write(app: &App, callback: &Callback, news: News) -> Result<Record, ApiError> {
     let record = callback.ours.record.clone();
     let known = record.transfer.clone();
-    let Some(mut transfer) = known.filter(|_| callback.ours.attempt == record.attempt) else {
+    let Some(before) = known.filter(|_| callback.ours.attempt == record.attempt) else {
         return Ok(record);
     };
-    let Some(status) = event.change.and_then(status) else {
-        return Ok(record);
-    };
-    let was_open = transfer.is_pending();
+    let was_open = before.is_pending();
     // The end is told twice, by the leg and by the outcome, and either may know what the other does not.
-    let ends = was_answered(&transfer) && status == Status::Completed;
+    let ends = was_answered(&before) && news.status == Status::Completed;
     if !(was_open || ends) {
         return Ok(record); // late or doubled
     }
-    transfer.status = status;
-    transfer.carrier_call_id = transfer
-        .carrier_call_id
-        .or(Some(event.call_id).filter(|id| !id.is_empty()));
-    transfer.duration_s = event.duration_s.or(transfer.duration_s);
-    transfer.hangup = event.hangup.or(transfer.hangup);
-    let command = match status {
+    let transfer = Transfer {
+        status: news.status,
+        carrier_call_id: Some(news.leg)
+            .filter(|id| before.carrier_call_id.is_none() && !id.is_empty())
+            .or(before.carrier_call_id.clone()),
+        duration_s: news.duration_s.or(before.duration_s),
+        hangup: news.hangup.or(before.hangup.clone()),
+        ..before.clone()
+    };
+    let command = match news.status {
         Status::Ringing => None,
         _ if was_answered(&transfer) => Some(Command::TransferConnected),
-        _ => Some(Command::TransferFailed(why(status).to_owned())),
+        _ => Some(Command::TransferFailed(
+            why(news.status, news.is_answered).to_owned(),
+        )),
     };
     let facts = Facts {
         transfer: Some(transfer),
@@ -121,8 +216,9 @@ fn status(change: Change) -> Option<Status> {
 }
 
 /// For the model.
-fn why(status: Status) -> &'static str {
+fn why(status: Status, is_answered: bool) -> &'static str {
     match status {
+        _ if is_answered => "whoever answered did not take the call",
         Status::Busy => "the line is busy",
         Status::NoAnswer => "nobody answered",
         _ => "the number could not be reached",

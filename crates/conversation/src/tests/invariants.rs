@@ -71,6 +71,7 @@ fn tools() -> Vec<ToolScript> {
         },
         ToolScript {
             is_transfer: true,
+            is_warm: false,
             line: "Hold the line.".into(),
             ..tool("sales")
         },

@@ -81,6 +81,7 @@ pub(crate) fn tool(name: &str) -> ToolScript {
         speak_result: true,
         limit_ms: 10_000,
         is_transfer: false,
+        is_warm: false,
     }
 }
 
@@ -361,12 +362,15 @@ fn shown(output: &Output, metrics: bool) -> Option<String> {
             format!("run {run} {tool}{arguments}{context}")
         }
         Output::StartTransfer {
-            tool, arguments, ..
+            tool,
+            arguments,
+            offer,
+            ..
         } => {
-            format!(
-                "transfer {tool}{}",
-                serde_json::to_string(arguments).unwrap()
-            )
+            let arguments = serde_json::to_string(arguments).unwrap();
+            let offer = offer.as_ref();
+            let offer = offer.map_or(String::new(), |offer| format!(" offering: {}", offer.text));
+            format!("transfer {tool}{arguments}{offer}")
         }
         Output::CancelAsk { answer } => format!("cancel_ask {}", answer.0),
         Output::AskRoute { turn, text } => format!("ask_route {}: {text}", turn.0),

@@ -18,6 +18,7 @@ pub(super) fn shop() -> Script {
             ToolScript {
                 line: "I'll put you through.".into(),
                 is_transfer: true,
+                is_warm: false,
                 ..tool("sales")
             },
         ],

@@ -144,3 +144,35 @@ fn the_other_phone_rings_for_less_than_the_call_waits() {
     assert_eq!(rings(20), (15, 20_000));
     assert_eq!(rings(1), (5, 10_000));
 }
+
+#[test] // R115
+fn whoever_is_called_by_a_warm_transfer_hears_what_it_is_about() {
+    let warm = || {
+        let mut script = shop();
+        let mut tools = script.tools.iter_mut();
+        tools.find(|tool| tool.name == "sales").unwrap().is_warm = true;
+        script
+    };
+    let call = |arguments: &str| {
+        asked(&format!(
+            "10200 calls 3 sales {arguments}
+             10200 done_tools 3
+             10300 audio 4 2000
+             12300 mark 4:end"
+        ))
+    };
+    let told = call(r#"{"summary":" Asha wants to return order 7. "}"#);
+    assert_snapshot!(since(12_001, &play(warm(), &told)), @r#"12300 transfer sales{"summary":" Asha wants to return order 7. "} offering: Asha wants to return order 7. Press 1 to take the call."#);
+    assert_snapshot!(since(12_001, &play(warm(), &call("{}"))), @"12300 transfer sales{} offering: A caller is on the line and would like to speak with you. Press 1 to take the call.");
+    let long = call(&format!(r#"{{"summary":"{}"}}"#, "ab ".repeat(900)));
+    let (out, machine) = play_all(warm(), &long);
+    let offer = out.iter().find_map(|(_, output)| match output {
+        Output::StartTransfer { offer, .. } => offer.clone(),
+        _ => None,
+    });
+    let offer = offer.unwrap();
+    assert_eq!((offer.text.chars().count(), offer.wait_s), (626, 20));
+    // Its outcome is waited for as long as the ringing, the summary and the decision may take.
+    let limit = machine.deadline().unwrap().0 - 12_300;
+    assert_eq!(limit, (45 + offer.limit_s()) * 1000);
+}

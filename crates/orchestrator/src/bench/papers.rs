@@ -78,8 +78,8 @@ impl Records for Paper {
         self.write(format!("note {transcript}"));
         std::future::ready(()).boxed()
     }
-    fn transfer(&self, number: bolo_execution::E164, _: u64) -> BoxFuture<'_, bool> {
-        self.write(format!("transfer {}", number.as_str()));
+    fn transfer(&self, leg: crate::desk::Leg) -> BoxFuture<'_, bool> {
+        self.write(format!("transfer {}", leg.to.as_str()));
         std::future::ready(true).boxed()
     }
     fn hand_over(&self) -> BoxFuture<'_, bool> {

@@ -74,6 +74,8 @@ pub enum Event {
     },
     /// The carrier calls somebody else for this caller (`<Dial>`).
     Dialled(String),
+    /// This leg is connected with the call that it was dialled for.
+    Connected,
     /// The carrier said a line of the document itself (`<Say>`).
     CarrierSaid(String),
     /// The carrier's debugger would show this.

@@ -8,7 +8,7 @@ use std::sync::{
 use chrono::{DateTime, Utc};
 use tokio::sync::mpsc;
 
-use super::life::Ending;
+use super::{document::Whisper, life::Ending};
 use crate::caller::{Event, LiveStep, Timeline};
 
 /// Where a call stands. Carriers have words of their own for it on their wires.
@@ -70,6 +70,8 @@ pub(crate) struct Plan {
     pub machine_url: Option<String>,
     /// The call that it is another leg of.
     pub leg_of: Option<String>,
+    /// As another leg: what is heard before the two are connected.
+    pub whisper: Option<Whisper>,
     /// Ring seconds.
     pub timeout_s: u64,
     /// Longest duration, seconds.
@@ -102,6 +104,7 @@ struct State {
     plan: Plan,
     heard: [Vec<u8>; 2],
     ending: Option<Ending>,
+    connected: bool,
 }
 
 /// A call. Its task lives in `life`; REST and tests see it through this.
@@ -148,6 +151,7 @@ impl Call {
                 plan,
                 heard: [Vec::new(), Vec::new()],
                 ending: None,
+                connected: false,
             }),
         };
         (call, receiver)
@@ -225,6 +229,16 @@ impl Call {
             ended: state.ended,
             updated: state.updated,
         }
+    }
+
+    /// As another leg: connected with the call that it was dialled for, now or before.
+    pub fn is_connected(&self) -> bool {
+        self.lock().connected
+    }
+
+    pub fn set_connected(&self) {
+        self.lock().connected = true;
+        self.timeline.note(Event::Connected);
     }
 
     /// How it ended.

@@ -139,8 +139,14 @@ pub(crate) trait Dialect: Send + Sync {
     ) -> Form;
     /// Fields of a request for a document that follows on another leg: what became of that.
     fn dialled_form(&self, leg: &Call, status: &str) -> Form;
-    /// The document of another leg that was picked up: it talks until somebody hangs up.
-    fn talk(&self) -> &'static str;
+    /// Fields of a request for a document that follows on keys.
+    fn keys_form(&self, keys: &str) -> Form {
+        vec![("Digits".to_owned(), keys.to_owned())]
+    }
+    /// Told when a leg is connected with the call that it was dialled for; `None` = not by this carrier.
+    fn connected(&self, _: &Call) -> Option<Telling> {
+        None
+    }
     /// Reads a document. The error is what the carrier's debugger would complain of.
     fn read_document(&self, text: &str) -> Result<Vec<Verb>, String>;
     /// What the debugger says of an address without a good answer.

@@ -23,6 +23,8 @@ pub(crate) enum Verb {
     Hangup,
     /// Calls somebody and connects the two.
     Dial(Dial),
+    /// Says something and waits for keys.
+    Gather(Gather),
     /// A verb of the carrier's that the fake does not perform; named in the call's warnings.
     Unsupported(String),
 }
@@ -38,6 +40,47 @@ pub(crate) struct Dial {
     pub method: String,
     pub status_callback: Option<String>,
     pub status_events: Vec<String>,
+    pub whisper: Option<Whisper>,
+}
+
+/// What whoever is called hears before the two are connected.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Whisper {
+    /// A document; its end connects them.
+    Document { url: String, method: String },
+    /// A document that only speaks; a key connects them, within so many seconds of the answer.
+    Key {
+        url: String,
+        key: char,
+        limit_s: u64,
+    },
+}
+
+/// Keys are waited for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Gather {
+    /// Said first; a key cuts it short.
+    pub prompts: Vec<Verb>,
+    /// So many keys are enough; 0 = any number.
+    pub digits: usize,
+    /// This one ends them, and is none of them.
+    pub finish: Option<char>,
+    /// Waited for so long behind the prompts, and between keys.
+    pub timeout_s: u64,
+    pub then: Then,
+}
+
+/// What keys lead to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Then {
+    /// The next document; without keys the present one goes on, if this is not asked all the same.
+    Ask {
+        url: String,
+        method: String,
+        on_empty: bool,
+    },
+    /// This one connects the two legs, others are nothing; without it the leg ends.
+    Connect(char),
 }
 
 /// A media stream, both ways.

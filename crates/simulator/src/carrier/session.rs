@@ -2,6 +2,7 @@
 
 mod dial;
 mod documents;
+mod keys;
 
 use std::{collections::VecDeque, pin::Pin, sync::Arc, time::Duration};
 
@@ -48,6 +49,8 @@ enum Stage {
         over: BoxFuture<'static, Form>,
         after: Option<(String, String)>,
     },
+    /// Keys are waited for.
+    Gathering(keys::Keys),
     /// A media socket is open, or the document hangs on purpose.
     Streaming,
     Over(Ending),
@@ -61,6 +64,7 @@ enum Done {
         reply: Reply,
     },
     Waited,
+    Gathered,
     Dialled {
         form: Form,
         after: Option<(String, String)>,
@@ -88,6 +92,10 @@ impl Stage {
                 let form = over.await;
                 let after = after.take();
                 Done::Dialled { form, after }
+            }
+            Self::Gathering(keys) => {
+                keys.patience.as_mut().await;
+                Done::Gathered
             }
             Self::Opening(opening) => Done::Opened(Box::new(opening.await)),
             Self::Streaming | Self::Over(_) => std::future::pending().await,
@@ -313,6 +321,7 @@ impl Session {
                     let sent = media.dtmf(key).await;
                     self.got(sent.map(|()| Got::Nothing));
                 }
+                self.pressed(key);
             }
             Act::HangUp => self.stage = Stage::Over(Ending::FarEnd),
             Act::DropSocket { reset } => {

@@ -1,7 +1,7 @@
 //! Plivo XML: from a document to the steps this fake performs (wire-telephony.md §2.5).
 
 use crate::{
-    carrier::document::{Dial, Stream, Verb},
+    carrier::document::{Dial, Stream, Verb, Whisper},
     xml::{self, Element},
 };
 
@@ -76,6 +76,30 @@ fn dial(element: &Element) -> Result<Dial, String> {
         method: attribute("method").unwrap_or_else(|| "POST".into()),
         status_callback: attribute("callbackUrl"),
         status_events: Vec::new(),
+        whisper: attribute("confirmSound")
+            .map(|url| confirmed(element, url))
+            .transpose()?,
+    })
+}
+
+/// A dial that whoever is called has to confirm; without a key it is only told something.
+fn confirmed(element: &Element, url: String) -> Result<Whisper, String> {
+    let Some(key) = element.attribute("confirmKey") else {
+        let method = "POST".to_owned();
+        return Ok(Whisper::Document { url, method });
+    };
+    let limit = element.attribute("confirmTimeout").unwrap_or("120");
+    let one = |text: &str| {
+        text.parse()
+            .ok()
+            .filter(|key| "0123456789#*".contains(*key))
+    };
+    Ok(Whisper::Key {
+        url,
+        key: one(key).ok_or_else(|| format!("8011 <Dial confirmKey=\"{key}\">"))?,
+        limit_s: limit
+            .parse()
+            .map_err(|_| format!("8011 <Dial confirmTimeout=\"{limit}\">"))?,
     })
 }
 

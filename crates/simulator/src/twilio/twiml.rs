@@ -1,7 +1,7 @@
 //! TwiML: from a document to the verbs this fake performs (wire-telephony.md §1.6).
 
 use crate::{
-    carrier::document::{Dial, Stream, Verb},
+    carrier::document::{Dial, Gather, Stream, Then, Verb, Whisper},
     xml::{self, Element},
 };
 
@@ -49,9 +49,43 @@ fn verb(element: &Element) -> Result<Verb, String> {
         },
         "Hangup" => Verb::Hangup,
         "Dial" => Verb::Dial(dial(element)?),
-        "Gather" | "Record" | "Start" | "Stop" | "Enqueue" | "Leave" | "Sms" | "Pay" | "Refer"
-        | "Siprec" | "Prompt" | "Echo" | "Queue" => Verb::Unsupported(element.name.clone()),
+        "Gather" => Verb::Gather(gather(element)?),
+        "Record" | "Start" | "Stop" | "Enqueue" | "Leave" | "Sms" | "Pay" | "Refer" | "Siprec"
+        | "Prompt" | "Echo" | "Queue" => Verb::Unsupported(element.name.clone()),
         other => return Err(format!("12200 unknown verb <{other}>")),
+    })
+}
+
+fn gather(element: &Element) -> Result<Gather, String> {
+    let attribute = |name: &str, default: &'static str| element.attribute(name).unwrap_or(default);
+    let number = |name: &str, default| {
+        let text = attribute(name, default);
+        text.parse()
+            .map_err(|_| format!("12200 <Gather {name}=\"{text}\">"))
+    };
+    if !attribute("input", "dtmf")
+        .split(' ')
+        .any(|input| input == "dtmf")
+    {
+        return Err("12200 this fake gathers keys".into());
+    }
+    Ok(Gather {
+        prompts: element
+            .children
+            .iter()
+            .map(verb)
+            .collect::<Result<_, _>>()?,
+        digits: number("numDigits", "0")? as usize,
+        finish: attribute("finishOnKey", "#").chars().next(),
+        timeout_s: number("timeout", "5")?,
+        then: Then::Ask {
+            url: element
+                .attribute("action")
+                .ok_or("12200 this fake's <Gather> needs an action")?
+                .to_owned(),
+            method: attribute("method", "POST").to_owned(),
+            on_empty: attribute("actionOnEmptyResult", "false") == "true",
+        },
     })
 }
 
@@ -86,6 +120,10 @@ fn dial(element: &Element) -> Result<Dial, String> {
         method: element.attribute("method").unwrap_or("POST").to_owned(),
         status_callback: text(number.attribute("statusCallback")),
         status_events: events,
+        whisper: text(number.attribute("url")).map(|url| Whisper::Document {
+            url,
+            method: number.attribute("method").unwrap_or("POST").to_owned(),
+        }),
     })
 }
 
@@ -181,6 +219,25 @@ mod tests {
     }
 
     #[test]
+    fn keys_are_gathered_behind_what_is_said() {
+        let document = r#"<Response><Gather action="https://h/a" actionOnEmptyResult="true" input="dtmf" numDigits="1" timeout="20"><Say>Press 1</Say></Gather></Response>"#;
+        let gather = Gather {
+            prompts: vec![Verb::Say("Press 1".into())],
+            digits: 1,
+            finish: Some('#'),
+            timeout_s: 20,
+            then: Then::Ask {
+                url: "https://h/a".into(),
+                method: "POST".into(),
+                on_empty: true,
+            },
+        };
+        assert_eq!(parse(document).unwrap(), [Verb::Gather(gather)]);
+        let speech = r#"<Response><Gather action="https://h/a" input="speech"/></Response>"#;
+        assert!(parse(speech).is_err());
+    }
+
+    #[test]
     fn a_dial_names_one_number() {
         let document = r#"<Response><Dial action="https://h/a" callerId="+1415" timeout="40"><Number statusCallback="https://h/s" statusCallbackEvent="answered completed">+14155550177</Number></Dial></Response>"#;
         let dial = Dial {
@@ -191,6 +248,7 @@ mod tests {
             method: "POST".into(),
             status_callback: Some("https://h/s".into()),
             status_events: vec!["answered".into(), "completed".into()],
+            whisper: None,
         };
         assert_eq!(parse(document).unwrap(), [Verb::Dial(dial)]);
         for (document, fault) in [

@@ -118,6 +118,8 @@ impl Carrier for SipTrunk {
                 ..
             } => format!("stream|call={}|{resume_url}", reference(socket_url)),
             Instruction::Dial { .. }
+            | Instruction::Offer { .. }
+            | Instruction::Connect
             | Instruction::HangUp
             | Instruction::Reject
             | Instruction::Busy

@@ -79,6 +79,8 @@ impl Carrier for Exotel {
         let document = match instruction {
             Instruction::Stream { socket_url, .. } => json!({"url": socket_url}),
             Instruction::Dial { .. }
+            | Instruction::Offer { .. }
+            | Instruction::Connect
             | Instruction::HangUp
             | Instruction::Reject
             | Instruction::Busy

@@ -4,6 +4,7 @@
 use super::dialect::Dialect;
 use crate::{
     Instruction,
+    carrier::TAKE_KEY,
     xml::{attribute, escape},
 };
 
@@ -51,6 +52,7 @@ pub(super) fn render(dialect: Dialect, instruction: &Instruction) -> String {
             ring,
             outcome_url,
             status_url,
+            offer,
         } => {
             xml.push_str("<Dial");
             let rules = dialect.fetch_rules();
@@ -58,12 +60,25 @@ pub(super) fn render(dialect: Dialect, instruction: &Instruction) -> String {
             attribute(&mut xml, "method", "POST");
             attribute(&mut xml, "timeout", &ring.as_secs().max(5).to_string());
             attribute(&mut xml, "callerId", from.trim_start_matches('+'));
+            if let Some(offer) = offer {
+                attribute(&mut xml, "confirmSound", &format!("{}{rules}", offer.url));
+                attribute(&mut xml, "confirmKey", TAKE_KEY);
+                let limit = offer.limit.as_secs().max(1).to_string();
+                attribute(&mut xml, "confirmTimeout", &limit);
+            }
             attribute(&mut xml, "callbackUrl", &format!("{status_url}{rules}"));
             attribute(&mut xml, "callbackMethod", "POST");
             xml.push_str("><Number>");
             escape(&mut xml, to.trim_start_matches('+'));
             xml.push_str("</Number></Dial>");
         }
+        // The key is the dial's own to wait for.
+        Instruction::Offer { text, .. } => {
+            xml.push_str("<Speak>");
+            escape(&mut xml, text);
+            xml.push_str("</Speak>");
+        }
+        Instruction::Connect => {}
         Instruction::HangUp => xml.push_str("<Hangup />"),
         Instruction::Reject => xml.push_str(r#"<Hangup reason="rejected" />"#),
         Instruction::Busy => xml.push_str(r#"<Hangup reason="busy" />"#),
@@ -132,6 +147,7 @@ mod tests {
             ring: std::time::Duration::from_secs(40),
             outcome_url: "https://h/telephony/plivo/outcome/7f1c".into(),
             status_url: "https://h/telephony/plivo/leg/7f1c".into(),
+            offer: None,
         });
         assert_eq!(
             xml,
@@ -142,6 +158,35 @@ mod tests {
                 r#"#rc=2&amp;rp=ct,rt,5xx&amp;ct=2000&amp;rt=4000" callbackMethod="POST">"#,
                 r#"<Number>14155550177</Number></Dial></Response>"#,
             )
+        );
+    }
+
+    #[test] // R115
+    fn an_offer_is_heard_at_the_other_leg_and_taken_by_the_dials_key() {
+        let xml = body(&Instruction::Dial {
+            to: "+14155550177".into(),
+            from: "+14155550100".into(),
+            ring: std::time::Duration::from_secs(40),
+            outcome_url: "https://h/o".into(),
+            status_url: "https://h/l".into(),
+            offer: Some(crate::OfferUrl {
+                url: "https://h/offer".into(),
+                limit: std::time::Duration::from_secs(26),
+            }),
+        });
+        let offered = concat!(
+            r#"callerId="14155550100" confirmSound="https://h/offer#rc=2&amp;rp=ct,rt,5xx&amp;ct=2000&amp;rt=4000" "#,
+            r#"confirmKey="1" confirmTimeout="26" callbackUrl="https://h/l"#,
+        );
+        assert!(xml.contains(offered), "{xml}");
+        let xml = body(&Instruction::Offer {
+            text: "Asha & order 7. Press 1.".into(),
+            wait: std::time::Duration::from_secs(20),
+            take_url: "https://h/take".into(),
+        });
+        assert_eq!(
+            xml,
+            "<Response><Speak>Asha &amp; order 7. Press 1.</Speak></Response>"
         );
     }
 

@@ -26,6 +26,13 @@ pub(super) fn parse(dialect: Dialect, request: RequestParts<'_>) -> Option<Statu
     Some(event(fields, sequence, change, hangup))
 }
 
+/// `answer`: somebody picked up; `connected`: they talk, with the key that takes the call pressed where one
+/// is wanted.
+pub(super) fn parse_taken(request: RequestParts<'_>) -> Option<bool> {
+    let fields = request.fields();
+    (get(&fields, "DialAction")? == "connected").then_some(true)
+}
+
 /// The action: what became of it all.
 pub(super) fn parse_outcome(dialect: Dialect, request: RequestParts<'_>) -> Option<StatusEvent> {
     let fields = request.fields();
@@ -117,6 +124,23 @@ mod tests {
         let digits = read("DialBLegUUID=b&DialAction=digits", parse).unwrap();
         assert_eq!(digits.change, None);
         assert!(read("CallUUID=a", parse).is_none());
+    }
+
+    #[test]
+    fn who_is_connected_took_the_call() {
+        let taken = |action: &str| {
+            let headers = HeaderMap::new();
+            let url = format!("https://h.example/x?DialBLegUUID=b&DialAction={action}");
+            let request = RequestParts {
+                method: "GET",
+                url: &url,
+                headers: &headers,
+                body: &[],
+            };
+            parse_taken(request)
+        };
+        assert_eq!(taken("connected"), Some(true));
+        assert_eq!((taken("answer"), taken("hangup")), (None, None));
     }
 
     #[test]

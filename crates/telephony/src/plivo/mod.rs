@@ -105,6 +105,15 @@ impl Carrier for Plivo {
         true
     }
 
+    fn offers(&self) -> bool {
+        // Vobiz does not promise that its confirmKey keeps the two apart.
+        self.dialect == Dialect::Plivo
+    }
+
+    fn parse_taken(&self, request: RequestParts<'_>) -> Option<bool> {
+        leg::parse_taken(request)
+    }
+
     fn parse_outcome(&self, request: RequestParts<'_>) -> Option<StatusEvent> {
         leg::parse_outcome(self.dialect, request)
     }

@@ -85,6 +85,14 @@ impl Carrier for Twilio {
         true
     }
 
+    fn offers(&self) -> bool {
+        true
+    }
+
+    fn parse_taken(&self, request: RequestParts<'_>) -> Option<bool> {
+        webhook::parse_taken(request)
+    }
+
     fn parse_outcome(&self, request: RequestParts<'_>) -> Option<StatusEvent> {
         webhook::parse_outcome(request)
     }

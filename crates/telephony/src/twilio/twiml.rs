@@ -46,9 +46,14 @@ pub(super) fn render(instruction: &Instruction) -> String {
             ring,
             outcome_url,
             status_url,
+            offer,
         } => {
             xml.push_str("<Dial");
             attribute(&mut xml, "action", &format!("{outcome_url}{FETCH_RULES}"));
+            if offer.is_some() {
+                // The caller hears the ringing until then.
+                attribute(&mut xml, "answerOnBridge", "true");
+            }
             attribute(&mut xml, "callerId", from);
             attribute(&mut xml, "method", "POST");
             attribute(
@@ -57,13 +62,37 @@ pub(super) fn render(instruction: &Instruction) -> String {
                 &ring.as_secs().clamp(5, 600).to_string(),
             );
             xml.push_str("><Number");
+            if offer.is_some() {
+                attribute(&mut xml, "method", "POST");
+            }
             attribute(&mut xml, "statusCallback", status_url);
             attribute(&mut xml, "statusCallbackEvent", "answered completed");
             attribute(&mut xml, "statusCallbackMethod", "POST");
+            if let Some(offer) = offer {
+                attribute(&mut xml, "url", &format!("{}{FETCH_RULES}", offer.url));
+            }
             xml.push('>');
             escape(&mut xml, to);
             xml.push_str("</Number></Dial>");
         }
+        Instruction::Offer {
+            text,
+            wait,
+            take_url,
+        } => {
+            xml.push_str("<Gather");
+            attribute(&mut xml, "action", &format!("{take_url}{FETCH_RULES}"));
+            attribute(&mut xml, "actionOnEmptyResult", "true");
+            attribute(&mut xml, "input", "dtmf");
+            attribute(&mut xml, "method", "POST");
+            attribute(&mut xml, "numDigits", "1");
+            attribute(&mut xml, "timeout", &wait.as_secs().max(1).to_string());
+            xml.push_str("><Say>");
+            escape(&mut xml, text);
+            xml.push_str("</Say></Gather><Hangup />");
+        }
+        // The end of the document that the other leg hears connects the two.
+        Instruction::Connect => {}
         Instruction::HangUp => xml.push_str("<Hangup />"),
         Instruction::Reject => xml.push_str("<Reject />"),
         Instruction::Busy => xml.push_str(r#"<Reject reason="busy" />"#),
@@ -80,6 +109,7 @@ pub(super) fn render(instruction: &Instruction) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::OfferUrl;
 
     #[test]
     fn a_stream_comes_back_to_us_when_its_socket_ends() {
@@ -110,6 +140,7 @@ mod tests {
             ring: std::time::Duration::from_secs(40),
             outcome_url: "https://h.example/telephony/twilio/outcome/7f1c/1/ab".into(),
             status_url: "https://h.example/telephony/twilio/leg/7f1c/1/ab".into(),
+            offer: None,
         });
         assert_eq!(
             xml,
@@ -123,6 +154,54 @@ mod tests {
                 r#"+14155550177</Number></Dial></Response>"#,
             )
         );
+    }
+
+    #[test] // R115
+    fn an_offer_is_heard_and_taken_at_the_other_leg() {
+        let limit = std::time::Duration::from_secs(26);
+        let xml = render(&Instruction::Dial {
+            to: "+14155550177".into(),
+            from: "+14155550100".into(),
+            ring: std::time::Duration::from_secs(40),
+            outcome_url: "https://h.example/o".into(),
+            status_url: "https://h.example/l".into(),
+            offer: Some(OfferUrl {
+                url: "https://h.example/offer".into(),
+                limit,
+            }),
+        });
+        let rules = "#rc=2&amp;rp=ct,rt,5xx&amp;ct=2000&amp;rt=4000";
+        assert_eq!(
+            xml,
+            format!(
+                concat!(
+                    r#"<?xml version="1.0" encoding="UTF-8"?><Response><Dial action="https://h.example/o{0}" "#,
+                    r#"answerOnBridge="true" callerId="+14155550100" method="POST" timeout="40">"#,
+                    r#"<Number method="POST" statusCallback="https://h.example/l" "#,
+                    r#"statusCallbackEvent="answered completed" statusCallbackMethod="POST" "#,
+                    r#"url="https://h.example/offer{0}">+14155550177</Number></Dial></Response>"#,
+                ),
+                rules
+            )
+        );
+        let xml = render(&Instruction::Offer {
+            text: "Asha & order 7. Press 1.".into(),
+            wait: std::time::Duration::from_secs(20),
+            take_url: "https://h.example/take".into(),
+        });
+        assert_eq!(
+            xml,
+            format!(
+                concat!(
+                    r#"<?xml version="1.0" encoding="UTF-8"?><Response><Gather action="https://h.example/take{0}" "#,
+                    r#"actionOnEmptyResult="true" input="dtmf" method="POST" numDigits="1" timeout="20">"#,
+                    r#"<Say>Asha &amp; order 7. Press 1.</Say></Gather><Hangup /></Response>"#,
+                ),
+                rules
+            )
+        );
+        let xml = render(&Instruction::Connect);
+        assert!(xml.ends_with("<Response></Response>"), "{xml}");
     }
 
     #[test]

@@ -5,7 +5,7 @@
 use bolo_execution::Direction;
 
 use super::outcome::outcome;
-use crate::{AnsweredBy, RequestParts, StatusEvent, Webhook, request::get};
+use crate::{AnsweredBy, RequestParts, StatusEvent, Webhook, carrier::TAKE_KEY, request::get};
 
 pub(super) fn parse(request: RequestParts<'_>) -> Option<Webhook> {
     let fields = request.fields();
@@ -56,6 +56,12 @@ pub(super) fn parse_answered_by(request: RequestParts<'_>) -> Option<AnsweredBy>
             .to_owned(),
         is_machine: word.starts_with("machine_") || word == "fax",
     })
+}
+
+/// The request of a `<Gather>`'s action; no key is no answer.
+pub(super) fn parse_taken(request: RequestParts<'_>) -> Option<bool> {
+    let fields = request.fields();
+    get(&fields, "Digits").map(|digits| digits == TAKE_KEY)
 }
 
 /// The request of a `<Dial>`'s action, which speaks of the other leg in fields of its own.
@@ -215,6 +221,19 @@ mod tests {
             );
         }
         assert!(parse_outcome(post(&headers, "CallSid=CA1&CallStatus=completed")).is_none());
+    }
+
+    #[test]
+    fn one_key_takes_a_call() {
+        let headers = form();
+        for (body, taken) in [
+            ("CallSid=CA2&Digits=1", Some(true)),
+            ("CallSid=CA2&Digits=2", Some(false)),
+            ("CallSid=CA2&Digits=", Some(false)),
+            ("CallSid=CA2&CallStatus=in-progress", None),
+        ] {
+            assert_eq!(parse_taken(post(&headers, body)), taken, "{body}");
+        }
     }
 
     #[test]

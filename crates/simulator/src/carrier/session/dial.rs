@@ -8,7 +8,8 @@ use crate::{
     carrier::{
         call::{Call, Command, Plan},
         dialect::Form,
-        document::Dial,
+        document::{Dial, Whisper},
+        webhook::{self, Webhook},
     },
 };
 
@@ -24,8 +25,15 @@ impl Drop for Leg {
 
 impl Session {
     pub(super) fn dial(&mut self, dial: Dial) {
+        let heard_first = dial.whisper.clone().map(|whisper| match whisper {
+            Whisper::Document { url, method } => (url, method),
+            Whisper::Key { url, .. } => (url, "POST".to_owned()),
+        });
+        let (url, method) = heard_first.unzip();
         let plan = Plan {
-            document: Some(self.shared.dialect.talk().to_owned()),
+            url,
+            method: method.unwrap_or_default(),
+            whisper: dial.whisper,
             status_callback: dial.status_callback,
             status_method: "POST".to_owned(),
             status_events: dial.status_events,
@@ -57,6 +65,20 @@ impl Session {
             over,
             after,
         };
+    }
+
+    /// This leg and the call that it was dialled for hear each other.
+    pub(super) fn connect(&mut self) {
+        self.call.set_connected();
+        self.stage = Stage::Streaming;
+        if let Some(telling) = self.shared.dialect.connected(&self.call) {
+            let (shared, id) = (self.shared.clone(), self.call.id.clone());
+            self.shared.spawn(async move {
+                tokio::time::sleep(shared.options.delays.callback()).await;
+                let hook = Webhook::new("status", telling.url, telling.method, telling.form);
+                webhook::send(&shared, &id, &hook).await;
+            });
+        }
     }
 
     /// The other leg is over.

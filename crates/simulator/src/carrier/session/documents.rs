@@ -21,11 +21,14 @@ use crate::{
 impl Session {
     pub(super) fn first_document(&mut self) {
         let plan = self.call.plan();
-        let what = if self.call.inbound {
-            "inbound"
-        } else {
-            "answer"
+        let what = match (&plan.leg_of, self.call.inbound) {
+            (Some(_), _) => "whisper",
+            (None, true) => "inbound",
+            (None, false) => "answer",
         };
+        if plan.leg_of.is_some() && plan.whisper.is_none() {
+            return self.connect();
+        }
         match (plan.url, plan.document) {
             (Some(url), _) => self.fetch(what, url, plan.method, None),
             (None, Some(text)) => self.document(&text),
@@ -94,7 +97,12 @@ impl Session {
         let dialect = &self.shared.dialect;
         let answered = self.answered.is_some();
         let (fault, ending) = match reply.is_ok().then(|| dialect.read_document(&reply.body)) {
-            Some(Ok(verbs)) => return self.perform_all(verbs),
+            Some(Ok(verbs)) => {
+                return match self.confirm(verbs) {
+                    Ok(()) => {}
+                    Err(verbs) => self.perform_all(verbs),
+                };
+            }
             Some(Err(fault)) => (fault, Ending::BadDocument { answered }),
             None => {
                 let fault = dialect.no_document(&url, reply.status);
@@ -156,8 +164,9 @@ impl Session {
             self.call.set_status(Status::InProgress);
             self.pick_up();
         }
-        let delays = &self.shared.options.delays;
         self.stage = match verb {
+            // The end of what whoever is called hears first.
+            None if self.call.plan().whisper.is_some() => return self.connect(),
             None => Stage::Over(Ending::DocumentOver),
             Some(Verb::Hangup) => Stage::Over(Ending::Hangup),
             Some(Verb::Reject { .. }) => {
@@ -174,21 +183,10 @@ impl Session {
                 return self.fetch("redirect", url, method, None);
             }
             Some(Verb::Dial(dial)) => return self.dial(dial),
-            Some(Verb::Say(text)) => {
-                let ms = text.chars().count() as u64 * delays.say_char_ms;
-                self.call.timeline.note(Event::CarrierSaid(text));
+            Some(Verb::Gather(gather)) => return self.gather(gather),
+            Some(spoken @ (Verb::Say(_) | Verb::Play(_) | Verb::Pause { .. })) => {
+                let ms = self.speak(&spoken);
                 Stage::Waiting(Box::pin(sleep(Duration::from_millis(ms))))
-            }
-            Some(Verb::Play(url)) => {
-                self.call
-                    .timeline
-                    .note(Event::CarrierSaid(format!("[{url}]")));
-                Stage::Waiting(Box::pin(sleep(Duration::from_millis(
-                    delays.say_char_ms * 20,
-                ))))
-            }
-            Some(Verb::Pause { seconds }) => {
-                Stage::Waiting(Box::pin(sleep(Duration::from_secs(seconds))))
             }
             Some(Verb::Unsupported(name)) => {
                 self.warn(&format!("<{name}> is not performed by this fake"));
@@ -210,6 +208,7 @@ impl Session {
         match done {
             Done::Fetched { what, url, reply } => self.fetched(what, url, reply),
             Done::Waited => self.next_verb(),
+            Done::Gathered => self.gathered(),
             Done::Dialled { form, after } => self.dialled(form, after),
             Done::Opened(opened) => match *opened {
                 Ok(media) => {
