@@ -98,6 +98,21 @@ async fn a_call_whose_vendors_all_refuse_is_held_by_others(
     );
     assert_eq!(record["error_message"], Value::Null);
     assert_eq!(ears.sessions(), 1);
+    // Who worked is who is counted.
+    let usage = &record["usage_breakdown"];
+    let names = |key: &str| -> Vec<String> {
+        let parts = usage[key].as_object().unwrap();
+        parts.keys().cloned().collect()
+    };
+    assert_eq!(names("synthesizers"), ["cartesia:sonic-3"], "{usage:#}");
+    assert_eq!(
+        names("transcribers"),
+        ["assembly:universal-streaming-english"]
+    );
+    assert_eq!(names("llm_model"), ["llama-3.3-70b-versatile"]);
+    assert_eq!(usage["synthesizer_model"], "cartesia:sonic-3");
+    let spoken = &usage["synthesizers"]["cartesia:sonic-3"]["characters"];
+    assert_eq!(spoken.as_f64(), usage["synthesizer_characters"].as_f64());
     world
         .end(&["takes over", "rendered ahead", "model server refused"])
         .await;

@@ -225,6 +225,12 @@ pub struct UsageBreakdown {
     llmTokens: u64,
     #[schema(value_type = Object)]
     llmModel: Map<String, Value>,
+    /// Who really spoke, fallbacks too, by `vendor:model`: `{"characters": 1245, "cost": 6.8}`.
+    #[schema(value_type = Object)]
+    synthesizers: Map<String, Value>,
+    /// Who really heard, by `vendor:model`: `{"duration": 87, "cost": 0.7}`.
+    #[schema(value_type = Object)]
+    transcribers: Map<String, Value>,
 }
 
 /// What the carrier knows of a call.

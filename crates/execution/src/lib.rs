@@ -22,9 +22,9 @@ pub use number::{E164, NotE164};
 pub use record::Record;
 pub use retry::PastAttempt;
 pub use status::{Change, Illegal, Status, UnknownStatus};
-pub use totals::{SpeechTotal, SpeechTotals, Totals};
+pub use totals::{SpeechTotals, Totals};
 pub use transfer::{Offer, Transfer};
-pub use usage::{Cost, LlmUsage, Usage};
+pub use usage::{Cost, LlmUsage, SpeechTotal, Usage};
 pub use view::view;
 
 /// Who called whom.

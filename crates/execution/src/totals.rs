@@ -2,16 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::{Cost, LlmUsage, Status, Usage};
-
-/// What one model of a speech vendor did.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct SpeechTotal {
-    /// Characters spoken, or seconds heard.
-    pub amount: f64,
-    /// Cents.
-    pub cost: f64,
-}
+use crate::{Cost, LlmUsage, SpeechTotal, Status, Usage};
 
 /// By vendor, then by model.
 pub type SpeechTotals = BTreeMap<String, BTreeMap<String, SpeechTotal>>;
@@ -58,18 +49,36 @@ impl Totals {
             *sum += part;
         }
         let Some(usage) = usage else { return };
-        add_speech(
-            &mut self.synthesizers,
-            &usage.synthesizer_model,
-            usage.synthesizer_characters as f64,
-            cost.synthesizer,
-        );
-        add_speech(
-            &mut self.transcribers,
-            &usage.transcriber_model,
-            usage.transcriber_duration,
-            cost.transcriber,
-        );
+        let spoken = SpeechTotal {
+            amount: usage.synthesizer_characters as f64,
+            cost: cost.synthesizer,
+        };
+        let heard = SpeechTotal {
+            amount: usage.transcriber_duration,
+            cost: cost.transcriber,
+        };
+        for (sums, parts, named, whole) in [
+            (
+                &mut self.synthesizers,
+                &usage.synthesizers,
+                &usage.synthesizer_model,
+                spoken,
+            ),
+            (
+                &mut self.transcribers,
+                &usage.transcribers,
+                &usage.transcriber_model,
+                heard,
+            ),
+        ] {
+            for (name, part) in parts {
+                add_speech(sums, name, *part);
+            }
+            // A record of before parts were told.
+            if parts.is_empty() {
+                add_speech(sums, named, whole);
+            }
+        }
         for (model, tokens) in &usage.llm_model {
             let sum = self.llm.entry(model.clone()).or_default();
             sum.input += tokens.input;
@@ -81,18 +90,16 @@ impl Totals {
 }
 
 /// `named` is `vendor:model`; a call that used none has none.
-fn add_speech(totals: &mut SpeechTotals, named: &str, amount: f64, cost: f64) {
+fn add_speech(totals: &mut SpeechTotals, named: &str, part: SpeechTotal) {
     if named.is_empty() {
         return;
     }
     let (vendor, model) = named.split_once(':').unwrap_or((named, ""));
-    let total = totals
+    *totals
         .entry(vendor.to_owned())
         .or_default()
         .entry(model.to_owned())
-        .or_default();
-    total.amount += amount;
-    total.cost += cost;
+        .or_default() += part;
 }
 
 #[cfg(test)]
@@ -114,6 +121,7 @@ mod tests {
                     ..LlmUsage::default()
                 },
             )]),
+            ..Usage::default()
         };
         let cost = Cost {
             synthesizer: 2.0,
@@ -131,5 +139,24 @@ mod tests {
         assert_eq!((spoken.amount, spoken.cost), (200.0, 4.0));
         assert_eq!(totals.transcribers["deepgram"]["nova-3"].amount, 25.0);
         assert_eq!(totals.llm["gpt-4.1-mini"].input, 40);
+    }
+
+    #[test] // R195
+    fn a_fallback_is_counted_under_its_own_name() {
+        let part = |amount, cost| SpeechTotal { amount, cost };
+        let usage = Usage {
+            synthesizer_characters: 100,
+            synthesizer_model: "cartesia:sonic-3".into(),
+            synthesizers: BTreeMap::from([
+                ("elevenlabs:flash".into(), part(30.0, 1.0)),
+                ("cartesia:sonic-3".into(), part(70.0, 2.0)),
+            ]),
+            ..Usage::default()
+        };
+        let mut totals = Totals::default();
+        totals.add(Status::Completed, None, Some(&usage), None);
+        let spoken = |vendor: &str, model: &str| totals.synthesizers[vendor][model];
+        assert_eq!(spoken("elevenlabs", "flash"), part(30.0, 1.0));
+        assert_eq!(spoken("cartesia", "sonic-3"), part(70.0, 2.0));
     }
 }

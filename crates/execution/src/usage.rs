@@ -17,6 +17,25 @@ pub struct LlmUsage {
     /// Some were counted as characters / 4, because the vendor sent no usage.
     #[serde(default)]
     pub estimated: bool,
+    /// Whose model; empty in old records: the agent's.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub vendor: String,
+}
+
+/// What one model of a speech vendor did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct SpeechTotal {
+    /// Characters spoken, or seconds heard.
+    pub amount: f64,
+    /// Cents.
+    pub cost: f64,
+}
+
+impl std::ops::AddAssign for SpeechTotal {
+    fn add_assign(&mut self, more: Self) {
+        self.amount += more.amount;
+        self.cost += more.cost;
+    }
 }
 
 /// What a call used of its vendors.
@@ -24,14 +43,20 @@ pub struct LlmUsage {
 pub struct Usage {
     /// Characters sent to the synthesizer; clips from the cache are not counted.
     pub synthesizer_characters: u64,
-    /// `vendor:model`.
+    /// `vendor:model` of the one that spoke most.
     pub synthesizer_model: String,
     /// Seconds of audio the transcriber heard.
     pub transcriber_duration: f64,
-    /// `vendor:model`.
+    /// `vendor:model` of the one that heard most.
     pub transcriber_model: String,
-    /// By model name.
+    /// By model name; `vendor:model` where another vendor has one of that name too.
     pub llm_model: BTreeMap<String, LlmUsage>,
+    /// Characters and their cost by `vendor:model`: who really spoke (R195). Old records have none.
+    #[serde(default)]
+    pub synthesizers: BTreeMap<String, SpeechTotal>,
+    /// The same of seconds heard (R193).
+    #[serde(default)]
+    pub transcribers: BTreeMap<String, SpeechTotal>,
 }
 
 impl Usage {
@@ -50,6 +75,9 @@ impl std::ops::AddAssign for LlmUsage {
         self.output += more.output;
         self.cached += more.cached;
         self.estimated |= more.estimated;
+        if self.vendor.is_empty() {
+            self.vendor = more.vendor;
+        }
     }
 }
 
@@ -60,6 +88,12 @@ impl std::ops::Add for Usage {
         for (model, usage) in more.llm_model {
             *self.llm_model.entry(model).or_default() += usage;
         }
+        for (name, total) in more.synthesizers {
+            *self.synthesizers.entry(name).or_default() += total;
+        }
+        for (name, total) in more.transcribers {
+            *self.transcribers.entry(name).or_default() += total;
+        }
         let later = |earlier, later: String| if later.is_empty() { earlier } else { later };
         Self {
             synthesizer_characters: self.synthesizer_characters + more.synthesizer_characters,
@@ -67,6 +101,8 @@ impl std::ops::Add for Usage {
             transcriber_duration: self.transcriber_duration + more.transcriber_duration,
             transcriber_model: later(self.transcriber_model, more.transcriber_model),
             llm_model: self.llm_model,
+            synthesizers: self.synthesizers,
+            transcribers: self.transcribers,
         }
     }
 }

@@ -34,7 +34,7 @@ pub(crate) enum News {
     /// What a reasoning model thought aloud, for the log; comes before `AnswerDone`.
     Thought { answer: AnswerId, text: String },
     /// From now on this model answers, not the agent's own.
-    Model(String),
+    Model { vendor: String, model: String },
     /// Tokens of a judge, which no input tells of.
     Used(TokenUse),
     /// The record says to whom the caller goes, or it could not be written.
@@ -58,8 +58,9 @@ struct Running {
 pub(crate) struct Mind {
     llm: Arc<dyn Llm>,
     config: LlmConfig,
-    /// Which model answers.
+    /// Which model answers, and whose it is.
     model: String,
+    vendor: String,
     routes: Option<RouteSource>,
     knowledge: Option<Arc<KnowledgeSource>>,
     cache_key: String,
@@ -80,6 +81,7 @@ impl Mind {
         Self {
             llm,
             model: config.model.clone(),
+            vendor: config.provider.clone(),
             config,
             routes,
             knowledge: None,
@@ -103,8 +105,13 @@ impl Mind {
         &self.model
     }
 
-    pub(crate) fn answered_by(&mut self, model: String) {
-        self.model = model;
+    /// Vendor and model that answer.
+    pub(crate) fn who(&self) -> (&str, &str) {
+        (&self.vendor, &self.model)
+    }
+
+    pub(crate) fn answered_by(&mut self, vendor: String, model: String) {
+        (self.vendor, self.model) = (vendor, model);
     }
 
     /// Asks the model.
@@ -242,8 +249,8 @@ async fn answer_task(
                     tell(&news, News::Input(Input::ToolNamed { answer, name })).await;
                     continue;
                 }
-                Ok(Delta::Model(model)) => {
-                    tell(&news, News::Model(model)).await;
+                Ok(Delta::Model { vendor, model }) => {
+                    tell(&news, News::Model { vendor, model }).await;
                     continue;
                 }
                 Ok(Delta::Calls(calls)) => {
@@ -326,7 +333,7 @@ async fn judge(llm: Arc<dyn Llm>, ask: Ask, key: &str, news: &mpsc::Sender<News>
         match delta {
             Ok(Delta::Text(more)) => text.push_str(&more),
             Ok(Delta::Reasoning(_) | Delta::Calling(_) | Delta::Calls(_)) => {}
-            Ok(Delta::Model(model)) => tell(news, News::Model(model)).await,
+            Ok(Delta::Model { vendor, model }) => tell(news, News::Model { vendor, model }).await,
             Ok(Delta::Done {
                 input,
                 output,

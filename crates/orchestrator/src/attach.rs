@@ -25,6 +25,7 @@ use crate::{
     asking::Mind,
     call::{Call, Names, State},
     desk::Desk,
+    fallback::Crew,
     figures,
     finish::Closing,
     journal::{self, Head},
@@ -38,7 +39,7 @@ use crate::{
     records::StoreRecords,
     replay::{self, Rebuilt},
     scribes::{Kept, Reel},
-    speaking::{Mouth, Voice},
+    speaking::Mouth,
     supervisor,
     tape::Tape,
     tools::Toolbox,
@@ -252,8 +253,9 @@ async fn parts(inner: &Arc<Inner>, id: ExecutionId, format: Format) -> Result<Pa
         _ => Vec::new(),
     };
     let rebuilt = if lines.len() > 1 {
-        let model = &prepared.agent.conversation.llm.config.model;
-        Some(replay::rebuild(&lines, model, &mut ledger.books())?)
+        let llm = &prepared.agent.conversation.llm.config;
+        let who = (llm.provider.as_str(), llm.model.as_str());
+        Some(replay::rebuild(&lines, who, &mut ledger.books())?)
     } else {
         let head = Head {
             version: 1,
@@ -341,13 +343,16 @@ fn build(
         routes,
         knowledge,
         transcriber,
+        hearing,
         gives_interims,
         voice,
         synthesizer,
+        speaking,
         _ahead,
     } = prepared;
     let web = is_web(&record.provider);
-    let names = names(&record, transcriber.0, &transcriber.1, &voice, &ledger);
+    let ears = Ears::new(transcriber, format, gives_interims, hearing.at_work.clone());
+    let names = names(&record, hearing, speaking, &ledger);
     let task = &agent.conversation;
     let (rules, facts) = (script.rules.clone(), script.facts.clone());
     let (machine, first, started_at) = match rebuilt {
@@ -421,7 +426,7 @@ fn build(
         machine,
         started: started_at,
         socket: Some(socket),
-        ears: Ears::new(transcriber.2, format, gives_interims),
+        ears,
         mouth: Mouth::new(synthesizer, voice, inner.clips.clone(), begun),
         mind,
         playout: Playout::new(
@@ -467,24 +472,15 @@ fn build(
     }
 }
 
-fn names(
-    record: &Record,
-    transcriber: &'static str,
-    model: &str,
-    voice: &Voice,
-    ledger: &Ledger,
-) -> Names {
+fn names(record: &Record, hearing: Crew, speaking: Crew, ledger: &Ledger) -> Names {
     let mut books = ledger.books();
     let before = record
         .answered_at
         .map_or(0, |answered| (now() - answered).max(0) as u64);
     books.latency.stream = Some(before);
     Names {
-        transcriber,
-        transcriber_model: model.to_owned(),
-        synthesizer: voice.vendor,
-        synthesizer_model: voice.spec.model.clone(),
-        voice: voice.spec.voice_id.clone(),
+        hearing,
+        speaking,
         answered_before: Some(before),
         characters_before: books.usage.synthesizer_characters,
         seconds_before: books.usage.transcriber_duration,

@@ -240,10 +240,10 @@ impl<M: Machine> Call<M> {
             }
             Event::News(News::Input(input)) => self.give(now, input),
             Event::News(News::Thought { answer, text }) => self.thought(answer, text),
-            Event::News(News::Model(model)) => self.mind.answered_by(model),
+            Event::News(News::Model { vendor, model }) => self.mind.answered_by(vendor, model),
             Event::News(News::Used(tokens)) => {
-                let model = self.mind.model().to_owned();
-                self.ledger.books().used(&model, tokens);
+                let (vendor, model) = self.mind.who();
+                self.ledger.books().used(vendor, model, tokens);
             }
             Event::News(News::HandedOver(true)) => self.give_up_socket(now),
             Event::News(News::HandedOver(false)) => {

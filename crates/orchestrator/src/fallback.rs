@@ -4,7 +4,7 @@
 use std::{
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -13,7 +13,7 @@ use bolo_providers::{Error, ErrorKind, Session, llm::Gate};
 use futures_util::FutureExt;
 use tokio::time::Instant;
 
-use crate::line::Opener;
+use crate::{line::Opener, prepare::Found};
 
 /// How long a vendor that is not the last may take to connect: time for the next must be left within the
 /// limit of the line.
@@ -28,13 +28,66 @@ pub(crate) struct Member<I, O> {
     pub(crate) open: Opener<I, O>,
 }
 
-/// Whether a fallback is at work; shared with those who must not take its work for the first's.
+/// Which member of a line is at work; shared with those who must not take its work for another's.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Fallen(Arc<AtomicBool>);
+pub(crate) struct AtWork(Arc<AtomicUsize>);
 
-impl Fallen {
-    pub(crate) fn is(&self) -> bool {
+impl AtWork {
+    /// Its place in the line.
+    pub(crate) fn place(&self) -> usize {
         self.0.load(Ordering::Relaxed)
+    }
+
+    /// One that took over.
+    pub(crate) fn is_fallback(&self) -> bool {
+        self.place() > 0
+    }
+}
+
+/// A member by name.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Name {
+    pub(crate) vendor: &'static str,
+    pub(crate) model: String,
+    /// Of a synthesizer.
+    pub(crate) voice: String,
+}
+
+impl Name {
+    /// As usage names it.
+    pub(crate) fn text(&self) -> String {
+        format!("{}:{}", self.vendor, self.model)
+    }
+}
+
+/// The members of a line and who of them is at work, as logs and usage name them.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Crew {
+    pub(crate) members: Vec<Name>,
+    pub(crate) at_work: AtWork,
+}
+
+impl Crew {
+    /// `told` gives model and voice.
+    pub(crate) fn of<V: ?Sized, S>(found: &[Found<V, S>], told: fn(&S) -> (&str, &str)) -> Self {
+        let name = |(vendor, found): &Found<V, S>| {
+            let (model, voice) = found.as_ref().map_or(("", ""), |(_, spec)| told(spec));
+            Name {
+                vendor,
+                model: model.to_owned(),
+                voice: voice.to_owned(),
+            }
+        };
+        Self {
+            members: found.iter().map(name).collect(),
+            at_work: AtWork::default(),
+        }
+    }
+
+    /// Who is at work.
+    pub(crate) fn now(&self) -> Name {
+        let member = self.members.get(self.at_work.place());
+        member.cloned().unwrap_or_default()
     }
 }
 
@@ -50,20 +103,20 @@ struct Vendors<I, O> {
     members: Vec<Member<I, O>>,
     gate: Arc<dyn Gate>,
     place: Mutex<Place>,
-    fallen: Fallen,
+    at_work: AtWork,
 }
 
 /// Opens with the first member that can be had. A line of one member opens with that.
 pub(crate) fn first_of<I: Send + 'static, O: Send + 'static>(
     members: Vec<Member<I, O>>,
     gate: Arc<dyn Gate>,
-    fallen: Fallen,
+    at_work: AtWork,
 ) -> Opener<I, O> {
     let vendors = Arc::new(Vendors {
         members,
         gate,
         place: Mutex::default(),
-        fallen,
+        at_work,
     });
     Arc::new(move || vendors.clone().open().boxed())
 }
@@ -128,7 +181,7 @@ impl<I, O> Vendors<I, O> {
         }
         place.opened += 1;
         place.opened_at = Some(Instant::now());
-        self.fallen.0.store(at > 0, Ordering::Relaxed);
+        self.at_work.0.store(at, Ordering::Relaxed);
     }
 }
 
@@ -196,14 +249,14 @@ mod tests {
     #[tokio::test(start_paused = true)] // R193
     async fn who_can_not_be_had_is_replaced_at_once_and_for_good() {
         let tried = Tried::default();
-        let fallen = Fallen::default();
+        let at_work = AtWork::default();
         let members = vec![
             member("one", &[Some(ErrorKind::Auth)], &tried),
             member("two", &[], &tried),
         ];
-        let open = first_of(members, gate(), fallen.clone());
+        let open = first_of(members, gate(), at_work.clone());
         open().await.unwrap();
-        assert!(fallen.is());
+        assert_eq!(at_work.place(), 1);
         open().await.unwrap();
         assert_eq!(*tried.lock().unwrap(), ["one", "two", "two"]);
     }
@@ -212,7 +265,7 @@ mod tests {
     async fn whose_connections_break_is_replaced_unless_they_lasted() {
         let tried = Tried::default();
         let members = vec![member("one", &[], &tried), member("two", &[], &tried)];
-        let open = first_of(members, gate(), Fallen::default());
+        let open = first_of(members, gate(), AtWork::default());
         open().await.unwrap();
         advance(LIVED).await;
         for _ in 0..3 {
@@ -231,10 +284,10 @@ mod tests {
         let gate = breakers.for_call(account, "transcriber");
         let tried = Tried::default();
         let members = vec![member("one", &[], &tried), member("two", &[], &tried)];
-        first_of(members, gate.clone(), Fallen::default())()
+        first_of(members, gate.clone(), AtWork::default())()
             .await
             .unwrap();
-        first_of(vec![member("one", &[], &tried)], gate, Fallen::default())()
+        first_of(vec![member("one", &[], &tried)], gate, AtWork::default())()
             .await
             .unwrap();
         assert_eq!(*tried.lock().unwrap(), ["two", "one"]);
@@ -247,7 +300,7 @@ mod tests {
             member("one", &[Some(ErrorKind::Auth)], &tried),
             member("two", &[Some(ErrorKind::Connect)], &tried),
         ];
-        let open = first_of(members, gate(), Fallen::default());
+        let open = first_of(members, gate(), AtWork::default());
         let refused = open().await.err().unwrap();
         assert_eq!((refused.vendor, refused.kind), ("two", ErrorKind::Connect));
     }

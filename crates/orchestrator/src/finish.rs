@@ -1,15 +1,16 @@
 //! A call's end, written to its record step by step (R181): leg ended, recording stored, usage and cost,
 //! completed. Runs outside the call's task, so that it comes whatever became of that.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use bolo_execution::{Change, Record};
+use bolo_execution::{Change, Record, SpeechTotal};
 use bolo_store::Facts;
 
 use crate::{
     call::Names,
     desk::Records as _,
     ending::End,
+    fallback::Crew,
     figures, now,
     prices::{Prices, Used},
     records::{Changed, StoreRecords},
@@ -160,8 +161,8 @@ impl Closing {
         let books = self.records.ledger.books();
         let mut usage = books.usage.clone();
         let names = &self.names;
-        usage.transcriber_model = format!("{}:{}", names.transcriber, names.transcriber_model);
-        usage.synthesizer_model = format!("{}:{}", names.synthesizer, names.synthesizer_model);
+        usage.transcriber_model = most(&usage.transcribers, &names.hearing);
+        usage.synthesizer_model = most(&usage.synthesizers, &names.speaking);
         let seconds = record.and_then(|record| {
             let (from, to) = (record.answered_at?, record.ended_at.unwrap_or_else(now));
             Some((to - from).max(0) as f64 / 1000.0)
@@ -169,18 +170,27 @@ impl Closing {
         let used = Used {
             carrier: &self.record.provider,
             llm: &self.llm,
-            transcriber: (names.transcriber, &names.transcriber_model),
-            synthesizer: (names.synthesizer, &names.synthesizer_model),
             seconds: seconds.unwrap_or_default(),
         };
         Facts {
             transcript: Some(books.transcript.clone()),
-            cost: Some(prices.cost(&usage, &used)),
+            cost: Some(prices.cost(&mut usage, &used)),
             usage: Some(usage),
             latency: Some(books.latency.json()),
             has_recording: recorded.then_some(true),
             answered_by_voice_mail: books.answered_by_machine.then_some(true),
             ..Facts::default()
         }
+    }
+}
+
+/// Who of a line did most; where nobody did anything, who would have.
+fn most(parts: &BTreeMap<String, SpeechTotal>, crew: &Crew) -> String {
+    let most = parts
+        .iter()
+        .max_by(|(_, one), (_, other)| one.amount.total_cmp(&other.amount));
+    match most {
+        Some((name, _)) => name.clone(),
+        None => crew.now().text(),
     }
 }

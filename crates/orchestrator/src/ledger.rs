@@ -4,7 +4,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bolo_conversation::TokenUse;
-use bolo_execution::Usage;
+use bolo_execution::{LlmUsage, Usage};
 
 use crate::{ending::End, latency::Latency};
 
@@ -30,9 +30,16 @@ pub(crate) struct Books {
 }
 
 impl Books {
-    /// Adds tokens of a model.
-    pub(crate) fn used(&mut self, model: &str, tokens: TokenUse) {
-        let sum = self.usage.llm_model.entry(model.to_owned()).or_default();
+    /// Adds tokens of a vendor's model.
+    pub(crate) fn used(&mut self, vendor: &str, model: &str, tokens: TokenUse) {
+        let models = &mut self.usage.llm_model;
+        let is_anothers = |sum: &LlmUsage| !sum.vendor.is_empty() && sum.vendor != vendor;
+        let key = match models.get(model).is_some_and(is_anothers) {
+            true => format!("{vendor}:{model}"),
+            false => model.to_owned(),
+        };
+        let sum = models.entry(key).or_default();
+        sum.vendor = vendor.to_owned();
         sum.input += tokens.input;
         sum.output += tokens.output;
         sum.cached += tokens.cached;

@@ -3,7 +3,7 @@
 //! connection (R193).
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
     task::{Context, Poll},
     time::Duration,
 };
@@ -15,6 +15,7 @@ use bytes::{Bytes, BytesMut};
 use tokio::time::Instant;
 
 use crate::{
+    fallback::AtWork,
     figures,
     line::{Line, LineNews},
 };
@@ -60,8 +61,9 @@ pub(crate) struct Ears {
     held: BytesMut,
     /// Where the next frame should begin, by the carrier's timestamps.
     expected_ms: Option<u64>,
-    sent_ms: u64,
-    billed_s: f64,
+    at_work: AtWork,
+    /// By the member of the line.
+    heard: BTreeMap<usize, HeardTime>,
     breaks: VecDeque<Instant>,
     down: bool,
     /// Voice since the transcriber's last word, ms; `None` on a connection that has told no text yet and
@@ -78,6 +80,13 @@ pub(crate) struct Ears {
     pub(crate) voiced_at: Option<Instant>,
 }
 
+/// What one vendor has heard.
+#[derive(Debug, Default)]
+struct HeardTime {
+    sent_ms: u64,
+    billed_s: f64,
+}
+
 /// What one carrier frame amounts to.
 #[derive(Debug, Default)]
 pub(crate) struct Frame {
@@ -89,7 +98,12 @@ pub(crate) struct Frame {
 
 impl Ears {
     /// `gives_interims`: whether the transcriber can be missed while the caller speaks.
-    pub(crate) fn new(line: Line<Hear, Heard>, format: Format, gives_interims: bool) -> Self {
+    pub(crate) fn new(
+        line: Line<Hear, Heard>,
+        format: Format,
+        gives_interims: bool,
+        at_work: AtWork,
+    ) -> Self {
         let vad = Vad::new(format, VadSettings::default())
             .inspect_err(|error| tracing::warn!(%error, "no voice activity for this call"))
             .ok();
@@ -103,8 +117,8 @@ impl Ears {
             silent_ms: 0,
             held: BytesMut::new(),
             expected_ms: None,
-            sent_ms: 0,
-            billed_s: 0.0,
+            at_work,
+            heard: BTreeMap::new(),
             breaks: VecDeque::new(),
             down: false,
             unheard_ms: Some(0),
@@ -230,7 +244,7 @@ impl Ears {
         while let Some(frame) = self.backlog.pop_front() {
             let ms = self.format.ms(frame.len());
             match self.line.try_send(Hear::Audio(frame)) {
-                Ok(()) => self.sent_ms += ms,
+                Ok(()) => self.time().sent_ms += ms,
                 Err(Hear::Audio(frame)) => {
                     self.backlog.push_front(frame);
                     return;
@@ -347,7 +361,7 @@ impl Ears {
             Heard::Resumed => Input::Resumed,
             Heard::SpeechEnded => Input::SpeechEnded,
             Heard::Billed(seconds) => {
-                self.billed_s += seconds;
+                self.time().billed_s += seconds;
                 return None;
             }
         })
@@ -366,13 +380,21 @@ impl Ears {
         self.line.finish(Some(Hear::Finish))
     }
 
-    /// Seconds heard: as the vendor bills them, else as sent (R186).
-    pub(crate) fn seconds(&self) -> f64 {
-        if self.billed_s > 0.0 {
-            self.billed_s
-        } else {
-            self.sent_ms as f64 / 1000.0
-        }
+    fn time(&mut self) -> &mut HeardTime {
+        self.heard.entry(self.at_work.place()).or_default()
+    }
+
+    /// Seconds heard by each vendor of the line: as it bills them, else as sent (R186).
+    pub(crate) fn seconds(&self) -> impl Iterator<Item = (usize, f64)> {
+        self.heard.iter().map(|(place, time)| {
+            let sent_s = time.sent_ms as f64 / 1000.0;
+            let seconds = if time.billed_s > 0.0 {
+                time.billed_s
+            } else {
+                sent_s
+            };
+            (*place, seconds)
+        })
     }
 
     /// How long the first connection took.

@@ -1,7 +1,9 @@
 //! Carries out what the machine decides: starts or drops work, never waits.
 
+use std::collections::BTreeMap;
+
 use bolo_conversation::{AnswerId, Clip, Input, Kind, Metric, Output, TransferOutcome};
-use bolo_execution::{Component, EndReason, Entry, EntryKind, Offer};
+use bolo_execution::{Component, EndReason, Entry, EntryKind, Offer, SpeechTotal};
 use bolo_telephony::MediaCommand;
 use serde_json::{Map, Value};
 use tokio::time::Instant;
@@ -10,6 +12,7 @@ use crate::{
     call::{Call, Machine},
     desk::Leg,
     ending::End,
+    fallback::Crew,
     figures,
     journal::Unwritten,
     speaking::Say,
@@ -28,16 +31,17 @@ impl<M: Machine> Call<M> {
             }
             Input::AnswerDone { answer, usage, .. } => {
                 self.mind.ended(*answer);
-                let model = self.mind.model();
+                let (vendor, model) = self.mind.who();
                 let mut books = self.ledger.books();
-                books.used(model, *usage);
+                books.used(vendor, model, *usage);
                 books.latency.done(*answer, false, now);
             }
             Input::AnswerFailed { answer, .. } => {
                 // A request that was refused costs nothing, one that had begun does.
                 let tokens = self.mind.cancel(*answer);
                 if let Some(tokens) = tokens.filter(|tokens| tokens.output > 0) {
-                    self.ledger.books().used(self.mind.model(), tokens);
+                    let (vendor, model) = self.mind.who();
+                    self.ledger.books().used(vendor, model, tokens);
                 }
             }
             Input::Audio { answer, .. } => self.ledger.books().latency.audio(*answer, now),
@@ -70,7 +74,8 @@ impl<M: Machine> Call<M> {
                 }
                 Output::CancelAsk { answer } => {
                     if let Some(tokens) = self.mind.cancel(answer) {
-                        self.ledger.books().used(self.mind.model(), tokens);
+                        let (vendor, model) = self.mind.who();
+                        self.ledger.books().used(vendor, model, tokens);
                     }
                 }
                 Output::RunTool {
@@ -242,19 +247,28 @@ impl<M: Machine> Call<M> {
     /// Figures that live in the call's parts go to the ledger.
     pub(crate) fn keep_figures(&mut self) {
         let mut books = self.ledger.books();
-        books.usage.synthesizer_characters = self.names.characters_before + self.mouth.characters();
-        books.usage.transcriber_duration = self.names.seconds_before + self.ears.seconds();
+        let (names, usage) = (&self.names, &mut books.usage);
+        let spoken = (self.mouth.characters().iter()).map(|(place, count)| (*place, *count as f64));
+        // What was used before the node took over was the agent's own vendor's, as far as is known.
+        let before = [(0, names.characters_before as f64)].into_iter();
+        usage.synthesizers = shares(&names.speaking, before.chain(spoken));
+        usage.synthesizer_characters =
+            names.characters_before + self.mouth.characters().values().sum::<u64>();
+        let before = [(0, names.seconds_before)].into_iter();
+        usage.transcribers = shares(&names.hearing, before.chain(self.ears.seconds()));
+        usage.transcriber_duration = usage.transcribers.values().map(|part| part.amount).sum();
         books.latency.transcriber_connect = self.ears.connect();
         books.latency.synthesizer_connect = self.mouth.connect();
     }
 
     /// Adds what the machine doesn't know: who answered (R189, R190).
     fn log(&mut self, mut entry: Entry, now: Instant) {
+        let (hearing, speaking) = (self.names.hearing.now(), self.names.speaking.now());
         if entry.provider.is_empty() {
             entry.provider = match entry.component {
                 Component::Llm | Component::Routing => self.mind.model().to_owned(),
-                Component::Transcriber => self.names.transcriber.to_owned(),
-                Component::Synthesizer => self.names.synthesizer.to_owned(),
+                Component::Transcriber => hearing.vendor.to_owned(),
+                Component::Synthesizer => speaking.vendor.to_owned(),
                 Component::System | Component::Tool => String::new(),
             };
         }
@@ -263,15 +277,15 @@ impl<M: Machine> Call<M> {
             (Component::Transcriber, _) => {
                 metadata
                     .entry("model")
-                    .or_insert_with(|| self.names.transcriber_model.clone().into());
+                    .or_insert_with(|| hearing.model.into());
             }
             (Component::Synthesizer, EntryKind::Request | EntryKind::Response) => {
                 metadata
                     .entry("model")
-                    .or_insert_with(|| self.names.synthesizer_model.clone().into());
+                    .or_insert_with(|| speaking.model.into());
                 metadata
                     .entry("voice")
-                    .or_insert_with(|| self.names.voice.clone().into());
+                    .or_insert_with(|| speaking.voice.into());
                 if entry.kind == EntryKind::Request {
                     let cached = self.mouth.cached(&entry.data);
                     metadata.entry("cached").or_insert(cached.into());
@@ -304,6 +318,17 @@ impl<M: Machine> Call<M> {
             self.hang_up(EndReason::InternalError, now);
         }
     }
+}
+
+/// What each member of a line did.
+fn shares(crew: &Crew, done: impl Iterator<Item = (usize, f64)>) -> BTreeMap<String, SpeechTotal> {
+    let mut shares: BTreeMap<String, SpeechTotal> = BTreeMap::new();
+    for (place, amount) in done.filter(|(_, amount)| *amount > 0.0) {
+        if let Some(member) = crew.members.get(place) {
+            shares.entry(member.text()).or_default().amount += amount;
+        }
+    }
+    shares
 }
 
 fn name(metric: &Metric) -> &'static str {

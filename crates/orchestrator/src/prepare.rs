@@ -22,7 +22,7 @@ use crate::{
     Inner,
     breakers::Breakers,
     clips::{ClipKey, Clips},
-    fallback::{Fallen, Member, first_of},
+    fallback::{Crew, Member, first_of},
     faults::NoLlm,
     library::KnowledgeSource,
     line::{Line, Opener, Opening, open_after},
@@ -54,11 +54,15 @@ pub(crate) struct Prepared {
     pub(crate) llm: Arc<dyn Llm>,
     pub(crate) routes: Option<RouteSource>,
     pub(crate) knowledge: Option<KnowledgeSource>,
-    pub(crate) transcriber: (&'static str, String, Line<Hear, Heard>),
+    pub(crate) transcriber: Line<Hear, Heard>,
+    /// Who hears.
+    pub(crate) hearing: Crew,
     /// Whether it gives words while the caller speaks.
     pub(crate) gives_interims: bool,
     pub(crate) voice: Voice,
     pub(crate) synthesizer: Line<Speak, Spoken>,
+    /// Who speaks.
+    pub(crate) speaking: Crew,
     /// Renders lines and embeds routes ahead; ends with the call.
     pub(crate) _ahead: AbortOnDropHandle<()>,
 }
@@ -222,7 +226,6 @@ pub(crate) fn assemble(
         .max()
         .unwrap_or_default();
     let gives_interims = hearing().all(|(vendor, spec)| vendor.gives_interims(spec));
-    let transcriber_vendor = task.transcriber.vendor.as_str();
     let spec = match team.synthesizers.first() {
         Some((_, Ok((_, spec)))) => spec.clone(),
         _ => SynthesizerSpec {
@@ -235,10 +238,12 @@ pub(crate) fn assemble(
         },
     };
     let gate = |role| team.breakers.for_call(record.account, role);
+    let hearing = Crew::of(&team.transcribers, |spec| (&spec.model, ""));
+    let speaking = Crew::of(&team.synthesizers, |spec| (&spec.model, &spec.voice_id));
     let hears = members(team.transcribers, |vendor, spec| {
         async move { vendor.open(&spec).await }.boxed()
     });
-    let hear = first_of(hears, gate("transcriber"), Fallen::default());
+    let hear = first_of(hears, gate("transcriber"), hearing.at_work.clone());
     let warm = match team.synthesizers.first() {
         Some((_, Ok((vendor, spec)))) => vendor.warm(spec),
         _ => std::future::ready(()).boxed(),
@@ -248,13 +253,13 @@ pub(crate) fn assemble(
     });
     // What is rendered ahead is kept as the agent's own voice.
     let own_voice = speaks.first().map(|member| member.open.clone());
-    let fallen = Fallen::default();
-    let speak = first_of(speaks, gate("synthesizer"), fallen.clone());
+    let at_work = speaking.at_work.clone();
+    let speak = first_of(speaks, gate("synthesizer"), at_work.clone());
     let voice = Voice {
         vendor: task.synthesizer.vendor.as_str(),
         spec: Arc::new(spec),
         caching: task.synthesizer.caching,
-        fallen,
+        at_work,
     };
     let own_voice = own_voice.unwrap_or_else(|| speak.clone());
     let opening: Opening<Hear, Heard> = open_after(&hear, Duration::ZERO);
@@ -273,13 +278,11 @@ pub(crate) fn assemble(
         llm: team.llm,
         routes,
         knowledge: None,
-        transcriber: (
-            transcriber_vendor,
-            task.transcriber.model.clone(),
-            transcriber,
-        ),
+        transcriber,
+        hearing,
         gives_interims,
         synthesizer: Line::new("synthesizer", speak, speaking::WAITS, opening),
+        speaking,
         voice,
         _ahead: ahead,
         script,

@@ -1,6 +1,8 @@
 //! What vendors charge, and what a call cost (R187). Prices are data: `config/prices.toml`.
 
-use bolo_execution::{Cost, LlmUsage, Usage};
+use std::collections::BTreeMap;
+
+use bolo_execution::{Cost, LlmUsage, SpeechTotal, Usage};
 use serde::Deserialize;
 
 /// The price table that comes with the server.
@@ -73,11 +75,8 @@ struct Table {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Used<'a> {
     pub(crate) carrier: &'a str,
+    /// Whose models those are that name no vendor.
     pub(crate) llm: &'a str,
-    /// (vendor, model).
-    pub(crate) transcriber: (&'a str, &'a str),
-    /// (vendor, model).
-    pub(crate) synthesizer: (&'a str, &'a str),
     /// From answer to end.
     pub(crate) seconds: f64,
 }
@@ -118,65 +117,71 @@ impl Prices {
 
     /// What tokens of a model cost, in cents.
     pub fn llm_cents(&self, vendor: &str, model: &str, tokens: &LlmUsage) -> f64 {
-        let usage = Usage {
+        let mut usage = Usage {
             llm_model: [(model.to_owned(), tokens.clone())].into(),
             ..Usage::default()
         };
         let used = Used {
             carrier: "",
             llm: vendor,
-            transcriber: ("", ""),
-            synthesizer: ("", ""),
             seconds: 0.0,
         };
-        self.cost(&usage, &used).llm
+        self.cost(&mut usage, &used).llm
     }
 
-    /// What a call cost, in cents.
-    pub(crate) fn cost(&self, usage: &Usage, used: &Used<'_>) -> Cost {
-        let minutes = |role, provider, model, seconds: f64| {
+    /// What a call cost, in cents; what each voice and transcriber cost is entered into `usage`.
+    pub(crate) fn cost(&self, usage: &mut Usage, used: &Used<'_>) -> Cost {
+        let minutes = |role, provider: &str, model: &str, seconds: f64| {
             self.of(role, provider, model, Unit::Minute) * seconds / 60.0
                 + self.of(role, provider, model, Unit::StartedMinute) * (seconds / 60.0).ceil()
         };
-        let per_million = |model: &str, unit, tokens: u64| {
-            self.of(PriceRole::Llm, used.llm, model, unit) * tokens as f64 / 1_000_000.0
+        let tokens = |(name, tokens): (&String, &LlmUsage)| {
+            let vendor = match tokens.vendor.as_str() {
+                "" => used.llm,
+                vendor => vendor,
+            };
+            // As [`Usage::llm_model`] tells models of one name apart.
+            let model = name
+                .strip_prefix(vendor)
+                .and_then(|rest| rest.strip_prefix(':'));
+            let million = |unit, count: u64| {
+                let price = self.of(PriceRole::Llm, vendor, model.unwrap_or(name), unit);
+                price * count as f64 / 1_000_000.0
+            };
+            let sent = tokens.input.saturating_sub(tokens.cached);
+            million(Unit::MillionInputTokens, sent)
+                + million(Unit::MillionCachedTokens, tokens.cached)
+                + million(Unit::MillionOutputTokens, tokens.output)
         };
-        let llm: f64 = usage
-            .llm_model
-            .iter()
-            .map(|(model, tokens)| {
-                per_million(
-                    model,
-                    Unit::MillionInputTokens,
-                    tokens.input.saturating_sub(tokens.cached),
-                ) + per_million(model, Unit::MillionCachedTokens, tokens.cached)
-                    + per_million(model, Unit::MillionOutputTokens, tokens.output)
-            })
-            .sum();
-        let (vendor, model) = used.synthesizer;
-        let thousands = usage.synthesizer_characters as f64 / 1000.0;
-        let synthesizer = self.of(
-            PriceRole::Synthesizer,
-            vendor,
-            model,
-            Unit::ThousandCharacters,
-        ) * thousands;
-        let (vendor, model) = used.transcriber;
-        let transcriber = minutes(
-            PriceRole::Transcriber,
-            vendor,
-            model,
-            usage.transcriber_duration,
-        );
-        let cents = |usd: f64| (usd * 100.0 * 10_000.0).round() / 10_000.0;
+        let llm: f64 = usage.llm_model.iter().map(tokens).sum();
+        let synthesizer = priced(&mut usage.synthesizers, |vendor, model, characters| {
+            let unit = Unit::ThousandCharacters;
+            self.of(PriceRole::Synthesizer, vendor, model, unit) * characters / 1000.0
+        });
+        let transcriber = priced(&mut usage.transcribers, |vendor, model, seconds| {
+            minutes(PriceRole::Transcriber, vendor, model, seconds)
+        });
         Cost {
             llm: cents(llm),
             network: cents(minutes(PriceRole::Network, used.carrier, "", used.seconds)),
             platform: cents(minutes(PriceRole::Platform, "bolo", "", used.seconds)),
-            synthesizer: cents(synthesizer),
-            transcriber: cents(transcriber),
+            synthesizer,
+            transcriber,
         }
     }
+}
+
+fn cents(usd: f64) -> f64 {
+    (usd * 100.0 * 10_000.0).round() / 10_000.0
+}
+
+/// Enters what each part cost; their sum, in cents.
+fn priced(parts: &mut BTreeMap<String, SpeechTotal>, usd: impl Fn(&str, &str, f64) -> f64) -> f64 {
+    for (name, part) in parts.iter_mut() {
+        let (vendor, model) = name.split_once(':').unwrap_or((name, ""));
+        part.cost = cents(usd(vendor, model, part.amount));
+    }
+    parts.values().map(|part| part.cost).sum()
 }
 
 fn glob(pattern: &str, text: &str) -> bool {
@@ -191,6 +196,17 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
+    fn parts(amounts: &[(&str, f64)]) -> BTreeMap<String, SpeechTotal> {
+        let part = |(name, amount): &(&str, f64)| {
+            let total = SpeechTotal {
+                amount: *amount,
+                cost: 0.0,
+            };
+            ((*name).to_owned(), total)
+        };
+        amounts.iter().map(part).collect()
+    }
+
     #[test]
     fn the_shipped_table_prices_a_call_to_the_cent() {
         let prices = Prices::shipped().unwrap();
@@ -198,22 +214,20 @@ mod tests {
             input: 10_000,
             output: 1_000,
             cached: 4_000,
-            estimated: false,
+            ..LlmUsage::default()
         };
-        let usage = Usage {
-            synthesizer_characters: 2_000,
-            transcriber_duration: 90.0,
+        let mut usage = Usage {
+            synthesizers: parts(&[("elevenlabs:eleven_flash_v2_5", 2_000.0)]),
+            transcribers: parts(&[("deepgram:nova-3", 90.0)]),
             llm_model: [("gpt-4.1-mini".to_owned(), tokens)].into(),
             ..Usage::default()
         };
         let used = Used {
             carrier: "twilio",
             llm: "openai",
-            transcriber: ("deepgram", "nova-3"),
-            synthesizer: ("elevenlabs", "eleven_flash_v2_5"),
             seconds: 95.0,
         };
-        let cost = prices.cost(&usage, &used);
+        let cost = prices.cost(&mut usage, &used);
         // 6,000 × 0.40 + 4,000 × 0.10 + 1,000 × 1.60 per million = 0.0044 USD.
         assert_eq!(cost.llm, 0.44);
         assert_eq!(cost.transcriber, 0.72);
@@ -224,19 +238,58 @@ mod tests {
 
     #[test]
     fn what_is_in_no_row_costs_nothing() {
-        let usage = Usage {
-            synthesizer_characters: 9_000,
-            transcriber_duration: 60.0,
+        let mut usage = Usage {
+            synthesizers: parts(&[("local:", 9_000.0)]),
+            transcribers: parts(&[("local:moonshine-tiny-en", 60.0)]),
             ..Usage::default()
         };
         let used = Used {
             carrier: "websocket",
             llm: "demo",
-            transcriber: ("local", "moonshine-tiny-en"),
-            synthesizer: ("local", ""),
             seconds: 60.0,
         };
-        assert_eq!(Prices::shipped().unwrap().cost(&usage, &used).total(), 0.0);
+        let cost = Prices::shipped().unwrap().cost(&mut usage, &used);
+        assert_eq!(cost.total(), 0.0);
+    }
+
+    #[test] // R187, R195
+    fn a_fallback_costs_what_its_own_vendor_charges() {
+        let row = |provider: &str, role: &str, unit: &str, price: f64| {
+            format!(
+                "[[price]]\nprovider = \"{provider}\"\nmodel = \"*\"\nrole = \"{role}\"\nunit = \"{unit}\"\n\
+                 price = {price:?}\nvalid_from = \"\"\nsource = \"\"\n"
+            )
+        };
+        let table = [
+            row("dear", "synthesizer", "thousand_characters", 1.0),
+            row("cheap", "synthesizer", "thousand_characters", 0.1),
+            row("dear", "llm", "million_output_tokens", 100.0),
+            row("cheap", "llm", "million_output_tokens", 10.0),
+        ];
+        let prices = Prices::parse(&table.concat()).unwrap();
+        let tokens = |vendor: &str| LlmUsage {
+            output: 10_000,
+            vendor: vendor.to_owned(),
+            ..LlmUsage::default()
+        };
+        let mut usage = Usage {
+            synthesizers: parts(&[("dear:a", 500.0), ("cheap:b", 1000.0)]),
+            llm_model: [
+                ("m".to_owned(), tokens("dear")),
+                ("cheap:m".to_owned(), tokens("cheap")),
+            ]
+            .into(),
+            ..Usage::default()
+        };
+        let used = Used {
+            carrier: "",
+            llm: "dear",
+            seconds: 0.0,
+        };
+        let cost = prices.cost(&mut usage, &used);
+        assert_eq!((cost.synthesizer, cost.llm), (60.0, 110.0));
+        assert_eq!(usage.synthesizers["dear:a"].cost, 50.0);
+        assert_eq!(usage.synthesizers["cheap:b"].cost, 10.0);
     }
 
     #[test]
@@ -252,14 +305,12 @@ mod tests {
         let used = Used {
             carrier: "twilio",
             llm: "",
-            transcriber: ("", ""),
-            synthesizer: ("", ""),
             seconds: 61.0,
         };
         assert_eq!(
             Prices::parse(row)
                 .unwrap()
-                .cost(&Usage::default(), &used)
+                .cost(&mut Usage::default(), &used)
                 .network,
             2.0
         );

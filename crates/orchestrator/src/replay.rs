@@ -157,7 +157,7 @@ pub(crate) struct Rebuilt {
 /// machine that decides otherwise than the one that crashed (an upgrade) goes on with its own view.
 pub(crate) fn rebuild(
     lines: &[String],
-    model: &str,
+    (vendor, model): (&str, &str),
     books: &mut Books,
 ) -> Result<Rebuilt, Difference> {
     let (mut machine, head) = begin(lines)?;
@@ -169,7 +169,7 @@ pub(crate) fn rebuild(
         };
         last = at;
         if let Input::AnswerDone { usage, .. } = &input {
-            books.used(model, *usage);
+            books.used(vendor, model, *usage);
         }
         for output in machine.handle(at, input) {
             match output {

@@ -51,7 +51,8 @@ pub(crate) struct Mouth {
     /// Last sign that the connection does its work, while it owes any.
     progress_at: Instant,
     failures: u32,
-    characters: u64,
+    /// By the member of the line that they were sent to.
+    characters: BTreeMap<usize, u64>,
 }
 
 impl Mouth {
@@ -66,7 +67,7 @@ impl Mouth {
             waiting: VecDeque::new(),
             progress_at: now,
             failures: 0,
-            characters: 0,
+            characters: BTreeMap::new(),
         }
     }
 
@@ -101,7 +102,7 @@ impl Mouth {
         }
         let format = self.voice.spec.format;
         let utterance = self.utterances.entry(answer.0).or_insert_with(|| {
-            let key = key.filter(|_| keep && !self.voice.fallen.is());
+            let key = key.filter(|_| keep && !self.voice.at_work.is_fallback());
             Utterance::new(format, key)
         });
         utterance.add(piece, text.clone(), last);
@@ -253,7 +254,8 @@ impl Mouth {
                 self.waiting.push_front(message);
                 return;
             }
-            self.characters += billed;
+            let place = self.voice.at_work.place();
+            *self.characters.entry(place).or_default() += billed;
         }
     }
 
@@ -392,7 +394,7 @@ impl Mouth {
                     .utterances
                     .remove(&context)
                     .and_then(|utterance| utterance.keep)
-                    .filter(|_| !self.voice.fallen.is())
+                    .filter(|_| !self.voice.at_work.is_fallback())
                 {
                     self.clips.put(key, clip.into());
                 }
@@ -479,9 +481,9 @@ impl Mouth {
         self.flush();
     }
 
-    /// Characters sent to the vendor (R186).
-    pub(crate) fn characters(&self) -> u64 {
-        self.characters
+    /// Characters sent to each vendor of the line (R186).
+    pub(crate) fn characters(&self) -> &BTreeMap<usize, u64> {
+        &self.characters
     }
 
     /// How long the first connection took.

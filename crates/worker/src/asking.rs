@@ -179,6 +179,7 @@ impl Worker {
                 output: whole.output,
                 cached: whole.cached,
                 estimated: whole.estimated,
+                vendor: String::new(),
             },
         })
     }

@@ -10,16 +10,13 @@ use tokio::{
 };
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::{media::Socket, playout::Sent};
+use crate::{fallback::Crew, media::Socket, playout::Sent};
 
 /// Vendors as logs and usage name them.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Names {
-    pub(crate) transcriber: &'static str,
-    pub(crate) transcriber_model: String,
-    pub(crate) synthesizer: &'static str,
-    pub(crate) synthesizer_model: String,
-    pub(crate) voice: String,
+    pub(crate) hearing: Crew,
+    pub(crate) speaking: Crew,
     /// When the call was answered, before `At(0)`, ms.
     pub(crate) answered_before: Option<u64>,
     /// Used before this node took the call over (R202).

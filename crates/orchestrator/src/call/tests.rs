@@ -71,6 +71,8 @@ async fn call(welcome: &str, config: serde_json::Value, answers: &[&str]) -> Sta
         transcriber,
         voice,
         synthesizer,
+        hearing,
+        speaking,
         _ahead,
         ..
     } = prepared;
@@ -115,7 +117,7 @@ async fn call(welcome: &str, config: serde_json::Value, answers: &[&str]) -> Sta
         machine: Conversation::new(script),
         started,
         socket: Some(socket),
-        ears: Ears::new(transcriber.2, format, true),
+        ears: Ears::new(transcriber, format, true, hearing.at_work.clone()),
         mouth: Mouth::new(synthesizer, voice, clips, started),
         mind: Mind::new(
             llm,
@@ -131,7 +133,8 @@ async fn call(welcome: &str, config: serde_json::Value, answers: &[&str]) -> Sta
         toolbox,
         ledger: ledger.clone(),
         names: Names {
-            transcriber: "fake",
+            hearing,
+            speaking,
             answered_before: Some(100),
             ..Names::default()
         },

@@ -148,7 +148,7 @@ fn a_rebuilt_call_knows_what_was_said_and_used_even_if_the_last_line_was_cut_off
     let whole = lines.len();
     lines.push("{\"at\":3000,\"inp".into());
     let mut books = Books::default();
-    let rebuilt = rebuild(&lines, "gpt-4.1-mini", &mut books).unwrap();
+    let rebuilt = rebuild(&lines, ("openai", "gpt-4.1-mini"), &mut books).unwrap();
     assert_eq!((rebuilt.last, rebuilt.started_at, whole), (At(2500), 5, 6));
     assert_eq!(books.transcript, "assistant: Hi.\nuser: where is my order");
     assert_eq!(books.usage.synthesizer_characters, 3);

@@ -6,7 +6,7 @@ use bolo_conversation::AnswerId;
 use bolo_providers::SynthesizerSpec;
 use bytes::Bytes;
 
-use crate::{clips::ClipKey, fallback::Fallen};
+use crate::{clips::ClipKey, fallback::AtWork};
 
 /// A chunk that waits to be played.
 #[derive(Debug)]
@@ -25,7 +25,7 @@ pub(crate) struct Voice {
     pub(crate) spec: Arc<SynthesizerSpec>,
     /// Clips are kept (`caching`).
     pub(crate) caching: bool,
-    pub(crate) fallen: Fallen, // while another voice speaks nothing is kept as this one
+    pub(crate) at_work: AtWork, // while another voice speaks nothing is kept as this one
 }
 
 impl Voice {

@@ -37,7 +37,7 @@ impl Stage {
         });
         let first = open_after(&open, Duration::ZERO);
         let voice = Voice {
-            fallen: Default::default(),
+            at_work: Default::default(),
             vendor: "fake",
             spec: Arc::new(voice_spec()),
             caching: true,
@@ -156,7 +156,7 @@ async fn a_line_spoken_once_comes_from_the_cache_the_next_time() {
         }
     );
     assert_eq!(stage.fact().await, Input::SpeechDone { answer: A });
-    assert_eq!(stage.mouth.characters(), 11);
+    assert_eq!(*stage.mouth.characters(), [(0, 11)].into());
     let first = stage.mouth.take(A, 1, Instant::now()).unwrap();
     assert!(first.last);
     assert!(stage.mouth.take(A, 1, Instant::now()).is_none());
@@ -168,8 +168,8 @@ async fn a_line_spoken_once_comes_from_the_cache_the_next_time() {
         first.audio
     );
     assert_eq!(
-        stage.mouth.characters(),
-        11,
+        *stage.mouth.characters(),
+        [(0, 11)].into(),
         "cached characters are not billed"
     );
 }

@@ -116,7 +116,12 @@ impl Fallback {
                     self.gate.note(llm.name(), Ok(()));
                 }
             }
-            let model = (at > 0).then(|| Ok(Delta::Model(config.model.clone())));
+            let model = (at > 0).then(|| {
+                Ok(Delta::Model {
+                    vendor: config.provider.clone(),
+                    model: config.model.clone(),
+                })
+            });
             return stream::iter(model.into_iter().chain(first))
                 .chain(deltas)
                 .boxed();
@@ -201,7 +206,7 @@ mod tests {
         let deltas: Vec<_> = models.answer(ask("big")).collect().await;
         let text = deltas.into_iter().map(|delta| match delta {
             Ok(Delta::Text(text)) => text,
-            Ok(Delta::Model(model)) => format!("{model}: "),
+            Ok(Delta::Model { model, .. }) => format!("{model}: "),
             Ok(_) => String::new(),
             Err(error) => error.cause,
         });

@@ -93,7 +93,12 @@ pub enum Delta {
     /// Tool calls, complete, once.
     Calls(Vec<Called>),
     /// Not the model that was asked answers, but this one (a fallback); comes first.
-    Model(String),
+    Model {
+        /// Whose it is, as agents name it.
+        vendor: String,
+        /// Its name.
+        model: String,
+    },
     /// The end; nothing follows.
     Done {
         /// `stop`, `length`, `tool_calls`, `content_filter`; others come as `stop`.

@@ -63,7 +63,7 @@ pub async fn whole(llm: &dyn Llm, ask: Ask) -> Result<Whole, Error> {
     while let Some(delta) = deltas.next().await {
         match delta? {
             Delta::Text(piece) => whole.text.push_str(&piece),
-            Delta::Model(name) => whole.model = name,
+            Delta::Model { model, .. } => whole.model = model,
             Delta::Done {
                 input,
                 output,
