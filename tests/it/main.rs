@@ -23,6 +23,7 @@ mod node_death;
 mod nodes;
 mod numbers;
 mod plivo_sdk;
+mod rest_load;
 mod schemathesis;
 mod secrets;
 mod simulate;

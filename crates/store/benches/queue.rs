@@ -1,5 +1,6 @@
 //! What the dial queue costs beside a long past: two workers claim 100,000 calls that are due, at first with
-//! nothing else in the table, then beside a million finished calls. Prints claims a second. `cargo bench -p bolo-store --bench queue`.
+//! nothing else in the table, then beside a million finished calls, or as many as `BOLO_BENCH_FINISHED` names.
+//! Prints claims a second. `cargo bench -p bolo-store --bench queue`.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
@@ -7,14 +8,14 @@ use std::time::Instant;
 
 use bolo_store::{MasterKeys, Settings, Store};
 use serde_json::json;
-use sqlx::{AssertSqlSafe, Connection};
 
+#[path = "../../../tests/support/past.rs"]
+mod past;
 #[path = "../../../tests/support/postgres.rs"]
 mod postgres;
 
 const NOW: i64 = 1_700_000_000_000;
 const DUE: i64 = 100_000;
-const FINISHED: [i64; 2] = [0, 1_000_000];
 /// As many as a worker claims at once.
 const AT_ONCE: i64 = 64;
 /// Accounts that the calls are of.
@@ -22,7 +23,9 @@ const ACCOUNTS: i64 = 10;
 
 #[tokio::main(worker_threads = 2)]
 async fn main() {
-    for finished in FINISHED {
+    let given = std::env::var("BOLO_BENCH_FINISHED").ok();
+    let many = given.map_or(1_000_000, |text| text.parse().unwrap());
+    for finished in [0, many] {
         let folder = tempfile::tempdir_in(".").unwrap();
         let url = format!("sqlite://{}", folder.path().join("bolo.db").display());
         measure("SQLite", &url, folder.path(), finished).await;
@@ -42,10 +45,10 @@ async fn measure(name: &str, url: &str, folder: &std::path::Path, finished: i64)
         store.set_account(&name, Some(DUE), None).await.unwrap();
         store.create_agent(account, &json!({}), NOW).await.unwrap();
     }
-    fill(url, "completed", finished, "NULL").await;
+    past::fill(url, "completed", finished, "NULL", NOW).await;
     // Half of them single calls, half of a batch.
-    fill(url, "queued", DUE / 2, "NULL").await;
-    fill(url, "scheduled", DUE / 2, "'b1'").await;
+    past::fill(url, "queued", DUE / 2, "NULL", NOW).await;
+    past::fill(url, "scheduled", DUE / 2, "'b1'", NOW).await;
     let watch = Instant::now();
     let workers = nodes.clone().map(|node| {
         tokio::spawn(async move {
@@ -85,51 +88,4 @@ async fn open(url: &str, folder: &std::path::Path) -> Store {
         redis_url: None,
     };
     Store::open(settings).await.unwrap()
-}
-
-/// Calls made by the database itself, spread over the accounts.
-async fn fill(url: &str, status: &str, count: i64, batch: &str) {
-    if count == 0 {
-        return;
-    }
-    let (series, id, analyze) = if url.starts_with("sqlite") {
-        let series = format!(
-            "WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < {count})"
-        );
-        let id = "lower(hex(randomblob(4)) || '-' || hex(randomblob(2)) || '-' || hex(randomblob(2)) || '-'
-            || hex(randomblob(2)) || '-' || hex(randomblob(6)))";
-        (series, id, "ANALYZE")
-    } else {
-        let series = format!("WITH n AS (SELECT n FROM generate_series(1, {count}) AS n)");
-        (
-            series,
-            "gen_random_uuid()::text",
-            "VACUUM ANALYZE executions",
-        )
-    };
-    let insert = format!(
-        "{series} INSERT INTO executions (id, account_id, agent_id, agent_version, batch, status, direction,
-            provider, to_number, from_number, user_data, bypass_guardrails, created_at, updated_at, due_at)
-         SELECT {id}, a.account_id, a.id, 1, {batch}, '{status}', 'outbound', 'twilio',
-            '+1415' || (1000000 + n.n), '+14155550199', '{{}}', FALSE, {NOW} - n.n, {NOW}, {NOW} - n.n
-         FROM n JOIN (SELECT id, account_id, ROW_NUMBER() OVER (ORDER BY id) - 1 AS place FROM agents) a
-            ON a.place = n.n % {ACCOUNTS}"
-    );
-    if url.starts_with("sqlite") {
-        let mut connection = sqlx::SqliteConnection::connect(url).await.unwrap();
-        for sql in [insert, analyze.to_owned()] {
-            sqlx::query(AssertSqlSafe(sql))
-                .execute(&mut connection)
-                .await
-                .unwrap();
-        }
-    } else {
-        let mut connection = sqlx::PgConnection::connect(url).await.unwrap();
-        for sql in [insert, analyze.to_owned()] {
-            sqlx::query(AssertSqlSafe(sql))
-                .execute(&mut connection)
-                .await
-                .unwrap();
-        }
-    }
 }

@@ -2,6 +2,8 @@
 
 pub mod balancer;
 pub mod cluster;
+#[path = "../../support/past.rs"]
+pub mod past;
 pub mod peer;
 #[path = "../../support/postgres.rs"]
 pub mod postgres;

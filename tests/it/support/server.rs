@@ -123,6 +123,17 @@ impl Setup {
         Self { binary, ..self }
     }
 
+    /// Where its database is: PostgreSQL's address, or that of the SQLite file.
+    pub fn database_url(&self) -> String {
+        match &self._database {
+            Some(database) => database.url.clone(),
+            None => format!(
+                "sqlite://{}",
+                self.folder.path().join("data/bolo.db").display()
+            ),
+        }
+    }
+
     /// A command of the binary with these settings and nothing else of the environment.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.binary);
