@@ -9,8 +9,8 @@ use bolo_execution::{
 use serde_json::{Map, Value};
 use sqlx::AssertSqlSafe;
 
-use found::Bind;
-pub(crate) use found::Found;
+use found::{Bind, End};
+pub(crate) use found::{Found, Part};
 
 use crate::{
     Error, Once, Store,
@@ -18,6 +18,10 @@ use crate::{
     once,
     rows::{ExecutionRow, direction, execution_columns, maybe_to_json, records, to_json},
 };
+
+/// Whether a batch of the account is being uploaded.
+pub(crate) const UPLOADING: &str =
+    "SELECT EXISTS (SELECT 1 FROM batches WHERE account_id = $1 AND ready_at IS NULL)";
 
 /// A call to be.
 #[derive(Debug, Clone)]
@@ -269,7 +273,8 @@ impl Store {
         page: i64,
         size: i64,
     ) -> Result<Page, Error> {
-        let found = Found::new(account, filter);
+        let uploading = self.is_uploading(account).await?;
+        let found = Found::new(account, filter, uploading);
         let sql = AssertSqlSafe(found.count_sql());
         let total: i64 = on!(self.db().read(), |pool| {
             let mut total = sqlx::query_scalar(sql);
@@ -282,7 +287,10 @@ impl Store {
             }
             total.fetch_one(pool).await
         })?;
-        let rows = self.list_executions(account, filter, page, size).await?;
+        let (size, offset) = window(page, size);
+        let part = Part::nearest(size, offset, total);
+        let found = Found::new(account, filter, uploading);
+        let rows = self.found_rows(found, part).await?;
         Ok(Page { rows, total })
     }
 
@@ -294,11 +302,15 @@ impl Store {
         page: i64,
         size: i64,
     ) -> Result<Vec<Record>, Error> {
-        let size = size.clamp(1, PAGE);
-        let offset = (page.max(1) - 1).saturating_mul(size);
-        let found = Found::new(account, filter);
-        let sql = AssertSqlSafe(found.list_sql(size, offset));
-        let rows: Vec<ExecutionRow> = on!(self.db().read(), |pool| {
+        let found = Found::new(account, filter, self.is_uploading(account).await?);
+        let (size, offset) = window(page, size);
+        self.found_rows(found, Part::newest(size, offset)).await
+    }
+
+    /// Newest first.
+    async fn found_rows(&self, found: Found, part: Part) -> Result<Vec<Record>, Error> {
+        let sql = AssertSqlSafe(found.list_sql(&part));
+        let mut rows: Vec<ExecutionRow> = on!(self.db().read(), |pool| {
             let mut list = sqlx::query_as(sql);
             for value in found.values {
                 list = match value {
@@ -309,7 +321,19 @@ impl Store {
             }
             list.fetch_all(pool).await
         })?;
+        if part.from == End::Oldest {
+            rows.reverse();
+        }
         records(rows)
+    }
+
+    async fn is_uploading(&self, account: AccountId) -> Result<bool, Error> {
+        Ok(on!(self.db().read(), |pool| {
+            sqlx::query_scalar(UPLOADING)
+                .bind(account.to_string())
+                .fetch_one(pool)
+                .await
+        })?)
     }
 
     /// Remembers a carrier callback; `false` when this one (call id, event, sequence) came before.
@@ -337,6 +361,12 @@ impl Store {
         })?;
         Ok(made == 1)
     }
+}
+
+/// How many rows, behind how many.
+fn window(page: i64, size: i64) -> (i64, i64) {
+    let size = size.clamp(1, PAGE);
+    (size, (page.max(1) - 1).saturating_mul(size))
 }
 
 /// The agent must be the account's. It is locked, so that it can't be deleted, and its waiting calls

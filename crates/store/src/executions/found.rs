@@ -14,6 +14,45 @@ pub(super) enum Bind {
     Bool(bool),
 }
 
+/// From which end rows are counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    Newest,
+    Oldest,
+}
+
+/// Some rows of those that are found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Part {
+    pub(crate) from: End,
+    pub(crate) size: i64,
+    pub(crate) offset: i64,
+}
+
+impl Part {
+    /// So many of the newest.
+    pub(crate) fn newest(size: i64, offset: i64) -> Self {
+        Self {
+            from: End::Newest,
+            size,
+            offset,
+        }
+    }
+
+    /// The same rows of `total`, counted from the nearer end: rows that are skipped are read too.
+    pub(crate) fn nearest(size: i64, offset: i64, total: i64) -> Self {
+        let behind = total - offset;
+        if offset <= behind || behind <= 0 {
+            return Self::newest(size, offset);
+        }
+        Self {
+            from: End::Oldest,
+            size: size.min(behind),
+            offset: (behind - size).max(0),
+        }
+    }
+}
+
 /// A filter as a condition. Only what is asked for is in the text, so that both planners use the index
 /// that fits.
 pub(crate) struct Found {
@@ -22,7 +61,9 @@ pub(crate) struct Found {
 }
 
 impl Found {
-    pub(crate) fn new(account: AccountId, filter: &Filter) -> Self {
+    /// `uploading`: a batch of the account is being uploaded, whose calls nobody sees yet. Where none is, the
+    /// index alone tells what is found.
+    pub(crate) fn new(account: AccountId, filter: &Filter, uploading: bool) -> Self {
         let mut found = Self {
             sql: String::new(),
             values: Vec::new(),
@@ -69,15 +110,18 @@ impl Found {
                 bound - 1
             ));
         }
-        found.sql.push_str(
-            " AND (batch IS NULL OR batch NOT IN (SELECT b.id FROM batches b
-            WHERE b.account_id = $1 AND b.ready_at IS NULL))",
-        );
-        found.sql.push_str(" AND agent_id IN (SELECT a.id FROM agents a WHERE a.account_id = $1 AND a.deleted_at IS NULL");
-        if filter.agent.is_some() {
-            found.sql.push_str(" AND a.id = $2");
+        if uploading {
+            found.sql.push_str(
+                " AND (batch IS NULL OR batch NOT IN (SELECT b.id FROM batches b
+                WHERE b.account_id = $1 AND b.ready_at IS NULL))",
+            );
         }
-        found.sql.push(')');
+        // Asked for once where one agent is meant, not for each of its calls.
+        found.sql.push_str(if filter.agent.is_some() {
+            " AND EXISTS (SELECT 1 FROM agents a WHERE a.id = $2 AND a.account_id = $1 AND a.deleted_at IS NULL)"
+        } else {
+            " AND agent_id IN (SELECT a.id FROM agents a WHERE a.account_id = $1 AND a.deleted_at IS NULL)"
+        });
         found
     }
 
@@ -85,9 +129,14 @@ impl Found {
         format!("SELECT COUNT(*) FROM executions WHERE {}", self.sql)
     }
 
-    pub(crate) fn list_sql(&self, size: i64, offset: i64) -> String {
+    pub(crate) fn list_sql(&self, part: &Part) -> String {
+        let Part { from, size, offset } = part;
+        let order = match from {
+            End::Newest => "created_at DESC, id DESC",
+            End::Oldest => "created_at, id",
+        };
         format!(
-            "SELECT {} FROM executions WHERE {} ORDER BY created_at DESC, id DESC LIMIT {size} OFFSET {offset}",
+            "SELECT {} FROM executions WHERE {} ORDER BY {order} LIMIT {size} OFFSET {offset}",
             execution_columns!(),
             self.sql
         )
@@ -98,5 +147,37 @@ impl Found {
         let joint = if self.sql.is_empty() { "" } else { " AND " };
         self.sql
             .push_str(&format!("{joint}{condition} ${}", self.values.len()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearer_end_gives_the_same_rows() {
+        for total in 0..12_i64 {
+            let newest: Vec<i64> = (0..total).collect();
+            for size in 1..5 {
+                for offset in (0..15).step_by(size) {
+                    let wanted: Vec<i64> = newest.iter().skip(offset).take(size).copied().collect();
+                    let part = Part::nearest(size as i64, offset as i64, total);
+                    let (skip, take) = (part.offset as usize, part.size as usize);
+                    let given: Vec<i64> = match part.from {
+                        End::Newest => newest.iter().skip(skip).take(take).copied().collect(),
+                        End::Oldest => {
+                            let oldest = newest.iter().rev().skip(skip).take(take);
+                            oldest
+                                .copied()
+                                .collect::<Vec<_>>()
+                                .into_iter()
+                                .rev()
+                                .collect()
+                        }
+                    };
+                    assert_eq!(given, wanted, "{size} of {total} behind {offset}");
+                }
+            }
+        }
     }
 }

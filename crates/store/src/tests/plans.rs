@@ -6,8 +6,10 @@ use sqlx::AssertSqlSafe;
 use super::{Lab, On};
 use crate::{
     Db, Filter, ToldFilter, agents, audit, batch_guard, batches, claiming, deliveries,
-    dispositions, documents, knowledge, limits, lines, outbox, ownership, phone_numbers, post_call,
-    purge, queue, sub_accounts, usage,
+    dispositions, documents,
+    executions::{Found, Part},
+    knowledge, limits, lines, outbox, ownership, phone_numbers, post_call, purge, queue,
+    sub_accounts, usage,
 };
 
 /// Steps of SQLite's plan that read a whole table.
@@ -70,9 +72,16 @@ async fn lists_of_executions_read_no_whole_table() {
         },
     ];
     for filter in filters {
-        let list = crate::executions::Found::new(lab.account, &filter).list_sql(20, 40);
-        assert_eq!(scans(&lab, &list).await, Vec::<String>::new(), "{filter:?}");
+        for uploading in [false, true] {
+            let found = Found::new(lab.account, &filter, uploading);
+            for part in [Part::newest(20, 40), Part::nearest(20, 900, 1000)] {
+                let list = found.list_sql(&part);
+                assert_eq!(scans(&lab, &list).await, Vec::<String>::new(), "{filter:?}");
+            }
+        }
     }
+    let uploading = scans(&lab, crate::executions::UPLOADING).await;
+    assert_eq!(uploading, Vec::<String>::new());
 }
 
 #[tokio::test]
