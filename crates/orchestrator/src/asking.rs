@@ -39,6 +39,8 @@ pub(crate) enum News {
     Used(TokenUse),
     /// The record says to whom the caller goes, or it could not be written.
     HandedOver(bool),
+    /// All that another node needs is written.
+    Left,
     /// The hang-up was carried out as far as it can be.
     HungUp,
     /// The record says that the call was stopped or is over.

@@ -249,6 +249,7 @@ impl<M: Machine> Call<M> {
             Event::News(News::HandedOver(false)) => {
                 self.transfer_failed("the server could not begin it", now);
             }
+            Event::News(News::Left) => self.left(),
             Event::News(News::HungUp) => self.media_stopped(now),
             Event::Owner(is_ours) => self.owner_known(is_ours, now),
             Event::News(News::TakenOver) => self.taken_over(),

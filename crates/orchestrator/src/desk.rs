@@ -136,7 +136,7 @@ async fn clerk(
             }
             Job::HandOver => {
                 let written = tokio::time::timeout(ENDING, records.hand_over()).await;
-                written.unwrap_or(false).then_some(News::HandedOver(true))
+                written.unwrap_or(false).then_some(News::Left)
             }
             Job::HangUp => {
                 if tokio::time::timeout(ENDING, records.ending())

@@ -58,11 +58,10 @@ impl<M: Machine> Call<M> {
         self.give(now, Input::MediaLost);
     }
 
-    /// The carrier takes the caller over when our socket closes: what it then asks for says to whom, or at
-    /// which node the call goes on.
+    /// The carrier takes the caller over when our socket closes: what it then asks for says to whom.
     pub(super) fn give_up_socket(&mut self, now: Instant) {
         if let Some(socket) = self.socket.take() {
-            let closing = tokio::spawn(socket.close("the caller goes on elsewhere"));
+            let closing = tokio::spawn(socket.close("the caller is transferred"));
             self.state.leaving = Some(AbortOnDropHandle::new(closing));
             self.playout.lost(now);
             self.tape.cleared(now);

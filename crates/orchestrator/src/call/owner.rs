@@ -32,6 +32,15 @@ impl<M: Machine> Call<M> {
         }
     }
 
+    /// Another node shall go on: the carrier asks it when our socket closes, and what comes here until then
+    /// counts for nothing.
+    pub(super) fn left(&mut self) {
+        if !std::mem::replace(&mut self.state.taken_over, true) {
+            tracing::info!("left to another node");
+            self.ledger.books().superseded();
+        }
+    }
+
     /// A socket came: the carrier may have been at another node in between.
     pub(super) fn socket_came(&mut self, socket: Socket) {
         self.state.arrived = Some(socket);

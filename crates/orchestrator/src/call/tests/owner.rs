@@ -44,6 +44,18 @@ async fn a_call_that_was_taken_over_falls_silent() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_call_that_leaves_its_node_falls_silent_and_closes_its_socket() {
+    let mut stage = call(LONG, json!({}), &[]).await;
+    stage.pass(500).await;
+    stage.commands.send(Command::Leave).await.unwrap();
+    stage.pass(20).await;
+    let before = stage.peer.audio_ms();
+    stage.pass(1000).await;
+    assert_eq!(stage.peer.audio_ms(), before);
+    ends_in_silence(stage).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_process_that_was_stopped_asks_first_whose_the_call_is() {
     for taken_over in [false, true] {
         let mut stage = call(LONG, json!({}), &[]).await;
