@@ -162,7 +162,7 @@ impl Recordings {
             .size)
     }
 
-    /// Removes a recording, finished or not. Idempotent.
+    /// Removes a recording, finished or not, with all its parts. Idempotent.
     pub async fn remove(&self, id: ExecutionId) -> Result<(), Error> {
         let scratch = self.scratch_path(id);
         match tokio::fs::remove_file(&scratch).await {
@@ -171,10 +171,14 @@ impl Recordings {
             }
             _ => {}
         }
-        match self.objects.delete(&self.place(id)).await.map_err(failed) {
-            Err(Error::NotFound) => Ok(()),
-            removed => removed,
+        let parts = self.parts(id).await?;
+        for place in parts.iter().chain([&self.place(id)]) {
+            match self.objects.delete(place).await.map_err(failed) {
+                Err(Error::NotFound) => {}
+                removed => removed?,
+            }
         }
+        Ok(())
     }
 
     /// Keeps a file that an account sent for one of its documents; where it lies, below the place of

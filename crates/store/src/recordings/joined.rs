@@ -32,7 +32,7 @@ impl Recordings {
         self.prefix.clone().join("parts").join(id.to_string())
     }
 
-    async fn parts(&self, id: ExecutionId) -> Result<Vec<Path>, Error> {
+    pub(super) async fn parts(&self, id: ExecutionId) -> Result<Vec<Path>, Error> {
         let found = self.objects.list(Some(&self.parts_of(id)));
         let found = found.map_ok(|part| part.location).try_collect();
         found.await.map_err(failed)
@@ -162,12 +162,13 @@ impl Store {
             Err(error) => Err(error),
             Ok(record) if record.status == Status::InProgress => {
                 recordings.put_aside(id).await?;
-                // Whoever ends it looks for parts after it has said so. Too late for that: it is joined later.
-                let still = self.execution_unscoped(id).await?.status == Status::InProgress;
-                if still {
-                    remove(&scratch).await
-                } else {
-                    Ok(())
+                // Whoever ends it looks for parts after it has said so: from then on it is joined later. And
+                // the call may be back here.
+                let record = self.execution_unscoped(id).await?;
+                let goes_on = record.status == Status::InProgress;
+                match goes_on && !self.signals().is_here(id) {
+                    true => remove(&scratch).await,
+                    false => Ok(()),
                 }
             }
             Ok(record) if record.status.is_terminal() => {

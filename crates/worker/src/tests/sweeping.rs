@@ -186,3 +186,29 @@ async fn a_loop_that_panics_ends_the_worker_with_an_error() {
     let error = lab.failed().await;
     assert!(error.is_panic(), "{error}");
 }
+
+#[tokio::test]
+async fn what_a_node_recorded_before_it_died_is_handed_in_when_it_is_back() {
+    let mut lab = Lab::start().await;
+    lab.settings.timings.left_behind = std::time::Duration::from_millis(50);
+    let record = |call: &Record| {
+        let scratch = lab.store.recordings().scratch_path(call.id);
+        std::fs::write(&scratch, [0; 100]).unwrap();
+        scratch
+    };
+    // Another node has ended the one; the other may still go on here.
+    let ended = [TALKING[0], TALKING[1], Change::MediaEnded, Change::Recorded];
+    let ended = left_behind(&lab, &ended, "completed").await;
+    let waits = left_behind(&lab, &TALKING, "in-progress").await;
+    let (_, kept) = (record(&ended), record(&waits));
+    lab.work();
+    let handed_in = async {
+        let of = |id| lab.store.execution_unscoped(id);
+        while !of(ended.id).await.unwrap().has_recording {
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await; // no-sleep-ok: polling a condition under a deadline
+        }
+    };
+    super::lab::in_time(handed_in).await;
+    assert_eq!(lab.store.recordings().size(ended.id).await.unwrap(), 100);
+    assert!(kept.exists());
+}
