@@ -1,6 +1,6 @@
 //! How long callers wait for the agent's next word when the node of their calls dies. A measurement:
 //!
-//! `cargo test --profile bench -p bolo-server --test it node_death -- --ignored --nocapture`, with
+//! `cargo test --profile bench --workspace --test it node_death -- --ignored --nocapture`, with
 //! `BOLO_BENCH_CALLS` calls (50). What is asserted is that every call goes on and remembers.
 
 use std::time::{Duration, Instant};
@@ -10,11 +10,17 @@ use bolo_simulator::{
     carrier::{Delays, Kind},
     llm::Reply,
 };
+use serde_json::json;
 
-use crate::support::{Fakes, agent, cluster::Cluster};
+use crate::support::{Fakes, agent_with, cluster::Cluster};
 
 const ANSWER: &str = "It is on its way to you. It was sent on Monday in the morning, and it comes by train and \
     then by ship, so that it will take some days until it is there. You will get a mail with the number.";
+
+/// Calls that ring at the same time.
+const AT_ONCE: usize = 5;
+/// One measurement after the other.
+static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
 fn calls() -> usize {
     let given = std::env::var("BOLO_BENCH_CALLS").ok();
@@ -33,6 +39,7 @@ async fn next_word(call: &CallHandle, since: Instant) -> Duration {
 }
 
 async fn measure(how: &str, signal: Option<&str>) {
+    let _alone = ALONE.lock().await;
     let calls = calls();
     // A carrier notices a reset within half a second.
     let delays = Delays {
@@ -50,12 +57,18 @@ async fn measure(how: &str, signal: Option<&str>) {
     }
     fakes.llm.on("thank you", Reply::text("You are welcome."));
     let mut cluster = Cluster::start(fakes, 2, &[]).await;
-    let id = cluster.nodes[0].create_agent(&agent()).await;
-    let ringing: Vec<CallHandle> = (0..calls)
-        .map(|nth| cluster.ring(&id, &format!("+1415556{nth:04}"), CallerScript::default()))
-        .collect();
-    for call in &ringing {
-        call.hears("Hello there").await.unwrap();
+    // Whoever waits for the others to ring is waited for.
+    let patient = agent_with(json!({ "hangup_after_silence": 600 }));
+    let id = cluster.nodes[0].create_agent(&patient).await;
+    let mut ringing: Vec<CallHandle> = Vec::new();
+    while ringing.len() < calls {
+        let wave = ringing.len()..calls.min(ringing.len() + AT_ONCE);
+        let ring = |nth| cluster.ring(&id, &format!("+1415556{nth:04}"), CallerScript::default());
+        let wave: Vec<CallHandle> = wave.map(ring).collect();
+        for call in &wave {
+            call.hears("Hello there").await.unwrap();
+        }
+        ringing.extend(wave);
     }
     let asked = ringing.iter().enumerate().map(|(nth, call)| async move {
         call.agent_stopped().await.unwrap();
