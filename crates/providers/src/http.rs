@@ -23,6 +23,7 @@ pub fn tls_config() -> Result<Arc<ClientConfig>, rustls::Error> {
 pub fn client(tls: &Arc<ClientConfig>) -> Result<reqwest::Client, reqwest::Error> {
     reqwest::Client::builder()
         .tls_backend_preconfigured(ClientConfig::clone(tls))
+        .dns_resolver(crate::dns::Cached)
         .http1_only()
         .redirect(reqwest::redirect::Policy::none())
         .connect_timeout(CONNECT_LIMIT)

@@ -5,6 +5,7 @@
 //! the vendor. Wire names of a vendor stop here.
 
 mod alarm;
+mod dns;
 pub mod embedder;
 mod error;
 pub mod http;

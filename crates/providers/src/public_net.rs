@@ -11,8 +11,7 @@ use ipnet::{Ipv4Net, Ipv6Net};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use url::{Host, Url};
 
-/// A name that takes longer to resolve counts as unknown.
-const DNS_LIMIT: Duration = Duration::from_secs(5);
+use crate::dns;
 
 /// IPv4 addresses that aren't public. Source: IANA's special-purpose address registry.
 const NOT_PUBLIC_V4: [Ipv4Net; 14] = [
@@ -148,17 +147,18 @@ impl PublicClient {
     }
 }
 
-/// Resolves with the system's resolver and keeps the addresses that may be reached.
+/// Keeps those of a name's addresses that may be reached.
 struct PublicOnly(Reach);
 
 impl Resolve for PublicOnly {
     fn resolve(&self, name: Name) -> Resolving {
         let allows = self.0.allows(name.as_str());
         Box::pin(async move {
-            let lookup = tokio::net::lookup_host((name.as_str(), 0));
-            let found = tokio::time::timeout(DNS_LIMIT, lookup).await??;
-            let public: Vec<SocketAddr> = found
-                .filter(|address| allows || is_public(address.ip()))
+            // What was checked is what is connected to.
+            let found = dns::addresses(name.as_str()).await?;
+            let public: Vec<SocketAddr> = (found.iter())
+                .filter(|address| allows || is_public(**address))
+                .map(|address| SocketAddr::new(*address, 0))
                 .collect();
             if public.is_empty() {
                 return Err(NotPublic.into());

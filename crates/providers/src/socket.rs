@@ -7,7 +7,7 @@ use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
 use tokio::{net::TcpStream, time::timeout};
 use tokio_tungstenite::{
-    Connector, MaybeTlsStream, WebSocketStream, connect_async_tls_with_config,
+    Connector, MaybeTlsStream, WebSocketStream, client_async_tls_with_config,
     tungstenite::{
         Error as WsError, Message,
         client::IntoClientRequest,
@@ -17,7 +17,7 @@ use tokio_tungstenite::{
 };
 use url::Url;
 
-use crate::{Error, ErrorKind, error::Origin, http::retry_after};
+use crate::{Error, ErrorKind, dns, error::Origin, http::retry_after};
 
 /// Largest message of a vendor; a second of base64 audio is about 64 KB.
 const LARGEST_MESSAGE: usize = 4 << 20;
@@ -90,12 +90,15 @@ pub(crate) async fn connect(
         .max_message_size(Some(LARGEST_MESSAGE))
         .max_frame_size(Some(LARGEST_MESSAGE));
     let connector = Connector::Rustls(tls.clone());
-    let connecting = Box::pin(connect_async_tls_with_config(
-        request,
-        Some(config),
-        true,
-        Some(connector),
-    ));
+    let (host, port) = url
+        .host()
+        .zip(url.port_or_known_default())
+        .ok_or_else(bad_address)?;
+    let connecting = Box::pin(async {
+        let stream = dns::connect(host, port).await?;
+        stream.set_nodelay(true)?;
+        client_async_tls_with_config(request, stream, Some(config), Some(connector)).await
+    });
     match timeout(limit, connecting).await {
         Ok(Ok((stream, response))) => {
             let id = ["dg-request-id", "x-trace-id", "x-request-id", "request-id"]
