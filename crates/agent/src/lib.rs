@@ -37,7 +37,7 @@ pub use extraction::ExtractionTemplate;
 pub use fallbacks::Fallbacks;
 pub use fault::{Fault, Faults};
 pub use ingest::IngestSource;
-pub use ivr::Ivr;
+pub use ivr::{Ivr, IvrKind, IvrStep, Keyed};
 pub use knowledge::Knowledge;
 pub use llm::{LlmAgent, LlmConfig, Route, Routes};
 pub use outline::Outline;

@@ -98,6 +98,39 @@ impl SipTrunk {
     }
 }
 
+impl SipTrunk {
+    fn is(&self, key: &str) -> bool {
+        self.body
+            .get(key)
+            .and_then(Value::as_bool)
+            .unwrap_or_default()
+    }
+
+    /// Calls may go through it.
+    pub fn is_active(&self) -> bool {
+        self.is("is_active")
+    }
+
+    /// Calls that come in by it are answered.
+    pub fn takes_calls(&self) -> bool {
+        self.is_active() && self.is("inbound_enabled")
+    }
+
+    /// Numbers are dialled with their `+`.
+    pub fn dials_plus(&self) -> bool {
+        self.is("outbound_leading_plus_enabled")
+    }
+
+    /// What it is called in Asterisk: its name, where that can be the name of an endpoint, else its id.
+    pub fn endpoint(&self, id: impl ToString) -> String {
+        let fits = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
+        match self.name.bytes().all(fits) {
+            true => self.name.clone(),
+            false => id.to_string(),
+        }
+    }
+}
+
 fn gateways(place: &Place<'_>) {
     let items = place.clone().required().and_then(|place| place.items());
     let Some(items) = items else { return };

@@ -8,7 +8,9 @@ use axum::{
     routing::post,
 };
 use bolo_agent::Outline;
-use bolo_execution::{AccountId, Change, Direction, ExecutionId, Hangup, HangupBy, Record, Status};
+use bolo_execution::{
+    AccountId, Change, Direction, E164, ExecutionId, Hangup, HangupBy, Record, Status,
+};
 use bolo_store::{Command, Facts, NewExecution, WebhookTarget};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -91,7 +93,7 @@ async fn create(
         agent: stored.id,
         agent_version: stored.version,
         direction: Direction::Outbound,
-        provider: carrier_of(&app, caller.account, &agent).await?,
+        provider: carrier_from(&app, caller.account, &agent, call.from.as_ref()).await?,
         to: call.to.to_string(),
         from: call.from.map(|from| from.to_string()).unwrap_or_default(),
         status: if due_at.is_some() {
@@ -141,6 +143,23 @@ fn answer(record: &Record) -> Value {
         id,
     };
     json!(placed)
+}
+
+/// The carrier of a call from this number: one of a SIP trunk is called from through the trunk.
+async fn carrier_from(
+    app: &App,
+    account: AccountId,
+    agent: &Outline,
+    from: Option<&E164>,
+) -> Result<String, ApiError> {
+    if let Some(from) = from {
+        match app.store.phone_number_named(account, from.as_str()).await {
+            Ok(number) if number.trunk.is_some() => return Ok("sip-trunk".to_owned()),
+            Ok(_) | Err(bolo_store::Error::NotFound) => {}
+            Err(other) => return Err(other.into()),
+        }
+    }
+    carrier_of(app, account, agent).await
 }
 
 /// The carrier that an agent's calls go through; one that names none takes what the account has keys for.

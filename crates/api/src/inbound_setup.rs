@@ -24,6 +24,9 @@ pub fn routes() -> OpenApiRouter<App> {
         .routes(routes!(unlink))
 }
 
+/// Carriers that ask menus.
+const WITH_MENUS: [&str; 2] = ["plivo", "twilio"];
+
 /// Who shall answer which number.
 #[derive(Deserialize, ToSchema)]
 pub struct Setup {
@@ -34,7 +37,7 @@ pub struct Setup {
     #[schema(default = false)]
     #[serde(rename = "allow_multiple", default)]
     _allow_multiple: Option<bool>,
-    /// What is asked before the agent answers: Plivo's numbers only. `{"enabled": false}` switches it off,
+    /// What is asked before the agent answers: numbers of Plivo and Twilio only. `{"enabled": false}` switches it off,
     /// absent leaves it as it is.
     #[schema(value_type = Option<Object>)]
     ivr_config: Option<Value>,
@@ -115,11 +118,9 @@ async fn check_ivr(
     if !ivr.enabled {
         return Ok(());
     }
-    if number.provider != "plivo" {
-        return Err(ApiError::field(
-            "ivr_config",
-            "is for numbers of plivo only",
-        ));
+    if !WITH_MENUS.contains(&number.provider.as_str()) {
+        let fault = format!("is for numbers of {} only", WITH_MENUS.join(" and "));
+        return Err(ApiError::field("ivr_config", fault));
     }
     for agent in &ivr.agents {
         let known = match agent.parse() {

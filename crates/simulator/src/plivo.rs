@@ -112,6 +112,10 @@ impl Dialect for Plivo {
         form
     }
 
+    fn keys_form(&self, keys: &str) -> Form {
+        pairs(&[("InputType", "dtmf"), ("Digits", keys)])
+    }
+
     fn connected(&self, leg: &Call) -> Option<Telling> {
         let plan = leg.plan();
         Some(Telling {

@@ -23,6 +23,7 @@ mod executions;
 mod knowledge;
 mod limits;
 mod lines;
+mod menu;
 mod migrate;
 mod once;
 mod outbox;

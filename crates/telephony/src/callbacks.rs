@@ -48,6 +48,8 @@ pub enum CallbackKind {
     Offer,
     /// They pressed a key, or none.
     Take,
+    /// A caller pressed keys in a menu, or none.
+    Keys,
     /// News of the media stream.
     Stream,
     /// A machine answered, or a person.
@@ -94,6 +96,7 @@ impl Callbacks {
             CallbackKind::Leg => "leg",
             CallbackKind::Offer => "offer",
             CallbackKind::Take => "take",
+            CallbackKind::Keys => "keys",
             CallbackKind::Stream => "stream",
             CallbackKind::AnsweredBy => "amd",
             CallbackKind::Media => {

@@ -58,6 +58,17 @@ pub struct Dial {
     pub ring: Duration,
     /// The carrier's own cap of the call, so that a lost call can't run for hours.
     pub limit: Duration,
+    /// Which trunk the number belongs to, where the account keeps several. SIP trunk only.
+    pub trunk: Option<Trunk>,
+}
+
+/// A trunk as the carrier knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trunk {
+    /// Its name among Asterisk's endpoints.
+    pub endpoint: String,
+    /// Numbers are dialled with their `+`.
+    pub plus: bool,
 }
 
 /// What became of a dial request (wire-telephony.md §6.1).
@@ -197,14 +208,29 @@ pub enum Instruction {
     },
     /// The offer is taken: connect the two.
     Connect,
+    /// Say these with the carrier's voice, then wait for keys (the menu before an inbound call).
+    Gather {
+        /// One after the other; a key cuts them short.
+        say: Vec<String>,
+        /// `Polly.Joanna`, ….
+        voice: String,
+        /// How long the first key is waited for.
+        wait: Duration,
+        /// So many keys are not waited behind.
+        most: u64,
+        /// The key that ends them.
+        finish: char,
+        /// Told of the keys, or that none came.
+        keys_url: String,
+    },
     /// End the call.
     HangUp,
     /// Turn an unanswered inbound call away.
     Reject,
     /// The same, with the sound of a busy line: worth calling again.
     Busy,
-    /// Say a line with the carrier's own voice, then hang up: the very last resort.
-    Apologise(String),
+    /// Say a line with the carrier's own voice, then hang up.
+    Goodbye(String),
 }
 
 /// Where the carrier asks what whoever is called shall hear before the two are connected (R115).
@@ -284,6 +310,16 @@ pub trait Carrier: Send + Sync {
     /// Whether an [`Instruction::Dial`] can be given with an [`OfferUrl`].
     fn offers(&self) -> bool {
         false
+    }
+
+    /// Whether an [`Instruction::Gather`] can be given.
+    fn gathers(&self) -> bool {
+        false
+    }
+
+    /// The keys that an [`Instruction::Gather`] brought; empty = none came.
+    fn parse_keys(&self, _: RequestParts<'_>) -> String {
+        String::new()
     }
 
     /// Whether somebody who was asked takes the call; `None` when the request says nothing of it.

@@ -26,7 +26,7 @@ pub use browser::Browser;
 pub use callbacks::{CallReference, CallbackKind, Callbacks};
 pub use carrier::{
     AnsweredBy, CallState, Carrier, Credentials, Dial, Dialled, Error, Instruction, LostDial,
-    NotPlaced, OfferUrl, StatusEvent, Webhook,
+    NotPlaced, OfferUrl, StatusEvent, Trunk, Webhook,
 };
 pub use carriers::{CarrierAccount, CarrierSettings, Carriers};
 pub use media::{Frame, MediaCommand, MediaError, MediaEvent, MediaWire};

@@ -171,6 +171,7 @@ impl Worker {
             machine_url: plan.seeks_machines.then(|| url(CallbackKind::AnsweredBy)),
             ring: Duration::from_secs(self.settings.ring_s),
             limit: plan.limit,
+            trunk: plan.trunk,
         };
         let outcome = plan.carrier.dial(&dial).await;
         metrics::counter!("bolo_dials_total", "carrier" => carrier, "outcome" => name_of(&outcome))

@@ -2,16 +2,19 @@
 
 use std::{sync::Arc, time::Duration};
 
-use bolo_agent::Agent;
+use bolo_agent::{Agent, SipTrunk};
 use bolo_execution::{E164, Record};
 use bolo_providers::{Format, Keys};
-use bolo_store::Error;
-use bolo_telephony::Carrier;
+use bolo_store::{Error, Kind};
+use bolo_telephony::{Carrier, Trunk};
 
 use crate::{Worker, clock::now_ms, hours};
 
 /// Added to `call_terminate` for the carrier's own cap (wire-telephony.md §1.2).
 const LIMIT_SLACK: Duration = Duration::from_secs(60);
+
+/// The carrier of trunks.
+const SIP_TRUNK: &str = "sip-trunk";
 
 /// How to place a call.
 pub(crate) struct Plan {
@@ -20,6 +23,8 @@ pub(crate) struct Plan {
     pub from: E164,
     /// The carrier's cap of the call.
     pub limit: Duration,
+    /// Which of the account's trunks the number belongs to.
+    pub trunk: Option<Trunk>,
     /// The agent wants to know whether a machine answers.
     pub seeks_machines: bool,
 }
@@ -67,7 +72,10 @@ impl Worker {
         let account = self
             .carriers
             .for_account(&record.provider, &secrets)
-            .map_err(faulty(""))?;
+            .map_err(faulty(match record.provider.as_str() {
+                SIP_TRUNK => "no Asterisk is set up that carries SIP trunks: ",
+                _ => "",
+            }))?;
         let from = match record.from.as_str() {
             "" => account.phone_number.ok_or_else(|| {
                 let name = record.provider.to_uppercase();
@@ -77,6 +85,7 @@ impl Worker {
             })?,
             given => given.parse().map_err(faulty("from_phone_number "))?,
         };
+        let trunk = self.trunk_of(record, &from).await?;
         self.check_vendors(&agent, record, &Keys(secrets))
             .map_err(faulty(""))?;
         Ok(Plan {
@@ -86,9 +95,47 @@ impl Worker {
                 .parse()
                 .map_err(faulty("recipient_phone_number "))?,
             from,
+            trunk,
             seeks_machines: agent.conversation.config.voicemail.is_some(),
             limit: Duration::from_millis(agent.conversation.config.call_terminate_ms) + LIMIT_SLACK,
         })
+    }
+
+    /// The trunk that a number belongs to, as Asterisk knows it.
+    async fn trunk_of(&self, record: &Record, from: &E164) -> Result<Option<Trunk>, NoPlan> {
+        if record.provider != SIP_TRUNK {
+            return Ok(None);
+        }
+        let number = match self
+            .store
+            .phone_number_named(record.account, from.as_str())
+            .await
+        {
+            Ok(number) => number,
+            Err(Error::NotFound) => return Ok(None),
+            Err(error) => return Err(NoPlan::Store(error)),
+        };
+        let Some(id) = number.trunk else {
+            return Ok(None);
+        };
+        let kept = match self
+            .store
+            .document(record.account, Kind::SipTrunk, id)
+            .await
+        {
+            Ok(kept) => kept,
+            Err(Error::NotFound) => return Ok(None),
+            Err(error) => return Err(NoPlan::Store(error)),
+        };
+        let trunk = SipTrunk::parse(&kept.body).map_err(faulty("the SIP trunk can't be used: "))?;
+        if !trunk.is_active() {
+            let fault = format!("the SIP trunk {:?} is switched off (is_active)", trunk.name);
+            return Err(NoPlan::Faulty(fault));
+        }
+        Ok(Some(Trunk {
+            endpoint: trunk.endpoint(id),
+            plus: trunk.dials_plus(),
+        }))
     }
 
     /// Keys are there, models too, and the languages can be done. Opens no connection.

@@ -63,7 +63,7 @@ pub async fn go_on(app: &App, callback: &Callback, event: &str) -> Result<Respon
                 1..=MAX_RESUMES => stream(app, &record),
                 _ => {
                     tracing::error!(execution_id = %record.id, "the media socket failed too often");
-                    Instruction::Apologise(APOLOGY.to_owned())
+                    Instruction::Goodbye(APOLOGY.to_owned())
                 }
             },
         },

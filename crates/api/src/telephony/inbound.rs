@@ -6,14 +6,15 @@ use axum::{
     http::StatusCode,
     response::Response,
 };
-use bolo_agent::{Agent, Outline};
+use bolo_agent::{Agent, Ivr, Outline, SipTrunk};
 use bolo_execution::{AccountId, AgentId, Direction, ExecutionId, Status};
 use bolo_orchestrator::Caller;
-use bolo_store::{Filter, NewExecution, StoredAgent};
+use bolo_store::{Filter, Kind, NewExecution, StoredAgent};
 use bolo_telephony::{Carrier, Instruction, Webhook};
 use serde_json::{Map, Value};
+use uuid::Uuid;
 
-use super::{document, gate::Received, hang_up_later, note_in_log, status, stream};
+use super::{document, gate::Received, hang_up_later, ivr, note_in_log, status, stream};
 use crate::{
     App,
     calls::{carrier_of, webhook_of},
@@ -86,13 +87,20 @@ pub async fn answer(State(app): State<App>, request: Request) -> Result<Response
         heard(&app, account, &*carrier, &received).await?;
         return Ok(document(&*carrier, &Instruction::HangUp));
     }
-    let (stored, is_linked) = answerer(&app, account, stored, &webhook.to).await?;
+    let Answerer {
+        agent: stored,
+        is_linked,
+        ivr,
+        closed_trunk,
+    } = answerer(&app, account, stored, &webhook.to).await?;
+    let ivr = ivr.filter(|_| carrier.gathers());
     let (agent, outline) = (Agent::parse(&stored.body), Outline::read(&stored.body));
     let id = ExecutionId::new();
     let verdict = match (&agent, no_room(&app)) {
         // A call that this node has taken keeps its row, and with it its answer, below.
         (Ok(_), Some(why)) => Err(why.to_owned()),
         (Ok(_), None) if !is_linked => Err("no agent answers this number".to_owned()),
+        (Ok(_), None) if closed_trunk.is_some() => Err(closed_trunk.unwrap_or_default()),
         (Ok(agent), None) => gate(&app, id, agent, &stored, &webhook).await?,
         (Err(faults), _) => Err(format!("the agent does not run: {faults}")),
     };
@@ -136,8 +144,13 @@ pub async fn answer(State(app): State<App>, request: Request) -> Result<Response
         Status::Canceled if record.error_message.as_deref() == Some(FULL) => Instruction::Busy,
         Status::Canceled => Instruction::Reject,
         Status::Initiated | Status::Ringing | Status::InProgress => {
-            app.calls.prepare(&record);
-            stream(&app, &record)
+            let asked = ivr.as_ref().filter(|_| record.status != Status::InProgress);
+            asked
+                .and_then(|ivr| ivr::first(&app, &record, ivr))
+                .unwrap_or_else(|| {
+                    app.calls.prepare(&record);
+                    stream(&app, &record)
+                })
         }
         _ => {
             hang_up_later(&app, &record, Some(call_id));
@@ -179,27 +192,74 @@ async fn heard(
     status::apply(app, record, attempt, event).await
 }
 
-/// Who answers calls to a number, and whether anybody does: the agent that it is linked to, whatever the
-/// address says. One that was never linked here is answered by the agent of the address.
+/// Who answers calls to a number.
+struct Answerer {
+    agent: StoredAgent,
+    /// Somebody does.
+    is_linked: bool,
+    /// What is asked first.
+    ivr: Option<Ivr>,
+    /// Why the number's trunk takes no calls, if it does not.
+    closed_trunk: Option<String>,
+}
+
+/// The agent that the number is linked to, whatever the address says. A number that was never linked here is
+/// answered by the agent of the address.
 async fn answerer(
     app: &App,
     account: AccountId,
     named: StoredAgent,
     number: &str,
-) -> Result<(StoredAgent, bool), ApiError> {
-    let linked = match app.store.phone_number_named(account, number).await {
-        Ok(known) if known.unlinked => None,
-        Ok(known) => known.agent.or(Some(named.id)),
-        Err(bolo_store::Error::NotFound) => Some(named.id),
+) -> Result<Answerer, ApiError> {
+    let number = match app.store.phone_number_named(account, number).await {
+        Ok(known) => Some(known),
+        Err(bolo_store::Error::NotFound) => None,
         Err(other) => return Err(other.into()),
     };
-    match linked {
-        Some(id) if id != named.id => {
-            let agent = app.store.agent(account, id).await.or_not_found("Agent")?;
-            Ok((agent, true))
-        }
-        linked => Ok((named, linked.is_some())),
+    let is_linked = number.as_ref().is_none_or(|number| !number.unlinked);
+    let trunk = number.as_ref().and_then(|number| number.trunk);
+    let closed_trunk = match trunk {
+        Some(trunk) => closed(app, account, trunk).await?,
+        None => None,
+    };
+    let ivr = number.as_ref().filter(|_| is_linked).and_then(ivr::of);
+    if let Some(menu) = &ivr
+        && let Some(agent) = ivr::default_agent(app, account, menu).await?
+    {
+        return Ok(Answerer {
+            agent,
+            is_linked,
+            ivr,
+            closed_trunk,
+        });
     }
+    let linked = number.and_then(|number| number.agent);
+    let agent = match linked.filter(|id| is_linked && *id != named.id) {
+        Some(id) => app.store.agent(account, id).await.or_not_found("Agent")?,
+        None => named,
+    };
+    Ok(Answerer {
+        agent,
+        is_linked,
+        ivr,
+        closed_trunk,
+    })
+}
+
+/// Why a trunk takes no calls, if it does not.
+async fn closed(app: &App, account: AccountId, trunk: Uuid) -> Result<Option<String>, ApiError> {
+    let kept = match app.store.document(account, Kind::SipTrunk, trunk).await {
+        Ok(kept) => kept,
+        Err(bolo_store::Error::NotFound) => return Ok(None),
+        Err(other) => return Err(other.into()),
+    };
+    let trunk = SipTrunk::parse(&kept.body)?;
+    Ok((!trunk.takes_calls()).then(|| {
+        format!(
+            "the SIP trunk {:?} takes no calls (is_active, inbound_enabled)",
+            trunk.name
+        )
+    }))
 }
 
 /// Whether the call is taken: what is known of its caller, or the rule that turns it away.

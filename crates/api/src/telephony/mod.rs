@@ -9,6 +9,7 @@ mod answer;
 mod answered_by;
 mod gate;
 mod inbound;
+mod ivr;
 mod media;
 mod status;
 mod transfer;
@@ -48,6 +49,7 @@ pub fn callbacks() -> Router<App> {
         .route(&path("leg"), post(transfer::leg).get(transfer::leg))
         .route(&path("offer"), post(transfer::offer).get(transfer::offer))
         .route(&path("take"), post(transfer::take).get(transfer::take))
+        .route(&path("keys"), post(ivr::keys).get(ivr::keys))
         .route(&path("status"), post(status::status).get(status::status))
         .route(&path("stream"), post(status::stream).get(status::stream))
         .route(

@@ -61,7 +61,15 @@ pub async fn take(State(app): State<App>, callback: Callback) -> Result<Response
     note_in_log(&app, &callback.ours.record, "take", &fields).await;
     let is_taken = callback.carrier.parse_taken(parts) == Some(true);
     if open_offer(&callback).is_none() {
-        return Ok(document(&*callback.carrier, &Instruction::HangUp));
+        // The carrier may ask twice, and gets the same answer.
+        let known = callback.ours.record.transfer.as_ref();
+        let is_ours = known.is_some_and(|transfer| {
+            was_answered(transfer) && transfer.carrier_call_id.as_ref() == Some(&leg.call_id)
+        });
+        return Ok(document(
+            &*callback.carrier,
+            &connect_if(is_taken && is_ours),
+        ));
     }
     let news = News {
         leg: leg.call_id,
@@ -74,12 +82,15 @@ pub async fn take(State(app): State<App>, callback: Callback) -> Result<Response
         hangup: None,
     };
     let record = write(&app, &callback, news).await?;
-    let ours = record.transfer.as_ref().is_some_and(was_answered);
-    let instruction = match ours {
+    let is_ours = record.transfer.as_ref().is_some_and(was_answered);
+    Ok(document(&*callback.carrier, &connect_if(is_ours)))
+}
+
+fn connect_if(is_taken: bool) -> Instruction {
+    match is_taken {
         true => Instruction::Connect,
         false => Instruction::HangUp,
-    };
-    Ok(document(&*callback.carrier, &instruction))
+    }
 }
 
 /// What is offered, while the call lives and nobody has taken it.

@@ -1,7 +1,7 @@
 //! Plivo XML: from a document to the steps this fake performs (wire-telephony.md §2.5).
 
 use crate::{
-    carrier::document::{Dial, Stream, Verb, Whisper},
+    carrier::document::{Dial, Gather, Stream, Then, Verb, Whisper},
     xml::{self, Element},
 };
 
@@ -47,8 +47,9 @@ fn verb(element: &Element) -> Result<Verb, String> {
         // Twilio's; Plivo passes it over.
         "Say" => Verb::Unsupported("Say".into()),
         "Dial" => Verb::Dial(dial(element)?),
-        "GetInput" | "GetDigits" | "Record" | "PreAnswer" | "DTMF" | "Conference"
-        | "MultiPartyCall" | "Message" | "AudioStream" => Verb::Unsupported(element.name.clone()),
+        "GetInput" => Verb::Gather(get_input(element)?),
+        "GetDigits" | "Record" | "PreAnswer" | "DTMF" | "Conference" | "MultiPartyCall"
+        | "Message" | "AudioStream" => Verb::Unsupported(element.name.clone()),
         other => return Err(format!("8011 unknown element <{other}>")),
     })
 }
@@ -79,6 +80,47 @@ fn dial(element: &Element) -> Result<Dial, String> {
         whisper: attribute("confirmSound")
             .map(|url| confirmed(element, url))
             .transpose()?,
+    })
+}
+
+fn get_input(element: &Element) -> Result<Gather, String> {
+    let number = |name: &str, default: &str| {
+        let text = element.attribute(name).unwrap_or(default);
+        text.parse()
+            .map_err(|_| format!("8011 <GetInput {name}=\"{text}\">"))
+    };
+    if element.attribute("inputType") != Some("dtmf") {
+        return Err("8011 this fake gathers keys".into());
+    }
+    let patience: u64 = number("executionTimeout", "15")?;
+    if !(5..=60).contains(&patience) {
+        return Err(format!("8011 <GetInput executionTimeout=\"{patience}\">"));
+    }
+    let spoken = |child: &Element| match verb(child)? {
+        spoken @ (Verb::Say(_) | Verb::Play(_)) => Ok(spoken),
+        _ => Err(format!("8011 <{}> in <GetInput>", child.name)),
+    };
+    Ok(Gather {
+        prompts: element
+            .children
+            .iter()
+            .map(spoken)
+            .collect::<Result<_, String>>()?,
+        digits: number("numDigits", "0")? as usize,
+        finish: element
+            .attribute("finishOnKey")
+            .unwrap_or("#")
+            .chars()
+            .next(),
+        timeout_s: patience,
+        then: Then::Ask {
+            url: element
+                .attribute("action")
+                .ok_or("8011 <GetInput> needs an action")?
+                .to_owned(),
+            method: element.attribute("method").unwrap_or("POST").to_owned(),
+            on_empty: false,
+        },
     })
 }
 

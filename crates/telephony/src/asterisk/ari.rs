@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use crate::{
-    CallState, Credentials, Dial, Dialled, Error, LostDial, NotPlaced,
+    CallState, Credentials, Dial, Dialled, Error, LostDial, NotPlaced, Trunk,
     http::{BUSY_RETRY, CONNECT_RETRY, REQUEST_TIMEOUT, read_body, retry_after},
 };
 
@@ -21,8 +21,8 @@ const RING_SLACK_S: u64 = 5;
 
 pub(super) struct Ari {
     credentials: Credentials,
-    /// Name of the trunk among Asterisk's endpoints.
-    trunk: String,
+    /// Name among Asterisk's endpoints of the trunk of calls that name none.
+    trunk: Option<String>,
     /// Without trailing slash.
     base: String,
     http: reqwest::Client,
@@ -46,10 +46,8 @@ impl Ari {
         base: Option<&str>,
         http: reqwest::Client,
     ) -> Result<Self, Error> {
-        let fits = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
-        let trunk = credentials.route.clone().unwrap_or_default();
-        // It stands in a dial string.
-        if trunk.is_empty() || !trunk.bytes().all(fits) {
+        let trunk = credentials.route.clone().filter(|trunk| !trunk.is_empty());
+        if trunk.as_deref().is_some_and(|trunk| !is_endpoint(trunk)) {
             return Err(Error::Account(
                 "sip-trunk: telephony.sip-trunk.trunk is not the name of an endpoint".into(),
             ));
@@ -71,8 +69,21 @@ impl Ari {
 
     pub(super) async fn dial(&self, dial: &Dial) -> Dialled {
         let id = channel_id(&dial.reference);
+        let trunk = dial.trunk.as_ref();
+        let endpoint = trunk.map(|trunk| &trunk.endpoint).or(self.trunk.as_ref());
+        let Some(endpoint) = endpoint.filter(|endpoint| is_endpoint(endpoint)) else {
+            return Dialled::Refused(NotPlaced::Account(format!(
+                "sip-trunk: {} belongs to no trunk; add it to one (POST /sip-trunks/trunks/…/numbers) or name one \
+                 in telephony.sip-trunk.trunk",
+                dial.from
+            )));
+        };
+        let to = match trunk {
+            Some(Trunk { plus: false, .. }) => dial.to.as_str().trim_start_matches('+'),
+            _ => dial.to.as_str(),
+        };
         let body = json!({
-            "endpoint": format!("Local/{}@bolo-out/n", dial.to),
+            "endpoint": format!("Local/{to}@bolo-out/n"),
             "context": "bolo-call",
             "extension": "s",
             "priority": 1,
@@ -81,7 +92,7 @@ impl Ari {
             // Two underscores: the far half inherits them.
             "variables": {
                 "__BOLO_ID": id,
-                "__BOLO_TRUNK": self.trunk,
+                "__BOLO_TRUNK": endpoint,
                 "__BOLO_FROM": dial.from.as_str(),
                 "__BOLO_RING": dial.ring.as_secs().to_string(),
                 "__BOLO_LIMIT": dial.limit.as_secs().to_string(),
@@ -178,6 +189,12 @@ fn channel_path(id: &str) -> Result<String, Error> {
         return Err(Error::NotFound);
     }
     Ok(format!("/channels/{id}"))
+}
+
+/// It stands in a dial string.
+fn is_endpoint(name: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
+    !name.is_empty() && name.bytes().all(fits)
 }
 
 /// Accepted, refused or unknown, from the reply to a dial (§6.1).

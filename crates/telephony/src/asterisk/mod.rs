@@ -120,10 +120,11 @@ impl Carrier for SipTrunk {
             Instruction::Dial { .. }
             | Instruction::Offer { .. }
             | Instruction::Connect
+            | Instruction::Gather { .. }
             | Instruction::HangUp
             | Instruction::Reject
             | Instruction::Busy
-            | Instruction::Apologise(_) => "hangup".to_owned(),
+            | Instruction::Goodbye(_) => "hangup".to_owned(),
         };
         (line, "text/plain; charset=utf-8")
     }

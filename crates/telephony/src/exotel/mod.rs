@@ -81,10 +81,11 @@ impl Carrier for Exotel {
             Instruction::Dial { .. }
             | Instruction::Offer { .. }
             | Instruction::Connect
+            | Instruction::Gather { .. }
             | Instruction::HangUp
             | Instruction::Reject
             | Instruction::Busy
-            | Instruction::Apologise(_) => json!({}),
+            | Instruction::Goodbye(_) => json!({}),
         };
         (document.to_string(), "application/json")
     }

@@ -79,10 +79,40 @@ pub(super) fn render(dialect: Dialect, instruction: &Instruction) -> String {
             xml.push_str("</Speak>");
         }
         Instruction::Connect => {}
+        Instruction::Gather {
+            say,
+            voice,
+            wait,
+            most,
+            finish,
+            keys_url,
+        } => {
+            let url = format!("{keys_url}{}", dialect.fetch_rules());
+            xml.push_str("<GetInput");
+            attribute(&mut xml, "action", &url);
+            attribute(&mut xml, "method", "POST");
+            attribute(&mut xml, "inputType", "dtmf");
+            let wait = wait.as_secs().clamp(5, 60).to_string();
+            attribute(&mut xml, "executionTimeout", &wait);
+            attribute(&mut xml, "finishOnKey", finish.encode_utf8(&mut [0; 4]));
+            attribute(&mut xml, "numDigits", &most.to_string());
+            xml.push('>');
+            for text in say {
+                xml.push_str("<Speak");
+                attribute(&mut xml, "voice", voice);
+                xml.push('>');
+                escape(&mut xml, text);
+                xml.push_str("</Speak>");
+            }
+            // Comes when no key did.
+            xml.push_str(r#"</GetInput><Redirect method="POST">"#);
+            escape(&mut xml, &url);
+            xml.push_str("</Redirect>");
+        }
         Instruction::HangUp => xml.push_str("<Hangup />"),
         Instruction::Reject => xml.push_str(r#"<Hangup reason="rejected" />"#),
         Instruction::Busy => xml.push_str(r#"<Hangup reason="busy" />"#),
-        Instruction::Apologise(text) => {
+        Instruction::Goodbye(text) => {
             xml.push_str("<Speak>");
             escape(&mut xml, text);
             xml.push_str("</Speak><Hangup />");
@@ -191,6 +221,28 @@ mod tests {
     }
 
     #[test]
+    fn a_menu_is_said_and_its_keys_are_told() {
+        let xml = body(&Instruction::Gather {
+            say: vec!["Press 1 & wait.".into()],
+            voice: "Polly.Aditi".into(),
+            wait: std::time::Duration::from_secs(7),
+            most: 4,
+            finish: '#',
+            keys_url: "https://h/keys?step=a&tries=0".into(),
+        });
+        assert_eq!(
+            xml,
+            concat!(
+                r#"<Response><GetInput action="https://h/keys?step=a&amp;tries=0"#,
+                r##"#rc=2&amp;rp=ct,rt,5xx&amp;ct=2000&amp;rt=4000" method="POST" inputType="dtmf" "##,
+                r##"executionTimeout="7" finishOnKey="#" numDigits="4"><Speak voice="Polly.Aditi">"##,
+                r#"Press 1 &amp; wait.</Speak></GetInput><Redirect method="POST">https://h/keys?step=a&amp;tries=0"#,
+                r#"#rc=2&amp;rp=ct,rt,5xx&amp;ct=2000&amp;rt=4000</Redirect></Response>"#,
+            )
+        );
+    }
+
+    #[test]
     fn headers_hold_what_can_be_told_apart_and_fits() {
         let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
         let long = "x".repeat(507);
@@ -219,7 +271,7 @@ mod tests {
             r#"<Response><Hangup reason="busy" /></Response>"#
         );
         assert_eq!(
-            body(&Instruction::Apologise("We're sorry & out".into())),
+            body(&Instruction::Goodbye("We're sorry & out".into())),
             "<Response><Speak>We&apos;re sorry &amp; out</Speak><Hangup /></Response>"
         );
     }

@@ -15,7 +15,7 @@ use async_trait::async_trait;
 
 use crate::{
     AnsweredBy, CallState, Carrier, Credentials, Dial, Dialled, Error, Instruction, LostDial,
-    MediaWire, Numbers, RequestParts, StatusEvent, Webhook,
+    MediaWire, Numbers, RequestParts, StatusEvent, Webhook, request::get,
 };
 
 use dialect::Dialect;
@@ -108,6 +108,16 @@ impl Carrier for Plivo {
     fn offers(&self) -> bool {
         // Vobiz does not promise that its confirmKey keeps the two apart.
         self.dialect == Dialect::Plivo
+    }
+
+    fn gathers(&self) -> bool {
+        // Vobiz spells it otherwise, and is not known well enough.
+        self.dialect == Dialect::Plivo
+    }
+
+    fn parse_keys(&self, request: RequestParts<'_>) -> String {
+        let fields = request.fields();
+        get(&fields, "Digits").unwrap_or_default().to_owned()
     }
 
     fn parse_taken(&self, request: RequestParts<'_>) -> Option<bool> {

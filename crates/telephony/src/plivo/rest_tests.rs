@@ -31,6 +31,7 @@ fn dial() -> Dial {
         machine_url: None,
         ring: Duration::from_secs(45),
         limit: Duration::from_secs(90),
+        trunk: None,
     }
 }
 

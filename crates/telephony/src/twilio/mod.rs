@@ -89,6 +89,14 @@ impl Carrier for Twilio {
         true
     }
 
+    fn gathers(&self) -> bool {
+        true
+    }
+
+    fn parse_keys(&self, request: RequestParts<'_>) -> String {
+        webhook::parse_keys(request).unwrap_or_default()
+    }
+
     fn parse_taken(&self, request: RequestParts<'_>) -> Option<bool> {
         webhook::parse_taken(request)
     }

@@ -1,5 +1,7 @@
 //! Answer documents. Source: wire-telephony.md §1.6; attributes stand in the order of Twilio's own SDKs.
 
+use std::time::Duration;
+
 use super::FETCH_RULES;
 use crate::{
     Instruction,
@@ -80,23 +82,35 @@ pub(super) fn render(instruction: &Instruction) -> String {
             wait,
             take_url,
         } => {
-            xml.push_str("<Gather");
-            attribute(&mut xml, "action", &format!("{take_url}{FETCH_RULES}"));
-            attribute(&mut xml, "actionOnEmptyResult", "true");
-            attribute(&mut xml, "input", "dtmf");
-            attribute(&mut xml, "method", "POST");
-            attribute(&mut xml, "numDigits", "1");
-            attribute(&mut xml, "timeout", &wait.as_secs().max(1).to_string());
-            xml.push_str("><Say>");
+            gather(&mut xml, take_url, *wait, '#', 1);
+            xml.push_str("<Say>");
             escape(&mut xml, text);
             xml.push_str("</Say></Gather><Hangup />");
+        }
+        Instruction::Gather {
+            say,
+            voice,
+            wait,
+            most,
+            finish,
+            keys_url,
+        } => {
+            gather(&mut xml, keys_url, *wait, *finish, *most);
+            for text in say {
+                xml.push_str("<Say");
+                attribute(&mut xml, "voice", voice);
+                xml.push('>');
+                escape(&mut xml, text);
+                xml.push_str("</Say>");
+            }
+            xml.push_str("</Gather>");
         }
         // The end of the document that the other leg hears connects the two.
         Instruction::Connect => {}
         Instruction::HangUp => xml.push_str("<Hangup />"),
         Instruction::Reject => xml.push_str("<Reject />"),
         Instruction::Busy => xml.push_str(r#"<Reject reason="busy" />"#),
-        Instruction::Apologise(text) => {
+        Instruction::Goodbye(text) => {
             xml.push_str("<Say>");
             escape(&mut xml, text);
             xml.push_str("</Say><Hangup />");
@@ -104,6 +118,19 @@ pub(super) fn render(instruction: &Instruction) -> String {
     }
     xml.push_str("</Response>");
     xml
+}
+
+/// Opens a `<Gather>`, whose action is asked in any case.
+fn gather(xml: &mut String, url: &str, wait: Duration, finish: char, most: u64) {
+    xml.push_str("<Gather");
+    attribute(xml, "action", &format!("{url}{FETCH_RULES}"));
+    attribute(xml, "actionOnEmptyResult", "true");
+    attribute(xml, "finishOnKey", finish.encode_utf8(&mut [0; 4]));
+    attribute(xml, "input", "dtmf");
+    attribute(xml, "method", "POST");
+    attribute(xml, "numDigits", &most.to_string());
+    attribute(xml, "timeout", &wait.as_secs().max(1).to_string());
+    xml.push('>');
 }
 
 #[cfg(test)]
@@ -194,7 +221,7 @@ mod tests {
             format!(
                 concat!(
                     r#"<?xml version="1.0" encoding="UTF-8"?><Response><Gather action="https://h.example/take{0}" "#,
-                    r#"actionOnEmptyResult="true" input="dtmf" method="POST" numDigits="1" timeout="20">"#,
+                    r##"actionOnEmptyResult="true" finishOnKey="#" input="dtmf" method="POST" numDigits="1" timeout="20">"##,
                     r#"<Say>Asha &amp; order 7. Press 1.</Say></Gather><Hangup /></Response>"#,
                 ),
                 rules
@@ -202,6 +229,27 @@ mod tests {
         );
         let xml = render(&Instruction::Connect);
         assert!(xml.ends_with("<Response></Response>"), "{xml}");
+    }
+
+    #[test]
+    fn a_menu_is_said_and_its_keys_are_told() {
+        let xml = render(&Instruction::Gather {
+            say: vec!["Welcome.".into(), "Press 1 & wait.".into()],
+            voice: "Polly.Aditi".into(),
+            wait: Duration::from_secs(7),
+            most: 4,
+            finish: '*',
+            keys_url: "https://h.example/keys?step=a&tries=0".into(),
+        });
+        assert_eq!(
+            xml,
+            concat!(
+                r#"<?xml version="1.0" encoding="UTF-8"?><Response><Gather action="https://h.example/keys?step=a&amp;tries=0"#,
+                r##"#rc=2&amp;rp=ct,rt,5xx&amp;ct=2000&amp;rt=4000" actionOnEmptyResult="true" finishOnKey="*" "##,
+                r#"input="dtmf" method="POST" numDigits="4" timeout="7"><Say voice="Polly.Aditi">Welcome.</Say>"#,
+                r#"<Say voice="Polly.Aditi">Press 1 &amp; wait.</Say></Gather></Response>"#,
+            )
+        );
     }
 
     #[test]
@@ -224,7 +272,7 @@ mod tests {
             Some(r#"<Response><Reject reason="busy" /></Response>"#)
         );
         assert_eq!(
-            body(Instruction::Apologise("We're sorry & out".into())).as_deref(),
+            body(Instruction::Goodbye("We're sorry & out".into())).as_deref(),
             Some("<Response><Say>We&apos;re sorry &amp; out</Say><Hangup /></Response>")
         );
     }

@@ -58,10 +58,14 @@ pub(super) fn parse_answered_by(request: RequestParts<'_>) -> Option<AnsweredBy>
     })
 }
 
-/// The request of a `<Gather>`'s action; no key is no answer.
+/// The request of a `<Gather>`'s action.
+pub(super) fn parse_keys(request: RequestParts<'_>) -> Option<String> {
+    get(&request.fields(), "Digits").map(str::to_owned)
+}
+
+/// The same of an offer; no key is no answer.
 pub(super) fn parse_taken(request: RequestParts<'_>) -> Option<bool> {
-    let fields = request.fields();
-    get(&fields, "Digits").map(|digits| digits == TAKE_KEY)
+    parse_keys(request).map(|keys| keys == TAKE_KEY)
 }
 
 /// The request of a `<Dial>`'s action, which speaks of the other leg in fields of its own.

@@ -51,5 +51,6 @@ fn dial(account: &CarrierAccount, answer_url: String, status_url: String) -> Dia
         machine_url: None,
         ring: Duration::from_secs(45),
         limit: Duration::from_secs(600),
+        trunk: None,
     }
 }
