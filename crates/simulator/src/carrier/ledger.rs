@@ -191,7 +191,9 @@ fn push<T>(entries: &mut Vec<T>, entry: T) {
 
 /// The first path segment of `url` that is a UUID.
 pub(crate) fn execution_in(url: &str) -> Option<String> {
-    url.split(['/', '?', '=', '&', '#'])
+    // An agent's id may stand in the query.
+    let path = url.split(['?', '#']).next().unwrap_or_default();
+    path.split('/')
         .find(|segment| segment.len() == 36 && uuid::Uuid::try_parse(segment).is_ok())
         .map(str::to_owned)
 }
@@ -230,5 +232,7 @@ mod tests {
         let url = format!("https://h/telephony/twilio/status/{id}/1/0123456789abcdef");
         assert_eq!(execution_in(&url).as_deref(), Some(id));
         assert_eq!(execution_in("https://h/telephony/twilio"), None);
+        let inbound = format!("https://h/inbound_call?agent_id={id}");
+        assert_eq!(execution_in(&inbound), None);
     }
 }
