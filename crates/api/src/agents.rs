@@ -221,14 +221,10 @@ async fn remove(
     caller: Caller,
     Id(id): Id<AgentId>,
 ) -> Result<Json<Removed>, ApiError> {
-    let stopped = app
-        .store
+    app.store
         .delete_agent(caller.account, id, now())
         .await
         .or_not_found(AgentId::NAME)?;
-    if !stopped.is_empty() {
-        app.store.signals().wake_worker();
-    }
     Ok(Json(Removed {
         message: "success",
         state: "deleted",
@@ -263,9 +259,6 @@ async fn stop(
         .stop_waiting(caller.account, id, now())
         .await
         .or_not_found(AgentId::NAME)?;
-    if !stopped_executions.is_empty() {
-        app.store.signals().wake_worker(); // their webhooks wait
-    }
     Ok(Json(StoppedCalls { stopped_executions }))
 }
 

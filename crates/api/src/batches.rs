@@ -321,7 +321,6 @@ async fn work(app: &App, id: BatchId) -> Result<(), ApiError> {
             break;
         }
     }
-    app.store.signals().wake_worker();
     Ok(())
 }
 

@@ -127,7 +127,6 @@ async fn create(
         }
         placed => placed?.0,
     };
-    app.store.signals().wake_worker();
     tracing::info!(execution_id = %record.id, agent_id = %record.agent, status = %record.status, "call accepted");
     Ok(Json(answer(&record)).into_response())
 }
@@ -211,7 +210,6 @@ async fn stop(
     Id(id): Id<ExecutionId>,
 ) -> Result<Json<Stopped>, ApiError> {
     let record = stopped(&app, caller, id).await?;
-    app.store.signals().wake_worker(); // its webhook waits
     if record.carrier_call_id.is_some() || record.answered_at.is_some() {
         end_at_once(&app, &record).await;
     }

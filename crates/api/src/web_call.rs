@@ -325,7 +325,6 @@ async fn call(
         }
         Err(error) => return Err(error.into()),
     }
-    app.store.signals().wake_worker();
     let wire =
         Browser::new(dialect.as_wav).map_err(|error| ApiError::Internal(error.to_string()))?;
     app.calls

@@ -110,7 +110,6 @@ impl Closing {
             Changed::TakenOver => tracing::info!("the record is another node's"),
             Changed::No => tracing::error!("the record stays open until a node looks for it"),
         }
-        store.signals().wake_worker();
     }
 
     /// Whether something is done for the record by the worker.

@@ -4,7 +4,7 @@ use bolo_execution::AccountId;
 use serde_json::Value;
 
 use crate::{
-    Error, Store,
+    Error, Store, Work,
     db::{clean, on, or_conflict},
     rows::{json, uuid},
 };
@@ -184,7 +184,7 @@ impl Store {
             .fetch_one(pool)
             .await
         })?;
-        self.signals().wake_worker();
+        self.signals().wake_worker(Work::Dials);
         row.try_into()
     }
 

@@ -4,7 +4,7 @@ use bolo_execution::{AccountId, AgentId, ExecutionId};
 use serde_json::Value;
 
 use crate::{
-    Error, Store,
+    Error, Store, Work,
     db::{Tx, on},
     rows::{json, uuid},
 };
@@ -248,7 +248,8 @@ impl Store {
             .map(|_| ())
         })?;
         tx.commit().await?;
-        self.signals().wake_worker();
+        self.signals().wake_worker(Work::Webhooks);
+        self.signals().wake_worker(Work::Dials);
         Ok(stopped)
     }
 
@@ -274,7 +275,8 @@ impl Store {
             .map(|_| ())
         })?;
         let stopped = self.stop_waiting_of(account, id, now).await?;
-        self.signals().wake_worker();
+        self.signals().wake_worker(Work::Webhooks);
+        self.signals().wake_worker(Work::Dials);
         Ok(stopped)
     }
 

@@ -7,7 +7,7 @@
 use bolo_execution::{AccountId, Change};
 
 use crate::{
-    Error, Store,
+    Error, Store, Work,
     db::{Tx, on},
     rows::ExecutionRow,
 };
@@ -188,7 +188,7 @@ impl Store {
             .await
             .map(|_| ())
         })?;
-        self.signals().wake_worker();
+        self.signals().wake_worker(Work::Dials);
         self.batch_guard(account, batch).await
     }
 

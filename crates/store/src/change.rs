@@ -6,7 +6,7 @@ use sqlx::AssertSqlSafe;
 use uuid::Uuid;
 
 use crate::{
-    Error, Facts, Store, batch_guard,
+    Error, Facts, Store, Work, batch_guard,
     db::{Tx, clean, on, or_conflict},
     rows::{ExecutionRow, execution_columns, maybe_to_json, to_json},
 };
@@ -16,6 +16,13 @@ pub(crate) const OVERTAKES_MS: i64 = 60_000;
 
 /// Statuses only move on, so a race is lost at most a few times.
 const RACES: usize = 16;
+
+/// What a change came to, before it is committed.
+pub(crate) struct Changed {
+    record: Record,
+    /// A webhook was written.
+    pub(crate) told: bool,
+}
 
 impl Store {
     /// The one place where a status changes: `Status::after`, compare-and-set, facts and the webhook of
@@ -35,10 +42,9 @@ impl Store {
     ) -> Result<Record, Error> {
         let mut tx = self.db().begin().await?;
         // Boxed: whoever awaits a change would keep room for all that may come of it.
-        let record = Box::pin(self.change_in(&mut tx, id, change, &facts, now)).await?;
+        let changed = Box::pin(self.change_in(&mut tx, id, change, &facts, now)).await?;
         tx.commit().await?;
-        self.signals().wake_worker();
-        Ok(record)
+        Ok(self.wake_for(changed))
     }
 
     /// Facts without a change of status. A `carrier_call_id` settles a dial of unknown outcome. `Superseded`
@@ -61,10 +67,9 @@ impl Store {
     ) -> Result<Record, Error> {
         let mut tx = self.db().begin().await?;
         must_own(&mut tx, id, epoch).await?;
-        let record = Box::pin(self.change_in(&mut tx, id, change, &facts, now)).await?;
+        let changed = Box::pin(self.change_in(&mut tx, id, change, &facts, now)).await?;
         tx.commit().await?;
-        self.signals().wake_worker();
-        Ok(record)
+        Ok(self.wake_for(changed))
     }
 
     /// [`Store::note`] by the call's owner of this epoch: `TakenOver` when another node has it.
@@ -82,6 +87,23 @@ impl Store {
         Ok(record)
     }
 
+    /// Wakes the worker for what a committed change left to do.
+    fn wake_for(&self, changed: Changed) -> Record {
+        let Changed { record, told } = changed;
+        if told {
+            self.signals().wake_worker(Work::Webhooks);
+        }
+        let is_under_way = matches!(
+            record.status,
+            Status::Initiated | Status::Ringing | Status::InProgress | Status::Completed
+        );
+        if !is_under_way {
+            // It gave its line back, or waits for one.
+            self.signals().wake_worker(Work::Dials);
+        }
+        record
+    }
+
     pub(crate) async fn change_in(
         &self,
         tx: &mut Tx,
@@ -89,7 +111,7 @@ impl Store {
         change: Change,
         facts: &Facts,
         now: i64,
-    ) -> Result<Record, Error> {
+    ) -> Result<Changed, Error> {
         for _ in 0..RACES {
             let standing = select(tx, id).await?;
             if facts
@@ -107,13 +129,15 @@ impl Store {
                     charge(tx, &row, now).await?;
                 }
                 batch_guard::count(tx, &row, change, now).await?;
-                let record = self.tell_in(tx, row, now).await?;
-                return match record.retry_after() {
-                    Some(wait) if batch_goes_on(tx, &record).await? => {
-                        self.try_again_in(tx, &record, now + wait, now).await
-                    }
-                    _ => Ok(record),
-                };
+                let mut record = self.tell_in(tx, row, now).await?;
+                let mut told = update.tells;
+                if let Some(wait) = record.retry_after()
+                    && batch_goes_on(tx, &record).await?
+                {
+                    let again = self.try_again_in(tx, &record, now + wait, now).await?;
+                    (record, told) = (again.record, told || again.told);
+                }
+                return Ok(Changed { record, told });
             }
         }
         Err(Error::Conflict("the call changes too fast"))
@@ -127,7 +151,7 @@ impl Store {
         ended: &Record,
         due_at: i64,
         now: i64,
-    ) -> Result<Record, Error> {
+    ) -> Result<Changed, Error> {
         let to = ended.status.after(Change::RetryPlanned)?;
         let mut history = ended.history.clone();
         history.push(ended.past_attempt(now));
@@ -160,7 +184,11 @@ impl Store {
             ..Update::default()
         };
         let row = update.run(tx, ended.id, &facts, now).await?;
-        self.tell_in(tx, row.ok_or(Error::NotFound)?, now).await
+        let record = self.tell_in(tx, row.ok_or(Error::NotFound)?, now).await?;
+        Ok(Changed {
+            record,
+            told: update.tells,
+        })
     }
 
     /// Writes the webhook of the status that the row has just taken, if one is wanted. The row counts it

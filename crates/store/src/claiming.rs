@@ -11,7 +11,7 @@ use bolo_execution::{Change, Status};
 use sqlx::AssertSqlSafe;
 
 use crate::{
-    Error, Store,
+    Error, Store, Work,
     batch_guard::PAUSED,
     db::{Tx, on},
     limits::Limits,
@@ -278,9 +278,13 @@ impl Store {
             return Ok(claimed);
         }
         limits.write(&mut tx).await?;
-        self.queue_claimed(&mut tx, account, &mut claimed, now)
+        let told = self
+            .queue_claimed(&mut tx, account, &mut claimed, now)
             .await?;
         tx.commit().await?;
+        if told {
+            self.signals().wake_worker(Work::Webhooks);
+        }
         Ok(claimed)
     }
 
@@ -309,14 +313,15 @@ impl Store {
         })?)
     }
 
-    /// Of these calls those that were only scheduled become `queued`.
+    /// Of these calls those that were only scheduled become `queued`; whether webhooks tell of it.
     async fn queue_claimed(
         &self,
         tx: &mut Tx,
         account: &str,
         claimed: &mut Vec<ExecutionRow>,
         now: i64,
-    ) -> Result<(), Error> {
+    ) -> Result<bool, Error> {
+        let mut told = false;
         let count = claimed.len();
         let mut queued = Vec::with_capacity(count);
         for row in claimed.drain(..) {
@@ -336,12 +341,13 @@ impl Store {
                     .await
             })?;
             for row in &rows {
+                told |= row.webhook_for(to)?.is_some();
                 self.tell_in(tx, row.clone(), now).await?;
             }
             queued.extend(rows);
         }
         *claimed = queued;
-        Ok(())
+        Ok(told)
     }
 
     /// When the next call falls due, or a limit lets another one through, after `now`. What is due already

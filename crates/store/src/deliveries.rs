@@ -9,7 +9,7 @@ use sqlx::AssertSqlSafe;
 use uuid::Uuid;
 
 use crate::{
-    Error, Store,
+    Error, Store, Work,
     change::OVERTAKES_MS,
     db::{Tx, on},
     rows::uuid,
@@ -235,7 +235,7 @@ impl Store {
         });
         tx.commit().await?;
         if count > 0 {
-            self.signals().wake_worker();
+            self.signals().wake_worker(Work::Webhooks);
         }
         Ok(count)
     }

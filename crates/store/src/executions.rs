@@ -13,7 +13,7 @@ use found::{Bind, End};
 pub(crate) use found::{Found, Part};
 
 use crate::{
-    Error, Once, Store,
+    Error, Once, Store, Work,
     db::{Tx, clean, on, or_conflict},
     once,
     rows::{ExecutionRow, direction, execution_columns, maybe_to_json, records, to_json},
@@ -201,12 +201,18 @@ impl Store {
             }
             return Ok((record, false));
         };
+        let told = row.webhook_for(new.status)?.is_some();
         let record = self.tell_in(&mut tx, row, now).await?;
         if let Some((once, answer)) = once {
             once::keep(&mut tx, once, &answer(&record), now).await?;
         }
         tx.commit().await?;
-        self.signals().wake_worker();
+        if told {
+            self.signals().wake_worker(Work::Webhooks);
+        }
+        if new.direction == Direction::Outbound {
+            self.signals().wake_worker(Work::Dials);
+        }
         Ok((record, true))
     }
 

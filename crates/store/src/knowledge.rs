@@ -6,7 +6,7 @@ use sqlx::AssertSqlSafe;
 use uuid::Uuid;
 
 use crate::{
-    Error, Store,
+    Error, Store, Work,
     db::{clean, on},
     rows::uuid,
 };
@@ -232,7 +232,7 @@ impl Store {
             })?;
         }
         tx.commit().await?;
-        self.signals().wake_worker();
+        self.signals().wake_worker(Work::Documents);
         Ok(Knowledgebase {
             id,
             vector_id,

@@ -69,7 +69,7 @@ pub use provider_keys::ProviderKey;
 pub use queue::{Claimed, Intent};
 pub use recordings::Recordings;
 pub use secrets::MasterKeys;
-pub use signals::{Command, Signals};
+pub use signals::{Command, Signals, Work};
 pub use sub_accounts::{NewSubAccount, SubAccount, SubAccountPatch};
 pub use watch::{SILENT, Watch};
 

@@ -5,7 +5,7 @@
 use bolo_execution::AccountId;
 
 use crate::{
-    Error, Store,
+    Error, Store, Work,
     claiming::Lane,
     db::{Tx, clean, on},
 };
@@ -245,7 +245,7 @@ impl Store {
                 .map(|_| ())
             }
         })?;
-        self.signals().wake_worker();
+        self.signals().wake_worker(Work::Dials);
         Ok(())
     }
 

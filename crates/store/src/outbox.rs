@@ -6,7 +6,7 @@ use sqlx::AssertSqlSafe;
 use uuid::Uuid;
 
 use crate::{
-    Error, Store,
+    Error, Store, Work,
     change::lock_execution,
     db::{clean, on},
     deliveries::note_endpoint,
@@ -166,13 +166,17 @@ impl Store {
             })?;
         }
         let took_it = state == "delivered";
-        if let Some(task) = task_in(place).filter(|_| over) {
+        let task = task_in(place).filter(|_| over);
+        if let Some(task) = task {
             note_extracted(&mut tx, &execution, task, took_it, now).await?;
         }
         let is_off = note_endpoint(&mut tx, &account, &url, took_it, now).await?;
         tx.commit().await?;
         if over {
-            self.signals().wake_worker();
+            self.signals().wake_worker(Work::Webhooks);
+        }
+        if task.is_some() {
+            self.signals().wake_worker(Work::PostCalls);
         }
         Ok(is_off)
     }

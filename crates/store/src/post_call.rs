@@ -8,7 +8,7 @@ use sqlx::AssertSqlSafe;
 use uuid::Uuid;
 
 use crate::{
-    Error, Store,
+    Error, Store, Work,
     change::{charge, lock_execution},
     db::{Tx, clean, on},
     rows::{ExecutionRow, execution_columns, maybe_to_json, records},
@@ -54,7 +54,7 @@ impl Store {
             .await
             .map(|_| ())
         })?;
-        self.signals().wake_worker();
+        self.signals().wake_worker(Work::PostCalls);
         Ok(())
     }
 
@@ -183,7 +183,7 @@ impl Store {
         }
         tx.commit().await?;
         if made > 0 {
-            self.signals().wake_worker();
+            self.signals().wake_worker(Work::Webhooks);
         }
         Ok(told)
     }

@@ -5,7 +5,7 @@ use bolo_execution::{AccountId, Change, ExecutionId, Record};
 use sqlx::AssertSqlSafe;
 
 use crate::{
-    Error, Facts, Instance, Store,
+    Error, Facts, Instance, Store, Work,
     db::{Tx, clean, on, or_conflict},
     rows::{ExecutionRow, execution_columns, uuid},
 };
@@ -94,17 +94,24 @@ impl Store {
             .bind(QUEUED_AT_ONCE)
             .fetch_all(&mut **tx)
             .await)?;
+        let mut told = false;
         for id in ids {
-            self.change_in(
-                &mut tx,
-                ExecutionId(uuid(&id)?),
-                Change::Due,
-                &Facts::default(),
-                now,
-            )
-            .await?;
+            let changed = self
+                .change_in(
+                    &mut tx,
+                    ExecutionId(uuid(&id)?),
+                    Change::Due,
+                    &Facts::default(),
+                    now,
+                )
+                .await?;
+            told |= changed.told;
         }
-        tx.commit().await
+        tx.commit().await?;
+        if told {
+            self.signals().wake_worker(Work::Webhooks);
+        }
+        Ok(())
     }
 
     /// Gives a claimed row back, to be claimed again at `due_at`: nothing was sent. `Conflict` when the
@@ -128,7 +135,7 @@ impl Store {
             self.execution_unscoped(id).await?;
             return Err(Error::Conflict("the call is no longer ours to dial"));
         }
-        self.signals().wake_worker();
+        self.signals().wake_worker(Work::Dials);
         Ok(())
     }
 
@@ -212,7 +219,7 @@ impl Store {
                 .map(|done| done.rows_affected())
         })?;
         if freed > 0 {
-            self.signals().wake_worker();
+            self.signals().wake_worker(Work::Dials);
         }
         Ok(freed)
     }
@@ -229,7 +236,7 @@ impl Store {
                 .map(|done| done.rows_affected())
         })?;
         if freed > 0 {
-            self.signals().wake_worker();
+            self.signals().wake_worker(Work::Dials);
         }
         Ok(freed)
     }

@@ -49,6 +49,24 @@ pub enum Command {
     },
 }
 
+/// What a worker may find to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Work {
+    /// Calls to be dialled: one is due, or a line is free.
+    Dials,
+    /// Webhooks to be delivered.
+    Webhooks,
+    /// Tasks of calls that have ended.
+    PostCalls,
+    /// Documents to be read.
+    Documents,
+}
+
+impl Work {
+    /// All there is, each at the place of its number.
+    const ALL: [Self; 4] = [Self::Dials, Self::Webhooks, Self::PostCalls, Self::Documents];
+}
+
 /// Commands that a call may leave unread.
 const UNREAD: usize = 16;
 /// A call that reads none for this long is not answering; nor is a node that answers nothing.
@@ -65,7 +83,8 @@ pub struct Signals {
 #[derive(Debug, Default)]
 struct Here {
     calls: DashMap<ExecutionId, mpsc::Sender<Command>>,
-    worker: Notify,
+    /// By [`Work`].
+    worker: [Notify; Work::ALL.len()],
 }
 
 impl Here {
@@ -73,6 +92,10 @@ impl Here {
     fn call(&self, id: ExecutionId) -> Option<mpsc::Sender<Command>> {
         let call = self.calls.get(&id)?;
         (!call.is_closed()).then(|| call.clone())
+    }
+
+    fn wake(&self, work: Work) {
+        self.worker[work as usize].notify_one();
     }
 
     /// Those whose receiver is gone leave, so that the registry is never larger than the calls.
@@ -180,17 +203,18 @@ impl Signals {
         self.others.as_ref()?.count(key, window).await
     }
 
-    /// Wakes the workers of all nodes: something became due (a call was queued, a status changed).
-    pub fn wake_worker(&self) {
-        self.here.worker.notify_one();
+    /// Wakes the workers of all nodes: there may be some of this to do.
+    pub fn wake_worker(&self, work: Work) {
+        self.here.wake(work);
         if let Some(link) = &self.others {
-            link.wake_workers();
+            link.wake_workers(work);
         }
     }
 
-    /// Resolves at the next `wake_worker`, also one that came since the last call.
-    pub async fn worker_woken(&self) {
-        self.here.worker.notified().await;
+    /// Resolves at the next `wake_worker` for this work, also one that came since the last call. One waiter
+    /// hears it.
+    pub async fn worker_woken(&self, work: Work) {
+        self.here.worker[work as usize].notified().await;
     }
 }
 

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use crate::{
-    Account, Error, Store,
+    Account, Error, Store, Work,
     accounts::{AccountRow, columns},
     api_keys::hash,
     db::{Tx, clean, on},
@@ -258,7 +258,7 @@ impl Store {
             .await?;
         });
         tx.commit().await?;
-        self.signals().wake_worker();
+        self.signals().wake_worker(Work::Dials);
         Ok(())
     }
 
@@ -311,7 +311,8 @@ impl Store {
         for hash in hashes {
             self.inner.known_keys.forget(&hash);
         }
-        self.signals().wake_worker();
+        self.signals().wake_worker(Work::Webhooks);
+        self.signals().wake_worker(Work::Dials);
         let live: Vec<ExecutionRow> = on!(self.db().read(), |pool| {
             sqlx::query_as(LIVE_OF).bind(&account).fetch_all(pool).await
         })?;

@@ -4,10 +4,9 @@
 use std::{sync::Arc, time::Duration};
 
 use bolo_execution::{Change, Record};
-use bolo_store::{Error, Facts, Watch};
+use bolo_store::{Error, Facts, Watch, Work};
 use bolo_telephony::{CallbackKind, Dial, Dialled, NotPlaced};
 use tokio::{
-    sync::Notify,
     task::{JoinError, JoinSet},
     time::Instant,
 };
@@ -31,21 +30,28 @@ const LONGEST_WAIT: Duration = Duration::from_secs(300);
 impl Worker {
     pub(crate) async fn dial_loop(
         self: Arc<Self>,
-        woken: Arc<Notify>,
         drain: CancellationToken,
         stop: CancellationToken,
     ) {
         let mut pace = Pace::new(self.settings.dials_per_second, Instant::now());
         let (mut dials, mut watch) = (JoinSet::new(), Watch::default());
         while !drain.is_cancelled() && !stop.is_cancelled() {
-            let wait = self.dial_due(&mut pace, &mut dials, &mut watch).await;
-            tokio::select! {
-                biased;
-                () = drain.cancelled() => break,
-                () = stop.cancelled() => break,
-                Some(ended) = dials.join_next(), if !dials.is_empty() => report(ended),
-                () = woken.notified() => {}
-                () = tokio::time::sleep(wait) => {}
+            let again = Instant::now() + self.dial_due(&mut pace, &mut dials, &mut watch).await;
+            let was_full = dials.len() == DIALS_AT_ONCE;
+            loop {
+                tokio::select! {
+                    biased;
+                    () = drain.cancelled() => break,
+                    () = stop.cancelled() => break,
+                    Some(ended) = dials.join_next(), if !dials.is_empty() => {
+                        report(ended);
+                        if was_full {
+                            break;
+                        }
+                    }
+                    () = self.store.signals().worker_woken(Work::Dials) => break,
+                    () = tokio::time::sleep_until(again) => break,
+                }
             }
         }
         // Whoever drops a request that has left doesn't know whether it rings.

@@ -6,12 +6,11 @@ use std::{sync::Arc, time::Duration};
 
 use bolo_knowledge::{Size, chunks, text};
 use bolo_providers::{Embedder, PublicClient};
-use bolo_store::{Chunk, ClaimedKnowledge, Error, KnowledgeSource};
+use bolo_store::{Chunk, ClaimedKnowledge, Error, KnowledgeSource, Work};
 use reqwest::{
     Method, Response, StatusCode,
     header::{CONTENT_TYPE, LOCATION},
 };
-use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
@@ -56,11 +55,7 @@ impl From<Error> for Broken {
 }
 
 impl Worker {
-    pub(crate) async fn knowledge_loop(
-        self: Arc<Self>,
-        woken: Arc<Notify>,
-        stop: CancellationToken,
-    ) {
+    pub(crate) async fn knowledge_loop(self: Arc<Self>, stop: CancellationToken) {
         loop {
             let timings = &self.settings.timings;
             match self
@@ -83,7 +78,7 @@ impl Worker {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return,
-                () = woken.notified() => {}
+                () = self.store.signals().worker_woken(Work::Documents) => {}
                 () = tokio::time::sleep(timings.poll) => {}
             }
         }

@@ -34,10 +34,7 @@ use bolo_execution::LlmUsage;
 use bolo_providers::{PublicClient, Vendors};
 use bolo_store::Store;
 use bolo_telephony::{Callbacks, Carriers};
-use tokio::{
-    sync::Notify,
-    task::{JoinError, JoinSet},
-};
+use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 pub use settings::{Settings, Timings};
@@ -73,44 +70,22 @@ impl Worker {
         stop: CancellationToken,
     ) -> Result<(), JoinError> {
         let (worker, stop) = (Arc::new(self), stop.child_token());
-        // One wake-up of the store wakes one waiter, so it is handed on to each loop here.
-        let [dials, webhooks, post_calls, documents] = [(); 4].map(|()| Arc::new(Notify::new()));
         let mut loops = JoinSet::new();
-        loops.spawn(worker.clone().dial_loop(dials.clone(), drain, stop.clone()));
-        loops.spawn(worker.clone().webhook_loop(webhooks.clone(), stop.clone()));
-        loops.spawn(
-            worker
-                .clone()
-                .post_call_loop(post_calls.clone(), stop.clone()),
-        );
-        loops.spawn(
-            worker
-                .clone()
-                .knowledge_loop(documents.clone(), stop.clone()),
-        );
+        loops.spawn(worker.clone().dial_loop(drain, stop.clone()));
+        loops.spawn(worker.clone().webhook_loop(stop.clone()));
+        loops.spawn(worker.clone().post_call_loop(stop.clone()));
+        loops.spawn(worker.clone().knowledge_loop(stop.clone()));
         loops.spawn(worker.clone().reconcile_loop(stop.clone()));
         loops.spawn(worker.clone().sweep_loop(stop.clone()));
         loops.spawn(worker.clone().batch_loop(stop.clone()));
         loops.spawn(worker.clone().rescue_loop(stop.clone()));
         let mut outcome = Ok(());
-        loop {
-            tokio::select! {
-                biased;
-                ended = loops.join_next() => match ended {
-                    None => return outcome,
-                    Some(Ok(())) => {}
-                    Some(Err(error)) => {
-                        outcome = outcome.and(Err(error));
-                        stop.cancel();
-                    }
-                },
-                () = worker.store.signals().worker_woken() => {
-                    dials.notify_one();
-                    webhooks.notify_one();
-                    post_calls.notify_one();
-                    documents.notify_one();
-                }
+        while let Some(ended) = loops.join_next().await {
+            if let Err(error) = ended {
+                outcome = outcome.and(Err(error));
+                stop.cancel();
             }
         }
+        outcome
     }
 }

@@ -6,9 +6,9 @@ use std::{sync::Arc, time::Duration};
 
 use bolo_agent::{Agent, Disposition, LlmConfig, PostCallTask};
 use bolo_execution::{Change, Component, Entry, EntryKind, Record, Status};
-use bolo_store::{Error, Facts, StepDone};
+use bolo_store::{Error, Facts, StepDone, Work};
 use serde_json::Value;
-use tokio::{sync::Notify, task::JoinSet};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -53,11 +53,7 @@ impl Came {
 }
 
 impl Worker {
-    pub(crate) async fn post_call_loop(
-        self: Arc<Self>,
-        woken: Arc<Notify>,
-        stop: CancellationToken,
-    ) {
+    pub(crate) async fn post_call_loop(self: Arc<Self>, stop: CancellationToken) {
         let mut calls = JoinSet::new();
         loop {
             let wait = self.post_calls_due(&mut calls).await;
@@ -70,7 +66,7 @@ impl Worker {
                         tracing::error!(%error, "a post-call task failed");
                     }
                 }
-                () = woken.notified() => {}
+                () = self.store.signals().worker_woken(Work::PostCalls) => {}
                 () = tokio::time::sleep(wait) => {}
             }
         }

@@ -3,10 +3,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use bolo_store::{Delivery, DeliveryOutcome, Error};
+use bolo_store::{Delivery, DeliveryOutcome, Error, Work};
 use reqwest::header::CONTENT_TYPE;
 use secrecy::ExposeSecret;
-use tokio::{sync::Notify, task::JoinSet};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
@@ -23,7 +23,7 @@ const DELIVERIES_AT_ONCE: usize = 64;
 const SECRET: &str = "WEBHOOK_SECRET";
 
 impl Worker {
-    pub(crate) async fn webhook_loop(self: Arc<Self>, woken: Arc<Notify>, stop: CancellationToken) {
+    pub(crate) async fn webhook_loop(self: Arc<Self>, stop: CancellationToken) {
         let mut deliveries = JoinSet::new();
         loop {
             let wait = self.deliver_due(&mut deliveries).await;
@@ -35,7 +35,7 @@ impl Worker {
                         tracing::error!(%error, "a webhook task failed");
                     }
                 }
-                () = woken.notified() => {}
+                () = self.store.signals().worker_woken(Work::Webhooks) => {}
                 () = tokio::time::sleep(wait) => {}
             }
         }

@@ -109,7 +109,6 @@ async fn answered(
     };
     let record = advance(app, &record, Change::Answered, Facts::default()).await?;
     if record.status == Status::InProgress && record.attempt == callback.ours.attempt {
-        app.store.signals().wake_worker(); // the webhook of the new status
         return Ok(Some((record, call_id)));
     }
     end_at_carrier(app, &record, call_id);

@@ -137,7 +137,6 @@ pub async fn answer(State(app): State<App>, request: Request) -> Result<Response
     tracing::Span::current().record("execution_id", tracing::field::display(record.id));
     if new {
         tracing::info!(status = %record.status, reason = record.error_message, "inbound call");
-        app.store.signals().wake_worker();
         note_in_log(&app, &record, "inbound", &received.fields()).await;
     }
     let instruction = match record.status {

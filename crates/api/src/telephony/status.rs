@@ -87,7 +87,6 @@ pub async fn apply(
             }
         }
     }
-    app.store.signals().wake_worker(); // webhooks, and calls to finish
     Ok(())
 }
 

@@ -88,7 +88,8 @@ impl Store {
                 .map(|_| ())
         })?;
         tx.commit().await?;
-        self.signals().wake_worker();
+        self.signals().wake_worker(crate::Work::Webhooks);
+        self.signals().wake_worker(crate::Work::Dials);
         Ok(true)
     }
 

@@ -7,7 +7,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use bolo_execution::{ExecutionId, Status};
+use bolo_execution::ExecutionId;
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, SqliteConnection};
 use tokio::{
     sync::{Mutex, oneshot},
@@ -330,12 +330,11 @@ impl Work {
             sqlx::query(
                 "UPDATE executions SET transcript = $2,
                     updated_at = CASE WHEN updated_at > $3 THEN updated_at ELSE $3 END
-                 WHERE id = $1 AND status = $4 AND (owner_instance IS NULL OR owner_instance = $5)",
+                 WHERE id = $1 AND status = 'in-progress' AND (owner_instance IS NULL OR owner_instance = $4)",
             )
             .bind(lines.call.id.to_string())
             .bind(clean(transcript))
             .bind(*now)
-            .bind(Status::InProgress.as_str())
             .bind(&self.instance)
             .execute(&mut **connection)
             .await

@@ -7,7 +7,7 @@ use std::{
     collections::HashSet,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU8, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -28,7 +28,7 @@ use tokio::{
 };
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{Command, Here, PATIENCE, hand};
+use super::{Command, Here, PATIENCE, Work, hand};
 use crate::Error;
 
 /// Workers of all nodes hear it.
@@ -48,6 +48,27 @@ const PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// Commands being handed to calls at once.
 const AT_ONCE: usize = 256;
+
+fn bit(work: Work) -> u8 {
+    1 << work as u8
+}
+
+/// Who wakes the workers, and for what; one that does not say (an older node) may mean anything.
+fn wake_up(payload: &[u8]) -> (&[u8], u8) {
+    let text = std::str::from_utf8(payload).unwrap_or_default();
+    match text.rsplit_once(' ') {
+        Some((from, works)) => (from.as_bytes(), works.parse().unwrap_or(u8::MAX)),
+        None => (payload, u8::MAX),
+    }
+}
+
+fn wake_for(here: &Here, works: u8) {
+    for work in Work::ALL {
+        if works & bit(work) != 0 {
+            here.wake(work);
+        }
+    }
+}
 
 fn channel_of(id: ExecutionId) -> String {
     format!("bolo:call:{id}")
@@ -91,6 +112,8 @@ struct Wire {
     broken: Notify,
     calls_changed: Notify,
     wake: Notify,
+    /// What other workers are to be woken for: a bit each.
+    wake_for: AtomicU8,
     asked: DashMap<u64, mpsc::Sender<bool>>,
     numbers: AtomicU64,
 }
@@ -110,6 +133,7 @@ impl Link {
             broken: Notify::new(),
             calls_changed: Notify::new(),
             wake: Notify::new(),
+            wake_for: AtomicU8::new(0),
             asked: DashMap::new(),
             numbers: AtomicU64::new(0),
         });
@@ -124,7 +148,8 @@ impl Link {
         self.wire.calls_changed.notify_one();
     }
 
-    pub(super) fn wake_workers(&self) {
+    pub(super) fn wake_workers(&self, work: Work) {
+        self.wire.wake_for.fetch_or(bit(work), Ordering::AcqRel);
         self.wire.wake.notify_one();
     }
 
@@ -282,7 +307,7 @@ async fn serve(
     sink.subscribe(&[WORKERS, &channel_of_node(&wire.instance)])
         .await?;
     // What was due while nobody could be told.
-    here.worker.notify_one();
+    wake_for(here, u8::MAX);
     let mut subscribed = HashSet::new();
     let mut handing = JoinSet::new();
     let (mut tidy, mut ping) = (interval(TIDY), interval(PING));
@@ -305,7 +330,8 @@ async fn serve(
             () = wire.wake.notified(), if !wake_owed => wake_owed = true,
             () = sleep_until(wake_at), if wake_owed => {
                 wake_owed = false;
-                wire.publish_text(WORKERS, &wire.instance).await;
+                let works = wire.wake_for.swap(0, Ordering::AcqRel);
+                wire.publish_text(WORKERS, &format!("{} {works}", wire.instance)).await;
                 wake_at = Instant::now() + BETWEEN_WAKES;
             }
             () = wire.broken.notified() => return Ok(()),
@@ -345,8 +371,9 @@ async fn subscribe(
 fn take(message: &Msg, wire: &Arc<Wire>, here: &Arc<Here>, handing: &mut JoinSet<()>) {
     let (channel, payload) = (message.get_channel_name(), message.get_payload_bytes());
     if channel == WORKERS {
-        if payload != wire.instance.as_bytes() {
-            here.worker.notify_one();
+        let (from, works) = wake_up(payload);
+        if from != wire.instance.as_bytes() {
+            wake_for(here, works);
         }
         return;
     }

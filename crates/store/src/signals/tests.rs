@@ -115,16 +115,18 @@ async fn a_wake_before_the_wait_counts(#[values(Ends::Near, Ends::Far)] which: E
         // Both are connected, and have had the wake-up that comes with it.
         for end in [&sender, &runner] {
             let _inbox = end.register(ExecutionId::new());
-            end.worker_woken().await;
+            end.worker_woken(Work::Dials).await;
         }
     }
-    sender.wake_worker();
-    sender.wake_worker();
-    runner.worker_woken().await;
+    sender.wake_worker(Work::Dials);
+    sender.wake_worker(Work::Dials);
+    runner.worker_woken(Work::Dials).await;
+    let webhooks = runner.worker_woken(Work::Webhooks);
     if let Ends::Near = which {
-        let mut waiting = Box::pin(runner.worker_woken());
+        assert!(webhooks.now_or_never().is_none(), "woken for the dials only");
+        let mut waiting = Box::pin(runner.worker_woken(Work::Dials));
         assert!(waiting.as_mut().now_or_never().is_none());
-        sender.wake_worker();
+        sender.wake_worker(Work::Dials);
         waiting.await;
     }
 }

@@ -6,7 +6,7 @@ use bolo_execution::{Change, Status};
 use rstest::rstest;
 
 use super::{Lab, NOW, On, call, every_status, inbound, tenant};
-use crate::{Error, Facts};
+use crate::{Error, Facts, Work};
 
 const LEASE: i64 = 30_000;
 
@@ -448,7 +448,7 @@ async fn calls_bound_to_a_pair_of_numbers_are_known(#[values(On::Sqlite, On::Pos
 #[tokio::test]
 async fn whoever_makes_work_wakes_the_worker(#[values(On::Sqlite, On::Postgres)] on: On) {
     let Some(lab) = Lab::on(on).await else { return };
-    let woken = || lab.store.signals().worker_woken();
+    let woken = || lab.store.signals().worker_woken(Work::Dials);
     let id = lab.create(lab.call()).await.id;
     woken().await;
     lab.store

@@ -225,7 +225,6 @@ impl Lab {
 
     pub async fn create(&self, new: NewExecution) -> Record {
         let (record, _) = self.store.create_execution(new, now_ms()).await.unwrap();
-        self.store.signals().wake_worker();
         record
     }
 
