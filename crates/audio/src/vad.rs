@@ -3,6 +3,10 @@
 
 use std::collections::VecDeque;
 
+mod doubler;
+
+use doubler::Doubler;
+
 use crate::{Error, Format, Resampler, samples};
 
 /// The detector's rate and block: 16 ms.
@@ -32,6 +36,10 @@ pub struct VadSettings {
     pub above_floor_db: f32,
     /// Below this level nothing is speech, dBFS.
     pub quietest_db: f32,
+    /// Whether a stream of 8 kHz reaches the detector through the exact resampler, which makes edges some 10 ms
+    /// later; the local transcriber, which cuts by them, is tuned to it. Else through a short filter at a
+    /// fraction of the cost.
+    pub exact: bool,
 }
 
 impl Default for VadSettings {
@@ -43,6 +51,7 @@ impl Default for VadSettings {
             silence_ms: 200,
             above_floor_db: 6.0,
             quietest_db: -52.0,
+            exact: false,
         }
     }
 }
@@ -93,18 +102,25 @@ pub struct Vad {
 
 /// What the detector needs while the gate is open; some 30 KiB that a silent line does without.
 struct Awake {
-    /// None at the detector's own rate.
-    resampler: Option<Resampler>,
+    rate: Rate,
     resampled: Vec<i16>,
     detector: Box<earshot::Detector>,
 }
 
+/// From the stream's rate to the detector's.
+enum Rate {
+    Same,
+    Half(Box<Doubler>),
+    Other(Box<Resampler>),
+}
+
 impl Awake {
-    fn new(rate: u32) -> Result<Self, Error> {
+    fn new(rate: u32, exact: bool) -> Result<Self, Error> {
         Ok(Self {
-            resampler: match rate {
-                RATE => None,
-                rate => Some(Resampler::new(rate, RATE)?),
+            rate: match rate {
+                RATE => Rate::Same,
+                8000 if !exact => Rate::Half(Box::new(Doubler::new())),
+                rate => Rate::Other(Box::new(Resampler::new(rate, RATE)?)),
             },
             resampled: Vec::new(),
             detector: earshot::Detector::default_boxed(),
@@ -113,9 +129,10 @@ impl Awake {
 
     /// Score of what completes with this block, which is at the stream's rate.
     fn listen(&mut self, block: &[i16]) -> Option<f32> {
-        match &mut self.resampler {
-            Some(resampler) => resampler.push(block, &mut self.resampled),
-            None => self.resampled.extend_from_slice(block),
+        match &mut self.rate {
+            Rate::Same => self.resampled.extend_from_slice(block),
+            Rate::Half(doubler) => doubler.push(block, &mut self.resampled),
+            Rate::Other(resampler) => resampler.push(block, &mut self.resampled),
         }
         let whole = self.resampled.len() / BLOCK * BLOCK;
         let score = self.resampled[..whole]
@@ -140,7 +157,7 @@ impl Vad {
             pending: Vec::new(),
             recent: VecDeque::with_capacity(WARM_UP + 1),
             awake: None,
-            quiet_blocks: 0,
+            quiet_blocks: REST_AFTER,
             floor: -60.0,
             levels: [-96.0; 3],
             score: 0.0,
@@ -185,6 +202,11 @@ impl Vad {
     /// Detector score of the last block; 0 while the gate is shut.
     pub fn block_score(&self) -> f32 {
         self.score
+    }
+
+    /// Whether the last block was loud enough to be speech.
+    pub fn is_loud(&self) -> bool {
+        self.quiet_blocks == 0
     }
 
     /// ms of audio taken so far, in whole blocks.
@@ -235,7 +257,7 @@ impl Vad {
     /// Opens the gate: the detector hears what came just before.
     fn wake(&mut self) {
         // The rate was checked.
-        let Ok(mut awake) = Awake::new(self.format.rate()) else {
+        let Ok(mut awake) = Awake::new(self.format.rate(), self.settings.exact) else {
             return;
         };
         for block in &self.recent {

@@ -59,8 +59,17 @@ fn a_turn_makes_two_edges_with_their_times() {
     audio.extend(speech("turn04-am_michael.wav"));
     let end = audio.len() as u64 / 8;
     audio.extend([0xFF; 8000]);
-    let mut vad = new(Format::Mulaw8k);
-    let edges = edges(&mut vad, &audio);
+    for exact in [false, true] {
+        let settings = VadSettings {
+            exact,
+            ..VadSettings::default()
+        };
+        turn_has_two_edges(Vad::new(Format::Mulaw8k, settings).unwrap(), &audio, end);
+    }
+}
+
+fn turn_has_two_edges(mut vad: Vad, audio: &[u8], end: u64) {
+    let edges = edges(&mut vad, audio);
     let [
         Edge::Speech { at_ms, since_ms },
         Edge::Silence {

@@ -101,6 +101,7 @@ impl Listener {
     pub(super) fn new(format: Format, endpointing_ms: u32) -> Result<Self, Error> {
         let settings = VadSettings {
             silence_ms: SHORTEST_PAUSE_MS,
+            exact: true,
             ..VadSettings::default()
         };
         let vad = Vad::new(format, settings)
