@@ -10,6 +10,7 @@ use std::{
     path::PathBuf,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread,
+    time::Duration,
 };
 
 use bolo_audio::{Error, Format, Recorder};
@@ -19,6 +20,8 @@ use tracing::Span;
 
 /// Threads at most. One serves hundreds of calls while the disk is well.
 const MOST: usize = 4;
+/// Whoever is called waits this long for more reels: one walk for many calls.
+const GATHER_FOR: Duration = Duration::from_millis(50);
 /// Pieces that a reel gathers before it is taken, however short they are.
 const GATHER: usize = 32;
 /// Pieces that may wait for a slow disk: more than ten seconds of both sides.
@@ -41,6 +44,8 @@ struct Desk {
     reels: VecDeque<Arc<Shared>>,
     threads: usize,
     idle: usize,
+    /// Somebody was called and takes whatever lies here in a moment.
+    is_called: bool,
     closed: bool,
 }
 
@@ -188,7 +193,11 @@ impl Room {
         }
         let mut desk = lock(&self.desk);
         desk.reels.push_back(reel.clone());
+        if desk.is_called {
+            return;
+        }
         if desk.idle > 0 {
+            desk.is_called = true;
             self.called.notify_one();
         } else if desk.threads < MOST {
             let room = self.clone();
@@ -223,6 +232,12 @@ impl Room {
             }
             desk.idle += 1;
             desk = (self.called.wait(desk)).unwrap_or_else(PoisonError::into_inner);
+            if desk.is_called && !desk.closed {
+                drop(desk);
+                thread::sleep(GATHER_FOR);
+                desk = lock(&self.desk);
+            }
+            desk.is_called = false;
             desk.idle -= 1;
         }
     }
