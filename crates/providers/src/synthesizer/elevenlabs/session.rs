@@ -1,11 +1,11 @@
 //! One socket: contexts opened, fed, closed and cancelled, and what comes back. Source: wire-providers.md §4.2.
 
-use std::collections::{BTreeMap, VecDeque};
-
-use tokio::{
-    sync::mpsc,
-    time::{Instant, sleep_until},
+use std::{
+    collections::{BTreeMap, VecDeque},
+    pin::pin,
 };
+
+use tokio::{sync::mpsc, time::Instant};
 use tokio_tungstenite::tungstenite::Message;
 
 use super::{
@@ -15,6 +15,7 @@ use super::{
 };
 use crate::{
     Error, ErrorKind, Speak, Spoken, SynthesizerSpec,
+    alarm::Alarm,
     socket::{Incoming, Socket},
 };
 
@@ -88,6 +89,9 @@ impl Speaking {
 
     /// Until all is said, or somebody is gone.
     async fn speak(&mut self) -> Result<(), Error> {
+        let facts = self.facts.clone();
+        let mut gone = pin!(facts.closed());
+        let mut alarm = Alarm::new(self.next_deadline());
         let mut more = true;
         let mut close_by = None;
         loop {
@@ -99,7 +103,7 @@ impl Speaking {
                 .await?;
                 close_by = Some(Instant::now() + self.limits.close);
             }
-            let wake = close_by.unwrap_or_else(|| self.next_deadline());
+            alarm.set(close_by.unwrap_or_else(|| self.next_deadline()));
             let listened = tokio::select! {
                 // Input first: a cancel must not wait behind a burst of audio.
                 biased;
@@ -122,13 +126,13 @@ impl Speaking {
                     Ok(Incoming::Closed(None)) => return Err(ORIGIN.dropped()),
                     Err(error) => return Err(error),
                 },
-                () = sleep_until(wake) => {
+                () = alarm.rings() => {
                     if close_by.is_some() {
                         return Ok(());
                     }
                     self.overdue().await?
                 }
-                () = self.facts.closed() => false,
+                () = &mut gone => false,
             };
             if !listened {
                 return Ok(());
