@@ -17,7 +17,7 @@ use tower_http::{
     catch_panic::CatchPanicLayer,
     compression::{
         CompressionLayer,
-        predicate::{DefaultPredicate, NotForContentType, Predicate},
+        predicate::{DefaultPredicate, NotForContentType, Predicate, SizeAbove},
     },
     cors::{AllowHeaders, Any, CorsLayer},
 };
@@ -28,12 +28,18 @@ use crate::error::ApiError;
 /// Names a request, in its answer and in the logs.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
+/// Bytes of an answer from which it is compressed: what fits into a packet arrives no sooner for it, and the
+/// compressor needs 300 KiB.
+const WORTH_COMPRESSING: u64 = 1400;
+
 /// Time for a request's answer to begin. Carriers give up after 15 s.
 const LIMIT: Duration = Duration::from_secs(30);
 
 /// The layers of all routes, sockets included.
 pub fn common(router: Router, max_body_bytes: usize) -> Router {
-    let compressible = DefaultPredicate::new().and(NotForContentType::const_new("audio/"));
+    let compressible = DefaultPredicate::new()
+        .and(NotForContentType::const_new("audio/"))
+        .and(SizeAbove::new(WORTH_COMPRESSING));
     let cors = CorsLayer::new()
         .allow_origin(Any)
         .allow_methods(Any)

@@ -10,7 +10,7 @@ use super::gate::Upgrade;
 use crate::{App, error::ApiError};
 
 /// tungstenite zeroes its whole read buffer before each read; a carrier's frame has 400 bytes.
-const READ_BUFFER: usize = 4 * 1024;
+const READ_BUFFER: usize = 2 * 1024;
 
 /// Every frame leaves at once.
 const WRITE_BUFFER: usize = 0;
