@@ -24,12 +24,17 @@ use crate::{
 pub(crate) const WAITS: &[u64] = &[0, 250, 500, 1000, 2000];
 /// Audio kept for replay (R193), and so the most that may wait for a slow transcriber.
 const RING: Duration = Duration::from_secs(5);
+/// The same as long as it holds no voice.
+const QUIET_RING: Duration = Duration::from_secs(1);
 const FRAME_MS: u64 = 20;
 /// A line that nobody has spoken on for so long goes on in steps of [`STEP_MS`]: nobody waits for what is
 /// in them, and the first sound takes along what is held. A frame to a vendor costs as much as one from
 /// the carrier.
 const SILENT_MS: u64 = 2000;
 const STEP_MS: u64 = 100;
+/// In the midst of the caller's voice frames go in steps of this: words come hundreds of ms after their sound.
+/// His first and last sounds, and the silence behind them that ends his turn, go at once.
+const VOICE_STEP_MS: u64 = 40;
 /// A hole in the timestamps is filled with silence up to this (wire-telephony.md §1.9).
 const GAP_MS: u64 = 1000;
 /// More breaks than this within [`BREAKS_WITHIN`] and the vendor is given up (wire-providers.md §7.3).
@@ -52,12 +57,16 @@ pub(crate) struct Ears {
     vad: Option<Vad>,
     /// Since the last final; what a new connection must hear.
     ring: VecDeque<u8>,
+    /// Somebody spoke in it, as far as can be told.
+    voice_in_ring: bool,
     /// Frames the transcriber did not take yet.
     backlog: VecDeque<Bytes>,
     silence: Bytes,
     /// How long nothing was loud enough to be a voice, ms.
     silent_ms: u64,
-    /// Frames of a quiet line, not a whole step yet.
+    /// The transcriber has told that the turn is over, and nothing loud has come since.
+    turn_over: bool,
+    /// Frames that are not a whole step yet.
     held: BytesMut,
     /// Where the next frame should begin, by the carrier's timestamps.
     expected_ms: Option<u64>,
@@ -112,9 +121,11 @@ impl Ears {
             format,
             vad,
             ring: VecDeque::new(),
+            voice_in_ring: false,
             backlog: VecDeque::new(),
             silence: Bytes::from(vec![format.silence(); bytes(format, FRAME_MS)]),
             silent_ms: 0,
+            turn_over: false,
             held: BytesMut::new(),
             expected_ms: None,
             at_work,
@@ -173,6 +184,7 @@ impl Ears {
             // 0 as long as the detector rests.
             let rests = vad.block_score() <= 0.0;
             self.silent_ms = if rests { self.silent_ms + ms } else { 0 };
+            self.turn_over &= !vad.is_loud();
             if vad.speaking() {
                 self.voiced_at = Some(now);
                 self.unheard_ms = self.unheard_ms.map(|unheard| unheard + ms);
@@ -184,7 +196,9 @@ impl Ears {
                 self.quiet_ms += ms;
             }
         }
-        let most = bytes(self.format, RING.as_millis() as u64);
+        self.voice_in_ring |= self.vad.as_ref().is_none_or(Vad::speaking);
+        let kept = if self.voice_in_ring { RING } else { QUIET_RING };
+        let most = bytes(self.format, kept.as_millis() as u64);
         self.ring.extend(&frame[..]);
         if self.ring.len() > most {
             self.ring.drain(..self.ring.len() - most);
@@ -195,14 +209,25 @@ impl Ears {
         if self.is_mute() {
             return self.replace();
         }
-        let is_silent = self.silent_ms >= SILENT_MS;
-        if is_silent || !self.held.is_empty() {
+        let step_ms = self.step_ms();
+        if step_ms > 0 || !self.held.is_empty() {
             self.held.extend_from_slice(&frame);
         } else {
             self.wait(frame);
         }
-        if !is_silent || self.held.len() >= bytes(self.format, STEP_MS) {
+        if self.held.len() >= bytes(self.format, step_ms) {
             self.flush();
+        }
+    }
+
+    /// How much audio goes to the transcriber at once, ms; 0: as it comes.
+    fn step_ms(&self) -> u64 {
+        let is_quiet = self.turn_over || self.silent_ms >= SILENT_MS;
+        let in_voice = |vad: &Vad| vad.speaking() && vad.is_loud();
+        match &self.vad {
+            Some(_) if is_quiet => STEP_MS,
+            Some(vad) if in_voice(vad) => VOICE_STEP_MS,
+            _ => 0,
         }
     }
 
@@ -325,6 +350,12 @@ impl Ears {
         self.flush();
     }
 
+    /// What was said is text by now.
+    fn forget(&mut self) {
+        self.ring = VecDeque::new();
+        self.voice_in_ring = false;
+    }
+
     fn input(&mut self, heard: Heard) -> Option<Input> {
         match &heard {
             Heard::Billed(_) => {}
@@ -342,11 +373,12 @@ impl Ears {
             Heard::SpeechStarted => Input::SpeechStarted,
             Heard::Interim(text) => Input::Interim { text },
             Heard::Final(text) => {
-                self.ring.clear();
+                self.forget();
                 Input::Final { text }
             }
             Heard::TurnEnd { text, why } => {
-                self.ring.clear();
+                self.forget();
+                self.turn_over = true;
                 Input::TurnEnd {
                     text,
                     why: match why {

@@ -150,6 +150,43 @@ async fn a_quiet_line_goes_on_in_steps_and_the_first_sound_takes_along_what_is_h
 }
 
 #[tokio::test(start_paused = true)]
+async fn in_a_voice_frames_go_by_twos_its_end_at_once_and_the_silence_after_a_turn_in_steps() {
+    let (mut ears, mut sessions, _) = ears();
+    let mut far = connects(&mut ears, &mut sessions).await;
+    let mut at = 0;
+    // Lengths of what the transcriber gets with each frame, 0 for nothing.
+    let mut hears = |ears: &mut Ears, far: &mut Far<Hear, Heard>, frame: &Bytes| {
+        ears.hear(frame, at, Instant::now());
+        at += FRAME_MS;
+        got(far).len()
+    };
+    let voice = voice();
+    let begin: Vec<usize> = (voice.iter().take(80))
+        .map(|frame| hears(&mut ears, &mut far, frame))
+        .collect();
+    assert!(begin.windows(2).any(|pair| pair == [0, 320]), "{begin:?}");
+    assert!(begin.iter().all(|length| [0, 160, 320].contains(length)));
+    let held = ears.held.len();
+    let quiet = frame(0xFF);
+    // A block of the detector may still reach back into the voice.
+    let first = hears(&mut ears, &mut far, &quiet) + hears(&mut ears, &mut far, &quiet);
+    assert_eq!(first, held + 320);
+    for _ in 0..20 {
+        assert_eq!(hears(&mut ears, &mut far, &quiet), 160);
+    }
+    let why = HeardEnd::SpeechFinal;
+    let text = "one".to_owned();
+    (far.output.send(Ok(Heard::TurnEnd { text, why })))
+        .await
+        .unwrap();
+    assert!(matches!(tells(&mut ears).await, Input::TurnEnd { .. }));
+    let after: Vec<usize> = (0..10)
+        .map(|_| hears(&mut ears, &mut far, &quiet))
+        .collect();
+    assert_eq!(after, [0, 0, 0, 0, 800, 0, 0, 0, 0, 800]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_broken_connection_is_replaced_and_hears_what_came_since_the_last_final() {
     let (mut ears, mut sessions, vendor) = ears();
     let far = connects(&mut ears, &mut sessions).await;
@@ -285,6 +322,21 @@ fn voice() -> Vec<Bytes> {
         .chunks_exact(160)
         .map(Bytes::copy_from_slice)
         .collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_a_line_nobody_has_spoken_on_a_second_is_kept() {
+    let (mut ears, _sessions, _) = ears();
+    let quiet = vec![frame(0xFF); 200];
+    let mut kept = |frames: &[Bytes]| {
+        for frame in frames {
+            ears.take(frame.clone(), Instant::now(), &mut Vec::new());
+        }
+        ears.ring.len()
+    };
+    assert_eq!(kept(&quiet), 8000);
+    assert!(kept(&voice()[..150]) > 3 * 8000);
+    assert_eq!(kept(&quiet), 5 * 8000, "nothing was told of it yet");
 }
 
 #[tokio::test(start_paused = true)]

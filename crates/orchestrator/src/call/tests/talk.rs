@@ -39,8 +39,7 @@ async fn a_call_from_the_welcome_to_the_callers_goodbye() {
         books.usage.synthesizer_characters, 4,
         "the welcome came from the cache"
     );
-    // The last frame of a quiet line was held when the transcriber went.
-    assert_eq!(books.usage.transcriber_duration, 1.98);
+    assert_eq!(books.usage.transcriber_duration, 2.0);
     let latency = books.latency.json();
     assert_eq!(latency["time_to_first_audio"], 100);
     assert_eq!(latency["turns"][0]["added_ms"], 0.0);
