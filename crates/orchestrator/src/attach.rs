@@ -56,8 +56,8 @@ const INBOX: usize = 64;
 
 /// A call that runs here, or is about to.
 pub(crate) struct LiveCall {
-    /// Takes other sockets of the same call.
-    sockets: mpsc::Sender<Socket>,
+    /// Takes other sockets of the same call. Boxed: a channel has room for 32 from the start.
+    sockets: mpsc::Sender<Box<Socket>>,
     /// Cancelled when the call is over and its record complete.
     gone: CancellationToken,
     /// Since when it is this node's; 0 until it is.
@@ -143,7 +143,7 @@ pub(crate) async fn attach(inner: &Arc<Inner>, id: ExecutionId, mut socket: Sock
 }
 
 enum Entered {
-    New(Place, mpsc::Receiver<Socket>, Socket),
+    New(Place, mpsc::Receiver<Box<Socket>>, Socket),
     HandedOver,
     Again(Socket),
     Refused(Socket, Refused),
@@ -178,12 +178,12 @@ async fn enter(inner: &Arc<Inner>, id: ExecutionId, socket: Socket) -> Entered {
             return Entered::New(place, sockets, socket);
         }
     };
-    match running.send(socket).await {
+    match running.send(Box::new(socket)).await {
         Ok(()) => Entered::HandedOver,
         Err(mpsc::error::SendError(socket)) => {
             // The call has ended; what this socket is for is clear once its record is complete.
             gone.cancelled().await;
-            Entered::Again(socket)
+            Entered::Again(*socket)
         }
     }
 }
@@ -204,7 +204,7 @@ async fn refuse(socket: Socket, why: &Refused) {
     }
 }
 
-async fn run(place: Place, socket: Socket, sockets: mpsc::Receiver<Socket>, started: Started) {
+async fn run(place: Place, socket: Socket, sockets: mpsc::Receiver<Box<Socket>>, started: Started) {
     let inner = place.inner.clone();
     let begun = Instant::now();
     keeper::keep(&inner);
@@ -321,7 +321,7 @@ fn build(
     inner: &Arc<Inner>,
     parts: Parts,
     socket: Socket,
-    sockets: mpsc::Receiver<Socket>,
+    sockets: mpsc::Receiver<Box<Socket>>,
     started: Started,
     begun: Instant,
 ) -> Ready {

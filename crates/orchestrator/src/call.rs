@@ -95,7 +95,7 @@ pub(crate) struct Call<M> {
     pub(crate) news: mpsc::Receiver<News>,
     pub(crate) commands: mpsc::Receiver<Command>,
     /// Other sockets of this call.
-    pub(crate) sockets: mpsc::Receiver<Socket>,
+    pub(crate) sockets: mpsc::Receiver<Box<Socket>>,
     pub(crate) stop: Pin<Box<WaitForCancellationFutureOwned>>,
     /// No frame for this long and the socket counts as lost (R200).
     pub(crate) frozen: Duration,
@@ -170,7 +170,7 @@ impl<M: Machine> Call<M> {
             return Poll::Ready(Event::Spoken);
         }
         if let Poll::Ready(Some(socket)) = self.sockets.poll_recv(cx) {
-            return Poll::Ready(Event::Socket(socket));
+            return Poll::Ready(Event::Socket(*socket));
         }
         if let Some(socket) = &mut self.socket
             && let Poll::Ready(arrived) = socket.poll(cx, now)

@@ -36,7 +36,7 @@ struct Stage {
     paper: Arc<Paper>,
     ledger: Arc<Ledger>,
     commands: Sender<Command>,
-    sockets: Sender<Socket>,
+    sockets: Sender<Box<Socket>>,
     stop: CancellationToken,
     wav: PathBuf,
     kept: Kept,

@@ -18,7 +18,7 @@ async fn a_lost_socket_may_come_back() {
     stage.peer.vanish();
     tokio::time::sleep(Duration::from_secs(1)).await;
     let (socket, peer) = bench::socket();
-    stage.sockets.send(socket).await.unwrap();
+    stage.sockets.send(Box::new(socket)).await.unwrap();
     stage.peer = peer;
     stage.pass(3000).await;
     let after = stage.peer.audio_ms();
@@ -52,7 +52,7 @@ async fn a_second_socket_takes_over_and_the_first_is_closed() {
     let mut stage = call("", json!({}), &[]).await;
     stage.pass(500).await;
     let (socket, peer) = bench::socket();
-    stage.sockets.send(socket).await.unwrap();
+    stage.sockets.send(Box::new(socket)).await.unwrap();
     let mut old = std::mem::replace(&mut stage.peer, peer);
     stage.pass(100).await;
     assert!(!old.look(), "the old socket is closed");

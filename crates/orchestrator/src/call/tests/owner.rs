@@ -79,7 +79,7 @@ async fn a_socket_of_a_call_that_was_elsewhere_meanwhile_is_sent_back() {
     tokio::time::sleep(Duration::from_secs(1)).await;
     stage.paper.taken_over.store(true, Ordering::Relaxed);
     let (socket, mut peer) = bench::socket();
-    stage.sockets.send(socket).await.unwrap();
+    stage.sockets.send(Box::new(socket)).await.unwrap();
     tokio::time::sleep(Duration::from_millis(100)).await;
     assert!(!peer.look(), "closed");
     assert_eq!(peer.audio_ms(), 0);
