@@ -235,7 +235,9 @@ async fn sum_up(
         .await
         .is_some()
     {
-        metrics.run_upkeep();
+        let metrics = metrics.clone();
+        // Off the runtime: of a full node it takes 10 ms, for which all calls of a thread would wait.
+        tokio::task::spawn_blocking(move || metrics.run_upkeep()).await?;
     }
     Ok(())
 }
