@@ -64,7 +64,12 @@ pub enum Work {
 
 impl Work {
     /// All there is, each at the place of its number.
-    const ALL: [Self; 4] = [Self::Dials, Self::Webhooks, Self::PostCalls, Self::Documents];
+    const ALL: [Self; 4] = [
+        Self::Dials,
+        Self::Webhooks,
+        Self::PostCalls,
+        Self::Documents,
+    ];
 }
 
 /// Commands that a call may leave unread.

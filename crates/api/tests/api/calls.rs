@@ -40,7 +40,11 @@ async fn a_call_is_queued_and_all_four_ids_are_one() {
     assert_eq!(record.user_data["name"], "Bruce");
     assert_eq!(record.provider, "twilio");
     // The worker is woken at once, not at its next round.
-    bolo.app.store.signals().worker_woken(bolo_store::Work::Dials).await;
+    bolo.app
+        .store
+        .signals()
+        .worker_woken(bolo_store::Work::Dials)
+        .await;
 }
 
 #[tokio::test]

@@ -123,7 +123,10 @@ async fn a_wake_before_the_wait_counts(#[values(Ends::Near, Ends::Far)] which: E
     runner.worker_woken(Work::Dials).await;
     let webhooks = runner.worker_woken(Work::Webhooks);
     if let Ends::Near = which {
-        assert!(webhooks.now_or_never().is_none(), "woken for the dials only");
+        assert!(
+            webhooks.now_or_never().is_none(),
+            "woken for the dials only"
+        );
         let mut waiting = Box::pin(runner.worker_woken(Work::Dials));
         assert!(waiting.as_mut().now_or_never().is_none());
         sender.wake_worker(Work::Dials);
