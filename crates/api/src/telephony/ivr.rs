@@ -139,7 +139,6 @@ async fn give_up(app: &App, record: &Record) -> Result<(), ApiError> {
         ..Facts::default()
     };
     advance(app, record, Change::MediaEnded, facts).await?;
-    app.store.signals().wake_worker();
     Ok(())
 }
 
