@@ -40,9 +40,9 @@ pub async fn flow(State(app): State<App>, callback: Callback) -> Result<Response
         .first_callback(&record.provider, &call_id, "flow", 0, now())
         .await?;
     if first {
-        answer(State(app), callback).await
+        Box::pin(answer(State(app), callback)).await
     } else {
-        resume(State(app), callback).await
+        Box::pin(resume(State(app), callback)).await
     }
 }
 
