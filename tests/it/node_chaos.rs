@@ -327,7 +327,7 @@ async fn no_call_of_many_is_lost_or_doubled_whatever_dies() {
     run(Chaos {
         calls: calls as usize,
         seed: given("BOLO_CHAOS_SEED", chrono::Utc::now().timestamp() as u64),
-        trouble: Duration::from_secs((calls / 25).max(30)),
+        trouble: Duration::from_secs((calls / 40).max(30)),
         rest: Duration::from_secs(600),
     })
     .await;
