@@ -6,12 +6,14 @@ use std::path::Path;
 use axum::{
     Json,
     extract::{DefaultBodyLimit, Request, State, multipart::Field},
+    response::{IntoResponse, Response},
 };
 use bolo_agent::Outline;
-use bolo_execution::{AgentId, BatchId, E164};
+use bolo_execution::{AgentId, E164};
 use bolo_store::{BatchUpload, Contact, NewBatch, Reject};
 use serde::Serialize;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
 use tokio::io::{AsyncSeekExt, AsyncWriteExt, BufWriter};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -20,9 +22,10 @@ use super::csv::{Row, Rows};
 use crate::{
     App, call_request,
     calls::carrier_of,
-    error::{ApiError, OrNotFound, Problems, TooLarge},
+    error::{ApiError, KeyReused, OrNotFound, Problems, TooLarge},
     extract::{Caller, PathId},
     form,
+    idempotency::{self, IdempotencyKey},
     time::now,
 };
 
@@ -71,20 +74,27 @@ pub struct Uploaded {
 /// Uploads a table of calls.
 ///
 /// Lines that can't be read make no call and are listed by `GET /batches/{batch_id}/rejected`. Nothing is
-/// dialled before the batch is scheduled.
+/// dialled before the batch is scheduled. A request that repeats one that came with the same `Idempotency-Key`
+/// within a day is given that one's answer again, and makes no batch.
 #[utoipa::path(post, path = "/batches", tag = "Batches",
+    params(("Idempotency-Key" = Option<String>, Header, description = "Chosen by the client, at most 255 characters")),
     request_body(content = UploadForm, content_type = "multipart/form-data"),
-    responses((status = 200, description = "Uploaded", body = Uploaded), Problems, TooLarge))]
+    responses((status = 200, description = "Uploaded", body = Uploaded), KeyReused, Problems, TooLarge))]
 async fn create(
     State(app): State<App>,
     caller: Caller,
+    key: IdempotencyKey,
     request: Request,
-) -> Result<Json<Uploaded>, ApiError> {
+) -> Result<Response, ApiError> {
     let form = read(&app, request).await?;
+    let once = key.once(caller.account, "POST /batches", form.told().as_bytes());
+    if let Some(answer) = idempotency::replayed(&app, once.as_ref()).await? {
+        return Ok(answer);
+    }
     let agent_id = form
         .agent
         .ok_or_else(|| ApiError::field("agent_id", "field required"))?;
-    let (file_name, file) = form
+    let table = form
         .file
         .ok_or_else(|| ApiError::field("file", "field required"))?;
     let stored = app
@@ -93,49 +103,73 @@ async fn create(
         .await
         .or_not_found(AgentId::NAME)?;
     let agent = Outline::read(&stored.body);
-    let mut rows = Rows::new(file);
+    let mut rows = Rows::new(table.file);
     let columns = Columns::read(&mut rows).await?;
     let new = NewBatch {
         account: caller.account,
         agent: stored.id,
         agent_version: stored.version,
         provider: carrier_of(&app, caller.account, &agent).await?,
-        file_name,
+        file_name: table.name,
         from_numbers: form.from,
         retry_config: form.retry_config,
     };
     let mut upload = app.store.begin_batch(new, now()).await?;
-    match fill(&mut upload, &mut rows, &columns).await {
+    let id = upload.id();
+    let answer = json!(Uploaded {
+        batch_id: id.to_string(),
+        id: id.to_string(),
+        state: "created",
+    });
+    let made = match fill(&mut upload, &mut rows, &columns).await {
         Ok(total) => {
-            let id = upload.finish(total, now()).await?;
-            tracing::info!(batch = %id, agent_id = %agent_id, lines = total, "batch uploaded");
-            Ok(uploaded(id))
+            let kept = once.as_ref().map(|once| (once, &answer));
+            let made = upload.finish(total, kept, now()).await;
+            made.map_err(ApiError::from).map(|_| total)
+        }
+        Err(error) => Err(error),
+    };
+    match made {
+        Ok(lines) => {
+            tracing::info!(batch = %id, %agent_id, lines, "batch uploaded");
+            Ok(Json(answer).into_response())
         }
         Err(error) => {
             if let Err(left) = upload.discard(now()).await {
                 tracing::warn!(error = %left, "an upload is left to the worker to discard");
             }
-            Err(error)
+            // It came twice at once, and the other was quicker.
+            let replayed = idempotency::replayed(&app, once.as_ref()).await?;
+            replayed.ok_or(error)
         }
     }
-}
-
-fn uploaded(id: BatchId) -> Json<Uploaded> {
-    Json(Uploaded {
-        batch_id: id.to_string(),
-        id: id.to_string(),
-        state: "created",
-    })
 }
 
 /// The form's fields.
 #[derive(Default)]
 struct Read {
     agent: Option<AgentId>,
-    /// Its name, and its text from the beginning.
-    file: Option<(String, tokio::fs::File)>,
+    file: Option<Spooled>,
     from: Vec<String>,
     retry_config: Option<Value>,
+}
+
+/// A file that came.
+struct Spooled {
+    name: String,
+    /// From its beginning.
+    file: tokio::fs::File,
+    /// SHA-256.
+    sum: Vec<u8>,
+}
+
+impl Read {
+    /// What must be the same when the request is repeated, whatever separates its parts.
+    fn told(&self) -> String {
+        let file = self.file.as_ref().map(|file| (&file.name, &file.sum));
+        let agent = self.agent.map(|agent| agent.to_string());
+        json!([agent, file, self.from, self.retry_config]).to_string()
+    }
 }
 
 async fn read(app: &App, request: Request) -> Result<Read, ApiError> {
@@ -152,8 +186,8 @@ async fn read(app: &App, request: Request) -> Result<Read, ApiError> {
             }
             "file" => {
                 let name = field.file_name().unwrap_or("batch.csv").to_owned();
-                let file = spool(field, &app.settings.uploads, limit).await?;
-                read.file = Some((name, file));
+                let (file, sum) = spool(field, &app.settings.uploads, limit).await?;
+                read.file = Some(Spooled { name, file, sum });
             }
             "from_phone_number" | "from_phone_numbers" | "from_phone_numbers[]" => {
                 let text = form::text(field, limit).await?;
@@ -183,12 +217,12 @@ fn numbers(text: &str) -> Result<Vec<String>, ApiError> {
         .collect()
 }
 
-/// Writes a part to a file without a name, which goes when it is closed.
+/// Writes a part to a file without a name, which goes when it is closed; the file and its sum.
 async fn spool(
     mut field: Field<'_>,
     folder: &Path,
     limit: usize,
-) -> Result<tokio::fs::File, ApiError> {
+) -> Result<(tokio::fs::File, Vec<u8>), ApiError> {
     let failed = |error: std::io::Error| ApiError::Unavailable(format!("uploads: {error}"));
     tokio::fs::create_dir_all(folder).await.map_err(failed)?;
     let folder = folder.to_owned();
@@ -197,13 +231,15 @@ async fn spool(
         .map_err(|error| ApiError::Internal(error.to_string()))?
         .map_err(failed)?;
     let mut writer = BufWriter::with_capacity(1 << 18, tokio::fs::File::from_std(file));
+    let mut sum = Sha256::new();
     while let Some(chunk) = (field.chunk().await).map_err(|error| form::broken(&error, limit))? {
+        sum.update(&chunk);
         writer.write_all(&chunk).await.map_err(failed)?;
     }
     writer.flush().await.map_err(failed)?;
     let mut file = writer.into_inner();
     file.rewind().await.map_err(failed)?;
-    Ok(file)
+    Ok((file, sum.finalize().to_vec()))
 }
 
 type Table = Rows<tokio::fs::File>;

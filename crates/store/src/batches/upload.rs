@@ -6,9 +6,10 @@ use serde_json::{Map, Value};
 use sqlx::AssertSqlSafe;
 
 use crate::{
-    Error, Store,
+    Error, Once, Store,
     db::{Tx, clean, on},
     executions::lock_agent,
+    once,
     rows::{maybe_to_json, to_json},
 };
 
@@ -139,8 +140,14 @@ impl BatchUpload {
     }
 
     /// The table is over: the batch and its calls are there. `NotFound` when the agent was deleted
-    /// meanwhile.
-    pub async fn finish(self, total_contacts: i64, now: i64) -> Result<BatchId, Error> {
+    /// meanwhile. With `once` its answer is kept in the same transaction; `Conflict` when a request with this
+    /// key was quicker.
+    pub async fn finish(
+        &self,
+        total_contacts: i64,
+        once: Option<(&Once, &Value)>,
+        now: i64,
+    ) -> Result<BatchId, Error> {
         let NewBatch {
             account,
             agent,
@@ -166,6 +173,9 @@ impl BatchUpload {
             return Err(Error::Conflict(
                 "the upload took too long and was discarded",
             ));
+        }
+        if let Some((once, answer)) = once {
+            once::keep(&mut tx, once, answer, now).await?;
         }
         tx.commit().await?;
         Ok(self.id)

@@ -12,7 +12,7 @@ const MANY: usize = 1_200;
 const HOUR: i64 = 3_600_000;
 
 impl Lab {
-    async fn upload(&self) -> BatchUpload {
+    pub(super) async fn upload(&self) -> BatchUpload {
         let new = NewBatch {
             account: self.account,
             agent: self.agent,
@@ -30,7 +30,7 @@ impl Lab {
         let mut upload = self.upload().await;
         upload.add(&contacts(0..calls), &[], NOW).await.unwrap();
         upload
-            .finish(i64::try_from(calls).unwrap(), NOW)
+            .finish(i64::try_from(calls).unwrap(), None, NOW)
             .await
             .unwrap()
     }
@@ -124,7 +124,7 @@ async fn nothing_of_an_upload_is_shown_before_its_end(#[values(On::Sqlite, On::P
     assert_eq!(all.total, 0);
     assert!(!lab.schedule_is_possible(id).await);
 
-    assert_eq!(upload.finish(6, NOW).await.unwrap(), id);
+    assert_eq!(upload.finish(6, None, NOW).await.unwrap(), id);
     let batch = store.batch(lab.account, id).await.unwrap();
     assert_eq!((batch.total_contacts, batch.valid_contacts), (6, 5));
     assert_eq!(batch.file_name, "customers.csv");
@@ -183,7 +183,7 @@ async fn an_upload_that_died_leaves_nothing(#[values(On::Sqlite, On::Postgres)] 
         Err(Error::Conflict(_))
     ));
     assert!(matches!(
-        upload.finish(1, NOW).await,
+        upload.finish(1, None, NOW).await,
         Err(Error::Conflict(_))
     ));
     lab.work(id).await;

@@ -4,7 +4,7 @@ use rstest::rstest;
 use serde_json::{Value, json};
 
 use super::{Lab, NOW, On};
-use crate::{Error, Filter, Once, Recalled, once::REMEMBERED_MS};
+use crate::{BatchUpload, Error, Filter, Once, Recalled, once::REMEMBERED_MS};
 
 fn answer(record: &bolo_execution::Record) -> Value {
     json!({ "id": record.id.to_string() })
@@ -52,4 +52,36 @@ async fn a_key_is_remembered_with_its_answer_for_a_day(#[values(On::Sqlite, On::
     assert_ne!(store.recall(&once, tomorrow).await.unwrap(), Recalled::New);
     store.forget_keys(tomorrow + REMEMBERED_MS).await.unwrap();
     assert_eq!(store.recall(&once, tomorrow).await.unwrap(), Recalled::New);
+}
+
+#[rstest]
+#[tokio::test]
+async fn a_key_of_a_batch_is_kept_with_the_batch_or_not_at_all(
+    #[values(On::Sqlite, On::Postgres)] on: On,
+) {
+    let Some(lab) = Lab::on(on).await else { return };
+    let store = &lab.store;
+    let once = Once::new(lab.account, "POST /batches", "k-1", b"body");
+    let (first, second) = (lab.upload().await, lab.upload().await);
+    let answer = |upload: &BatchUpload| json!({ "id": upload.id().to_string() });
+    // Nothing is known of a key whose batch is not there: a crash leaves it new.
+    assert_eq!(store.recall(&once, NOW).await.unwrap(), Recalled::New);
+    let told = answer(&first);
+    let made = first.finish(0, Some((&once, &told)), NOW).await.unwrap();
+    assert_eq!(
+        store.recall(&once, NOW).await.unwrap(),
+        Recalled::Answer(told.clone())
+    );
+    let late = second.finish(0, Some((&once, &answer(&second))), NOW).await;
+    assert!(matches!(late, Err(Error::Conflict(_))), "{late:?}");
+    second.discard(NOW).await.unwrap();
+    let batches = store.batches(lab.account, lab.agent).await.unwrap();
+    assert_eq!(
+        batches.iter().map(|batch| batch.id).collect::<Vec<_>>(),
+        [made]
+    );
+    assert_eq!(
+        store.recall(&once, NOW).await.unwrap(),
+        Recalled::Answer(told)
+    );
 }

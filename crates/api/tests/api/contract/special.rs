@@ -1,6 +1,5 @@
 //! Answers that take more than one request.
 
-use axum::{body::Body, http::Request};
 use serde_json::{Value, json};
 
 use super::Court;
@@ -35,16 +34,18 @@ pub async fn hear(bolo: &Bolo, first: &Tenant, silent: &Bolo, court: &mut Court)
         request.headers_mut().insert(name, value.parse().unwrap());
         bolo.send(request).await
     };
-    for what in ["post /call"] {
+    // The same key, and another number in the body.
+    for what in ["post /call", "post /batches"] {
         let operation = Operation::named(what);
-        send(&operation, "idempotency-key", "once").await;
-        let other =
-            json!({ "agent_id": first.own("agent_id"), "recipient_phone_number": "+10123456780" });
-        let other = Request::post(operation.path.as_str())
-            .header("authorization", format!("Bearer {}", first.key))
-            .header("idempotency-key", "once")
-            .body(Body::from(other.to_string()));
-        court.hear(&operation, &bolo.send(other.unwrap()).await);
+        for number in ["+10123456780", "+10123456781"] {
+            let mut request = operation.request(&first.key, &|name| match name {
+                "from_phone_number" | "from_phone_numbers" => number.to_owned(),
+                name => first.own(name),
+            });
+            let key = "once".parse().unwrap();
+            request.headers_mut().insert("idempotency-key", key);
+            court.hear(&operation, &bolo.send(request).await);
+        }
     }
     let recording = Operation::named("get /recordings/call/{execution_id}");
     for range in ["bytes=0-1", "bytes=1000-"] {
