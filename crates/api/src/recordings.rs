@@ -8,6 +8,7 @@ use axum::{
     extract::{FromRequestParts, State},
     http::{HeaderMap, HeaderValue, Method, StatusCode, header, request::Parts},
     response::{IntoResponse, Response},
+    routing::get,
 };
 use bolo_execution::ExecutionId;
 use serde::Serialize;
@@ -30,6 +31,7 @@ pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(play))
         .routes(routes!(link))
+        .route("/recordings/transfer/{execution_id}", get(transferred))
 }
 
 /// Who may hear a recording: its account's key, or a link that was signed for it.
@@ -67,9 +69,22 @@ impl FromRequestParts<App> for Listener {
     }
 }
 
+/// The sound of a transfer's leg, which is the carrier's: no call has one here. Not in the OpenAPI document,
+/// because it has no good answer.
+async fn transferred(
+    State(app): State<App>,
+    caller: Caller,
+    Id(id): Id<ExecutionId>,
+) -> Result<Response, ApiError> {
+    let record = app.store.execution(caller.account, id).await;
+    record.or_not_found(ExecutionId::NAME)?;
+    Err(ApiError::NotFound("Recording of the transfer"))
+}
+
 /// Plays a call's recording: WAV, the caller left and the agent right.
 ///
-/// Takes one `Range`. Opens with the account's key, or with a signed link.
+/// Takes one `Range`. Opens with the account's key, or with a signed link. What is said after a transfer is
+/// between the carrier's ends and not recorded here: `/recordings/transfer/{execution_id}` answers 404.
 #[utoipa::path(get, path = "/recordings/call/{execution_id}", tag = "Recordings",
     params(("execution_id" = uuid::Uuid, Path, description = "The call"),
         ("expires" = Option<i64>, Query, description = "Of a signed link"),

@@ -1,11 +1,12 @@
 //! `/me/voices` and `/user/tts_sample`: which voices an agent may have, and how they sound.
-//! Sources: api.md §1 rows 39, 53, 54; §15.
+//! Sources: api.md §1 rows 39, 51, 53, 54; §15.
 
 use axum::{
     Json,
     extract::{Path, State},
     http::header,
     response::{IntoResponse, Response},
+    routing::post,
 };
 use bolo_agent::Fallbacks;
 use serde::Serialize;
@@ -29,6 +30,13 @@ pub fn routes() -> OpenApiRouter<App> {
         .routes(routes!(vendors))
         .routes(routes!(of_vendor))
         .routes(routes!(sample))
+        .route("/ambient-sounds/custom", post(ambient))
+}
+
+/// A sound to play under the agent's voice. Agents that ask for one are refused, so a sound is, too, before
+/// anybody pays for its upload. Not in the OpenAPI document, because it has no good answer.
+async fn ambient(_: Caller) -> ApiError {
+    ApiError::NotPossible("ambient noise is not supported by this version yet".to_owned())
 }
 
 /// A voice that an agent may have.

@@ -107,7 +107,9 @@ struct Ticket {
 
 /// Mints an address for one call from a browser.
 ///
-/// Give it to the page instead of a key. Also as `POST /web-call/freeswitch-session`.
+/// Give it to the page instead of a key. The page speaks to it in JSON. A page that wants SIP, as the hosted
+/// service's own library does, finds no `sip_username` and says so before it opens anything; the answer is 200
+/// all the same, because the address in it opens a call. Also as `POST /web-call/freeswitch-session`.
 #[utoipa::path(post, path = "/web-call/session", tag = "Web calls", request_body = Wanted,
     responses((status = 200, description = "The call may be made", body = Session), Problems, TooLarge))]
 async fn mint(

@@ -369,6 +369,12 @@ async fn a_voice_is_listed_and_heard() {
     bolo.get("/api/v1/voice-config/tts/elevenlabs/voices")
         .await
         .error(404);
+    let ambient = bolo.post("/ambient-sounds/custom", json!({})).await;
+    assert!(
+        ambient
+            .error(400)
+            .starts_with("ambient noise is not supported")
+    );
     for (body, field) in [
         (json!({ "provider": "local" }), "text"),
         (

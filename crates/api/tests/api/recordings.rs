@@ -163,4 +163,16 @@ async fn a_call_without_a_recording_is_404() {
             .error(404),
         "Recording not found"
     );
+    let of_transfer = format!("/recordings/transfer/{id}");
+    for method in ["GET", "HEAD"] {
+        let asked = bolo.request(&bolo.key, method, &of_transfer, None).await;
+        assert_eq!(asked.status, 404);
+        let stranger = bolo.request("bn-wrong", method, &of_transfer, None).await;
+        assert_eq!(stranger.status, 401);
+    }
+    let asked = bolo.get(&of_transfer).await.error(404);
+    assert_eq!(asked, "Recording of the transfer not found");
+    let stranger = bolo.stranger().await;
+    let theirs = bolo.request(&stranger, "GET", &of_transfer, None).await;
+    assert_eq!(theirs.error(404), "Execution not found");
 }
