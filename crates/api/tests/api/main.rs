@@ -23,6 +23,7 @@ mod recordings;
 mod schedules;
 mod sockets;
 mod spellings;
+mod strict_clients;
 mod sub_accounts;
 mod system;
 mod tenancy;
