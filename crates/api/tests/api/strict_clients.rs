@@ -55,7 +55,6 @@ const READ: &[(&str, &str)] = &[
     ),
     ("get /v2/agent/{agent_id}", AGENT),
     ("get /agent/{agent_id}", AGENT),
-    ("post /v2/agent/{agent_id}/stop", "stopped_executions:a"),
     // Calls (§7).
     (
         "post /call",
@@ -189,6 +188,7 @@ const READ: &[(&str, &str)] = &[
         "message:s status:s execution_id:s",
     ),
     ("post /batches/{batch_id}/stop", "message:s state:s"),
+    ("post /v2/agent/{agent_id}/stop", "stopped_executions:a"),
     ("delete /batches/{batch_id}", "message:s state:s"),
     (
         "delete /sip-trunks/trunks/{trunk_id}/numbers/{phone_number_id}",

@@ -5,7 +5,7 @@ use std::{
     sync::atomic::{AtomicU32, Ordering},
 };
 
-use bolo_execution::{AccountId, Change, Component, Entry, EntryKind, ExecutionId};
+use bolo_execution::{AccountId, Change, Component, Cost, Entry, EntryKind, ExecutionId, Usage};
 use bolo_store::{Chunk, Command, DeliveryOutcome, Draft, Facts, Kind};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
@@ -185,14 +185,17 @@ impl Tenant {
         std::fs::create_dir_all(sound.parent().unwrap()).unwrap();
         std::fs::write(sound, self.mark).unwrap();
         recordings.finish(calls[0]).await.unwrap();
-        for (change, has_recording) in [(Change::MediaEnded, None), (Change::Recorded, Some(true))]
-        {
-            let facts = Facts {
-                has_recording,
-                ..Facts::default()
-            };
-            bolo.change(calls[0], change, facts).await;
-        }
+        bolo.change(calls[0], Change::MediaEnded, Facts::default())
+            .await;
+        let told = Facts {
+            has_recording: Some(true),
+            transcript: Some(format!("user: {}", self.mark)),
+            usage: Some(Usage::default()),
+            cost: Some(Cost::default()),
+            latency: Some(json!({ "region": "local" })),
+            ..Facts::default()
+        };
+        bolo.change(calls[0], Change::Recorded, told).await;
         calls[0]
     }
 
