@@ -377,7 +377,10 @@ pub(crate) async fn render(
                 Spoken::Audio { audio, .. } => clip.extend_from_slice(&audio),
                 Spoken::PieceDone { .. } => {}
                 Spoken::Done { .. } if clip.is_empty() => {
-                    return Err(lost(ErrorKind::Server, "no audio"));
+                    return Err(lost(
+                        ErrorKind::BadRequest,
+                        "the voice has no sound for this text",
+                    ));
                 }
                 Spoken::Done { .. } => return Ok(clip.into()),
             }

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use bolo_agent::Synthesizer;
 use bolo_audio::{Format, wav_file};
 use bolo_execution::AccountId;
-use bolo_providers::Keys;
+use bolo_providers::{ErrorKind, Keys};
 use bytes::Bytes;
 use futures_util::FutureExt;
 
@@ -34,8 +34,18 @@ impl Calls {
         let spoken = tokio::time::timeout(LIMIT, render(&(open as _), &mut None, text)).await;
         match spoken {
             Ok(Ok(audio)) => Ok(wav_file(&audio, FORMAT.rate())),
+            Ok(Err(error)) if is_final(error.kind) => Err(AskError::NoModel(error)),
             Ok(Err(error)) => Err(AskError::Unavailable(error.to_string())),
             Err(_) => Err(AskError::Unavailable("the voice takes too long".to_owned())),
         }
     }
+}
+
+/// The same request would fail again.
+fn is_final(kind: ErrorKind) -> bool {
+    use ErrorKind as E;
+    matches!(
+        kind,
+        E::Auth | E::Quota | E::BadRequest | E::NotFound | E::Content
+    )
 }

@@ -386,6 +386,11 @@ async fn a_voice_is_listed_and_heard() {
             json!({ "text": "hi", "provider": "nobody" }),
             "synthesizer.provider",
         ),
+        // Nothing in it can be spoken: not a fault that passes.
+        (
+            json!({ "text": "\u{b4}\u{f765}", "provider": "local" }),
+            "vendor synthesizer: the voice has no sound",
+        ),
     ] {
         let message = bolo.post("/user/tts_sample", body).await.error(400);
         assert!(message.starts_with(field), "{message}");
