@@ -319,6 +319,9 @@ fn own(folder: &std::path::Path, calls: usize) -> Vec<(String, String)> {
         ("BOLO_DATA_DIR", folder.display().to_string()),
         ("BOLO_SECURITY__ALLOW_PRIVATE_ADDRESSES", "true".to_owned()),
         ("BOLO_LIMITS__MAX_CALLS", (calls + 100).to_string()),
+        // One key places all calls of a soak.
+        ("BOLO_LIMITS__BUSY_REQUESTS_PER_MINUTE", "0".to_owned()),
+        ("BOLO_LIMITS__REQUESTS_PER_MINUTE", "0".to_owned()),
         ("RUST_LOG", "warn".to_owned()),
     ]
     .map(|(key, value)| (key.to_owned(), value))
