@@ -48,7 +48,14 @@ async fn measure(name: &str, url: &str, folder: &std::path::Path, finished: i64)
     past::fill(url, "completed", finished, "NULL", NOW).await;
     // Half of them single calls, half of a batch.
     past::fill(url, "queued", DUE / 2, "NULL", NOW).await;
-    past::fill(url, "scheduled", DUE / 2, "'00000000-0000-4000-8000-000000000001'", NOW).await;
+    past::fill(
+        url,
+        "scheduled",
+        DUE / 2,
+        "'00000000-0000-4000-8000-000000000001'",
+        NOW,
+    )
+    .await;
     let watch = Instant::now();
     let workers = nodes.clone().map(|node| {
         tokio::spawn(async move {

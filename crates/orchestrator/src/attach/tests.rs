@@ -203,7 +203,7 @@ async fn a_call_becomes_a_complete_record() {
     );
     let usage = record.usage.unwrap();
     assert_eq!(usage.llm_model["gpt-4.1-mini"].input, 100);
-    assert_eq!(usage.transcriber_model, "local:moonshine-tiny-en");
+    assert_eq!(usage.transcriber_model, "fake:ears");
     assert_eq!(record.cost.unwrap().llm, 0.0044);
     assert!(record.has_recording && record.error_message.is_none());
     assert_eq!(record.latency.unwrap()["turns"][0]["routed"], false);
