@@ -234,7 +234,7 @@ fn init(home: &tempfile::TempDir, user: Option<(u32, u32)>) {
 fn run(home: &Path, user: Option<(u32, u32)>, keeps: bool) -> Child {
     let bin = binaries().unwrap_or_else(|| panic!("{MISSING}"));
     let script = r#"trap '' INT
-        "$1" -D "$2" -k "$3" -c listen_addresses= -c fsync=off -c synchronous_commit=off -c full_page_writes=off \
+        "$1" -D "$2" -k "$3" -c listen_addresses= -c fsync=off -c full_page_writes=off \
             -c max_connections=300 -c shared_buffers=64MB &
         server=$!
         cat > /dev/null
