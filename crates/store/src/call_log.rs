@@ -26,7 +26,7 @@ pub struct LogLine {
 }
 
 /// Where one call writes. Lines go through one bounded queue of the process and are committed together
-/// with those of other calls within some 250 ms; `flush` waits for it.
+/// with those of other calls within some 100 ms; `flush` waits for it.
 ///
 /// Lines of a call that another node has taken over are refused: from the next `flush` on, all is
 /// `TakenOver`.

@@ -24,7 +24,7 @@ use crate::{
 
 /// Lines wait this long for others: a commit costs the same for one call as for fifty. What a crash may
 /// take, a call that goes on elsewhere says again.
-const GATHER: Duration = Duration::from_millis(250);
+const GATHER: Duration = Duration::from_millis(100);
 /// A batch is committed at this size, bytes.
 const BATCH: usize = 4 << 20;
 /// Rows of one statement; a power of two, so that few statements are prepared.
