@@ -1,9 +1,11 @@
 //! Many nodes, and everything dies: nodes killed or stopped for a while, PostgreSQL and Redis restarted, dials
-//! whose outcome nobody was told. Afterwards every call has ended, was dialled at most once an attempt, and its
-//! customer was told of each step in order.
+//! whose outcome nobody was told, a batch stopped in its midst. Afterwards every call has ended, was dialled at
+//! most once an attempt, its customer was told of each step in order, and counts add up.
 //!
 //! A short form for every day. The long one: `cargo test -p bolo-server --test it node_chaos -- --ignored
 //! --nocapture`, with `BOLO_CHAOS_CALLS` (10000) and `BOLO_CHAOS_SEED`.
+
+mod two_batches;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -19,14 +21,17 @@ use rand::{RngExt, SeedableRng, rngs::StdRng};
 use serde_json::{Value, json};
 
 use crate::support::{
-    DEADLINE, Fakes, OURS, agent, cluster::Cluster, postgres::Restartable, receiver::Receiver,
-    redis::Redis,
+    DEADLINE, Fakes, OURS, Server, agent, cluster::Cluster, postgres::Restartable,
+    receiver::Receiver, redis::Redis,
 };
+use two_batches::TwoBatches;
 
 const NODES: usize = 3;
 
 struct Chaos {
+    /// Half of them one by one, half in two batches.
     calls: usize,
+    dials_per_second: &'static str,
     seed: u64,
     /// For how long things die.
     trouble: Duration,
@@ -106,7 +111,7 @@ async fn run(chaos: Chaos) {
         &redis.url,
         NODES,
         &[
-            ("BOLO_LIMITS__DIALS_PER_SECOND", "200"),
+            ("BOLO_LIMITS__DIALS_PER_SECOND", chaos.dials_per_second),
             ("BOLO_LIMITS__ORPHAN_S", "5"),
             ("BOLO_TELEPHONY__LOOKUP_S", "5"),
         ],
@@ -117,27 +122,51 @@ async fn run(chaos: Chaos) {
     let mut agent = agent();
     agent["agent_config"]["webhook_url"] = customer.base.clone().into();
     let agent = cluster.nodes[0].create_agent(&agent).await;
-    let mut executions = BTreeMap::new();
     let mut doubtful = 0;
-    for nth in 0..chaos.calls {
-        let number = number(nth);
-        cluster.fakes.carrier.script(&number, script(&mut rng));
+    let numbers: Vec<String> = (0..chaos.calls).map(number).collect();
+    for (nth, number) in numbers.iter().enumerate() {
+        cluster.fakes.carrier.script(number, script(&mut rng));
         if nth % 10 == 0 {
             doubtful += 1;
             let fault = ambiguous(&mut rng);
-            cluster.fakes.carrier.fail_dials_to(&number, [fault]);
+            cluster.fakes.carrier.fail_dials_to(number, [fault]);
         }
+    }
+    let (alone, in_batches) = numbers.split_at(chaos.calls / 2);
+    let mut executions = BTreeMap::new();
+    for number in alone {
         let soon = chrono::Utc::now() + spread(&chaos, &mut rng);
         let body = json!({"agent_id": agent, "recipient_phone_number": number, "scheduled_at": soon.to_rfc3339()});
         let placed = cluster.nodes[0].post("/call", body).await;
-        executions.insert(placed["execution_id"].as_str().unwrap().to_owned(), number);
+        executions.insert(
+            placed["execution_id"].as_str().unwrap().to_owned(),
+            number.clone(),
+        );
     }
-    let told = trouble(&chaos, &mut rng, &mut cluster, &mut postgres, &mut redis).await;
-    let statuses = settle(&chaos, &cluster, &executions).await;
+    let mut batches = TwoBatches::start(&cluster.nodes[0], &agent, in_batches).await;
+    executions.extend(batches.executions(&cluster.nodes[0]).await);
+    let (carrier, key) = (&cluster.fakes.carrier, cluster.nodes[0].key.clone());
+    let (told, ()) = tokio::join!(
+        trouble(
+            &chaos,
+            &mut rng,
+            &mut cluster.nodes,
+            &mut postgres,
+            &mut redis
+        ),
+        batches.stop_in_its_midst(carrier, &cluster.balancer.base, &key),
+    );
+    let ends = settle(&chaos, &cluster, &executions).await;
     judge(&cluster, &customer, &executions).await;
+    let (dialled, on_their_way) = batches.judge(&cluster.nodes[0], carrier, &ends).await;
+    let mut statuses: BTreeMap<&str, usize> = BTreeMap::new();
+    for status in ends.values() {
+        *statuses.entry(status).or_default() += 1;
+    }
     println!(
         "chaos: seed {}, {} calls, {doubtful} with a dial of unknown outcome; {} nodes killed, {} stopped, \
-         PostgreSQL {} and Redis {} times restarted; {statuses:?}; {} dialled, none twice; {} webhooks; {:.0} s",
+         PostgreSQL {} and Redis {} times restarted; {statuses:?}; {} dialled, none twice; of the stopped batch \
+         {dialled}, {on_their_way} of them on their way when it stopped; {} webhooks; {:.0} s",
         chaos.seed,
         chaos.calls,
         told.kills,
@@ -160,7 +189,7 @@ fn spread(chaos: &Chaos, rng: &mut StdRng) -> Duration {
 async fn trouble(
     chaos: &Chaos,
     rng: &mut StdRng,
-    cluster: &mut Cluster,
+    nodes: &mut Vec<Server>,
     postgres: &mut Restartable,
     redis: &mut Redis,
 ) -> Told {
@@ -174,16 +203,16 @@ async fn trouble(
         let kind = *FIRST.get(told.all()).unwrap_or(&rng.random_range(0..8));
         match kind {
             0..4 => {
-                let mut dying = cluster.nodes.remove(node);
+                let mut dying = nodes.remove(node);
                 dying.kill();
-                cluster.nodes.insert(node, dying.start_again().await);
+                nodes.insert(node, dying.start_again().await);
                 told.kills += 1;
             }
             4..6 => {
-                cluster.nodes[node].signal("STOP");
+                nodes[node].signal("STOP");
                 let asleep = Duration::from_millis(rng.random_range(500..6000));
                 tokio::time::sleep(asleep).await; // no-sleep-ok: likewise
-                cluster.nodes[node].signal("CONT");
+                nodes[node].signal("CONT");
                 told.stops += 1;
             }
             6 => {
@@ -201,15 +230,15 @@ async fn trouble(
     told
 }
 
-/// Waits until every call has ended; how many ended how.
+/// Waits until every call has ended; how each ended.
 async fn settle(
     chaos: &Chaos,
     cluster: &Cluster,
     executions: &BTreeMap<String, String>,
-) -> BTreeMap<String, usize> {
+) -> BTreeMap<String, String> {
     let until = Instant::now() + chaos.rest;
     let mut open: BTreeSet<&String> = executions.keys().collect();
-    let mut statuses = BTreeMap::new();
+    let mut ends = BTreeMap::new();
     while !open.is_empty() {
         let mut ended = Vec::new();
         for id in &open {
@@ -227,7 +256,7 @@ async fn settle(
                 "call-disconnected",
             ];
             if !waits.contains(&status) {
-                *statuses.entry(status.to_owned()).or_default() += 1;
+                ends.insert(id.to_string(), status.to_owned());
                 ended.push(*id);
             } else if Instant::now() > until {
                 panic!(
@@ -242,7 +271,7 @@ async fn settle(
         }
         tokio::time::sleep(Duration::from_millis(200)).await; // no-sleep-ok: polling a condition under a deadline
     }
-    statuses
+    ends
 }
 
 /// At most one dial an attempt; webhooks of each call at least once and in order, to the last.
@@ -309,7 +338,8 @@ fn first_told(customer: &Receiver) -> BTreeMap<String, Vec<(u64, String)>> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_call_is_lost_or_doubled_whatever_dies() {
     run(Chaos {
-        calls: 60,
+        calls: 80,
+        dials_per_second: "8",
         seed: 7,
         trouble: Duration::from_secs(15),
         rest: Duration::from_secs(180),
@@ -326,6 +356,7 @@ async fn no_call_of_many_is_lost_or_doubled_whatever_dies() {
     let calls = given("BOLO_CHAOS_CALLS", 10_000);
     run(Chaos {
         calls: calls as usize,
+        dials_per_second: "60",
         seed: given("BOLO_CHAOS_SEED", chrono::Utc::now().timestamp() as u64),
         trouble: Duration::from_secs((calls / 40).max(30)),
         rest: Duration::from_secs(600),

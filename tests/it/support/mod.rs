@@ -1,6 +1,7 @@
 //! What every story needs: the real binary, and the fakes at the internet's edge.
 
 pub mod balancer;
+pub mod batch;
 pub mod cluster;
 #[path = "../../support/past.rs"]
 pub mod past;
