@@ -94,7 +94,7 @@ async fn however_often_the_server_dies_no_call_is_lost_or_dialled_twice() {
     assert!(lives > 2, "{lives}");
 }
 
-/// The status that a call comes to. A call that a dead server had claimed waits a minute for another.
+/// The status that a call comes to.
 async fn end_of(world: &World, execution: &str) -> String {
     let started = tokio::time::Instant::now();
     loop {

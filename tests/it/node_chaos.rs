@@ -33,8 +33,10 @@ struct Chaos {
     calls: usize,
     dials_per_second: &'static str,
     seed: u64,
-    /// For how long things die.
+    /// For how long things die, at least.
     trouble: Duration,
+    /// As often are PostgreSQL and Redis restarted, at least.
+    restarts: usize,
     /// For how long the rest may take.
     rest: Duration,
 }
@@ -195,7 +197,7 @@ async fn trouble(
 ) -> Told {
     let mut told = Told::default();
     let until = Instant::now() + chaos.trouble;
-    while Instant::now() < until {
+    while Instant::now() < until || told.postgres.min(told.redis) < chaos.restarts {
         let pause = Duration::from_millis(rng.random_range(1000..5000));
         tokio::time::sleep(pause).await; // no-sleep-ok: trouble comes when it likes
         let node = rng.random_range(0..NODES);
@@ -342,6 +344,7 @@ async fn no_call_is_lost_or_doubled_whatever_dies() {
         dials_per_second: "8",
         seed: 7,
         trouble: Duration::from_secs(15),
+        restarts: 1,
         rest: Duration::from_secs(180),
     })
     .await;
@@ -359,6 +362,7 @@ async fn no_call_of_many_is_lost_or_doubled_whatever_dies() {
         dials_per_second: "60",
         seed: given("BOLO_CHAOS_SEED", chrono::Utc::now().timestamp() as u64),
         trouble: Duration::from_secs((calls / 40).max(30)),
+        restarts: 10,
         rest: Duration::from_secs(600),
     })
     .await;

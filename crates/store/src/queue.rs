@@ -54,6 +54,10 @@ pub(crate) const FREE_LOST: &str = "UPDATE executions SET claimed_by = NULL, lea
     WHERE status = 'queued' AND claimed_by IS NOT NULL AND claimed_by = $1 AND dialing_since IS NULL
         AND EXISTS (SELECT 1 FROM instances i WHERE i.instance = $1 AND i.seen_at = $2)";
 
+/// What others than instance `$1` have claimed and not begun to dial.
+pub(crate) const FREE_FORMER: &str = "UPDATE executions SET claimed_by = NULL, lease_until = NULL
+    WHERE status = 'queued' AND claimed_by IS NOT NULL AND claimed_by <> $1 AND dialing_since IS NULL";
+
 pub(crate) const BOUND: &str = "SELECT carrier_call_id FROM executions
     WHERE account_id = $1 AND to_number = $2 AND from_number = $3 AND updated_at >= $4
         AND carrier_call_id IS NOT NULL";
@@ -231,6 +235,22 @@ impl Store {
             sqlx::query(FREE_LOST)
                 .bind(&instance.name)
                 .bind(instance.seen_at)
+                .execute(pool)
+                .await
+                .map(|done| done.rows_affected())
+        })?;
+        if freed > 0 {
+            self.signals().wake_worker(Work::Dials);
+        }
+        Ok(freed)
+    }
+
+    /// Claims of a node's former lives, for one that is alone: freed, so that their calls need not wait until
+    /// these run out. One that lives all the same finds its claims gone before it dials.
+    pub async fn free_former_claims(&self) -> Result<u64, Error> {
+        let freed = on!(self.db().write(), |pool| {
+            sqlx::query(FREE_FORMER)
+                .bind(self.instance())
                 .execute(pool)
                 .await
                 .map(|done| done.rows_affected())

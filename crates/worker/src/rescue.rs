@@ -31,6 +31,15 @@ impl Worker {
         let mut watch = Watch::default();
         let mut looked = Instant::now();
         let work = async {
+            if !self.store.signals().has_others() {
+                match self.store.free_former_claims().await {
+                    Ok(0) => {}
+                    Ok(freed) => {
+                        tracing::info!(freed, "calls claimed before this start are dialled")
+                    }
+                    Err(error) => tracing::warn!(%error, "calls claimed before this start wait"),
+                }
+            }
             loop {
                 ticks.tick().await;
                 // Whoever was stopped himself has seen nothing.

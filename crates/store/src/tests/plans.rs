@@ -119,6 +119,7 @@ async fn what_the_worker_asks_reads_no_whole_table() {
         queue::LIVE_CALLS,
         queue::FREE_EXPIRED,
         queue::FREE_LOST,
+        queue::FREE_FORMER,
         queue::BOUND,
         queue::RINGING,
         queue::UNSETTLED,

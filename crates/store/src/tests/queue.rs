@@ -207,6 +207,7 @@ async fn a_dial_is_intended_once_and_only_by_its_claimer(
     ));
 
     // Between intent and outcome nobody touches it, whatever the lease says.
+    assert_eq!(other.free_former_claims().await.unwrap(), 0);
     assert_eq!(lab.store.free_expired_claims(NOW + LEASE).await.unwrap(), 0);
     assert!(matches!(
         lab.store.release(id, NOW, NOW).await,
@@ -398,7 +399,10 @@ async fn claims_are_given_back_or_run_out(#[values(On::Sqlite, On::Postgres)] on
             .unwrap(),
         1
     );
+    lab.store.claim_due(NOW + 500, LEASE, 1).await.unwrap();
+    assert_eq!(lab.store.free_former_claims().await.unwrap(), 0);
     let other = lab.node("node-2").await;
+    assert_eq!(other.free_former_claims().await.unwrap(), 1);
     assert_eq!(
         other
             .claim_due(NOW + 500 + LEASE, LEASE, 1)

@@ -262,6 +262,18 @@ async fn a_claim_of_a_node_that_died_is_dialled_by_another() {
 }
 
 #[tokio::test]
+async fn what_a_node_alone_had_claimed_is_dialled_when_it_is_back() {
+    let mut lab = Lab::start().await;
+    let call = lab.create(lab.call()).await;
+    let former = lab.other_node().await;
+    let hour = 3_600_000;
+    assert_eq!(former.claim_due(now_ms(), hour, 1).await.unwrap().len(), 1);
+    drop(former);
+    lab.work();
+    lab.receiver.told(&call, "initiated").await;
+}
+
+#[tokio::test]
 async fn a_carrier_that_stays_busy_is_given_up() {
     let mut lab = Lab::start().await;
     lab.settings.timings.postponed = std::time::Duration::ZERO;
