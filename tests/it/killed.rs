@@ -101,7 +101,11 @@ async fn end_of(world: &World, execution: &str) -> String {
         let record = world.server.get(&format!("/executions/{execution}")).await;
         let status = record["status"].as_str().unwrap();
         if TERMINAL.contains(&status) {
-            return status.to_owned();
+            // Of those that failed, why.
+            return match record["error_message"].as_str() {
+                Some(why) if status == "error" => format!("error: {why}"),
+                _ => status.to_owned(),
+            };
         }
         assert!(started.elapsed() < PATIENCE, "{record:#}");
         tokio::time::sleep(Duration::from_millis(50)).await; // no-sleep-ok: polling a condition under a deadline
