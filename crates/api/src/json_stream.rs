@@ -45,7 +45,9 @@ where
             }
         }
     });
-    let body = stream::once(async move { Ok::<_, Error>(Bytes::from(opening)) }).chain(chunks);
+    let opening = stream::once(async move { Ok::<_, Error>(Bytes::from(opening)) });
+    // A body may be asked once more after its end.
+    let body = opening.chain(chunks).fuse();
     (
         [(header::CONTENT_TYPE, "application/json")],
         Body::from_stream(body),
@@ -95,5 +97,17 @@ mod tests {
             serde_json::json!([1, 2, 3, 4, 5, 6, 7])
         );
         assert_eq!(sent(vec![1, 2], false, 2).await, serde_json::json!([1, 2]));
+    }
+
+    #[tokio::test]
+    async fn the_end_may_be_asked_for_again() {
+        let more = |last: &i32| {
+            let rows: Vec<i32> = (*last == 1).then_some(2).into_iter().collect();
+            async move { Ok(rows) }
+        };
+        let response = array(vec![1], false, more, |row| (*row).into());
+        let mut body = response.into_body().into_data_stream();
+        while body.next().await.is_some() {}
+        assert!(body.next().await.is_none());
     }
 }

@@ -200,7 +200,7 @@ impl Db {
             Self::Sqlite { write, .. } => {
                 Engine::Sqlite(write.begin_with("BEGIN IMMEDIATE").await?)
             }
-            Self::Postgres(pool) => Engine::Postgres(pool.begin().await?),
+            Self::Postgres(pool) => Engine::Postgres(begin_postgres(pool).await?),
         })
     }
 
@@ -213,6 +213,15 @@ impl Db {
             Self::Postgres(pool) => pool.close().await,
         }
     }
+}
+
+/// In a task of its own, for whoever waits may go away at any moment: a `begin` of sqlx 0.9 that is dropped half-way
+/// leaves its connection in the pool within a transaction, in which others then write what nobody commits. In a
+/// task it ends, and is rolled back.
+pub(crate) async fn begin_postgres(pool: &PgPool) -> Result<Transaction<'static, Postgres>, Error> {
+    let pool = pool.clone();
+    let begun = tokio::spawn(async move { pool.begin().await }).await;
+    Ok(begun.map_err(|error| Error::Unavailable(format!("database: {error}")))??)
 }
 
 /// PostgreSQL's TEXT holds no NUL; strangers' text (transcripts, carrier messages) may.

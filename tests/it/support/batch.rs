@@ -52,6 +52,6 @@ pub async fn schedule(server: &Server, batch: &str, at: &str) {
         &format!("scheduled_at={at}"),
     ];
     let answer = curl(server, &format!("/batches/{batch}/schedule"), &arguments).await;
-    assert_eq!(answer["message"], "success", "{answer}");
+    assert_eq!(answer["message"], "success", "{answer}\n{}", server.log());
     assert_eq!(answer["state"], "scheduled");
 }

@@ -346,7 +346,9 @@ impl Server {
             .await
             .unwrap();
         assert_eq!(answer.status().as_u16(), 200, "GET {path}");
-        answer.bytes().await.unwrap().to_vec()
+        let body = answer.bytes().await;
+        body.unwrap_or_else(|error| panic!("GET {path}: {error}\n{}", self.log()))
+            .to_vec()
     }
 
     /// Creates an agent; its id.

@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use super::queue::{Call, Line, Message, Queue, Waiting, queue};
 use crate::{
     Error,
-    db::{Db, Engine, clean, on},
+    db::{Db, Engine, begin_postgres, clean, on},
 };
 
 /// Lines wait this long for others: a commit costs the same for one call as for fifty. What a crash may
@@ -230,7 +230,7 @@ impl Work {
                 refused?
             }
             Db::Postgres(pool) => {
-                let mut tx = pool.begin().await?;
+                let mut tx = begin_postgres(pool).await?;
                 let refused = self.insert(Engine::Postgres(&mut *tx), &calls).await?;
                 tx.commit().await?;
                 refused

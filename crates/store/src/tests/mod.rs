@@ -8,6 +8,7 @@ mod audit;
 mod batch_guard;
 mod batches;
 mod call_log;
+mod cancelled;
 mod change;
 mod claiming;
 mod crash;
