@@ -80,7 +80,7 @@ pub struct Envelope<T> {
     /// Rows a page.
     #[schema(example = 20)]
     pub page_size: i64,
-    /// Rows of all pages.
+    /// Rows of all pages. Behind the newest 10,000 they are counted once in 5 seconds.
     #[schema(example = 150)]
     pub total: i64,
     /// There is a next page.

@@ -2,7 +2,7 @@
 //! Source: api.md §21.
 
 use axum::{Json, extract::State};
-use bolo_execution::ExecutionId;
+use bolo_execution::{ExecutionId, Status};
 use bolo_store::{Endpoint, Told, ToldFilter};
 use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
@@ -110,8 +110,8 @@ fn shown(told: Told) -> DeliveryView {
 struct DeliveryParams {
     /// Webhooks of this call.
     execution_id: Option<Uuid>,
-    /// Webhooks that tell this status.
-    event: Option<crate::schemas::ExecutionStatus>,
+    /// Webhooks that tell this status; `extraction` for what webhook tasks send.
+    event: Option<String>,
     /// `waiting`, `delivered` or `exhausted`.
     state: Option<String>,
     /// Of changes at or after this time (ISO 8601).
@@ -124,6 +124,13 @@ fn state_named(text: &str) -> Option<&'static str> {
     STATES.into_iter().find(|state| *state == text)
 }
 
+fn event_named(text: &str) -> Option<&'static str> {
+    match text {
+        "extraction" => Some("extraction"),
+        status => status.parse().ok().map(Status::as_str),
+    }
+}
+
 fn filter(params: &Params) -> Result<ToldFilter, ApiError> {
     let span = execution_filter::span(params)?;
     Ok(ToldFilter {
@@ -134,9 +141,12 @@ fn filter(params: &Params) -> Result<ToldFilter, ApiError> {
             "must be an execution's id",
             |text| text.parse().ok(),
         )?,
-        status: execution_filter::one(params, &["event"], "must be a status", |text| {
-            text.parse().ok()
-        })?,
+        event: execution_filter::one(
+            params,
+            &["event"],
+            "must be a status, or extraction",
+            event_named,
+        )?,
         state: execution_filter::one(
             params,
             &["state"],
@@ -251,7 +261,7 @@ async fn replay_many(
     let filter = ToldFilter {
         id: None,
         execution: span.execution_id.map(ExecutionId),
-        status: None,
+        event: None,
         state: Some(
             state.ok_or_else(|| ApiError::field("state", "must be exhausted or delivered"))?,
         ),

@@ -9,6 +9,7 @@ use crate::{
     Error, Store,
     db::{clean, on},
     rows::uuid,
+    total::{Bind, Listed, bound},
 };
 
 /// One request that was served.
@@ -59,6 +60,20 @@ pub(crate) const NEWEST: &str =
     remote, forwarded_for FROM audit_log
     WHERE account_id = $1 AND at >= $2 AND at <= $3 ORDER BY at DESC, id DESC";
 
+/// The same as a list.
+pub(crate) fn listed(account: AccountId, from: i64, to: i64) -> Listed {
+    Listed {
+        table: "audit_log",
+        time: "at",
+        condition: "account_id = $1 AND at >= $2 AND at <= $3".to_owned(),
+        values: vec![
+            Bind::Text(account.to_string()),
+            Bind::Int(from),
+            Bind::Int(to),
+        ],
+    }
+}
+
 impl Store {
     /// Adds a line.
     pub async fn audit(&self, line: &Audited) -> Result<(), Error> {
@@ -97,23 +112,13 @@ impl Store {
     ) -> Result<(Vec<Audited>, i64), Error> {
         let offset = (page.max(1) - 1).saturating_mul(size);
         let list = AssertSqlSafe(format!("{NEWEST} LIMIT {size} OFFSET {offset}"));
-        let (rows, total): (Vec<Row>, i64) = on!(self.db().read(), |pool| {
-            let list = sqlx::query_as(list)
-                .bind(account.to_string())
-                .bind(from)
-                .bind(to)
+        let lines = listed(account, from, to);
+        let rows: Vec<Row> = on!(self.db().read(), |pool| {
+            bound!(sqlx::query_as(list), &lines.values)
                 .fetch_all(pool)
-                .await?;
-            let total = sqlx::query_scalar(
-                "SELECT COUNT(*) FROM audit_log WHERE account_id = $1 AND at >= $2 AND at <= $3",
-            )
-            .bind(account.to_string())
-            .bind(from)
-            .bind(to)
-            .fetch_one(pool)
-            .await?;
-            (list, total)
-        });
+                .await
+        })?;
+        let total = self.total(&lines).await?;
         let lines: Result<Vec<_>, _> = rows.into_iter().map(Audited::try_from).collect();
         Ok((lines?, total))
     }

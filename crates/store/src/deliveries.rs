@@ -1,7 +1,7 @@
 //! The log of webhooks: what was told and what was not, telling it again, receivers that are switched off,
 //! and the secrets that sign. Source: api.md §21.
 
-use bolo_execution::{AccountId, ExecutionId, Status};
+use bolo_execution::{AccountId, ExecutionId};
 use rand::seq::IndexedRandom;
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
@@ -13,6 +13,7 @@ use crate::{
     change::OVERTAKES_MS,
     db::{Tx, on},
     rows::uuid,
+    total::{Bind, Listed, bound},
 };
 
 /// Name of the signing secrets among an account's keys: the newest first, comma-separated.
@@ -55,7 +56,8 @@ pub struct Told {
 pub struct ToldFilter {
     pub id: Option<Uuid>,
     pub execution: Option<ExecutionId>,
-    pub status: Option<Status>,
+    /// A status, or `extraction`.
+    pub event: Option<&'static str>,
     /// `waiting`, `delivered` or `exhausted`.
     pub state: Option<&'static str>,
     /// Made at or after, epoch ms.
@@ -111,21 +113,15 @@ impl TryFrom<Row> for Told {
     }
 }
 
-enum Bind {
-    Text(String),
-    Int(i64),
-}
-
 /// A filter as a condition on `webhooks`. Only what is asked for is in the text, so that an index fits.
-pub(crate) struct Chosen {
-    sql: String,
-    values: Vec<Bind>,
-}
+pub(crate) struct Chosen(pub(crate) Listed);
 
 impl Chosen {
     pub(crate) fn new(account: AccountId, filter: &ToldFilter) -> Self {
-        let mut chosen = Self {
-            sql: "account_id = $1".to_owned(),
+        let mut chosen = Listed {
+            table: "webhooks",
+            time: "created_at",
+            condition: "account_id = $1".to_owned(),
             values: vec![Bind::Text(account.to_string())],
         };
         let text = |value: &dyn ToString| Bind::Text(value.to_string());
@@ -135,10 +131,7 @@ impl Chosen {
                 "execution_id =",
                 filter.execution.as_ref().map(|id| text(id)),
             ),
-            (
-                "status =",
-                filter.status.as_ref().map(|status| text(status)),
-            ),
+            ("status =", filter.event.as_ref().map(|event| text(event))),
             ("state =", filter.state.as_ref().map(|state| text(state))),
             ("created_at >=", filter.from.map(Bind::Int)),
             ("created_at <=", filter.to.map(Bind::Int)),
@@ -147,33 +140,20 @@ impl Chosen {
             if let Some(value) = value {
                 chosen.values.push(value);
                 let number = chosen.values.len();
-                chosen.sql.push_str(&format!(" AND {condition} ${number}"));
+                let condition = format!(" AND {condition} ${number}");
+                chosen.condition.push_str(&condition);
             }
         }
-        chosen
+        Self(chosen)
     }
 
     pub(crate) fn list_sql(&self, size: i64, offset: i64) -> String {
         format!(
             "SELECT id, execution_id, status, sequence, url, state, tries, error, created_at, due_at, settled_at, body
              FROM webhooks WHERE {} ORDER BY created_at DESC, id DESC LIMIT {size} OFFSET {offset}",
-            self.sql
+            self.0.condition
         )
     }
-}
-
-/// Binds a filter's values.
-macro_rules! bound {
-    ($query:expr, $values:expr) => {{
-        let mut query = $query;
-        for value in $values {
-            query = match value {
-                Bind::Text(text) => query.bind(text.clone()),
-                Bind::Int(int) => query.bind(*int),
-            };
-        }
-        query
-    }};
 }
 
 impl Store {
@@ -188,18 +168,12 @@ impl Store {
         let chosen = Chosen::new(account, filter);
         let offset = (page.max(1) - 1).saturating_mul(size);
         let list = AssertSqlSafe(chosen.list_sql(size, offset));
-        let count = AssertSqlSafe(format!(
-            "SELECT COUNT(*) FROM webhooks WHERE {}",
-            chosen.sql
-        ));
-        let (rows, total): (Vec<Row>, i64) = on!(self.db().read(), |pool| (
-            bound!(sqlx::query_as(list), &chosen.values)
+        let rows: Vec<Row> = on!(self.db().read(), |pool| {
+            bound!(sqlx::query_as(list), &chosen.0.values)
                 .fetch_all(pool)
-                .await?,
-            bound!(sqlx::query_scalar(count), &chosen.values)
-                .fetch_one(pool)
-                .await?
-        ));
+                .await
+        })?;
+        let total = self.total(&chosen.0).await?;
         let rows = rows.into_iter().map(TryInto::try_into);
         Ok((rows.collect::<Result<_, _>>()?, total))
     }
@@ -217,11 +191,11 @@ impl Store {
         let again = AssertSqlSafe(format!(
             "UPDATE webhooks SET state = 'waiting', tries = 0, due_at = {later}, error = NULL, settled_at = NULL
              WHERE {} AND state <> 'waiting'",
-            chosen.sql
+            chosen.0.condition
         ));
         let mut tx = self.db().begin().await?;
         let count = on!(&mut tx, |tx| {
-            let count = bound!(sqlx::query(again), &chosen.values)
+            let count = bound!(sqlx::query(again), &chosen.0.values)
                 .execute(&mut **tx)
                 .await?
                 .rows_affected();

@@ -9,7 +9,7 @@ use bolo_execution::{
 use serde_json::{Map, Value};
 use sqlx::AssertSqlSafe;
 
-use found::{Bind, End};
+use found::End;
 pub(crate) use found::{Found, Part};
 
 use crate::{
@@ -17,6 +17,7 @@ use crate::{
     db::{Tx, clean, on, or_conflict},
     once,
     rows::{ExecutionRow, direction, execution_columns, maybe_to_json, records, to_json},
+    total::bound,
 };
 
 /// Whether a batch of the account is being uploaded.
@@ -270,8 +271,8 @@ impl Store {
         row.try_into()
     }
 
-    /// A page, newest first (created_at, id), and how many rows there are in all. `page` counts from 1;
-    /// `size` is at most 1000.
+    /// A page, newest first (created_at, id), and how many rows there are in all: behind the newest 10,000,
+    /// as it was some seconds ago. `page` counts from 1; `size` is at most 1000.
     pub async fn executions(
         &self,
         account: AccountId,
@@ -279,24 +280,19 @@ impl Store {
         page: i64,
         size: i64,
     ) -> Result<Page, Error> {
-        let uploading = self.is_uploading(account).await?;
-        let found = Found::new(account, filter, uploading);
-        let sql = AssertSqlSafe(found.count_sql());
-        let total: i64 = on!(self.db().read(), |pool| {
-            let mut total = sqlx::query_scalar(sql);
-            for value in found.values {
-                total = match value {
-                    Bind::Text(text) => total.bind(text),
-                    Bind::Int(int) => total.bind(int),
-                    Bind::Bool(flag) => total.bind(flag),
-                };
-            }
-            total.fetch_one(pool).await
-        })?;
+        let found = Found::new(account, filter, self.is_uploading(account).await?);
         let (size, offset) = window(page, size);
-        let part = Part::nearest(size, offset, total);
-        let found = Found::new(account, filter, uploading);
-        let rows = self.found_rows(found, part).await?;
+        let mut total = self.total(&found.0).await?;
+        let mut rows = self
+            .part_of(&found, Part::nearest(size, offset, total))
+            .await?;
+        let promised = (total - offset).clamp(0, size);
+        if rows.len() as i64 != promised && self.forget_total(&found.0).await {
+            total = self.total(&found.0).await?;
+            rows = self
+                .part_of(&found, Part::nearest(size, offset, total))
+                .await?;
+        }
         Ok(Page { rows, total })
     }
 
@@ -310,22 +306,16 @@ impl Store {
     ) -> Result<Vec<Record>, Error> {
         let found = Found::new(account, filter, self.is_uploading(account).await?);
         let (size, offset) = window(page, size);
-        self.found_rows(found, Part::newest(size, offset)).await
+        self.part_of(&found, Part::newest(size, offset)).await
     }
 
     /// Newest first.
-    async fn found_rows(&self, found: Found, part: Part) -> Result<Vec<Record>, Error> {
+    async fn part_of(&self, found: &Found, part: Part) -> Result<Vec<Record>, Error> {
         let sql = AssertSqlSafe(found.list_sql(&part));
         let mut rows: Vec<ExecutionRow> = on!(self.db().read(), |pool| {
-            let mut list = sqlx::query_as(sql);
-            for value in found.values {
-                list = match value {
-                    Bind::Text(text) => list.bind(text),
-                    Bind::Int(int) => list.bind(int),
-                    Bind::Bool(flag) => list.bind(flag),
-                };
-            }
-            list.fetch_all(pool).await
+            bound!(sqlx::query_as(sql), &found.0.values)
+                .fetch_all(pool)
+                .await
         })?;
         if part.from == End::Oldest {
             rows.reverse();

@@ -38,6 +38,7 @@ mod rows;
 mod secrets;
 mod signals;
 mod sub_accounts;
+mod total;
 mod usage;
 mod watch;
 
@@ -112,6 +113,7 @@ struct Inner {
     db: Arc<Db>,
     vault: secrets::Vault,
     known_keys: api_keys::KnownKeys,
+    totals: total::Totals,
     recordings: Recordings,
     signals: Signals,
     call_log: call_log::Writer,
@@ -137,6 +139,7 @@ impl Store {
             db,
             vault,
             known_keys,
+            totals: total::Totals::new(),
             recordings,
             signals,
             call_log,

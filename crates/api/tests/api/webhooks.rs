@@ -94,6 +94,17 @@ async fn webhooks_are_listed_shown_and_told_again() {
         .await
         .ok();
     assert_eq!(list["total"], 2);
+    // What a webhook task sends.
+    let record = bolo.record(id.parse().unwrap()).await;
+    let url = "https://customer.example/facts".parse().unwrap();
+    let store = &bolo.app.store;
+    let told = store.tell_extracted(&record, 0, &url, "{}", 1000, now());
+    told.await.unwrap();
+    let list = bolo.get("/webhooks/deliveries?event=extraction").await.ok();
+    assert_eq!(
+        (&list["total"], &list["data"][0]["event"]),
+        (&json!(1), &json!("extraction"))
+    );
     for query in [
         "state=lost",
         "event=over",

@@ -6,13 +6,8 @@ use super::Filter;
 use crate::{
     db::clean,
     rows::{direction, execution_columns},
+    total::{Bind, Listed},
 };
-
-pub(super) enum Bind {
-    Text(String),
-    Int(i64),
-    Bool(bool),
-}
 
 /// From which end rows are counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,19 +50,18 @@ impl Part {
 
 /// A filter as a condition. Only what is asked for is in the text, so that both planners use the index
 /// that fits.
-pub(crate) struct Found {
-    sql: String,
-    pub(super) values: Vec<Bind>,
-}
+pub(crate) struct Found(pub(crate) Listed);
 
 impl Found {
     /// `uploading`: a batch of the account is being uploaded, whose calls nobody sees yet. Where none is, the
     /// index alone tells what is found.
     pub(crate) fn new(account: AccountId, filter: &Filter, uploading: bool) -> Self {
-        let mut found = Self {
-            sql: String::new(),
+        let mut found = Self(Listed {
+            table: "executions",
+            time: "created_at",
+            condition: String::new(),
             values: Vec::new(),
-        };
+        });
         found.and("account_id =", Bind::Text(account.to_string()));
         if let Some(agent) = filter.agent {
             found.and("agent_id =", Bind::Text(agent.to_string()));
@@ -87,8 +81,8 @@ impl Found {
         if let Some(batch) = &filter.batch {
             found.and("batch =", Bind::Text(batch.to_string()));
             // All its calls have its time: the index that orders the list finds them.
-            let bound = found.values.len();
-            found.sql.push_str(&format!(
+            let bound = found.0.values.len();
+            found.0.condition.push_str(&format!(
                 " AND created_at = (SELECT b.created_at FROM batches b WHERE b.id = ${bound})"
             ));
         }
@@ -102,31 +96,27 @@ impl Found {
             found.and("created_at <=", Bind::Int(to));
         }
         if let Some((created_at, id)) = filter.behind {
-            found.values.push(Bind::Int(created_at));
-            found.values.push(Bind::Text(id.to_string()));
-            let bound = found.values.len();
-            found.sql.push_str(&format!(
+            found.0.values.push(Bind::Int(created_at));
+            found.0.values.push(Bind::Text(id.to_string()));
+            let bound = found.0.values.len();
+            found.0.condition.push_str(&format!(
                 " AND (created_at, id) < (${}, ${bound})",
                 bound - 1
             ));
         }
         if uploading {
-            found.sql.push_str(
+            found.0.condition.push_str(
                 " AND (batch IS NULL OR batch NOT IN (SELECT b.id FROM batches b
                 WHERE b.account_id = $1 AND b.ready_at IS NULL))",
             );
         }
         // Asked for once where one agent is meant, not for each of its calls.
-        found.sql.push_str(if filter.agent.is_some() {
+        found.0.condition.push_str(if filter.agent.is_some() {
             " AND EXISTS (SELECT 1 FROM agents a WHERE a.id = $2 AND a.account_id = $1 AND a.deleted_at IS NULL)"
         } else {
             " AND agent_id IN (SELECT a.id FROM agents a WHERE a.account_id = $1 AND a.deleted_at IS NULL)"
         });
         found
-    }
-
-    pub(super) fn count_sql(&self) -> String {
-        format!("SELECT COUNT(*) FROM executions WHERE {}", self.sql)
     }
 
     pub(crate) fn list_sql(&self, part: &Part) -> String {
@@ -138,15 +128,19 @@ impl Found {
         format!(
             "SELECT {} FROM executions WHERE {} ORDER BY {order} LIMIT {size} OFFSET {offset}",
             execution_columns!(),
-            self.sql
+            self.0.condition
         )
     }
 
     fn and(&mut self, condition: &str, value: Bind) {
-        self.values.push(value);
-        let joint = if self.sql.is_empty() { "" } else { " AND " };
-        self.sql
-            .push_str(&format!("{joint}{condition} ${}", self.values.len()));
+        let Listed {
+            condition: all,
+            values,
+            ..
+        } = &mut self.0;
+        values.push(value);
+        let joint = if all.is_empty() { "" } else { " AND " };
+        all.push_str(&format!("{joint}{condition} ${}", values.len()));
     }
 }
 

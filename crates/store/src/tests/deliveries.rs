@@ -1,6 +1,6 @@
 //! The log of webhooks, telling again, and receivers that are given up.
 
-use bolo_execution::{Change, ExecutionId, Status};
+use bolo_execution::{Change, ExecutionId};
 use rstest::rstest;
 use secrecy::ExposeSecret;
 
@@ -77,7 +77,7 @@ async fn the_log_shows_what_was_told_and_what_was_not(#[values(On::Sqlite, On::P
     assert_eq!(all[0].error.as_deref(), Some("the receiver answered 503"));
     let filter = ToldFilter {
         execution: Some(first),
-        status: Some(Status::Initiated),
+        event: Some("initiated"),
         ..Default::default()
     };
     assert_eq!(shown(filter).await.len(), 1);

@@ -27,6 +27,7 @@ mod recordings;
 mod retries;
 mod sub_accounts;
 mod tenancy;
+mod totals;
 
 #[path = "../../../../tests/support/postgres.rs"]
 mod postgres;
