@@ -129,7 +129,10 @@ impl Agent {
         let guardrails = Guardrails::read(&config.at("calling_guardrails"));
         let ingest = IngestSource::read(&config.at("ingest_source_config"));
         let telephony_provider = carrier(&config.at("telephony_provider"));
-        let (conversation, post_call) = tasks(&config.at("tasks"), prompts)?;
+        let (conversation, mut post_call) = tasks(&config.at("tasks"), prompts)?;
+        let assistants = config.at("gpt_assistants");
+        let own = &conversation.llm.config;
+        post_call.extend(PostCallTask::custom_questions(&assistants, own));
         let of_task =
             Some(conversation.input_provider.clone()).filter(|provider| provider != ANY_CARRIER);
         let telephony_provider = telephony_provider

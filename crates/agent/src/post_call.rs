@@ -23,6 +23,14 @@ pub enum PostCallTask {
         /// Who writes.
         model: LlmConfig,
     },
+    /// `gpt_assistants[0].custom_questions`: a numbered list of facts to draw. The older way to ask what
+    /// dispositions ask; not done where one of these is linked.
+    CustomQuestions {
+        /// The list.
+        questions: String,
+        /// Who looks: the agent's own model.
+        model: LlmConfig,
+    },
     /// What was extracted is sent there.
     Webhook {
         /// Where to.
@@ -34,6 +42,20 @@ pub enum PostCallTask {
 const MAX_TOKENS: u32 = 2000;
 
 impl PostCallTask {
+    /// Reads `gpt_assistants`, of which the first one's questions are asked.
+    pub(crate) fn custom_questions(assistants: &Place<'_>, own: &LlmConfig) -> Option<Self> {
+        let first = assistants.items()?.into_iter().next()?;
+        first.object()?;
+        let questions = first.at("custom_questions").some_text()?.to_owned();
+        let model = LlmConfig {
+            max_tokens: MAX_TOKENS,
+            request_json: true,
+            stop: Vec::new(),
+            ..own.clone()
+        };
+        Some(Self::CustomQuestions { questions, model })
+    }
+
     /// `None` after a fault.
     pub(crate) fn read(task: &Place<'_>, kind: &str, prompt: Option<&Place<'_>>) -> Option<Self> {
         let tools = task.at("tools_config");

@@ -156,7 +156,11 @@ impl Worker {
             .iter()
             .filter_map(|document| Disposition::parse(&document.body).ok())
             .collect();
-        let mut steps: Vec<Step> = agent.post_call.into_iter().map(Step::Task).collect();
+        let mut tasks = agent.post_call;
+        if !asked.is_empty() {
+            tasks.retain(|task| !matches!(task, PostCallTask::CustomQuestions { .. }));
+        }
+        let mut steps: Vec<Step> = tasks.into_iter().map(Step::Task).collect();
         if !asked.is_empty() {
             steps.push(Step::Dispositions(asked, agent.conversation.llm.config));
         }
@@ -184,6 +188,11 @@ impl Worker {
                 model,
             }) => {
                 let system = extraction_prompt(prompt.as_deref(), details.as_deref(), record);
+                self.extract(record, model, system, transcript).await?
+            }
+            Step::Task(PostCallTask::CustomQuestions { questions, model }) => {
+                let keys = "Each numbered name is a key, with what to draw for it:";
+                let system = extraction_prompt(Some(keys), Some(questions), record);
                 self.extract(record, model, system, transcript).await?
             }
             Step::Task(PostCallTask::Summarization { details, model }) => {

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::whole;
-use crate::Agent;
+use crate::{Agent, PostCallTask};
 
 /// Pointers to every value of a document, its own root included.
 fn pointers(value: &Value) -> Vec<String> {
@@ -108,4 +108,29 @@ fn no_document_makes_it_panic() {
             }
         }
     }
+}
+
+#[test]
+fn custom_questions_are_those_of_the_first_assistant() {
+    let with = |assistants: Value| {
+        let mut body = whole();
+        body["agent_config"]["gpt_assistants"] = assistants;
+        Agent::parse(&body)
+    };
+    let agent = with(json!([{ "custom_questions": "1. interested:" }, {}])).unwrap();
+    let own = &agent.conversation.llm.config;
+    let [PostCallTask::CustomQuestions { questions, model }] = &agent.post_call[..] else {
+        panic!("{:?}", agent.post_call)
+    };
+    assert_eq!(questions, "1. interested:");
+    assert_eq!((&model.model, model.request_json), (&own.model, true));
+    for none in [
+        json!(null),
+        json!([]),
+        json!([{ "custom_questions": null }]),
+    ] {
+        assert_eq!(with(none).unwrap().post_call, []);
+    }
+    let faults = with(json!([{ "custom_questions": ["interested"] }])).unwrap_err();
+    assert_eq!(faults.0[0].path, "gpt_assistants[0].custom_questions");
 }

@@ -35,14 +35,19 @@ async fn model(lab: &mut Lab) -> FakeLlm {
     llm
 }
 
-/// A call with these tasks that has ended, its transcript and its costs written.
+/// A call with these tasks that has ended.
 async fn ended(lab: &mut Lab, tasks: &[Value], transcript: &str) -> Record {
     let mut body = agent_body();
     let all = body["agent_config"]["tasks"].as_array_mut().unwrap();
     all.extend(tasks.iter().cloned());
+    ended_of(lab, &body, transcript).await
+}
+
+/// A call of a new agent that has ended, its transcript and its costs written.
+async fn ended_of(lab: &mut Lab, body: &Value, transcript: &str) -> Record {
     lab.agent = lab
         .store
-        .create_agent(lab.account, &body, now_ms())
+        .create_agent(lab.account, body, now_ms())
         .await
         .unwrap()
         .id;
@@ -268,6 +273,40 @@ async fn dispositions_are_decided_after_the_tasks_and_stand_beside_what_these_fo
     let used = &complete["usage_breakdown"]["llm_model"]["gpt-4.1-mini"]["input"];
     assert_eq!(llm.requests().len(), 2);
     assert_eq!(complete["cost_breakdown"]["llm"].as_f64(), used.as_f64());
+}
+
+#[tokio::test]
+async fn custom_questions_are_asked_where_no_disposition_is_linked() {
+    for is_linked in [false, true] {
+        asks_custom_questions_unless(is_linked).await;
+    }
+}
+
+async fn asks_custom_questions_unless(is_linked: bool) {
+    let mut lab = Lab::start().await;
+    let llm = model(&mut lab).await;
+    llm.on("order twelve", Reply::text("{\"interested\": \"Yes\"}"));
+    llm.on("Outcome?", Reply::text("{\"objective\": \"late\"}"));
+    let questions = "1. interested:\n[- What to Extract: interest\n- Expected Response: Yes or No]";
+    let mut body = agent_body();
+    body["agent_config"]["gpt_assistants"] =
+        json!([{ "assistant_id": "asst_1", "custom_questions": questions }]);
+    let call = ended_of(&mut lab, &body, TRANSCRIPT).await;
+    if is_linked {
+        disposition(&lab, "Outcome", "gpt-4.1-mini").await;
+    }
+    lab.work();
+    let complete = lab.receiver.told(&call, "completed").await;
+    let found = &complete["extracted_data"];
+    let asked = llm.requests();
+    assert_eq!(asked.len(), 1);
+    let system = asked[0]["messages"][0]["content"].as_str().unwrap();
+    assert_eq!(system.contains(questions), !is_linked, "{system}");
+    if is_linked {
+        assert_eq!(found["Orders"]["Outcome"]["objective"], "late");
+    } else {
+        assert_eq!(found, &json!({ "interested": "Yes" }));
+    }
 }
 
 #[tokio::test]
