@@ -123,15 +123,12 @@ async fn check_ivr(
         return Err(ApiError::field("ivr_config", fault));
     }
     for agent in &ivr.agents {
-        let known = match agent.parse() {
-            Ok(id) => app.store.agent(account, id).await.is_ok(),
-            Err(_) => false,
-        };
-        if !known {
-            return Err(ApiError::field(
-                "ivr_config",
-                format!("there is no agent {agent}"),
-            ));
+        let unknown = || ApiError::field("ivr_config", format!("there is no agent {agent}"));
+        let id = agent.parse().map_err(|_| unknown())?;
+        match app.store.agent(account, id).await {
+            Ok(_) => {}
+            Err(bolo_store::Error::NotFound) => return Err(unknown()),
+            Err(error) => return Err(error.into()),
         }
     }
     Ok(())

@@ -16,6 +16,7 @@ use bolo_store::{Facts, MasterKeys, Store};
 use bolo_telephony::{CallbackKind, Callbacks, CarrierSettings, Carriers, Credentials};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
+use sqlx::Connection;
 use tower::ServiceExt;
 
 use crate::{
@@ -70,6 +71,7 @@ pub struct Bolo {
     pub account: AccountId,
     pub key: String,
     pub twilio: FakeTwilio,
+    pub database_url: String,
     _folder: tempfile::TempDir,
     _database: Option<engines::Database>,
 }
@@ -93,8 +95,9 @@ impl Bolo {
         let path = |name: &str| folder.path().join(name).display().to_string();
         let database = engines::database().await;
         let sqlite = || format!("sqlite://{}", path("bolo.db"));
+        let database_url = database.as_ref().map_or_else(sqlite, |one| one.url.clone());
         let store = Store::open(bolo_store::Settings {
-            database_url: database.as_ref().map_or_else(sqlite, |one| one.url.clone()),
+            database_url: database_url.clone(),
             recordings_url: format!("file://{}", path("recordings")),
             scratch: folder.path().join("scratch"),
             master_keys: MasterKeys(vec![SecretString::from("0".repeat(64))]),
@@ -142,8 +145,22 @@ impl Bolo {
             account,
             key,
             twilio,
+            database_url,
             _folder: folder,
             _database: database,
+        }
+    }
+
+    /// Changes rows behind the server's back.
+    pub async fn run_sql(&self, sql: &str) {
+        let sql = sqlx::AssertSqlSafe(sql);
+        let url = &self.database_url;
+        if url.starts_with("sqlite") {
+            let mut connection = sqlx::SqliteConnection::connect(url).await.unwrap();
+            sqlx::query(sql).execute(&mut connection).await.unwrap();
+        } else {
+            let mut connection = sqlx::PgConnection::connect(url).await.unwrap();
+            sqlx::query(sql).execute(&mut connection).await.unwrap();
         }
     }
 

@@ -1,5 +1,6 @@
 //! Templates of extractions, models, SIP trunks: what is kept and shown.
 
+use bolo_execution::AgentId;
 use serde_json::{Value, json};
 
 use crate::bolo::{Bolo, Reply};
@@ -214,6 +215,30 @@ async fn a_trunk_is_kept_without_showing_its_password() {
     let gone = json!({ "message": "Trunk deleted successfully. 1 phone number(s) removed." });
     assert_eq!(bolo.delete(&path).await.ok(), gone);
     bolo.get(&path).await.error(404);
+}
+
+/// A menu whose agents are asked for: one that is not there is the client's fault, one that can't be read ours.
+#[tokio::test]
+async fn a_menu_names_agents_that_are_there() {
+    let bolo = Bolo::start().await;
+    let told = json!({ "phone_number": "+442071838750", "provider": "plivo" });
+    let number = bolo.post("/phone-numbers", told).await.ok();
+    let agent = bolo.new_agent().await;
+    let setup = async |named: AgentId| {
+        let body = json!({ "agent_id": agent.to_string(), "phone_number_id": number["id"], "ivr_config": {
+            "enabled": true, "default_agent_id": named.to_string(), "steps": [{ "step_id": "a", "type": "menu",
+                "prompt": "?", "options": [{ "digit": "1", "label": "one" }] }] } });
+        bolo.post("/inbound/setup", body).await
+    };
+    setup(agent).await.ok();
+    let refused = setup(AgentId::new()).await.error(400);
+    assert!(refused.contains("there is no agent"), "{refused}");
+    let broken = bolo.new_agent().await;
+    bolo.run_sql(&format!(
+        "UPDATE agent_versions SET body = '{{' WHERE agent_id = '{broken}'"
+    ))
+    .await;
+    setup(broken).await.error(500);
 }
 
 #[tokio::test]
