@@ -305,3 +305,24 @@ fn a_filler_waits_for_the_socket_as_the_answer_does() {
     11200 play_end 3
     ");
 }
+
+#[test] // R202
+fn a_crash_while_the_welcome_sounds_says_its_rest() {
+    assert_snapshot!(rebuilt("0 start\n50 audio 1 2000\n1000 tick", "
+        9000 media_resumed
+        9100 audio 2 900
+        9150 audio 3 1000
+        11000 mark 3:end
+        12400 end where is my order
+    "), @r"
+    9000 clear
+    9000 cancel_say 1
+    9000 clip 2 Recovery: Sorry, the line was gone for a moment.
+    9000 clip 3 Welcome: from the shop
+    9100 play 2.1
+    9100 play_end 2
+    9150 play 3.1
+    9150 play_end 3
+    12400 ask 4, user: where is my order
+    ");
+}
