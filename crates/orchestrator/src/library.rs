@@ -1,4 +1,5 @@
-//! Passages of knowledgebases: their vectors are read once and kept, and searched by looking at all of them.
+//! Passages of knowledgebases: found by the database where it compares vectors (pgvector), else their vectors are
+//! read once, kept, and searched by looking at all of them.
 //! What a call asks of them has a budget, and fails without a word to the caller. Source: runtime.md R123 to
 //! R126.
 
@@ -110,16 +111,16 @@ impl Library {
         least: f32,
     ) -> Result<Vec<Passage>, SearchError> {
         let failed = |error: bolo_providers::Error| SearchError::Failed(error.to_string());
-        let mut shelves = Vec::with_capacity(ids.len());
+        let mut ready = Vec::with_capacity(ids.len());
         let mut missing = None;
         for id in ids {
-            match self.shelf(account, *id).await {
-                Ok(shelf) => shelves.push(shelf),
+            match self.ready(account, *id).await {
+                Ok(about) => ready.push(about),
                 // One that was removed, or is not ready, takes the others nothing.
                 Err(error) => missing = Some(error),
             }
         }
-        if shelves.is_empty() {
+        if ready.is_empty() {
             return missing.map_or(Ok(Vec::new()), Err);
         }
         let embedder = self.vendors.embedder().map_err(failed)?;
@@ -131,44 +132,73 @@ impl Library {
             return Ok(Vec::new());
         };
         let own = |about: &Knowledgebase| usize::try_from(about.similarity_top_k).unwrap_or(1);
-        let most = count.unwrap_or_else(|| {
-            shelves
-                .iter()
-                .map(|(_, about)| own(about))
-                .max()
-                .unwrap_or(1)
-        });
-        let look = move || {
-            let mut found: Vec<Passage> = Vec::new();
-            for (book, about) in &shelves {
-                for near in book.index.nearest(&vector, most, least) {
-                    found.push(Passage {
-                        text: book.texts.get(near.row).cloned().unwrap_or_default(),
-                        score: near.score,
-                        number: near.row,
-                        source: about.file_name.clone(),
-                        id: about.id,
-                        vector_id: about.vector_id,
-                    });
+        let most = count.unwrap_or_else(|| ready.iter().map(own).max().unwrap_or(1));
+        let mut found = Vec::new();
+        let (vector, mut searched) = (Arc::<[f32]>::from(vector), false);
+        for about in &ready {
+            match self.passages(account, about, &vector, most, least).await {
+                Ok(passages) => {
+                    searched = true;
+                    found.extend(passages);
                 }
+                Err(error) => missing = Some(error),
             }
-            found.sort_by(|a, b| b.score.total_cmp(&a.score));
-            found.truncate(most);
-            found
-        };
-        // Some 10 ms for a large one: not on a thread that carries calls.
-        tokio::task::spawn_blocking(look)
-            .await
-            .map_err(|error| SearchError::Failed(error.to_string()))
+        }
+        if let (false, Some(error)) = (searched, missing) {
+            return Err(error);
+        }
+        found.sort_by(|a: &Passage, b| b.score.total_cmp(&a.score));
+        found.truncate(most);
+        Ok(found)
     }
 
-    async fn shelf(
+    /// Of one knowledgebase: as the database finds them, where it can; else by looking at all of them here.
+    async fn passages(
         &self,
         account: AccountId,
-        id: Uuid,
-    ) -> Result<(Arc<Book>, Knowledgebase), SearchError> {
+        about: &Knowledgebase,
+        vector: &Arc<[f32]>,
+        most: usize,
+        least: f32,
+    ) -> Result<Vec<Passage>, SearchError> {
+        let passage = |text, score, number| Passage {
+            text,
+            score,
+            number,
+            source: about.file_name.clone(),
+            id: about.id,
+            vector_id: about.vector_id,
+        };
+        let near = self.store.nearest_chunks(account, about.id, vector, most);
+        if let Some(near) = near.await? {
+            let near = near.into_iter().filter(|chunk| chunk.score >= least);
+            let number = |number| usize::try_from(number).unwrap_or_default();
+            let found = near.map(|chunk| passage(chunk.text, chunk.score, number(chunk.number)));
+            return Ok(found.collect());
+        }
+        let book = self.book(account, about).await?;
+        let look = {
+            let (book, vector) = (book.clone(), vector.clone());
+            move || book.index.nearest(&vector, most, least)
+        };
+        // Some 10 ms for a large one: not on a thread that carries calls.
+        let near = tokio::task::spawn_blocking(look)
+            .await
+            .map_err(|error| SearchError::Failed(error.to_string()))?;
+        let text = |row: usize| book.texts.get(row).cloned().unwrap_or_default();
+        let found = near.into_iter();
+        Ok(found
+            .map(|near| passage(text(near.row), near.score, near.row))
+            .collect())
+    }
+
+    async fn ready(&self, account: AccountId, id: Uuid) -> Result<Knowledgebase, SearchError> {
         let about = self.store.knowledgebase(account, id).await?;
-        Ok((self.book(account, &about).await?, about))
+        match about.ingest {
+            Ingest::Processed => Ok(about),
+            Ingest::Processing => Err(SearchError::NotReady("it is being processed".into())),
+            Ingest::Error(reason) => Err(SearchError::NotReady(reason)),
+        }
     }
 
     async fn book(
@@ -176,13 +206,6 @@ impl Library {
         account: AccountId,
         about: &Knowledgebase,
     ) -> Result<Arc<Book>, SearchError> {
-        match &about.ingest {
-            Ingest::Processed => {}
-            Ingest::Processing => {
-                return Err(SearchError::NotReady("it is being processed".into()));
-            }
-            Ingest::Error(reason) => return Err(SearchError::NotReady(reason.clone())),
-        }
         let read = async {
             let chunks = self.store.knowledge_chunks(account, about.id).await?;
             let mut book = Book {

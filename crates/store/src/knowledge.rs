@@ -455,7 +455,7 @@ fn bytes(vector: &[f32]) -> Vec<u8> {
         .collect()
 }
 
-fn vector(bytes: &[u8]) -> Vec<f32> {
+pub(crate) fn vector(bytes: &[u8]) -> Vec<f32> {
     let values = bytes.as_chunks::<4>().0.iter();
     values.map(|value| f32::from_le_bytes(*value)).collect()
 }

@@ -40,9 +40,13 @@ mod signals;
 mod sub_accounts;
 mod total;
 mod usage;
+mod vectors;
 mod watch;
 
-use std::sync::{Arc, atomic::AtomicUsize};
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicUsize},
+};
 
 pub use accounts::Account;
 pub use agents::StoredAgent;
@@ -72,6 +76,7 @@ pub use recordings::Recordings;
 pub use secrets::MasterKeys;
 pub use signals::{Command, Signals, Work};
 pub use sub_accounts::{NewSubAccount, SubAccount, SubAccountPatch};
+pub use vectors::NearChunk;
 pub use watch::{SILENT, Watch};
 
 use db::{Db, on};
@@ -117,6 +122,8 @@ struct Inner {
     recordings: Recordings,
     signals: Signals,
     call_log: call_log::Writer,
+    /// The database compares vectors.
+    vectors: AtomicBool,
 }
 
 impl Store {
@@ -143,6 +150,7 @@ impl Store {
             recordings,
             signals,
             call_log,
+            vectors: AtomicBool::new(false),
         };
         Ok(Self {
             inner: Arc::new(inner),
@@ -186,6 +194,10 @@ impl Store {
     /// Messages to live calls.
     pub fn signals(&self) -> &Signals {
         &self.inner.signals
+    }
+
+    fn vectors(&self) -> &AtomicBool {
+        &self.inner.vectors
     }
 
     fn db(&self) -> &Db {

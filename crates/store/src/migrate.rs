@@ -61,7 +61,8 @@ fn migrator(db: &Db, steps: &[Step]) -> Migrator {
 
 impl Store {
     /// Applies pending migrations; returns how many there were. Safe when several nodes start at once:
-    /// on PostgreSQL an advisory lock lets one go first, on SQLite the loser finds the work done.
+    /// on PostgreSQL an advisory lock lets one go first, on SQLite the loser finds the work done. Then PostgreSQL
+    /// is made to compare vectors, if it can.
     pub async fn migrate(&self) -> Result<usize, Error> {
         let first = self.pending_migrations().await?;
         let migrator = migrator(self.db(), STEPS);
@@ -83,6 +84,7 @@ impl Store {
                 }
             }
         }
+        self.prepare_vectors().await?;
         Ok(first)
     }
 

@@ -78,9 +78,23 @@ impl Worker {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return,
+                () = self.fill_vectors() => {}
+            }
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
                 () = self.store.signals().worker_woken(Work::Documents) => {}
                 () = tokio::time::sleep(timings.poll) => {}
             }
+        }
+    }
+
+    /// What was made here, or by older nodes, or before the database had pgvector.
+    async fn fill_vectors(&self) {
+        match self.store.fill_vectors().await {
+            Ok(0) => {}
+            Ok(chunks) => tracing::info!(chunks, "pgvector has more chunks of knowledgebases"),
+            Err(error) => tracing::warn!(%error, "pgvector lacks chunks of knowledgebases"),
         }
     }
 

@@ -28,6 +28,7 @@ mod retries;
 mod sub_accounts;
 mod tenancy;
 mod totals;
+mod vectors;
 
 #[path = "../../../../tests/support/postgres.rs"]
 mod postgres;
