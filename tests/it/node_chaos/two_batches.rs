@@ -6,9 +6,12 @@ use bolo_simulator::carrier::{FakeCarrier, Ledger};
 use serde_json::Value;
 
 use crate::support::{
-    DEADLINE, Server,
+    Server,
     batch::{schedule, upload},
 };
+
+/// Calls that are asked for one by one go first.
+const PATIENCE: Duration = Duration::from_secs(600);
 
 /// See the module.
 pub struct TwoBatches {
@@ -76,10 +79,10 @@ impl Batch {
 impl TwoBatches {
     /// Both begin at once. The numbers are sorted.
     pub async fn start(node: &Server, agent: &str, numbers: &[String]) -> Self {
-        let (kept, stopped) = numbers.split_at(numbers.len() / 2);
+        let (stopped, kept) = numbers.split_at(numbers.len() / 2);
         Self {
-            kept: Batch::start(node, agent, kept).await,
             stopped: Batch::start(node, agent, stopped).await,
+            kept: Batch::start(node, agent, kept).await,
             stopped_at: i64::MAX,
         }
     }
