@@ -15,7 +15,11 @@ use std::sync::atomic::Ordering;
 use bolo_execution::{AccountId, KnowledgebaseId};
 use sqlx::PgPool;
 
-use crate::{Error, Store, db::Db, knowledge::vector};
+use crate::{
+    Error, Store,
+    db::{Db, begin_postgres},
+    knowledge::vector,
+};
 
 /// Chunks that are filled in one transaction.
 const AT_ONCE: i64 = 500;
@@ -127,7 +131,7 @@ impl Store {
         // What can't be filled is passed by.
         let mut behind = (String::new(), 0);
         loop {
-            let mut tx = pool.begin().await?;
+            let mut tx = begin_postgres(pool).await?;
             let rows: Vec<(String, i64, Vec<u8>)> = sqlx::query_as(UNFILLED)
                 .bind(&behind.0)
                 .bind(behind.1)
@@ -166,8 +170,8 @@ impl Store {
 }
 
 /// One node at a time; a transaction of an older node that reads chunks is waited for, but not for ever.
-async fn add_column(pool: &PgPool) -> Result<(), sqlx::Error> {
-    let mut tx = pool.begin().await?;
+async fn add_column(pool: &PgPool) -> Result<(), Error> {
+    let mut tx = begin_postgres(pool).await?;
     sqlx::query("SET LOCAL lock_timeout = '10s'")
         .execute(&mut *tx)
         .await?;
@@ -178,7 +182,7 @@ async fn add_column(pool: &PgPool) -> Result<(), sqlx::Error> {
     for sql in ADD_COLUMN {
         sqlx::query(sql).execute(&mut *tx).await?;
     }
-    tx.commit().await
+    Ok(tx.commit().await?)
 }
 
 /// As pgvector reads it; `None` for one that has no direction or too many dimensions.

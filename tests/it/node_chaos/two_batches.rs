@@ -98,12 +98,11 @@ impl TwoBatches {
     pub async fn stop_in_its_midst(&mut self, carrier: &FakeCarrier, base: &str, key: &str) {
         let enough = self.stopped.numbers.len() / 5;
         let begun = |ledger: &Ledger| (self.stopped.placed(ledger).len() >= enough).then_some(());
-        carrier
-            .ledger_shows(begun)
-            .await
-            .expect("it does not begin");
+        let until = tokio::time::Instant::now() + PATIENCE;
+        while carrier.ledger_shows(begun).await.is_none() {
+            assert!(tokio::time::Instant::now() < until, "it does not begin");
+        }
         let http = reqwest::Client::new();
-        let until = tokio::time::Instant::now() + DEADLINE;
         let batch = format!("{base}/batches/{}", self.stopped.id);
         loop {
             // A node that dies takes its answer along: a second stop is refused then, and the state tells.
