@@ -1,6 +1,6 @@
 //! What the dial queue costs beside a long past: two workers claim 100,000 calls that are due, at first with
 //! nothing else in the table, then beside a million finished calls, or as many as `BOLO_BENCH_FINISHED` names.
-//! Prints claims a second. `cargo bench -p bolo-store --bench queue`.
+//! Prints claims a second. `cargo bench -p bolo-store --bench queue`; `BOLO_BENCH_ON=postgres` leaves SQLite out.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
@@ -27,8 +27,10 @@ async fn main() {
     let many = given.map_or(1_000_000, |text| text.parse().unwrap());
     for finished in [0, many] {
         let folder = tempfile::tempdir_in(".").unwrap();
-        let url = format!("sqlite://{}", folder.path().join("bolo.db").display());
-        measure("SQLite", &url, folder.path(), finished).await;
+        if std::env::var("BOLO_BENCH_ON").as_deref() != Ok("postgres") {
+            let url = format!("sqlite://{}", folder.path().join("bolo.db").display());
+            measure("SQLite", &url, folder.path(), finished).await;
+        }
         if let Some(database) = postgres::database().await {
             measure("PostgreSQL", &database.url, folder.path(), finished).await;
         }
