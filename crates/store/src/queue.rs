@@ -222,10 +222,7 @@ impl Store {
                 .await
                 .map(|done| done.rows_affected())
         })?;
-        if freed > 0 {
-            self.signals().wake_worker(Work::Dials);
-        }
-        Ok(freed)
+        Ok(self.to_be_dialled(freed))
     }
 
     /// Claims of an instance that was last seen as given and not since: freed for others. One that lives all
@@ -239,10 +236,7 @@ impl Store {
                 .await
                 .map(|done| done.rows_affected())
         })?;
-        if freed > 0 {
-            self.signals().wake_worker(Work::Dials);
-        }
-        Ok(freed)
+        Ok(self.to_be_dialled(freed))
     }
 
     /// Claims of a node's former lives, for one that is alone: freed, so that their calls need not wait until
@@ -255,10 +249,15 @@ impl Store {
                 .await
                 .map(|done| done.rows_affected())
         })?;
+        Ok(self.to_be_dialled(freed))
+    }
+
+    /// Whoever dials looks for the freed calls now.
+    fn to_be_dialled(&self, freed: u64) -> u64 {
         if freed > 0 {
             self.signals().wake_worker(Work::Dials);
         }
-        Ok(freed)
+        freed
     }
 
     /// Carrier ids bound to executions for this pair of numbers since a time (those of any execution
