@@ -36,14 +36,24 @@ pub async fn fill(url: &str, status: &str, count: i64, batch: &str, now: i64) {
                 COUNT(*) OVER () AS agents FROM agents) a
             ON a.place = n.n % a.agents"
     );
-    for sql in [insert, analyze.to_owned()] {
-        let sql = AssertSqlSafe(sql);
-        if url.starts_with("sqlite") {
-            let mut connection = sqlx::SqliteConnection::connect(url).await.unwrap();
-            sqlx::query(sql).execute(&mut connection).await.unwrap();
-        } else {
-            let mut connection = sqlx::PgConnection::connect(url).await.unwrap();
-            sqlx::query(sql).execute(&mut connection).await.unwrap();
-        }
+    run(url, insert).await;
+    run(url, analyze.to_owned()).await;
+}
+
+/// Calls that have been claimed were dialled and are over.
+pub async fn end_claimed(url: &str) {
+    let end = "UPDATE executions SET status = 'completed', claimed_by = NULL, lease_until = NULL
+        WHERE status = 'queued' AND claimed_by IS NOT NULL";
+    run(url, end.to_owned()).await;
+}
+
+async fn run(url: &str, sql: String) {
+    let sql = AssertSqlSafe(sql);
+    if url.starts_with("sqlite") {
+        let mut connection = sqlx::SqliteConnection::connect(url).await.unwrap();
+        sqlx::query(sql).execute(&mut connection).await.unwrap();
+    } else {
+        let mut connection = sqlx::PgConnection::connect(url).await.unwrap();
+        sqlx::query(sql).execute(&mut connection).await.unwrap();
     }
 }

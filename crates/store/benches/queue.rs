@@ -1,10 +1,12 @@
 //! What the dial queue costs beside a long past: two workers claim 100,000 calls that are due, at first with
 //! nothing else in the table, then beside a million finished calls, or as many as `BOLO_BENCH_FINISHED` names.
-//! Prints claims a second. `cargo bench -p bolo-store --bench queue`; `BOLO_BENCH_ON=postgres` leaves SQLite out.
+//! Once the calls end, twenty times a second all that are claimed, and once all of them go on holding their lines,
+//! in the end 100,000 at once, which every claim counts. Prints claims a second.
+//! `cargo bench -p bolo-store --bench queue`; `BOLO_BENCH_ON=postgres` leaves SQLite out.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bolo_store::{MasterKeys, Settings, Store};
 use serde_json::json;
@@ -20,6 +22,14 @@ const DUE: i64 = 100_000;
 const AT_ONCE: i64 = 64;
 /// Accounts that the calls are of.
 const ACCOUNTS: i64 = 10;
+const END_EACH: Duration = Duration::from_millis(50);
+
+/// What becomes of claimed calls.
+#[derive(Clone, Copy)]
+enum Calls {
+    End,
+    GoOn,
+}
 
 #[tokio::main(worker_threads = 2)]
 async fn main() {
@@ -48,36 +58,20 @@ async fn measure(name: &str, url: &str, folder: &std::path::Path, finished: i64)
         store.create_agent(account, &json!({}), NOW).await.unwrap();
     }
     past::fill(url, "completed", finished, "NULL", NOW).await;
-    // Half of them single calls, half of a batch.
-    past::fill(url, "queued", DUE / 2, "NULL", NOW).await;
-    past::fill(
-        url,
-        "scheduled",
-        DUE / 2,
-        "'00000000-0000-4000-8000-000000000001'",
-        NOW,
-    )
-    .await;
-    let watch = Instant::now();
-    let workers = nodes.clone().map(|node| {
-        tokio::spawn(async move {
-            let mut mine = 0;
-            loop {
-                let claimed = node.claim_due(NOW, 30_000, AT_ONCE).await.unwrap().len();
-                if claimed == 0 {
-                    return mine;
-                }
-                mine += claimed;
-            }
-        })
-    });
-    let mut all = 0;
-    for worker in workers {
-        all += worker.await.unwrap();
+    for calls in [Calls::End, Calls::GoOn] {
+        // Half of them single calls, half of a batch.
+        past::fill(url, "queued", DUE / 2, "NULL", NOW).await;
+        let batch = "'00000000-0000-4000-8000-000000000001'";
+        past::fill(url, "scheduled", DUE / 2, batch, NOW).await;
+        let rate = claim_all(url, &nodes, calls).await;
+        let kept = match calls {
+            Calls::End => "that end",
+            Calls::GoOn => "that all go on",
+        };
+        println!(
+            "{name}: {rate:.0} claims/s by two workers, {DUE} due {kept}, beside {finished} finished"
+        );
     }
-    assert_eq!(all as i64, DUE);
-    let rate = DUE as f64 / watch.elapsed().as_secs_f64();
-    println!("{name}: {rate:.0} claims/s by two workers, {DUE} due beside {finished} finished");
     for node in nodes {
         node.close().await;
     }
@@ -97,4 +91,43 @@ async fn open(url: &str, folder: &std::path::Path) -> Store {
         redis_url: None,
     };
     Store::open(settings).await.unwrap()
+}
+
+/// Claims all that is due; how many a second.
+async fn claim_all(url: &str, nodes: &[Store; 2], calls: Calls) -> f64 {
+    let ending = matches!(calls, Calls::End).then(|| {
+        let url = url.to_owned();
+        tokio::spawn(async move {
+            let mut each = tokio::time::interval(END_EACH);
+            loop {
+                each.tick().await;
+                past::end_claimed(&url).await;
+            }
+        })
+    });
+    let watch = Instant::now();
+    let workers = nodes.clone().map(|node| {
+        tokio::spawn(async move {
+            let mut mine = 0;
+            loop {
+                let claimed = node.claim_due(NOW, 30_000, AT_ONCE).await.unwrap().len();
+                if claimed == 0 {
+                    return mine;
+                }
+                mine += claimed;
+            }
+        })
+    });
+    let mut all = 0;
+    for worker in workers {
+        all += worker.await.unwrap();
+    }
+    let took = watch.elapsed();
+    if let Some(ending) = ending {
+        ending.abort();
+        ending.await.unwrap_err();
+        past::end_claimed(url).await;
+    }
+    assert_eq!(all as i64, DUE);
+    DUE as f64 / took.as_secs_f64()
 }

@@ -8,6 +8,7 @@
 use std::sync::atomic::Ordering;
 
 use bolo_execution::{Change, Status};
+use serde_json::Value;
 use sqlx::AssertSqlSafe;
 
 use crate::{
@@ -34,8 +35,9 @@ macro_rules! lane {
     };
 }
 
-/// Accounts with a free line of their own and a call that is due at `$1`. Walks from account to account, not
-/// from call to call.
+/// Accounts with a call that is due at `$1` and, as far as a look at 500 of its lines tells, a free line of their
+/// own: how many are free is counted once the account is locked. Walks from account to account, not from call to
+/// call.
 pub(crate) const ACCOUNTS_DUE: &str = concat!(
     "WITH RECURSIVE waiting(id) AS (
         SELECT (SELECT account_id FROM executions WHERE ",
@@ -49,11 +51,13 @@ pub(crate) const ACCOUNTS_DUE: &str = concat!(
      SELECT a.id FROM waiting w JOIN accounts a ON a.id = w.id
      WHERE (SELECT MIN(due_at) FROM executions WHERE account_id = a.id AND ",
     waiting!(),
-    ") <= $1 AND a.concurrency >
-        (SELECT COUNT(*) FROM executions e WHERE e.account_id = a.id
-            AND e.direction = 'outbound' AND e.status IN ('initiated', 'ringing', 'in-progress'))
-      + (SELECT COUNT(*) FROM executions e WHERE e.account_id = a.id
-            AND e.status = 'queued' AND e.claimed_by IS NOT NULL)
+    ") <= $1 AND a.concurrency > (SELECT COUNT(*) FROM (
+            SELECT 1 FROM executions e WHERE e.account_id = a.id
+                AND e.direction = 'outbound' AND e.status IN ('initiated', 'ringing', 'in-progress')
+            UNION ALL
+            SELECT 1 FROM executions e WHERE e.account_id = a.id
+                AND e.status = 'queued' AND e.claimed_by IS NOT NULL
+            LIMIT 500) AS lines)
      ORDER BY a.id"
 );
 
@@ -117,15 +121,17 @@ pub(crate) fn claim_sql(lock: &str) -> String {
     )
 }
 
-/// Claimed calls of account `$1` that are not queued yet become so; whether that is told is in the row.
-pub(crate) const QUEUE_CLAIMED: &str = concat!(
-    "UPDATE executions SET status = $3,
-        updated_at = CASE WHEN updated_at > $4 THEN updated_at ELSE $4 END,
-        sequence = sequence + CASE WHEN webhook_url IS NOT NULL
-            AND (webhook_statuses IS NULL OR webhook_statuses LIKE '%\"queued\"%') THEN 1 ELSE 0 END
-     WHERE account_id = $1 AND claimed_by = $2 AND status IN ('scheduled', 'rescheduled') RETURNING ",
-    execution_columns!()
-);
+/// The calls `ids`, which this transaction has claimed, become `$2` at `$3`; whether that is told is in the row.
+pub(crate) fn queue_claimed_sql(ids: &str) -> String {
+    format!(
+        "UPDATE executions SET status = $2,
+            updated_at = CASE WHEN updated_at > $3 THEN updated_at ELSE $3 END,
+            sequence = sequence + CASE WHEN webhook_url IS NOT NULL
+                AND (webhook_statuses IS NULL OR webhook_statuses LIKE '%\"queued\"%') THEN 1 ELSE 0 END
+         WHERE id IN {ids} RETURNING {columns}",
+        columns = execution_columns!()
+    )
+}
 
 /// Calls of one batch (or of none), one agent, one carrier and one calling number.
 #[derive(Debug, Clone)]
@@ -278,9 +284,7 @@ impl Store {
             return Ok(claimed);
         }
         limits.write(&mut tx).await?;
-        let told = self
-            .queue_claimed(&mut tx, account, &mut claimed, now)
-            .await?;
+        let told = self.queue_claimed(&mut tx, &mut claimed, now).await?;
         tx.commit().await?;
         if told {
             self.signals().wake_worker(Work::Webhooks);
@@ -317,24 +321,25 @@ impl Store {
     async fn queue_claimed(
         &self,
         tx: &mut Tx,
-        account: &str,
         claimed: &mut Vec<ExecutionRow>,
         now: i64,
     ) -> Result<bool, Error> {
         let mut told = false;
-        let count = claimed.len();
-        let mut queued = Vec::with_capacity(count);
+        let mut queued = Vec::with_capacity(claimed.len());
+        let mut others = Vec::new();
         for row in claimed.drain(..) {
             if row.status()? == Status::Queued {
                 queued.push(row);
+            } else {
+                others.push(Value::String(row.id));
             }
         }
-        if queued.len() < count {
+        if !others.is_empty() {
             let to = Status::Scheduled.after(Change::Due)?;
+            let sql = AssertSqlSafe(queue_claimed_sql(&tx.texts_of("$1")));
             let rows: Vec<ExecutionRow> = on!(&mut *tx, |tx| {
-                sqlx::query_as(QUEUE_CLAIMED)
-                    .bind(account)
-                    .bind(&self.inner.instance)
+                sqlx::query_as(sql)
+                    .bind(Value::Array(others).to_string())
                     .bind(to.as_str())
                     .bind(now)
                     .fetch_all(&mut **tx)

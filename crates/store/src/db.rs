@@ -87,6 +87,16 @@ impl Tx {
             Engine::Postgres(_) => clause,
         }
     }
+
+    /// A subquery of the texts of a JSON array, which `parameter` (`$1`) holds.
+    pub(crate) fn texts_of(&self, parameter: &str) -> String {
+        match self {
+            Engine::Sqlite(_) => format!("(SELECT value FROM json_each({parameter}))"),
+            Engine::Postgres(_) => {
+                format!("(SELECT json_array_elements_text({parameter}::json))")
+            }
+        }
+    }
 }
 
 /// Either database.
