@@ -27,6 +27,7 @@ use crate::{
     middleware::REQUEST_ID,
     paging::{Envelope, Paging, PagingParams},
     time::{iso, now, parse},
+    values::Time,
 };
 
 /// Longest text that is kept of what a stranger chose.
@@ -136,8 +137,8 @@ pub struct AuditLine {
 
 /// Lists what was written through the API and which recordings were heard, newest first.
 #[utoipa::path(get, path = "/audit", tag = "System", params(PagingParams,
-        ("from" = Option<String>, Query, description = "Not before; ISO 8601"),
-        ("to" = Option<String>, Query, description = "Not after; ISO 8601")),
+        ("from" = inline(Option<Time>), Query, description = "Not before; ISO 8601"),
+        ("to" = inline(Option<Time>), Query, description = "Not after; ISO 8601")),
     responses((status = 200, description = "A page", body = Envelope<AuditLine>), Problems))]
 async fn list(
     State(app): State<App>,

@@ -13,6 +13,7 @@ use crate::{
     error::{ApiError, OrNotFound, Problems, TooLarge},
     extract::{Caller, Id, JsonBody, PathId},
     time::{iso, now},
+    values::Whole,
 };
 
 /// Calls that an answer rate is looked at over, at most: what lies further back says little.
@@ -123,13 +124,13 @@ async fn show(
 #[derive(Deserialize, ToSchema)]
 pub struct Guard {
     /// Least part of the dialled calls that must be answered, 0 to 1; absent = any.
-    #[schema(example = 0.2)]
+    #[schema(example = 0.2, minimum = 0, maximum = 1)]
     min_answer_rate: Option<f64>,
     /// Over how many calls that is looked at; default 50.
-    #[schema(example = 50)]
-    over_calls: Option<i64>,
+    #[schema(value_type = Option<i64>, example = 50, minimum = 1, maximum = 10_000)]
+    over_calls: Option<Whole>,
     /// Most that the batch may cost, cents; absent = any.
-    #[schema(example = 5000)]
+    #[schema(example = 5000, exclusive_minimum = 0)]
     max_cost: Option<f64>,
 }
 
@@ -143,7 +144,7 @@ async fn set(
     Id(Batch(id)): Id<Batch>,
     JsonBody(guard): JsonBody<Guard>,
 ) -> Result<Json<GuardView>, ApiError> {
-    let over_calls = guard.over_calls.unwrap_or(50);
+    let Whole(over_calls) = guard.over_calls.unwrap_or(Whole(50));
     if guard
         .min_answer_rate
         .is_some_and(|rate| !(0.0..=1.0).contains(&rate))

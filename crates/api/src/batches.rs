@@ -33,6 +33,7 @@ use crate::{
     paging::{Paging, PagingParams},
     schemas::ExecutionView,
     time::{self, humanized, iso, now},
+    values::Time,
 };
 
 /// A request works on a batch's calls this long; what is left then, the worker does.
@@ -184,9 +185,8 @@ impl Done {
 #[derive(ToSchema)]
 #[allow(dead_code, reason = "read by the derive only")]
 struct ScheduleBody {
-    /// ISO 8601; without an offset UTC; a time in the past means now.
-    #[schema(example = "2024-06-04T22:40:00.000Z")]
-    scheduled_at: String,
+    /// A time in the past means now.
+    scheduled_at: Time,
     /// Call outside the agent's calling hours too.
     #[schema(default = false)]
     bypass_call_guardrails: Option<bool>,

@@ -7,6 +7,7 @@ use utoipa::ToSchema;
 use crate::{
     error::{ApiError, FieldError},
     time,
+    values::{Time, whole},
 };
 
 /// A checked body.
@@ -36,9 +37,8 @@ pub struct CallBody {
     /// E.164; default: the account's number at the carrier.
     #[schema(pattern = r"^\+[1-9]\d{1,14}$", example = "+19876543007")]
     from_phone_number: Option<String>,
-    /// ISO 8601; without an offset UTC; a time in the past means now.
-    #[schema(example = "2025-08-21T10:35:00")]
-    scheduled_at: Option<String>,
+    /// A time in the past means now.
+    scheduled_at: Option<Time>,
     /// Variables of prompts and lines.
     #[schema(value_type = Option<Object>, example = json!({"variable1": "value1"}))]
     user_data: Option<Map<String, Value>>,
@@ -51,31 +51,51 @@ pub struct CallBody {
 
 /// What one call changes of its agent.
 #[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
 #[allow(dead_code, reason = "read by the derive only")]
 pub struct AgentData {
     /// Another voice of the same synthesizer.
+    #[schema(pattern = r"\S")]
     voice_id: Option<String>,
 }
 
 /// When to try again.
 #[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
 #[allow(dead_code, reason = "read by the derive only")]
 pub struct RetryConfig {
     #[schema(default = false)]
     enabled: Option<bool>,
     #[schema(minimum = 1, maximum = 3, default = 3)]
     max_retries: Option<u8>,
-    /// Of `no-answer`, `busy`, `failed`, `error`.
     #[schema(default = json!(["no-answer", "busy", "failed"]))]
-    retry_on_statuses: Option<Vec<String>>,
+    retry_on_statuses: Option<Vec<RetryStatus>>,
     #[schema(default = false)]
     retry_on_voicemail: Option<bool>,
     /// The last value repeats.
-    #[schema(default = json!([30, 60, 120]))]
-    retry_intervals_minutes: Option<Vec<u32>>,
+    #[schema(default = json!([30, 60, 120]), min_items = 1)]
+    retry_intervals_minutes: Option<Vec<Minutes>>,
 }
 
+/// A status that a call is tried again after.
+#[derive(ToSchema)]
+#[schema(rename_all = "kebab-case")]
+#[allow(dead_code, reason = "read by the derive only")]
+enum RetryStatus {
+    NoAnswer,
+    Busy,
+    Failed,
+    Error,
+}
+
+#[derive(ToSchema)]
+#[schema(minimum = 1)]
+#[allow(dead_code, reason = "read by the derive only")]
+struct Minutes(u32);
+
 const RETRY_STATUSES: [&str; 4] = ["no-answer", "busy", "failed", "error"];
+/// Longest pause before another try.
+const MINUTES: u64 = u32::MAX as u64;
 
 /// Reads a body; every fault at once.
 pub fn read(body: &Value) -> Result<CallRequest, ApiError> {
@@ -104,7 +124,7 @@ pub fn read(body: &Value) -> Result<CallRequest, ApiError> {
             .optional(fields, "agent_data", object)
             .and_then(|data| faults.agent_data(&data)),
         retry_config: faults
-            .optional(fields, "retry_config", object)
+            .optional(fields, "retry_config", retries)
             .map(|config| {
                 faults.retry_config(&config);
                 Value::Object(config)
@@ -134,7 +154,7 @@ pub fn retry_config(text: &str) -> Result<Option<Value>, ApiError> {
         .map_err(|error| ApiError::field(NAME, format!("malformed JSON: {error}")))?;
     let mut faults = Faults::default();
     let fields = Map::from_iter([(NAME.to_owned(), config)]);
-    let config = faults.optional(&fields, NAME, object);
+    let config = faults.optional(&fields, NAME, retries);
     if let Some(config) = &config {
         faults.retry_config(config);
     }
@@ -158,6 +178,24 @@ fn object(value: &Value) -> Read<Map<String, Value>> {
         .as_object()
         .cloned()
         .ok_or_else(|| "must be an object".to_owned())
+}
+
+/// An object in which `2.0` has become 2.
+fn retries(value: &Value) -> Read<Map<String, Value>> {
+    fn settle(value: &mut Value) {
+        match value {
+            Value::Array(items) => items.iter_mut().for_each(settle),
+            Value::Number(number) => {
+                if let Some(number) = whole(number) {
+                    *value = number.into();
+                }
+            }
+            _ => {}
+        }
+    }
+    let mut config = object(value)?;
+    config.values_mut().for_each(settle);
+    Ok(config)
 }
 
 fn boolean(value: &Value) -> Read<bool> {
@@ -248,9 +286,11 @@ impl Faults {
         self.optional(config, "retry_config.retry_intervals_minutes", |value| {
             let fault = "must be a list of at least one whole number from 1 (minutes)";
             let minutes = value.as_array().ok_or(fault)?;
-            let fits = minutes
-                .iter()
-                .all(|minute| minute.as_u64().is_some_and(|minute| minute >= 1));
+            let fits = minutes.iter().all(|minute| {
+                minute
+                    .as_u64()
+                    .is_some_and(|minute| (1..=MINUTES).contains(&minute))
+            });
             if fits && !minutes.is_empty() {
                 Ok(())
             } else {
@@ -288,7 +328,7 @@ mod tests {
             "from_phone_number": "+19876543007",
             "scheduled_at": "2025-08-21T10:35:00",
             "user_data": {"variable1": "value1", "variable2": "value2"},
-            "retry_config": {"enabled": true, "max_retries": 2, "retry_intervals_minutes": [5]},
+            "retry_config": {"enabled": true, "max_retries": 2.0, "retry_intervals_minutes": [5]},
             "agent_data": {"voice_id": "v"},
             "something_else": 1,
         }))

@@ -67,7 +67,8 @@ pub struct Placed {
 /// request is a call of its own, unless it repeats one that came with the same `Idempotency-Key` within a day:
 /// that one's answer is given again.
 #[utoipa::path(post, path = "/call", tag = "Calls", request_body = CallBody,
-    params(("Idempotency-Key" = Option<String>, Header, description = "Chosen by the client, at most 255 characters")),
+    params(("Idempotency-Key" = Option<String>, Header, pattern = "^[!-~]([ -~]{0,253}[!-~])?$",
+        description = "Chosen by the client, at most 255 characters")),
     responses((status = 200, description = "The call is queued or scheduled", body = Placed), KeyReused, Problems, TooLarge))]
 async fn create(
     State(app): State<App>,
@@ -225,7 +226,7 @@ async fn stop(
 #[derive(Debug, Deserialize, ToSchema)]
 pub struct EventBody {
     /// What.
-    #[schema(example = "payment_received")]
+    #[schema(example = "payment_received", pattern = r"\S")]
     event: String,
     /// What is known of it: variables of the call from now on.
     #[schema(value_type = Option<Object>)]

@@ -24,10 +24,10 @@ pub fn routes() -> OpenApiRouter<App> {
 /// A model that speaks OpenAI's chat completions.
 #[derive(Deserialize, ToSchema)]
 pub struct NewModel {
-    #[schema(example = "Customer-care Model")]
+    #[schema(example = "Customer-care Model", pattern = r"\S")]
     custom_model_name: String,
     /// Its address, up to the version.
-    #[schema(example = "https://custom.llm.model/v1")]
+    #[schema(example = "https://custom.llm.model/v1", pattern = "^https?://")]
     custom_model_url: String,
 }
 

@@ -8,9 +8,9 @@ use uuid::Uuid;
 /// A question about each call. At least one of `is_subjective` and `is_objective` is true.
 #[derive(ToSchema)]
 pub struct DispositionBody {
-    #[schema(example = "Call Outcome")]
+    #[schema(example = "Call Outcome", pattern = r"\S")]
     name: String,
-    #[schema(example = "What was the final outcome of this call?")]
+    #[schema(example = "What was the final outcome of this call?", pattern = r"\S")]
     question: String,
     /// What the model is told before.
     system_prompt: Option<String>,
@@ -39,7 +39,9 @@ pub struct DispositionBody {
 pub struct DispositionChangeBody {
     /// Changes it for this agent only.
     agent_id: Option<Uuid>,
+    #[schema(value_type = String, required = false, pattern = r"\S")]
     name: Option<String>,
+    #[schema(value_type = String, required = false, pattern = r"\S")]
     question: Option<String>,
     system_prompt: Option<String>,
     category: Option<String>,
@@ -90,7 +92,7 @@ pub enum SubjectiveType {
 /// For `regex`.
 #[derive(ToSchema)]
 pub struct SubjectiveTypeConfig {
-    #[schema(example = "^\\d{10}$")]
+    #[schema(example = "^\\d{10}$", pattern = r"\S")]
     pattern: String,
     #[schema(example = "10-digit phone number")]
     description: Option<String>,
@@ -99,9 +101,9 @@ pub struct SubjectiveTypeConfig {
 /// A value to choose, and when.
 #[derive(ToSchema)]
 pub struct ObjectiveOption {
-    #[schema(example = "interested")]
+    #[schema(example = "interested", pattern = r"\S")]
     value: String,
-    #[schema(example = "Agreed to a next step")]
+    #[schema(example = "Agreed to a next step", pattern = r"\S")]
     condition: String,
     /// Finer ones.
     #[schema(no_recursion)]

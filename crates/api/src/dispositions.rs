@@ -376,7 +376,7 @@ async fn remove(
 #[derive(Deserialize, ToSchema)]
 pub struct Trial {
     /// At most 50,000 characters.
-    #[schema(max_length = 50_000)]
+    #[schema(min_length = 1, max_length = 50_000)]
     transcript: String,
     /// When the call was, ISO 8601.
     call_date: Option<String>,

@@ -3,8 +3,9 @@
 use utoipa::{
     Modify, OpenApi,
     openapi::{
-        PathItem,
-        path::Operation,
+        PathItem, RefOr, Required,
+        extensions::Extensions,
+        path::{Operation, Parameter, ParameterIn},
         security::{Http, HttpAuthScheme, SecurityScheme},
     },
 };
@@ -83,8 +84,32 @@ impl Modify for Bearer {
     }
 }
 
-/// Adds the other spellings, so that a client generated from the document may use either.
-pub fn with_aliases(mut document: utoipa::openapi::OpenApi) -> utoipa::openapi::OpenApi {
+/// Says what holds everywhere, and adds the other spellings, so that a client generated from the document may
+/// use either.
+pub fn finished(mut document: utoipa::openapi::OpenApi) -> utoipa::openapi::OpenApi {
+    for item in document.paths.paths.values_mut() {
+        for (_, operation) in operations(item) {
+            let parameters = operation.iter_mut().flat_map(|one| &mut one.parameters);
+            for parameter in parameters.flatten() {
+                if let RefOr::T(parameter) = parameter {
+                    tell_of_empty(parameter);
+                }
+            }
+        }
+    }
+    with_aliases(document)
+}
+
+/// A parameter without a value counts as absent (`extract::Params`).
+fn tell_of_empty(parameter: &mut Parameter) {
+    let is_optional = !matches!(parameter.required, Required::True);
+    if is_optional && matches!(parameter.parameter_in, ParameterIn::Query) {
+        let told = Extensions::from_iter([("allowEmptyValue", true)]);
+        parameter.extensions.get_or_insert_default().merge(told);
+    }
+}
+
+fn with_aliases(mut document: utoipa::openapi::OpenApi) -> utoipa::openapi::OpenApi {
     for &(alias, original) in ALIASES {
         let Some(mut item) = document.paths.paths.get(original).cloned() else {
             continue;

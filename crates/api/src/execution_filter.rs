@@ -2,9 +2,14 @@
 
 use bolo_execution::{Direction, Status};
 use bolo_store::Filter;
-use utoipa::IntoParams;
+use utoipa::{IntoParams, openapi::schema::Schema};
 
-use crate::{error::ApiError, extract::Params, time};
+use crate::{
+    error::ApiError,
+    extract::Params,
+    time,
+    values::{self, Time},
+};
 
 const DAY_MS: i64 = 86_400_000;
 
@@ -15,18 +20,26 @@ const DAY_MS: i64 = 86_400_000;
 pub struct FilterParams {
     /// Calls that stand here: `queued`, `in-progress`, `completed`, …
     status: Option<crate::schemas::ExecutionStatus>,
-    /// `inbound` or `outbound`.
+    /// Who called.
+    #[param(schema_with = call_types)]
     call_type: Option<String>,
     /// `twilio`, `plivo`, `websocket`, `web-call`, …
     provider: Option<String>,
     /// Calls that a machine answered, or didn't. `answered_by_voice_mail` is an alias.
     voicemail: Option<bool>,
-    /// Calls of this batch.
+    /// Calls of this batch: its id, with dashes or without.
+    #[param(pattern = "^([0-9A-Fa-f]{32}|[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12})$")]
     batch_id: Option<String>,
     /// Calls made at or after this time (ISO 8601). `from` is an alias.
-    created_at_gte: Option<String>,
+    #[param(inline)]
+    created_at_gte: Option<Time>,
     /// Calls made at or before this time (ISO 8601). `to` is an alias.
-    created_at_lte: Option<String>,
+    #[param(inline)]
+    created_at_lte: Option<Time>,
+}
+
+fn call_types() -> Schema {
+    values::one_of(["inbound", "outbound"])
 }
 
 /// Reads the filters. The first of the names given here wins where both are there; what can't be read

@@ -46,7 +46,7 @@ pub fn routes() -> OpenApiRouter<App> {
 #[derive(ToSchema)]
 #[allow(dead_code, reason = "read by the derive only")]
 pub struct NewTemplate {
-    #[schema(example = "Lead Qualification")]
+    #[schema(example = "Lead Qualification", pattern = r"\S")]
     name: String,
     /// JSON Schema of what is extracted.
     #[schema(value_type = Object, example = json!({"type": "object", "properties": {"lead_quality": {"type": "string"}}}))]
@@ -69,8 +69,9 @@ pub struct NewTemplate {
 #[derive(ToSchema)]
 #[allow(dead_code, reason = "read by the derive only")]
 pub struct TemplateChange {
+    #[schema(value_type = String, required = false, pattern = r"\S")]
     name: Option<String>,
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Object, required = false)]
     json_schema: Option<Value>,
     instructions: Option<String>,
     model: Option<String>,

@@ -20,11 +20,11 @@ const LONGEST: usize = 64 * 1024;
 pub struct Form(pub Vec<(String, String)>);
 
 impl Form {
-    /// The first value under the first of these names that is there. An empty value counts as absent.
+    /// The first value under the first of these names that is there. A value that says nothing counts as absent.
     pub fn get(&self, names: &[&'static str]) -> Option<(&'static str, &str)> {
         names.iter().find_map(|name| {
             let (_, value) =
-                (self.0.iter()).find(|(key, value)| key == name && !unquoted(value).is_empty())?;
+                (self.0.iter()).find(|(key, value)| key == name && !is_nothing(unquoted(value)))?;
             Some((*name, unquoted(value)))
         })
     }
@@ -37,6 +37,11 @@ pub fn unquoted(text: &str) -> &str {
         .and_then(|text| text.strip_suffix('"'))
         .unwrap_or(text)
         .trim()
+}
+
+/// `null` is what browsers make of none.
+pub fn is_nothing(text: &str) -> bool {
+    text.is_empty() || text == "null"
 }
 
 impl FromRequest<App> for Form {
@@ -119,6 +124,7 @@ mod tests {
         let form = Form(vec![
             field("a", " \"x\" "),
             field("b", "\"\""),
+            field("b", "null"),
             field("c", "say \"hi\""),
         ]);
         assert_eq!(form.get(&["b", "a"]), Some(("a", "x")));

@@ -64,12 +64,21 @@ async fn list(State(app): State<App>, caller: Caller) -> Result<Json<Vec<List>>,
     Ok(Json(all.iter().map(List::from).collect()))
 }
 
+/// A table whose first line names the column of numbers.
+#[derive(ToSchema)]
+#[schema(
+    pattern = r#"^([^\n]*,)?[ \t]*"?contact_number"?[ \t]*(,[^\n]*)?\r?(\n|$)"#,
+    example = "contact_number,name\n+14155550100,Bruce\n"
+)]
+#[allow(dead_code, reason = "read by the derive only")]
+struct Table(String);
+
 /// Keeps a list under a name: CSV in UTF-8 with a header and a column `contact_number`.
 ///
 /// The other columns are variables of the calls. The same name again replaces the list.
 #[utoipa::path(put, path = "/ingest-lists/{name}", tag = "Inbound",
-    request_body(content = String, content_type = "text/csv"),
-    params(("name" = String, Path, description = "`source_name` of agents")),
+    request_body(content = inline(Table), content_type = "text/csv"),
+    params(("name" = String, Path, pattern = r"\S", max_length = 200, description = "`source_name` of agents")),
     responses((status = 200, description = "Kept", body = List), Problems, TooLarge))]
 async fn put(
     State(app): State<App>,
@@ -77,10 +86,10 @@ async fn put(
     Path(name): Path<String>,
     Body(bytes): Body,
 ) -> Result<Json<List>, ApiError> {
-    if name.trim().is_empty() || name.len() > LONGEST_NAME {
+    if name.trim().is_empty() || name.chars().count() > LONGEST_NAME {
         return Err(ApiError::field(
             "name",
-            format!("must have 1 to {LONGEST_NAME} bytes"),
+            format!("must have 1 to {LONGEST_NAME} characters"),
         ));
     }
     if bytes.len() > LARGEST {

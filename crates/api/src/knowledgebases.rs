@@ -15,6 +15,7 @@ use crate::{
     App,
     error::{ApiError, OrNotFound, Problems},
     extract::{Caller, Id, Params, PathId},
+    form,
     paging::{Paging, PagingParams},
     time::{humanized, iso, now},
 };
@@ -45,21 +46,22 @@ impl PathId for KnowledgebaseId {
 #[allow(dead_code, reason = "read by the derive only")]
 pub struct NewDocument {
     /// A PDF of at most 20 MB.
-    #[schema(value_type = Option<String>, format = Binary)]
+    #[schema(value_type = String, format = Binary, required = false)]
     file: Option<Vec<u8>>,
     /// A page or a PDF on the public internet.
-    #[schema(example = "https://example.com/docs")]
+    #[schema(value_type = String, required = false, example = "https://example.com/docs")]
     url: Option<String>,
     /// Characters of a chunk, 64 to 4096.
-    #[schema(minimum = 64, maximum = 4096, default = 512)]
+    #[schema(value_type = i64, required = false, minimum = 64, maximum = 4096, default = 512)]
     chunk_size: Option<i64>,
     /// Passages to find where nobody says how many, 1 to 100.
-    #[schema(minimum = 1, maximum = 100, default = 15)]
+    #[schema(value_type = i64, required = false, minimum = 1, maximum = 100, default = 15)]
     similarity_top_k: Option<i64>,
     /// Characters that a chunk repeats of the one before; less than `chunk_size`.
-    #[schema(minimum = 0, default = 128)]
+    #[schema(value_type = i64, required = false, minimum = 0, maximum = 4095, default = 128)]
     overlapping: Option<i64>,
-    /// Must be left out: the embedding model of this server knows English.
+    /// Must be empty: the embedding model of this server knows English.
+    #[schema(value_type = String, required = false, max_length = 0)]
     language_support: Option<String>,
 }
 
@@ -222,7 +224,7 @@ impl Form {
                 _ => continue,
             };
             let text = field.text().await.map_err(broken)?;
-            *slot = Some(text.trim().to_owned()).filter(|text| !text.is_empty());
+            *slot = Some(text.trim().to_owned()).filter(|text| !form::is_nothing(text));
         }
         Ok(read)
     }
@@ -382,7 +384,7 @@ async fn remove(
 #[allow(dead_code, reason = "read by the derive only")]
 struct Question {
     /// A question, as a caller would ask it.
-    #[param(example = "When do you open on Saturday?")]
+    #[param(example = "When do you open on Saturday?", min_length = 1)]
     q: String,
     /// Passages at most, 1 to 100; the knowledgebase's `similarity_top_k` where left out.
     #[param(minimum = 1, maximum = 100)]

@@ -44,7 +44,9 @@ mod sub_accounts;
 mod system;
 mod telephony;
 mod time;
+mod trunk_schemas;
 mod user;
+mod values;
 mod violations;
 mod voices;
 mod web_call;
@@ -126,13 +128,13 @@ pub fn router(app: App) -> Router {
         .fallback(|| async { error::ApiError::NotFound("Address") })
         .method_not_allowed_fallback(|| async { error::ApiError::MethodNotAllowed })
         .with_state(app)
-        .merge(docs::routes(docs::with_aliases(document)));
+        .merge(docs::routes(docs::finished(document)));
     middleware::common(all, max_body_bytes)
 }
 
 /// The OpenAPI document, from the code.
 pub fn openapi() -> utoipa::openapi::OpenApi {
-    docs::with_aliases(documented().merge(batches::uploads(0)).into_openapi())
+    docs::finished(documented().merge(batches::uploads(0)).into_openapi())
 }
 
 fn documented() -> OpenApiRouter<App> {

@@ -18,6 +18,18 @@ use crate::{
 /// A purchase that the carrier does not show after this time was not made, ms.
 const SHOWN_BY: i64 = 120_000;
 
+/// Carriers that calls can be placed with.
+#[derive(ToSchema)]
+#[schema(rename_all = "kebab-case")]
+#[allow(dead_code, reason = "read by the derive only")]
+pub enum Seller {
+    Twilio,
+    Plivo,
+    Vobiz,
+    Exotel,
+    SipTrunk,
+}
+
 /// A number that was bought.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Bought {

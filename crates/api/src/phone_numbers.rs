@@ -15,7 +15,7 @@ use crate::{
     App,
     error::{ApiError, OrNotFound, Problems, TooLarge},
     extract::{Caller, DocumentId, Id, JsonBody, Params},
-    number_market::{Bought, buy},
+    number_market::{Bought, Seller, buy},
     paging::{Paging, PagingParams},
     time::{humanized, iso, now},
 };
@@ -220,9 +220,9 @@ pub struct Available {
 
 /// Searches numbers that can be bought.
 #[utoipa::path(get, path = "/phone-numbers/search", tag = "Phone numbers",
-    params(("country" = String, Query, description = "`US`, `IN`, …: two letters"),
-        ("pattern" = Option<String>, Query, description = "Digits it begins with, without the country's"),
-        ("provider" = Option<String>, Query, description = "`twilio`, `plivo`, …; default: the first with keys"),
+    params(("country" = String, Query, pattern = "^[A-Za-z]{2}$", description = "`US`, `IN`, …: two letters"),
+        ("pattern" = Option<String>, Query, pattern = "^[0-9]{0,10}$", description = "Digits it begins with, without the country's"),
+        ("provider" = inline(Option<Seller>), Query, description = "Default: the first with keys"),
         ("region" = Option<String>, Query, description = "As the carrier names it")),
     responses((status = 200, description = "The carrier's first page", body = Vec<Available>), Problems))]
 async fn search(
@@ -252,6 +252,19 @@ async fn search(
         price: number.monthly_cents.map(|cents| f64::from(cents) / 100.0),
     });
     Ok(Json(shown.collect()))
+}
+
+/// [`PROVIDERS`], for the document.
+#[derive(ToSchema)]
+#[schema(rename_all = "kebab-case")]
+#[allow(dead_code, reason = "read by the derive only")]
+enum Holder {
+    Twilio,
+    Plivo,
+    Vonage,
+    Vobiz,
+    Exotel,
+    SipTrunk,
 }
 
 fn country(text: &str) -> Result<String, ApiError> {
@@ -301,11 +314,12 @@ pub fn refused(error: NumbersError) -> ApiError {
 /// A number to buy.
 #[derive(Deserialize, ToSchema)]
 pub struct Purchase {
-    #[schema(example = "US")]
+    #[schema(example = "US", pattern = "^[A-Za-z]{2}$")]
     country: String,
     #[schema(example = "+19876543210", pattern = r"^\+[1-9][0-9]{7,14}$")]
     phone_number: String,
-    /// `twilio`, `plivo`, …; default: the first that the account has keys for.
+    /// Default: the first that the account has keys for.
+    #[schema(value_type = Option<Seller>)]
     provider: Option<String>,
 }
 
@@ -337,10 +351,9 @@ pub fn e164(field: &str, text: &str) -> Result<E164, ApiError> {
 /// A number that the account has already.
 #[derive(Deserialize, ToSchema)]
 pub struct Told {
-    #[schema(example = "+19876543210")]
+    #[schema(example = "+19876543210", pattern = r"^\+[1-9][0-9]{1,14}$")]
     phone_number: String,
-    /// `twilio`, `plivo`, `vonage`, `vobiz`, `exotel`, `sip-trunk`.
-    #[schema(example = "twilio")]
+    #[schema(value_type = Holder)]
     provider: String,
     name: Option<String>,
 }

@@ -33,10 +33,10 @@ pub fn routes() -> OpenApiRouter<App> {
 #[derive(Deserialize, ToSchema)]
 pub struct NewProvider {
     /// `OPENAI_API_KEY`, `DEEPGRAM_API_KEY`, `TWILIO_AUTH_TOKEN`, …; `_API_KEY` may be left out.
-    #[schema(example = "OPENAI_API_KEY")]
+    #[schema(example = "OPENAI_API_KEY", pattern = r"\S", max_length = 200)]
     provider_name: String,
     /// The key itself.
-    #[schema(value_type = String)]
+    #[schema(value_type = String, pattern = r"\S", max_length = 16_384)]
     provider_value: SecretString,
 }
 
@@ -71,10 +71,10 @@ async fn add(
         if text.is_empty() {
             return Err(ApiError::field(field, "must not be empty"));
         }
-        if text.len() > limit {
+        if text.chars().count() > limit {
             return Err(ApiError::field(
                 field,
-                format!("must not be longer than {limit} bytes"),
+                format!("must not be longer than {limit} characters"),
             ));
         }
     }

@@ -21,25 +21,41 @@ pub struct AgentBody {
 /// What an agent is.
 #[derive(ToSchema)]
 pub struct AgentConfig {
-    #[schema(example = "Alfred")]
+    #[schema(example = "Alfred", pattern = r"\S")]
     agent_name: String,
     /// Spoken first; `{name}` stands for a variable. Empty or absent: the agent waits for the caller.
     #[schema(example = "How are you doing Bruce?")]
     agent_welcome_message: Option<String>,
-    /// Gets the execution at each change of its status.
+    /// Gets the execution at each change of its status; an empty one gets nothing.
+    #[schema(pattern = r"^\s*(https?://.+)?$")]
     webhook_url: Option<String>,
     /// Which statuses are sent; absent = all.
-    webhook_statuses: Option<Vec<String>>,
+    webhook_statuses: Option<Vec<ExecutionStatus>>,
     #[schema(default = "other")]
     agent_type: Option<String>,
     /// At least one; the first conversation is what a call runs.
-    #[schema(value_type = Vec<Object>)]
+    #[schema(value_type = Vec<Object>, min_items = 1)]
     tasks: Vec<Value>,
     #[schema(value_type = Option<Object>)]
     ingest_source_config: Option<Value>,
     calling_guardrails: Option<CallingGuardrails>,
-    /// `twilio`, …
-    telephony_provider: Option<String>,
+    telephony_provider: Option<AgentCarrier>,
+}
+
+/// Who places an agent's calls; `default` = the first with keys.
+#[derive(ToSchema)]
+#[schema(rename_all = "kebab-case")]
+enum AgentCarrier {
+    Twilio,
+    Plivo,
+    Vobiz,
+    Exotel,
+    SipTrunk,
+    Default,
+    /// Kept, but not to be run yet.
+    Freeswitch,
+    /// Kept, but not to be run yet.
+    Database,
 }
 
 /// Hours of the recipient's day in which calls are placed: `[start, end)`.
@@ -76,7 +92,7 @@ pub struct AgentConfigPatch {
     #[schema(value_type = Option<Object>)]
     ingest_source_config: Option<Value>,
     /// Rewrites provider and format of the conversation's input and output.
-    telephony_provider: Option<String>,
+    telephony_provider: Option<AgentCarrier>,
     calling_guardrails: Option<CallingGuardrails>,
     agent_type: Option<String>,
     #[schema(value_type = Option<Vec<Object>>)]

@@ -17,6 +17,7 @@ use crate::{
     extract::{Caller, DocumentId, Id, Ids, JsonBody, Params},
     paging::{Paging, PagingParams},
     time::{iso, now},
+    trunk_schemas::{NewTrunk, TrunkBody, TrunkView},
 };
 
 const NAME: &str = "Trunk";
@@ -30,112 +31,10 @@ pub fn routes() -> OpenApiRouter<App> {
         .routes(routes!(remove_number))
 }
 
-/// A trunk, to be or to change: absent fields have their defaults, or stay as they are.
-#[derive(ToSchema)]
-#[allow(dead_code, reason = "read by the derive only")]
-pub struct TrunkBody {
-    /// Unique in the account. Required for a new trunk.
-    #[schema(example = "Zadarma Production")]
-    name: Option<String>,
-    /// Required for a new trunk.
-    #[schema(example = "zadarma")]
-    provider: Option<String>,
-    description: Option<String>,
-    /// `userpass` or `ip-based`. Required for a new trunk.
-    auth_type: Option<String>,
-    auth_username: Option<String>,
-    /// Kept encrypted, never shown.
-    auth_password: Option<String>,
-    /// At least one.
-    gateways: Option<Vec<Gateway>>,
-    ip_identifiers: Option<Vec<IpIdentifier>>,
-    #[schema(default = "ulaw,alaw")]
-    allow: Option<String>,
-    #[schema(default = "all")]
-    disallow: Option<String>,
-    /// `transport-udp`, `transport-tcp`, `transport-tls`.
-    #[schema(default = "transport-udp")]
-    transport: Option<String>,
-    #[schema(default = false)]
-    direct_media: Option<bool>,
-    #[schema(default = true)]
-    rtp_symmetric: Option<bool>,
-    #[schema(default = true)]
-    force_rport: Option<bool>,
-    /// `no` or `sdes`, which needs `transport-tls`.
-    #[schema(default = "no")]
-    media_encryption: Option<String>,
-    #[schema(default = false)]
-    media_encryption_optimistic: Option<bool>,
-    /// Seconds; 0 = off.
-    #[schema(default = 60)]
-    qualify_frequency: Option<u32>,
-    #[schema(default = false)]
-    inbound_enabled: Option<bool>,
-    #[schema(default = true)]
-    outbound_leading_plus_enabled: Option<bool>,
-    #[schema(default = true)]
-    is_active: Option<bool>,
-    /// Of a new trunk.
-    phone_numbers: Option<Vec<NewNumber>>,
-}
-
-/// Where calls go.
-#[derive(ToSchema)]
-#[allow(dead_code, reason = "read by the derive only")]
-pub struct Gateway {
-    #[schema(example = "sip.zadarma.com")]
-    gateway_address: String,
-    #[schema(default = 5060)]
-    port: Option<u16>,
-    /// The lowest is tried first.
-    #[schema(default = 1)]
-    priority: Option<u16>,
-}
-
-/// Where calls come from.
-#[derive(ToSchema)]
-#[allow(dead_code, reason = "read by the derive only")]
-pub struct IpIdentifier {
-    #[schema(example = "15.207.90.192/31")]
-    ip_address: String,
-}
-
-/// A trunk as it is shown: every field of it but the password.
-#[derive(ToSchema)]
-#[allow(dead_code, reason = "read by the derive only")]
-pub struct TrunkView {
-    id: Uuid,
-    name: String,
-    provider: String,
-    description: Option<String>,
-    auth_type: String,
-    auth_username: Option<String>,
-    gateways: Vec<Gateway>,
-    ip_identifiers: Vec<IpIdentifier>,
-    allow: String,
-    disallow: String,
-    transport: String,
-    direct_media: bool,
-    rtp_symmetric: bool,
-    force_rport: bool,
-    media_encryption: String,
-    media_encryption_optimistic: bool,
-    qualify_frequency: u32,
-    inbound_enabled: bool,
-    outbound_leading_plus_enabled: bool,
-    is_active: bool,
-    phone_numbers: Vec<TrunkNumber>,
-    #[schema(format = DateTime)]
-    created_at: String,
-    #[schema(format = DateTime)]
-    updated_at: String,
-}
-
 /// A number of a trunk.
 #[derive(Debug, Clone, Deserialize, ToSchema)]
 pub struct NewNumber {
-    #[schema(example = "919876543210")]
+    #[schema(example = "919876543210", pattern = r"^\+?[0-9]{2,15}$")]
     phone_number: String,
     #[schema(example = "Mumbai Support Line")]
     name: Option<String>,
@@ -246,7 +145,7 @@ fn taken(field: &str) -> impl Fn(bolo_store::Error) -> ApiError {
 }
 
 /// Creates a trunk.
-#[utoipa::path(post, path = "/sip-trunks/trunks", tag = "SIP trunks", request_body = TrunkBody,
+#[utoipa::path(post, path = "/sip-trunks/trunks", tag = "SIP trunks", request_body = NewTrunk,
     responses((status = 201, description = "Created", body = TrunkView), Problems, Unprocessable, TooLarge))]
 async fn create(
     State(app): State<App>,

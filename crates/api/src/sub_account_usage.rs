@@ -15,6 +15,7 @@ use crate::{
     error::{ApiError, Forbidden, OrNotFound, Problems},
     extract::{Id, Owner, Params, PathId},
     time::{iso, now, parse},
+    values::Time,
 };
 
 const LONGEST_MS: i64 = 32 * DAY_MS;
@@ -160,8 +161,8 @@ fn month_of(day: DateTime<Utc>) -> i64 {
 /// Shows what a sub-account used and cost.
 #[utoipa::path(get, path = "/sub-accounts/{sub_account_id}/usage", tag = "Sub-accounts",
     params(("sub_account_id" = uuid::Uuid, Path, description = "The sub-account"),
-        ("from" = Option<String>, Query, description = "ISO 8601; default: the beginning of this month, UTC"),
-        ("to" = Option<String>, Query, description = "ISO 8601; default: the end of today, UTC")),
+        ("from" = inline(Option<Time>), Query, description = "ISO 8601; default: the beginning of this month, UTC"),
+        ("to" = inline(Option<Time>), Query, description = "ISO 8601; default: the end of today, UTC")),
     responses((status = 200, description = "Sums over its calls", body = Usage), Problems, Forbidden))]
 async fn one(
     State(app): State<App>,
@@ -178,8 +179,8 @@ async fn one(
 
 /// Shows what each sub-account used and cost.
 #[utoipa::path(get, path = "/sub-accounts/all/usage", tag = "Sub-accounts",
-    params(("from" = Option<String>, Query, description = "ISO 8601; default: the beginning of this month, UTC"),
-        ("to" = Option<String>, Query, description = "ISO 8601; default: the end of today, UTC")),
+    params(("from" = inline(Option<Time>), Query, description = "ISO 8601; default: the beginning of this month, UTC"),
+        ("to" = inline(Option<Time>), Query, description = "ISO 8601; default: the end of today, UTC")),
     responses((status = 200, description = "Sums over the calls of each", body = Vec<Usage>), Problems, Forbidden))]
 async fn all(
     State(app): State<App>,

@@ -20,6 +20,7 @@ use crate::{
     paging::{Paging, PagingParams},
     sub_account_usage,
     time::{iso, now},
+    values::{Whole, only_false, only_null},
 };
 
 pub fn routes() -> OpenApiRouter<App> {
@@ -35,39 +36,34 @@ pub fn routes() -> OpenApiRouter<App> {
 #[derive(Deserialize, ToSchema)]
 pub struct NewSubAccountBody {
     /// What it is called.
-    #[schema(example = "alpha-007")]
+    #[schema(example = "alpha-007", pattern = r"\S", max_length = 200)]
     name: String,
     /// Its outbound calls at once; absent = as many as the account has.
-    #[schema(example = 10, minimum = 0)]
-    allow_concurrent_calls: Option<i64>,
+    #[schema(value_type = Option<i64>, example = 10, minimum = 0)]
+    allow_concurrent_calls: Option<Whole>,
     /// Lines of the account that are kept free for it.
-    #[schema(minimum = 0, default = 0)]
-    min_concurrency: Option<i64>,
+    #[schema(value_type = Option<i64>, minimum = 0, default = 0)]
+    min_concurrency: Option<Whole>,
     /// `null` = elastic, up to `allow_concurrent_calls`; 0 = paused.
-    #[schema(minimum = 0)]
-    max_concurrency: Option<i64>,
+    #[schema(value_type = Option<i64>, minimum = 0)]
+    max_concurrency: Option<Whole>,
     /// Kept and shown.
     description: Option<String>,
     /// Kept and shown.
     #[schema(value_type = Option<Object>)]
     metadata: Option<Map<String, Value>>,
     /// Only `false`: all sub-accounts share the server's database.
-    #[schema(default = false)]
+    #[schema(schema_with = only_false)]
     multi_tenant: Option<bool>,
-    /// Only `null`.
-    #[schema(value_type = Option<String>)]
+    #[schema(schema_with = only_null)]
     db_host: Option<Value>,
-    /// Only `null`.
-    #[schema(value_type = Option<String>)]
+    #[schema(schema_with = only_null)]
     db_name: Option<Value>,
-    /// Only `null`.
-    #[schema(value_type = Option<String>)]
+    #[schema(schema_with = only_null)]
     db_port: Option<Value>,
-    /// Only `null`.
-    #[schema(value_type = Option<String>)]
+    #[schema(schema_with = only_null)]
     db_user: Option<Value>,
-    /// Only `null`.
-    #[schema(value_type = Option<String>)]
+    #[schema(schema_with = only_null)]
     db_password: Option<Value>,
 }
 
@@ -87,23 +83,21 @@ impl NewSubAccountBody {
         if let Some((field, _)) = databases.iter().find(|(_, value)| value.is_some()) {
             return Err(ApiError::field(field, ONE_DATABASE));
         }
-        not_negative("allow_concurrent_calls", self.allow_concurrent_calls)?;
-        not_negative("min_concurrency", self.min_concurrency)?;
-        not_negative("max_concurrency", self.max_concurrency)?;
         Ok(NewSubAccount {
             title: named(&self.name)?,
-            concurrency: self.allow_concurrent_calls,
-            min_concurrency: self.min_concurrency.unwrap_or_default(),
-            max_concurrency: self.max_concurrency,
+            concurrency: calls("allow_concurrent_calls", self.allow_concurrent_calls)?,
+            min_concurrency: calls("min_concurrency", self.min_concurrency)?.unwrap_or_default(),
+            max_concurrency: calls("max_concurrency", self.max_concurrency)?,
             details: details(self.description, self.metadata),
         })
     }
 }
 
-fn not_negative(field: &str, value: Option<i64>) -> Result<(), ApiError> {
-    match value {
-        Some(..0) => Err(ApiError::field(field, "must not be negative")),
-        _ => Ok(()),
+/// How many calls a field says.
+fn calls(field: &str, number: Option<Whole>) -> Result<Option<i64>, ApiError> {
+    match number {
+        Some(Whole(..0)) => Err(ApiError::field(field, "must not be negative")),
+        number => Ok(number.map(|Whole(calls)| calls)),
     }
 }
 
@@ -111,9 +105,9 @@ fn named(name: &str) -> Result<String, ApiError> {
     const LIMIT: usize = 200;
     match name.trim() {
         "" => Err(ApiError::field("name", "must not be empty")),
-        name if name.len() > LIMIT => Err(ApiError::field(
+        name if name.chars().count() > LIMIT => Err(ApiError::field(
             "name",
-            format!("must not be longer than {LIMIT} bytes"),
+            format!("must not be longer than {LIMIT} characters"),
         )),
         name => Ok(name.to_owned()),
     }
@@ -245,15 +239,16 @@ async fn list(
 /// What to change; absent leaves as is.
 #[derive(Deserialize, ToSchema)]
 pub struct SubAccountChange {
+    #[schema(pattern = r"\S", max_length = 200)]
     name: Option<String>,
-    #[schema(minimum = 0)]
-    allow_concurrent_calls: Option<i64>,
-    #[schema(minimum = 0)]
-    min_concurrency: Option<i64>,
+    #[schema(value_type = Option<i64>, minimum = 0)]
+    allow_concurrent_calls: Option<Whole>,
+    #[schema(value_type = Option<i64>, minimum = 0)]
+    min_concurrency: Option<Whole>,
     /// `null` = elastic, 0 = paused.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<i64>, minimum = 0)]
-    max_concurrency: Option<Option<i64>>,
+    max_concurrency: Option<Option<Whole>>,
     description: Option<String>,
     #[schema(value_type = Option<Object>)]
     metadata: Option<Map<String, Value>>,
@@ -282,14 +277,13 @@ async fn change(
     Id(id): Id<AccountId>,
     JsonBody(change): JsonBody<SubAccountChange>,
 ) -> Result<Json<Done>, ApiError> {
-    not_negative("allow_concurrent_calls", change.allow_concurrent_calls)?;
-    not_negative("min_concurrency", change.min_concurrency)?;
-    not_negative("max_concurrency", change.max_concurrency.flatten())?;
+    let max_concurrency = change.max_concurrency;
+    let max_concurrency = max_concurrency.map(|most| calls("max_concurrency", most));
     let patch = SubAccountPatch {
         title: change.name.as_deref().map(named).transpose()?,
-        concurrency: change.allow_concurrent_calls,
-        min_concurrency: change.min_concurrency,
-        max_concurrency: change.max_concurrency,
+        concurrency: calls("allow_concurrent_calls", change.allow_concurrent_calls)?,
+        min_concurrency: calls("min_concurrency", change.min_concurrency)?,
+        max_concurrency: max_concurrency.transpose()?,
         details: details(change.description, change.metadata),
     };
     let empty = patch.title.is_none()

@@ -91,6 +91,20 @@ impl From<&Document> for Violation {
     }
 }
 
+/// Where violations stand, in either spelling.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+#[allow(dead_code, reason = "read by the derive only")]
+enum Status {
+    Pending,
+    Open,
+    Submitted,
+    UnderReview,
+    Accepted,
+    Resolved,
+    Rejected,
+}
+
 /// A page of violations.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Violations {
@@ -106,7 +120,8 @@ pub struct Violations {
 
 /// Lists violations, newest first.
 #[utoipa::path(get, path = "/violations/list", tag = "Violations",
-    params(("status" = Option<String>, Query, description = "`pending`, `submitted`, `accepted`, `rejected`"),
+    params(("status" = inline(Option<Status>), Query,
+            description = "`open` is `pending`, `under_review` is `submitted`, `resolved` is `accepted`"),
         ("agent_id" = Option<Uuid>, Query, description = "Of this agent's calls"), PagingParams),
     responses((status = 200, description = "A page of them", body = Violations), Problems))]
 async fn list(

@@ -144,7 +144,7 @@ async fn of_vendor(
 #[allow(dead_code, reason = "read by the derive only")]
 pub struct Sample {
     /// At most 1000 characters.
-    #[schema(max_length = 1000)]
+    #[schema(pattern = r"\S", max_length = 1000)]
     text: String,
     #[schema(example = "elevenlabs")]
     provider: String,

@@ -7,7 +7,7 @@ use bolo_store::{Endpoint, Told, ToldFilter};
 use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::{IntoParams, ToSchema, openapi::schema::Schema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
@@ -18,9 +18,12 @@ use crate::{
     extract::{Caller, Id, JsonBody, Params, PathId},
     paging::{Envelope, Paging, PagingParams},
     time::{iso, now},
+    values::{self, Time},
 };
 
 const STATES: [&str; 3] = ["waiting", "delivered", "exhausted"];
+/// What the webhooks of tasks tell.
+const EXTRACTION: &str = "extraction";
 
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
@@ -111,13 +114,30 @@ struct DeliveryParams {
     /// Webhooks of this call.
     execution_id: Option<Uuid>,
     /// Webhooks that tell this status; `extraction` for what webhook tasks send.
+    #[param(schema_with = events)]
     event: Option<String>,
-    /// `waiting`, `delivered` or `exhausted`.
+    /// How far they are.
+    #[param(schema_with = states)]
     state: Option<String>,
     /// Of changes at or after this time (ISO 8601).
-    from: Option<String>,
+    #[param(inline)]
+    from: Option<Time>,
     /// Of changes at or before this time (ISO 8601).
-    to: Option<String>,
+    #[param(inline)]
+    to: Option<Time>,
+}
+
+fn events() -> Schema {
+    values::one_of(
+        Status::ALL
+            .map(Status::as_str)
+            .into_iter()
+            .chain([EXTRACTION]),
+    )
+}
+
+fn states() -> Schema {
+    values::one_of(STATES)
 }
 
 fn state_named(text: &str) -> Option<&'static str> {
@@ -126,7 +146,7 @@ fn state_named(text: &str) -> Option<&'static str> {
 
 fn event_named(text: &str) -> Option<&'static str> {
     match text {
-        "extraction" => Some("extraction"),
+        EXTRACTION => Some(EXTRACTION),
         status => status.parse().ok().map(Status::as_str),
     }
 }
@@ -226,14 +246,25 @@ async fn replay(
 #[derive(Deserialize, ToSchema)]
 pub struct Replay {
     /// Of changes at or after this time (ISO 8601).
-    #[schema(example = "2026-01-23T00:00:00Z")]
+    #[schema(value_type = Time)]
     from: String,
     /// Of changes at or before this time (ISO 8601); default: now.
+    #[schema(value_type = Option<Time>)]
     to: Option<String>,
-    /// `exhausted` (the default), or `delivered`.
+    /// `exhausted` is the default.
+    #[schema(value_type = Option<Settled>)]
     state: Option<String>,
     /// Only of this call.
     execution_id: Option<Uuid>,
+}
+
+/// Where a webhook can be sent again from.
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+#[allow(dead_code, reason = "read by the derive only")]
+enum Settled {
+    Exhausted,
+    Delivered,
 }
 
 /// How many are sent again.

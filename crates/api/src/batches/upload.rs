@@ -53,8 +53,10 @@ struct UploadForm {
     #[schema(value_type = String, format = Binary)]
     file: Vec<u8>,
     /// Calling numbers, taken in turn: repeated, separated by commas, or a list in JSON.
+    #[schema(value_type = Vec<String>, required = false)]
     from_phone_numbers: Option<Vec<String>>,
     /// JSON, as `retry_config` of `POST /call`.
+    #[schema(value_type = String, required = false)]
     retry_config: Option<String>,
 }
 
@@ -77,7 +79,8 @@ pub struct Uploaded {
 /// dialled before the batch is scheduled. A request that repeats one that came with the same `Idempotency-Key`
 /// within a day is given that one's answer again, and makes no batch.
 #[utoipa::path(post, path = "/batches", tag = "Batches",
-    params(("Idempotency-Key" = Option<String>, Header, description = "Chosen by the client, at most 255 characters")),
+    params(("Idempotency-Key" = Option<String>, Header, pattern = "^[!-~]([ -~]{0,253}[!-~])?$",
+        description = "Chosen by the client, at most 255 characters")),
     request_body(content = UploadForm, content_type = "multipart/form-data"),
     responses((status = 200, description = "Uploaded", body = Uploaded), KeyReused, Problems, TooLarge))]
 async fn create(
@@ -209,7 +212,7 @@ fn numbers(text: &str) -> Result<Vec<String>, ApiError> {
     inner
         .split(',')
         .map(|number| number.trim().trim_matches(['"', '\'']).trim())
-        .filter(|number| !number.is_empty())
+        .filter(|number| !form::is_nothing(number))
         .map(|number| match number.parse::<E164>() {
             Ok(number) => Ok(number.to_string()),
             Err(error) => Err(ApiError::field("from_phone_numbers", error.to_string())),
