@@ -76,10 +76,23 @@ pub struct TaskConfig {
     pub interruptible_hangup_message: bool,
     /// Default primary.
     pub end_call_tool_mode: EndCallTool,
+    /// What is heard around the agent; `None` = nothing.
+    pub room: Option<Room>,
     /// Say digits of ids in groups. Default false.
     pub normalize_numbers: bool,
     /// `task_config.bolo`: overrides of `runtime.*` for this agent.
     pub bolo: serde_json::Map<String, serde_json::Value>,
+}
+
+/// A room to be heard around the agent (R164).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Room {
+    /// `coffee-shop`.
+    CoffeeShop,
+    /// `office-ambience`.
+    Office,
+    /// `call-center`.
+    CallCenter,
 }
 
 /// How machines that answer are found (R158, R159). Times in ms.

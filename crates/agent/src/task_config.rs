@@ -1,11 +1,10 @@
 //! Reading `task_config`. Source: agent-config.md §8.
 
-use crate::{EndCallTool, LocalText, TaskConfig, Voicemail, place::Place};
+use crate::{EndCallTool, LocalText, Room, TaskConfig, Voicemail, place::Place};
 
 /// Would change what a caller hears or whether a call happens, so they aren't passed over in silence.
-const SWITCHES_TO_COME: [(&str, &str); 3] = [
+const SWITCHES_TO_COME: [(&str, &str); 2] = [
     ("backchanneling", "acknowledging while the caller speaks"),
-    ("ambient_noise", "ambient noise"),
     ("auto_reschedule", "rescheduling by the conversation"),
 ];
 
@@ -58,6 +57,7 @@ impl TaskConfig {
             } else {
                 EndCallTool::Primary
             },
+            room: room(place),
             normalize_numbers: place.at("normalize_numbers").flag(false),
             bolo: place.at("bolo").object().cloned().unwrap_or_default(),
         };
@@ -98,6 +98,22 @@ fn voicemail(place: &Place<'_>) -> Option<Voicemail> {
     place.at("voicemail").flag(false).then_some(voicemail)
 }
 
+/// A sound without a name is the first of them. Of another name it is one of the account's own.
+fn room(place: &Place<'_>) -> Option<Room> {
+    let wanted = place.at("ambient_noise").flag(false);
+    let track = place.at("ambient_noise_track");
+    let name = track.some_text().filter(|_| wanted);
+    match name.unwrap_or("coffee-shop") {
+        "coffee-shop" => wanted.then_some(Room::CoffeeShop),
+        "office-ambience" => Some(Room::Office),
+        "call-center" => Some(Room::CallCenter),
+        _ => {
+            track.unsupported("ambient noise but coffee-shop, office-ambience and call-center");
+            None
+        }
+    }
+}
+
 fn refuse_what_does_not_run(place: &Place<'_>) {
     for (key, what) in SWITCHES_TO_COME {
         if place.at(key).flag(false) {
@@ -108,7 +124,6 @@ fn refuse_what_does_not_run(place: &Place<'_>) {
         place.at(key).seconds_as_ms(0.0);
     }
     place.at("language_detection_turns").whole(0..=1_000);
-    place.at("ambient_noise_track").text();
     if place
         .at("noise_cancellation_level")
         .number(0.0..=100.0)

@@ -33,10 +33,12 @@ pub fn routes() -> OpenApiRouter<App> {
         .route("/ambient-sounds/custom", post(ambient))
 }
 
-/// A sound to play under the agent's voice. Agents that ask for one are refused, so a sound is, too, before
-/// anybody pays for its upload. Not in the OpenAPI document, because it has no good answer.
+/// A sound of one's own to play under the agent's voice. Agents that ask for one are refused, so a sound is, too,
+/// before anybody pays for its upload. Not in the OpenAPI document, because it has no good answer.
 async fn ambient(_: Caller) -> ApiError {
-    ApiError::NotPossible("ambient noise is not supported by this version yet".to_owned())
+    ApiError::NotPossible(
+        "ambient sounds of one's own are not supported by this version yet".to_owned(),
+    )
 }
 
 /// A voice that an agent may have.

@@ -22,6 +22,7 @@ use tracing::Instrument as _;
 
 use crate::{
     Inner,
+    ambience::Ambience,
     asking::Mind,
     call::{Call, Names, State},
     desk::Desk,
@@ -436,6 +437,7 @@ fn build(
             } else {
                 rules.lead_ms
             }),
+            task.config.room.map(|room| Ambience::of(room, format)),
             begun,
         ),
         tape: Tape::new(reel, format, started_at),

@@ -372,6 +372,7 @@ impl<M: Machine> Call<M> {
         self.playout.feed(now, &mut commands, &mut sent);
         for slice in sent.drain(..) {
             self.tape.agent(slice.audio, slice.plays_at);
+            let Some(answer) = slice.answer else { continue };
             let mut books = self.ledger.books();
             if !std::mem::replace(&mut books.agent_heard, true) {
                 let since_start = now.saturating_duration_since(self.started).as_millis() as u64;
@@ -380,7 +381,7 @@ impl<M: Machine> Call<M> {
                     .answered_before
                     .map(|before| before + since_start);
             }
-            books.latency.sent(slice.answer, now);
+            books.latency.sent(answer, now);
         }
         self.state.commands = commands;
         self.state.sent = sent;

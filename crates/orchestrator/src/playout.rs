@@ -1,5 +1,6 @@
 //! The agent's audio on its way to the carrier: paced by a clock, never more than the lead ahead of it
-//! (R69), with marks (R70), so that pause, cut and what was heard are known to within the lead.
+//! (R69), with marks (R70), so that pause, cut and what was heard are known to within the lead. Where a room is to
+//! be heard (R164), it is under the agent's voice, and alone where the agent is silent.
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -8,6 +9,8 @@ use bolo_conversation::AnswerId;
 use bolo_telephony::MediaCommand;
 use bytes::Bytes;
 use tokio::time::Instant;
+
+use crate::ambience::Ambience;
 
 /// First slice of a burst: leaves at once and is small, so that it is heard at once.
 const FIRST_SLICE_MS: u64 = 40;
@@ -19,6 +22,10 @@ const BURST: Duration = Duration::from_millis(100);
 const EARLY_MS: u64 = 20;
 /// At most this much audio between two marks.
 const MARK_EVERY_MS: u64 = 1000;
+/// The room alone leaves in slices of this length,
+const ROOM_MS: u64 = 20;
+/// and no further ahead than this: what the agent says next comes behind it.
+const ROOM_LEAD_MS: u64 = 2 * ROOM_MS;
 /// Sent audio is kept this long after it was played, in case it is resumed from within (R51).
 const KEEP: Duration = Duration::from_secs(2);
 
@@ -45,8 +52,8 @@ impl Lead {
 /// A slice that was handed to the socket.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Sent {
-    /// Of which answer.
-    pub(crate) answer: AnswerId,
+    /// Of which answer; `None` = the room alone.
+    pub(crate) answer: Option<AnswerId>,
     /// When it begins to play by the clock.
     pub(crate) plays_at: Instant,
     /// The audio.
@@ -73,6 +80,9 @@ struct Chunk {
 pub(crate) struct Playout {
     format: Format,
     lead: Lead,
+    room: Option<Ambience>,
+    /// What was sent last is the room alone.
+    murmurs: bool,
     queue: VecDeque<Item>,
     /// Bytes of the front chunk that were sent.
     front_sent: usize,
@@ -89,10 +99,12 @@ pub(crate) struct Playout {
 }
 
 impl Playout {
-    pub(crate) fn new(format: Format, lead: Lead, now: Instant) -> Self {
+    pub(crate) fn new(format: Format, lead: Lead, room: Option<Ambience>, now: Instant) -> Self {
         Self {
             format,
             lead,
+            room,
+            murmurs: false,
             queue: VecDeque::new(),
             front_sent: 0,
             past: VecDeque::new(),
@@ -193,12 +205,12 @@ impl Playout {
 
     /// When [`Playout::feed`] has something to do at the latest.
     pub(crate) fn wake_at(&self) -> Option<Instant> {
-        if self.paused {
-            return None;
-        }
-        match self.queue.front()? {
-            Item::End(_) => Some(self.burst_at),
-            Item::Chunk(chunk) => {
+        let room = || self.free_at - Duration::from_millis(ROOM_LEAD_MS - ROOM_MS);
+        let front = self.queue.front().filter(|_| !self.paused);
+        match front {
+            None => self.room.as_ref().map(|_| room()),
+            Some(Item::End(_)) => Some(self.burst_at),
+            Some(Item::Chunk(chunk)) => {
                 let want = self.want(chunk, false);
                 let by_lead =
                     |lead: u64| self.free_at - Duration::from_millis(lead.saturating_sub(want));
@@ -229,10 +241,10 @@ impl Playout {
                     self.queue.pop_front();
                 }
                 Some(Item::Chunk(chunk)) => {
-                    let fresh = self.free_at <= now;
+                    let fresh = self.free_at <= now || self.murmurs;
                     if fresh {
                         self.burst_at = now;
-                        self.free_at = now;
+                        self.free_at = self.free_at.max(now);
                     }
                     let lead = if now < self.burst_at + BURST {
                         self.lead.first
@@ -253,6 +265,29 @@ impl Playout {
                     self.send(now, take, commands, sent);
                 }
             }
+        }
+        if self.paused || self.queue.is_empty() {
+            self.murmur(now, commands, sent);
+        }
+    }
+
+    /// Sends the room alone, up to its lead.
+    fn murmur(&mut self, now: Instant, commands: &mut Vec<MediaCommand>, sent: &mut Vec<Sent>) {
+        let bytes = self.bytes(ROOM_MS);
+        let Some(room) = &mut self.room else { return };
+        self.free_at = self.free_at.max(now);
+        while self.free_at + Duration::from_millis(ROOM_MS)
+            <= now + Duration::from_millis(ROOM_LEAD_MS)
+        {
+            let audio = room.alone(bytes);
+            sent.push(Sent {
+                answer: None,
+                plays_at: self.free_at,
+                audio: audio.clone(),
+            });
+            commands.push(MediaCommand::Audio(audio));
+            self.free_at += Duration::from_millis(ROOM_MS);
+            self.murmurs = true;
         }
     }
 
@@ -277,12 +312,17 @@ impl Playout {
         };
         let end = (self.front_sent + bytes).min(chunk.audio.len());
         let audio = chunk.audio.slice(self.front_sent..end);
+        let audio = match &mut self.room {
+            None => audio,
+            Some(room) => room.under(&audio),
+        };
+        self.murmurs = false;
         let plays_at = self.free_at.max(now);
         let micros = audio.len() as u64 * 1_000_000 / self.format.bytes_per_second() as u64;
         self.free_at = plays_at + Duration::from_micros(micros);
         self.unmarked += self.format.ms(audio.len());
         sent.push(Sent {
-            answer: chunk.answer,
+            answer: Some(chunk.answer),
             plays_at,
             audio: audio.clone(),
         });

@@ -86,6 +86,7 @@ fn what_is_absent_takes_our_defaults() {
                 welcome_message_delay_ms: 0,
                 interruptible_hangup_message: false,
                 end_call_tool_mode: Primary,
+                room: None,
                 normalize_numbers: false,
                 bolo: {},
             },
@@ -274,6 +275,7 @@ fn a_whole_v2_document_is_read() {
                 welcome_message_delay_ms: 0,
                 interruptible_hangup_message: false,
                 end_call_tool_mode: Off,
+                room: None,
                 normalize_numbers: false,
                 bolo: {
                     "pause_ms": Number(300),

@@ -162,6 +162,7 @@ fn what_is_known_but_does_not_run_yet_says_so() {
         (&tools("output/provider"), json!("database")),
         (&settings("backchanneling"), json!(true)),
         (&settings("ambient_noise"), json!(true)),
+        (&settings("ambient_noise_track"), json!("custom")),
         (&settings("auto_reschedule"), json!(true)),
         (&settings("noise_cancellation_level"), json!(50)),
     ]);
@@ -176,8 +177,8 @@ fn what_is_known_but_does_not_run_yet_says_so() {
     tasks[0].tools_config.output.provider: carrier "database" is not supported by this version yet; one of twilio, plivo, vobiz, exotel, sip-trunk, default
     tasks[0].tools_config.multilingual_config.enabled: switching languages is not supported by this version yet
     tasks[0].tools_config.api_tools.tools_params.look_up.scope: scope "node" is not supported by this version yet; one of global
+    tasks[0].task_config.ambient_noise_track: ambient noise but coffee-shop, office-ambience and call-center is not supported by this version yet
     tasks[0].task_config.backchanneling: acknowledging while the caller speaks is not supported by this version yet
-    tasks[0].task_config.ambient_noise: ambient noise is not supported by this version yet
     tasks[0].task_config.auto_reschedule: rescheduling by the conversation is not supported by this version yet
     tasks[0].task_config.noise_cancellation_level: noise cancellation is not supported by this version yet
     "#);

@@ -398,7 +398,7 @@ async fn a_voice_is_listed_and_heard() {
     assert!(
         ambient
             .error(400)
-            .starts_with("ambient noise is not supported")
+            .starts_with("ambient sounds of one's own are not supported")
     );
     for (body, field) in [
         (json!({ "provider": "local" }), "text"),

@@ -222,6 +222,22 @@ async fn a_call_becomes_a_complete_record() {
     );
 }
 
+#[tokio::test]
+async fn an_agent_in_a_room_is_in_it_from_the_beginning_and_the_room_is_no_speech() {
+    let folder = tempfile::tempdir().unwrap();
+    let room = json!({"ambient_noise": true, "ambient_noise_track": "call-center"});
+    let node = Node::start(folder.path(), "", room).await;
+    let record = node.rings("CA1").await;
+    let _cast = node.prepare(&record, &[]);
+    let (mut peer, attached) = node.connects(record.id);
+    let sounds = |command: &MediaCommand| matches!(command, MediaCommand::Audio(audio) if audio.iter().any(|code| *code != 0xFF));
+    listens(&mut peer, sounds).await;
+    peer.says("stop");
+    attached.await.unwrap();
+    let latency = node.record(record.id).await.latency.unwrap();
+    assert_eq!(latency["time_to_first_audio"], serde_json::Value::Null);
+}
+
 #[test]
 fn a_call_whose_node_died_goes_on_from_its_log() {
     let folder = tempfile::tempdir().unwrap();

@@ -126,7 +126,7 @@ async fn call(welcome: &str, config: serde_json::Value, answers: &[&str]) -> Sta
             "agent".into(),
             news_sender,
         ),
-        playout: Playout::new(format, Lead::new(400), started),
+        playout: Playout::new(format, Lead::new(400), None, started),
         tape: Tape::new(reel, format, started),
         journal: Box::new(notebook.clone()),
         desk,

@@ -1,6 +1,8 @@
 //! Pacing, marks, pause and clear on a clock that the test moves.
 #![allow(clippy::unwrap_used)]
 
+use bolo_agent::Room;
+
 use super::*;
 
 const A: AnswerId = AnswerId(1);
@@ -18,8 +20,17 @@ struct Bench {
 
 impl Bench {
     fn new(lead: u64) -> Self {
+        Self::of(lead, None)
+    }
+
+    fn in_a_room(lead: u64) -> Self {
+        Self::of(lead, Some(Room::Office))
+    }
+
+    fn of(lead: u64, room: Option<Room>) -> Self {
         let now = Instant::now();
-        let playout = Playout::new(Format::Mulaw8k, Lead::new(lead), now);
+        let room = room.map(|room| Ambience::of(room, Format::Mulaw8k));
+        let playout = Playout::new(Format::Mulaw8k, Lead::new(lead), room, now);
         Self {
             playout,
             start: now,
@@ -191,7 +202,7 @@ fn nothing_of_a_cleared_answer_follows_the_clear() {
     bench.play(B, 1, 100, true);
     let now = bench.now;
     bench.run(200, 20);
-    assert_eq!(bench.slices[before].answer, B);
+    assert_eq!(bench.slices[before].answer, Some(B));
     assert_eq!(
         bench.slices[before].plays_at, now,
         "the next answer does not wait for the cleared one"
@@ -248,7 +259,7 @@ fn resuming_never_skips_what_was_not_sent() {
 #[test]
 fn sixteen_bit_audio_is_cut_between_samples() {
     let now = Instant::now();
-    let mut playout = Playout::new(Format::Pcm16 { rate: 22_050 }, Lead::new(400), now);
+    let mut playout = Playout::new(Format::Pcm16 { rate: 22_050 }, Lead::new(400), None, now);
     playout.play(A, 1, 0, true, Bytes::from(vec![0; 22_050 * 2]));
     let (mut commands, mut slices) = (Vec::new(), Vec::new());
     for step in 0..60 {
@@ -263,4 +274,74 @@ fn sixteen_bit_audio_is_cut_between_samples() {
         slices.iter().map(|slice| slice.audio.len()).sum::<usize>(),
         44_100
     );
+}
+
+/// Whose the slices are, without repetition.
+fn speakers(bench: &Bench) -> Vec<Option<AnswerId>> {
+    let mut speakers: Vec<_> = bench.slices.iter().map(|slice| slice.answer).collect();
+    speakers.dedup();
+    speakers
+}
+
+fn has_no_gap(bench: &Bench) {
+    for pair in bench.slices.windows(2) {
+        let length = Duration::from_micros(pair[0].audio.len() as u64 * 125);
+        assert_eq!(pair[1].plays_at, pair[0].plays_at + length);
+    }
+}
+
+#[test]
+fn a_room_is_heard_before_under_and_after_what_is_said() {
+    let mut bench = Bench::in_a_room(400);
+    bench.run(500, 20);
+    assert_eq!(ms(&bench.audio()), 540);
+    bench
+        .playout
+        .play(A, 1, 0, true, vec![0xFF; 8 * 600].into());
+    bench.playout.end(A);
+    bench.feed();
+    let first = bench.slices.iter().find(|slice| slice.answer == Some(A));
+    let first = first.unwrap();
+    assert_eq!(ms(&first.audio), FIRST_SLICE_MS, "it leaves at once");
+    assert!(first.plays_at <= bench.now + Duration::from_millis(ROOM_LEAD_MS));
+    assert!(
+        first.audio.iter().any(|code| *code != 0xFF),
+        "silence with a room under it"
+    );
+    bench.run(2000, 20);
+    assert_eq!(speakers(&bench), [None, Some(A), None]);
+    assert_eq!(bench.marks(), ["1:1", "1:end"]);
+    has_no_gap(&bench);
+    assert_eq!(ms(&bench.audio()), 2540);
+}
+
+#[test]
+fn a_room_wakes_the_call_once_a_slice() {
+    let mut bench = Bench::in_a_room(400);
+    let wakes = bench.run_by_itself(1000);
+    assert!((49..=52).contains(&wakes), "{wakes}");
+    has_no_gap(&bench);
+}
+
+#[test]
+fn a_room_goes_on_where_the_agent_is_cut_or_stops() {
+    let mut bench = Bench::in_a_room(400);
+    bench.play(A, 1, 1000, false);
+    bench.run(200, 20);
+    bench.playout.pause();
+    bench.run(1000, 20);
+    assert_eq!(
+        speakers(&bench),
+        [Some(A), None],
+        "it drains, then the room"
+    );
+    has_no_gap(&bench);
+    bench.playout.resume(A, 1, 0);
+    bench.feed();
+    assert_eq!(bench.slices.last().unwrap().answer, Some(A));
+    bench.playout.clear(bench.now);
+    let before = bench.slices.len();
+    bench.feed();
+    let next = &bench.slices[before];
+    assert_eq!((next.answer, next.plays_at), (None, bench.now));
 }
