@@ -45,6 +45,10 @@ impl Worker {
                     () = stop.cancelled() => break,
                     Some(ended) = dials.join_next(), if !dials.is_empty() => {
                         report(ended);
+                        // Whatever else is over by now makes room in the same claim.
+                        while let Some(ended) = dials.try_join_next() {
+                            report(ended);
+                        }
                         if was_full {
                             break;
                         }
