@@ -145,7 +145,7 @@ fn refusing() -> String {
     let one = |(why, operations): &(&str, &[&str])| {
         format!(
             "\n# {why}.\n[[operations]]\ninclude-name = {}\nchecks.positive_data_acceptance.expected-statuses \
-             = [\"2xx\", \"400\", \"404\", \"422\"]\n",
+             = [\"2xx\", \"400\", \"403\", \"404\", \"409\", \"422\"]\n",
             json!(operations)
         )
     };
