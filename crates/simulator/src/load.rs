@@ -2,6 +2,7 @@
 //! so that what remains is the server's own. All clocks are this process's.
 
 mod answers;
+mod api;
 mod barge;
 mod figures;
 mod process;
@@ -16,6 +17,7 @@ use std::{
 
 use serde_json::{Value, json};
 
+use api::Api;
 use barge::Cut;
 pub use figures::{Barge, Dials, Report, Spread};
 pub use soak::{Idle, Soaked};
@@ -28,10 +30,13 @@ use crate::{
     elevenlabs::{self, FakeElevenlabs},
     http,
     llm::{self, FakeLlm, Reply},
+    tone,
 };
 
 /// Our number at the fake carrier.
 const OURS: &str = "+14155550100";
+/// Calls whose lines, two each, have room in the table of tones beside what the agent says.
+const MOST_CALLS: usize = tone::TEXTS / 2 - 14;
 /// What the agent answers to everything.
 const ANSWER: &str = "Thank you, I have noted that for you. Is there anything else?";
 
@@ -231,8 +236,16 @@ impl Load {
         })
     }
 
-    /// Places the calls, waits for their ends and gives the figures.
+    /// Places the calls, waits for their ends and gives the figures. `Error::Script` for more calls in tones than
+    /// can be told apart.
     pub async fn run(&self, target: &Target) -> Result<Report, Error> {
+        let in_tones = matches!(self.plan.callers, Callers::Turns { .. });
+        if in_tones && self.plan.calls > MOST_CALLS {
+            return Err(Error::Script {
+                field: "calls".into(),
+                message: format!("at most {MOST_CALLS} speak in tones at once"),
+            });
+        }
         let api = Api {
             http: http::client()?,
             target: target.clone(),
@@ -248,7 +261,8 @@ impl Load {
         let mut executions = Vec::with_capacity(self.plan.calls);
         for call in 0..self.plan.calls {
             let number = number(call);
-            self.carrier.script(&number, self.script(call));
+            self.carrier
+                .script(&number, script(&self.plan.callers, call));
             let body = json!({"agent_id": agent, "recipient_phone_number": number});
             let placed = api.post("/call", &body).await?;
             executions.push(
@@ -267,15 +281,20 @@ impl Load {
                 Ok(handle) => match handle.ended().await {
                     Ok(_) => {
                         talked += duration(&handle);
-                        report.errors += handle.failures().len() + handle.warnings().len();
+                        let complaints = [handle.failures(), handle.warnings()].concat();
+                        for complaint in &complaints {
+                            tracing::warn!(call, complaint, "not as it should be");
+                        }
+                        report.errors += complaints.len();
                         match &self.plan.callers {
                             Callers::Turns { barge_ins, .. } => {
                                 let own = self.told_of(call);
                                 let own: Vec<_> = own.iter().collect();
                                 self.measure(&own, &handle, &mut report, &mut added);
+                                let line = barge::line(call);
                                 let nth = 0..*barge_ins;
                                 cuts.extend(
-                                    nth.filter_map(|nth| barge::cut(call, nth, &handle, &own)),
+                                    nth.filter_map(|nth| barge::cut(&line, nth, &handle, &own)),
                                 );
                             }
                             Callers::Script(_) => {
@@ -324,38 +343,6 @@ impl Load {
         Ok(report)
     }
 
-    fn script(&self, call: usize) -> CallerScript {
-        let (turns, barge_ins) = match &self.plan.callers {
-            Callers::Turns { turns, barge_ins } => (*turns, *barge_ins),
-            Callers::Script(script) => return script.clone(),
-        };
-        let mut steps = vec![Step::WaitForAgent { silence_ms: 400 }];
-        for turn in 0..turns {
-            steps.push(Step::Say(Line::Tone(format!(
-                "call {call} turn {turn} here is a note"
-            ))));
-            steps.push(Step::WaitForAgent { silence_ms: 600 });
-        }
-        steps.push(Step::Say(Line::Tone(format!(
-            "call {call} turn {turns} one more note"
-        ))));
-        for nth in 0..barge_ins {
-            steps.push(Step::BargeIn {
-                after_ms: Some(1000),
-                at: None,
-                at_word: None,
-                say: Line::Tone(barge::line(call, nth)),
-            });
-        }
-        steps.push(Step::WaitForAgent { silence_ms: 600 });
-        CallerScript {
-            steps,
-            then: Then::HangUp,
-            patience_ms: 60_000,
-            ..CallerScript::default()
-        }
-    }
-
     /// What the transcriber told of a call.
     fn told_of(&self, call: usize) -> Vec<deepgram::Sent> {
         let mine = format!("call {call}");
@@ -399,6 +386,37 @@ impl Load {
     }
 }
 
+/// What a caller does.
+fn script(callers: &Callers, call: usize) -> CallerScript {
+    let (turns, barge_ins) = match callers {
+        Callers::Turns { turns, barge_ins } => (*turns, *barge_ins),
+        Callers::Script(script) => return script.clone(),
+    };
+    // One text for all turns: each new one takes a place in the table of tones.
+    let note = || Step::Say(Line::Tone(format!("call {call} here is a note")));
+    let mut steps = vec![Step::WaitForAgent { silence_ms: 400 }];
+    for _ in 0..turns {
+        steps.push(note());
+        steps.push(Step::WaitForAgent { silence_ms: 600 });
+    }
+    steps.push(note());
+    for _ in 0..barge_ins {
+        steps.push(Step::BargeIn {
+            after_ms: Some(1000),
+            at: None,
+            at_word: None,
+            say: Line::Tone(barge::line(call)),
+        });
+    }
+    steps.push(Step::WaitForAgent { silence_ms: 600 });
+    CallerScript {
+        steps,
+        then: Then::HangUp,
+        patience_ms: 60_000,
+        ..CallerScript::default()
+    }
+}
+
 fn number(call: usize) -> String {
     format!("+1555{call:07}")
 }
@@ -420,68 +438,8 @@ fn duration(handle: &CallHandle) -> Duration {
     }
 }
 
-struct Api {
-    http: reqwest::Client,
-    target: Target,
-}
-
-impl Api {
-    async fn post(&self, path: &str, body: &Value) -> Result<Value, Error> {
-        let request = self
-            .http
-            .post(format!("{}{path}", self.target.base_url))
-            .bearer_auth(&self.target.api_key);
-        let answer = request.json(body).send().await.map_err(Error::Client)?;
-        let status = answer.status();
-        let body: Value = answer.json().await.map_err(Error::Client)?;
-        if status.is_success() {
-            Ok(body)
-        } else {
-            Err(Error::Peer(format!(
-                "{path}: {status}: {}",
-                body["message"]
-            )))
-        }
-    }
-
-    /// Creates an agent; its id.
-    async fn create_agent(&self, document: &Value) -> Result<String, Error> {
-        let created = self.post("/v2/agent", document).await?;
-        let id = created["agent_id"].as_str();
-        id.map(str::to_owned)
-            .ok_or_else(|| Error::Peer("/v2/agent: no agent_id in the answer".into()))
-    }
-
-    /// The status of an execution, once it is final; the last one seen if that takes too long.
-    async fn settled(&self, execution: &str) -> Result<String, Error> {
-        let url = format!("{}/executions/{execution}", self.target.base_url);
-        let mut status = String::new();
-        for _ in 0..300 {
-            let answer = self
-                .http
-                .get(&url)
-                .bearer_auth(&self.target.api_key)
-                .send()
-                .await
-                .map_err(Error::Client)?;
-            let body: Value = answer.json().await.map_err(Error::Client)?;
-            status = body["status"].as_str().unwrap_or("unreadable").to_owned();
-            if ![
-                "queued",
-                "initiated",
-                "ringing",
-                "in-progress",
-                "call-disconnected",
-            ]
-            .contains(&status.as_str())
-            {
-                break;
-            }
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-        Ok(status)
-    }
-}
-
 /// Statuses by how many executions have them.
 pub type Statuses = BTreeMap<String, usize>;
+
+#[cfg(test)]
+mod tests;

@@ -4,7 +4,7 @@
 //!
 //! Five bands of 12 tones each, 50 Hz apart from 300 to 3250 Hz, so that 20 ms hold whole periods of
 //! each: two bands count characters (modulo 144), three spell the text's number in a table that this
-//! process shares. The table holds the 1728 texts used last.
+//! process shares. The table holds the 1728 newest texts; of older ones nobody hears what they were.
 
 mod registry;
 mod transcript;
@@ -19,6 +19,9 @@ use crate::g711;
 pub const CHAR_MS: u64 = 65;
 /// Samples a character, 520.
 pub const CHAR_SAMPLES: usize = (CHAR_MS * g711::RATE / 1000) as usize;
+
+/// Texts that are told from each other, the newest of this process.
+pub(crate) const TEXTS: usize = TONES * TONES * TONES;
 
 const BANDS: usize = 5;
 const TONES: usize = 12;

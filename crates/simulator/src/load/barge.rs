@@ -8,8 +8,8 @@ use crate::{
 };
 
 /// What the caller says into the agent.
-pub(super) fn line(call: usize, nth: usize) -> String {
-    format!("call {call} barge {nth} in now")
+pub(super) fn line(call: usize) -> String {
+    format!("call {call} barge in now")
 }
 
 /// One barge-in, ms.
@@ -23,13 +23,12 @@ pub(super) struct Cut {
     pub to_quiet: f64,
 }
 
-/// The `nth` barge-in of a call. `own`: what the transcriber told of this call.
-pub(super) fn cut(call: usize, nth: usize, handle: &CallHandle, own: &[&Sent]) -> Option<Cut> {
+/// The `nth` barge-in of a call, each with the words `said`. `own`: what the transcriber told of this call.
+pub(super) fn cut(said: &str, nth: usize, handle: &CallHandle, own: &[&Sent]) -> Option<Cut> {
     let (events, began) = (handle.timeline(), handle.began());
-    let said = line(call, nth);
-    let onset = events
-        .iter()
-        .position(|timed| matches!(&timed.event, Event::CallerStarted { line } if *line == said))?;
+    let is_onset = |event: &Event| matches!(event, Event::CallerStarted { line } if line == said);
+    let mut onsets = (0..events.len()).filter(|event| is_onset(&events[*event].event));
+    let onset = onsets.nth(nth)?;
     let after = |from: usize, is: fn(&Event) -> bool| {
         let offset = events[from..].iter().position(|timed| is(&timed.event));
         offset.map(|offset| from + offset)

@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError},
 };
 
-const ROOM: u16 = 12 * 12 * 12;
+use super::TEXTS;
 
 #[derive(Default)]
 struct Table {
@@ -27,7 +27,7 @@ pub(super) fn number_of(text: &str) -> u16 {
         return *number;
     }
     let number = table.next;
-    table.next = (number + 1) % ROOM;
+    table.next = (number + 1) % TEXTS as u16;
     let text: Arc<str> = text.into();
     if let Some(old) = table.texts.get(usize::from(number)).cloned() {
         table.numbers.remove(&old);
