@@ -22,6 +22,11 @@ use crate::{Error, ErrorKind, dns, error::Origin, http::retry_after};
 /// Largest message of a vendor; a second of base64 audio is about 64 KB.
 const LARGEST_MESSAGE: usize = 4 << 20;
 
+/// What is read at once; each try to read clears so much first, and a socket holds it. Transcribers say a line or two
+/// at a time, synthesizers a second of audio.
+const READ_TEXT: usize = 2 << 10;
+const READ_AUDIO: usize = 8 << 10;
+
 /// How long a vendor that does not read any more may take to say why.
 const LAST_WORDS: Duration = Duration::from_millis(100);
 
@@ -84,7 +89,10 @@ pub(crate) async fn connect(
     }
 
     let config = WebSocketConfig::default()
-        .read_buffer_size(8 << 10)
+        .read_buffer_size(match origin.role {
+            "transcriber" => READ_TEXT,
+            _ => READ_AUDIO,
+        })
         .write_buffer_size(0)
         .max_write_buffer_size(1 << 20)
         .max_message_size(Some(LARGEST_MESSAGE))
