@@ -3,12 +3,14 @@
 //!
 //! Facts of tasks come through one bounded inbox. The vendors' sessions and the socket are channels
 //! already and are read where they are, without a task in between: a frame of the caller costs one
-//! wake-up.
+//! wake-up, and a look into those channels only that rang ([`bells`]).
 
+mod bells;
 mod ends;
 mod owner;
 mod state;
 
+use bells::{Bells, Source};
 pub(crate) use state::{Names, State};
 
 use std::{
@@ -152,48 +154,94 @@ impl<M: Machine> Call<M> {
                 .poll(cx)
                 .map(|ours| Event::Owner(ours.unwrap_or(true)));
         }
-        if !self.state.stopping && self.stop.as_mut().poll(cx).is_ready() {
+        self.state.bells.listen(cx);
+        let stopping = self.state.stopping;
+        if let Some(()) = self.look(Source::Stop, |call, cx| match stopping {
+            true => Poll::Pending,
+            false => call.stop.as_mut().poll(cx),
+        }) {
             return Poll::Ready(Event::Stopping);
         }
-        if let Poll::Ready(Some(news)) = self.news.poll_recv(cx) {
+        if let Some(Some(news)) = self.look(Source::News, |call, cx| call.news.poll_recv(cx)) {
             return Poll::Ready(Event::News(news));
         }
-        if !self.state.no_commands
-            && let Poll::Ready(command) = self.commands.poll_recv(cx)
-        {
+        let no_commands = self.state.no_commands;
+        if let Some(command) = self.look(Source::Commands, |call, cx| match no_commands {
+            true => Poll::Pending,
+            false => call.commands.poll_recv(cx),
+        }) {
             return Poll::Ready(Event::Command(command));
         }
-        if let Poll::Ready(heard) = self.ears.poll(cx, now) {
+        if self.ears.is_unasked() {
+            self.state.bells.open(Source::Ears);
+        }
+        if let Some(heard) = self.look(Source::Ears, |call, cx| call.ears.poll(cx, now)) {
             return Poll::Ready(Event::Heard(heard));
         }
-        if self.mouth.poll(cx, now, &mut self.state.facts).is_ready() {
+        if self.mouth.is_unasked() {
+            self.state.bells.open(Source::Mouth);
+        }
+        // What the synthesizer has waits while there is too much to be played already.
+        if !self.mouth.is_full()
+            && let Some(()) = self.look(Source::Mouth, |call, cx| {
+                call.mouth.poll(cx, now, &mut call.state.facts)
+            })
+        {
             return Poll::Ready(Event::Spoken);
         }
-        if let Poll::Ready(Some(socket)) = self.sockets.poll_recv(cx) {
+        if let Some(Some(socket)) =
+            self.look(Source::Sockets, |call, cx| call.sockets.poll_recv(cx))
+        {
             return Poll::Ready(Event::Socket(*socket));
         }
-        if let Some(socket) = &mut self.socket
-            && let Poll::Ready(arrived) = socket.poll(cx, now)
+        if let Some(socket) = &self.socket
+            && socket.is_unasked(now)
         {
+            self.state.bells.open(Source::Socket);
+        }
+        if let Some(arrived) = self.look(Source::Socket, |call, cx| match &mut call.socket {
+            Some(socket) => socket.poll(cx, now),
+            None => Poll::Pending,
+        }) {
             return Poll::Ready(Event::Arrived(arrived));
         }
-        self.poll_timer(cx)
+        self.poll_timer()
+    }
+
+    /// What a source has, if it rang or was not looked into before.
+    fn look<T>(
+        &mut self,
+        source: Source,
+        poll: impl FnOnce(&mut Self, &mut Context<'_>) -> Poll<T>,
+    ) -> Option<T> {
+        if !self.state.bells.is_open(source) {
+            return None;
+        }
+        let waker = self.state.bells.waker(source);
+        match poll(self, &mut Context::from_waker(&waker)) {
+            Poll::Ready(found) => Some(found),
+            Poll::Pending => {
+                self.state.bells.shut(source);
+                None
+            }
+        }
     }
 
     /// The timer is set anew only to go off earlier; one that goes off too early costs a look around,
     /// setting it at each frame costs more.
-    fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
+    fn poll_timer(&mut self) -> Poll<Event> {
         let wake = self.wake_at();
         if self.state.armed.is_none_or(|armed| wake < armed) {
             self.state.timer.as_mut().reset(wake);
             self.state.armed = Some(wake);
+            self.state.bells.open(Source::Timer);
         }
-        match self.state.timer.as_mut().poll(cx) {
-            Poll::Ready(()) => {
+        match self.look(Source::Timer, |call, cx| call.state.timer.as_mut().poll(cx)) {
+            Some(()) => {
                 self.state.armed = None;
                 Poll::Ready(Event::Timer)
             }
-            Poll::Pending => Poll::Pending,
+            None => Poll::Pending,
         }
     }
 

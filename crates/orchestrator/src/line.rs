@@ -55,6 +55,8 @@ pub(crate) struct Line<I, O> {
     state: State<I, O>,
     tries: usize,
     told_down: bool,
+    /// Nobody has polled what it waits for now.
+    is_unasked: bool,
     /// How long the first connection took.
     pub(crate) connect: Option<Duration>,
 }
@@ -98,12 +100,18 @@ impl<I: Send + 'static, O: Send + 'static> Line<I, O> {
             state: State::Opening(first),
             tries: 0,
             told_down: false,
+            is_unasked: true,
             connect: None,
         }
     }
 
     pub(crate) fn is_open(&self) -> bool {
         matches!(self.state, State::Open(_))
+    }
+
+    /// Whether it is to be polled though it woke nobody: it waits for something else than when it was polled.
+    pub(crate) fn is_unasked(&self) -> bool {
+        self.is_unasked
     }
 
     pub(crate) fn is_shut(&self) -> bool {
@@ -130,6 +138,7 @@ impl<I: Send + 'static, O: Send + 'static> Line<I, O> {
         if self.is_shut() {
             self.tries = 0;
             self.told_down = true;
+            self.is_unasked = true;
             self.state = State::Opening(open_after(&self.open, Duration::ZERO));
         }
     }
@@ -139,6 +148,7 @@ impl<I: Send + 'static, O: Send + 'static> Line<I, O> {
         metrics::counter!(crate::figures::VENDOR_DOWN, "role" => self.role).increment(1);
         self.tries = 0;
         self.told_down = true;
+        self.is_unasked = true;
         self.state = State::Opening(open_after(&self.open, Duration::ZERO));
     }
 
@@ -164,6 +174,7 @@ impl<I: Send + 'static, O: Send + 'static> Line<I, O> {
 
     /// The next news. Pending for ever once shut.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<LineNews<O>> {
+        self.is_unasked = false;
         loop {
             match &mut self.state {
                 State::Open(session) => {

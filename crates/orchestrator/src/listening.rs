@@ -279,6 +279,11 @@ impl Ears {
         }
     }
 
+    /// Whether there is a fact, or might be, though nobody was woken for it.
+    pub(crate) fn is_unasked(&self) -> bool {
+        self.mute.is_some() || self.line.is_unasked()
+    }
+
     /// The transcriber's next fact.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<HeardNews> {
         if let Some(fault) = self.mute.take() {

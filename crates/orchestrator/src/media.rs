@@ -133,6 +133,11 @@ impl Socket {
         true
     }
 
+    /// Whether it is to be polled though it woke nobody: there is something to send.
+    pub(crate) fn is_unasked(&self, now: Instant) -> bool {
+        !self.out.is_empty() || now >= self.wake_at()
+    }
+
     /// When [`Socket::poll`] must be called at the latest.
     pub(crate) fn wake_at(&self) -> Instant {
         self.blocked_since

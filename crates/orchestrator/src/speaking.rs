@@ -273,7 +273,8 @@ impl Mouth {
         [cutters, flush].into_iter().chain(limits).flatten().min()
     }
 
-    fn is_full(&self) -> bool {
+    /// More is not asked of the synthesizer for now.
+    pub(crate) fn is_full(&self) -> bool {
         self.held_ms >= HELD_MS
     }
 
@@ -319,15 +320,17 @@ impl Mouth {
     }
 
     fn no_answer(&self, within: Duration) -> Fault {
+        let (vendor, ms) = (self.voice.vendor, within.as_millis());
         Fault {
             kind: FaultKind::Timeout,
-            message: format!(
-                "{} synthesizer: no answer within {} ms",
-                self.voice.vendor,
-                within.as_millis()
-            ),
+            message: format!("{vendor} synthesizer: no answer within {ms} ms"),
             retry_after_ms: None,
         }
+    }
+
+    /// Whether there might be a fact though nobody was woken for it.
+    pub(crate) fn is_unasked(&self) -> bool {
+        self.line.is_unasked()
     }
 
     /// The synthesizer's next facts; not asked while too much audio waits to be played.

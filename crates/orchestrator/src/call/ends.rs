@@ -7,7 +7,7 @@ use bolo_execution::EndReason;
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{Call, Machine};
+use super::{Call, Machine, bells::Source};
 use crate::{ending::End, media::Socket};
 
 /// The machine waits 2 s for a last final (R10); the driver lets it.
@@ -83,6 +83,7 @@ impl<M: Machine> Call<M> {
         }
         self.lost(now);
         self.socket = Some(socket);
+        self.state.bells.open(Source::Socket);
         self.state.frame_at = now;
         self.state.frozen_told = false;
         self.ears.new_stream();

@@ -10,6 +10,7 @@ use tokio::{
 };
 use tokio_util::task::AbortOnDropHandle;
 
+use super::Bells;
 use crate::{fallback::Crew, media::Socket, playout::Sent};
 
 /// Vendors as logs and usage name them.
@@ -27,6 +28,7 @@ pub(crate) struct Names {
 
 /// What the driver itself keeps in mind.
 pub(crate) struct State {
+    pub(super) bells: Bells,
     pub(super) timer: Pin<Box<Sleep>>,
     /// What the timer is set to; `None` once it went off.
     pub(super) armed: Option<Instant>,
@@ -63,6 +65,7 @@ pub(crate) struct State {
 impl State {
     pub(crate) fn new(now: Instant) -> Self {
         Self {
+            bells: Bells::new(),
             timer: Box::pin(tokio::time::sleep_until(now)),
             armed: Some(now),
             facts: VecDeque::new(),

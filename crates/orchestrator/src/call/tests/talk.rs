@@ -169,3 +169,16 @@ async fn a_transcriber_that_dies_is_replaced_and_the_machine_told() {
         }
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_longer_than_what_may_wait_is_spoken_to_its_end() {
+    // 41 s, where 30 may wait to be played: the synthesizer is asked again as they are.
+    let answer = "The parcel is on its way to you at last. ".repeat(25);
+    let mut stage = call("", json!({}), &[answer.trim()]).await;
+    let far = stage.hears().await;
+    stage.pass(500).await;
+    says(&far, "tell me all").await;
+    stage.pass(44_000).await;
+    let said = stage.peer.audio_ms();
+    assert!(said >= 39_000, "{said} ms");
+}
