@@ -9,6 +9,9 @@ use crate::support::{Database, Server, Setup};
 /// Runs the command beside the runtime, and reads the object that it prints.
 async fn simulate(setup: &Setup, arguments: &[&str]) -> Value {
     let mut command = setup.command(&["simulate", "--json"]);
+    // A bare machine has no certificate roots.
+    command.env("SSL_CERT_FILE", "/dev/null");
+    command.env("SSL_CERT_DIR", setup.folder.path());
     command.args(arguments);
     let output = tokio::task::spawn_blocking(move || command.output().unwrap())
         .await

@@ -2,6 +2,7 @@
 
 use std::{io, time::Duration};
 
+use rustls::{ClientConfig, RootCertStore};
 use tokio::net::TcpStream;
 use tokio_tungstenite::{
     MaybeTlsStream, WebSocketStream, client_async_tls_with_config,
@@ -22,10 +23,16 @@ fn install_crypto() {
     let _already = rustls::crypto::ring::default_provider().install_default();
 }
 
-/// A client that follows no redirects, as webhooks senders don't. Timeouts are set per request.
+/// A client that follows no redirects, as webhooks senders don't. Timeouts are set per request. Certificate roots
+/// are the program's own: a bare machine has none.
 pub(crate) fn client() -> Result<reqwest::Client, Error> {
     install_crypto();
+    let roots = RootCertStore::from_iter(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+    let tls = ClientConfig::builder()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
     reqwest::Client::builder()
+        .tls_backend_preconfigured(tls)
         .redirect(reqwest::redirect::Policy::none())
         .pool_max_idle_per_host(64)
         .tcp_nodelay(true)
