@@ -167,8 +167,9 @@ impl Conversation {
     /// An utterance came to its end while the caller had said a word or two over it: that is his turn,
     /// if it answers a question or is more than a nod (R53).
     pub(crate) fn take_up_overlap(&mut self, was_question: bool) {
-        // While tools run the words wait for their results (R59).
-        if !self.turn.has_fresh() || !self.is_live() || self.tools.is_open() {
+        // While tools run the words wait for their results (R59), and for the end of a welcome (R19).
+        let must_wait = self.tools.is_open() || !self.is_welcome_over();
+        if !self.turn.has_fresh() || !self.is_live() || must_wait {
             return;
         }
         self.timers.stop(Timer::OverlapEnd);

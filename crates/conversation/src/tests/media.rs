@@ -326,3 +326,27 @@ fn a_crash_while_the_welcome_sounds_says_its_rest() {
     12400 ask 4, user: where is my order
     ");
 }
+
+#[test] // R19, R202
+fn what_is_said_while_the_line_is_explained_is_answered_after_the_welcome() {
+    assert_snapshot!(rebuilt(
+        "0 start\n50 audio 1 2000\n1000 tick",
+        "
+            10000 media_resumed
+            10100 audio 2 2800
+            10200 audio 3 500
+            11000 end what is seven times six please
+            14000 tick
+        ",
+    ), @r"
+    10000 clear
+    10000 cancel_say 1
+    10000 clip 2 Recovery: Sorry, the line was gone for a moment.
+    10000 clip 3 Welcome: from the shop
+    10100 play 2.1
+    10100 play_end 2
+    10200 play 3.1
+    10200 play_end 3
+    13900 ask 4, user: what is seven times six please
+    ");
+}
