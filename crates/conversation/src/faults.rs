@@ -2,6 +2,7 @@
 
 use bolo_execution::{Component, EndReason};
 
+use crate::listen::REPLAY_MS;
 use crate::state::{Cause, Farewell, Phase, Welcome};
 use crate::timers::Timer;
 use crate::utterance::Asking;
@@ -13,8 +14,6 @@ const RETRY_MS: [u64; 2] = [250, 750];
 const RETRY_AFTER_MAX_MS: u64 = 1000;
 /// After his own last sound the caller is told that he was not heard, ms.
 const UNHEARD_MS: u64 = 1800;
-/// A transcriber that is there again has so long to tell what it missed, ms.
-const REPLAY_MS: u64 = 800;
 /// What is longer ago is not replayed to it (R193), ms.
 const REPLAYED_MS: u64 = 5000;
 /// So often in a row he is asked to say it again.
@@ -216,7 +215,7 @@ impl Conversation {
 
     /// His words come soon, or he is told that they did not: nobody else would say anything.
     pub(crate) fn expect_words(&mut self) {
-        let words = self.turn.last_text_at.unwrap_or_default();
+        let words = self.turn.waits_since().unwrap_or_default();
         let due = self.voice.since.max(words).plus(UNHEARD_MS);
         self.timers
             .set(Timer::DeafVoice, due.max(self.now.plus(REPLAY_MS)));
@@ -225,9 +224,9 @@ impl Conversation {
     pub(crate) fn transcriber_up(&mut self) {
         if std::mem::take(&mut self.faults.transcriber_down) {
             self.log_event("transcriber_back", &[]);
-            // The replayed audio brings the text of the open turn: it has a full wait before it.
+            // The replayed audio brings the text of the open turn.
             if self.turn.has_fresh() {
-                self.turn.last_text_at = Some(self.now);
+                self.turn.replayed_at = Some(self.now);
             }
             if !self.voice.is_on && self.timers.is_set(Timer::DeafVoice) {
                 self.expect_words();

@@ -7,6 +7,8 @@ use crate::{At, Clip, Conversation, Kind, Metric, Output, TurnEndWhy};
 
 /// Voice without text for this long is a turn that nobody could make out (R35).
 const UNTRANSCRIBED_MS: u64 = 2000;
+/// A transcriber that is there again has so long to tell what it missed, ms.
+pub(crate) const REPLAY_MS: u64 = 800;
 /// A transcriber that is told to end a turn may take this long (wire-providers.md §1.1).
 const FINALIZE_MS: u64 = 300;
 /// Voice shorter than this is no sign of the caller (R150).
@@ -244,16 +246,24 @@ impl Conversation {
         {
             return None;
         }
-        let stall = match self.turn.is_overdue {
-            true => stall + FINALIZE_MS,
-            false => stall,
+        let told_ms = match self.turn.is_overdue {
+            true => FINALIZE_MS,
+            false => 0,
         };
         let words = self.turn.last_text_at.or(self.turn.started_at)?;
+        let replay_ms = REPLAY_MS.max(self.script.transcriber_pause_ms);
+        let replayed = self.turn.replayed_at.map(|at| at.plus(replay_ms));
+        let waits = |since: At| {
+            since
+                .plus(stall)
+                .max(replayed.unwrap_or_default())
+                .plus(told_ms)
+        };
         Some(if self.voice.is_on {
-            words.plus(stall).max(self.now)
+            waits(words).max(self.now)
         } else {
             // On a tie the transcriber's own word counts.
-            words.max(self.voice.since).plus(stall + 1)
+            waits(words.max(self.voice.since)).plus(1)
         })
     }
 

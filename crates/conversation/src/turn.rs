@@ -25,6 +25,8 @@ pub(crate) struct Turn {
     pub(crate) started_at: Option<At>,
     /// When its text last changed.
     pub(crate) last_text_at: Option<At>,
+    /// When another connection began to hear it again: its text is on the way (R193).
+    pub(crate) replayed_at: Option<At>,
     /// The transcriber was told to end it (R29).
     pub(crate) is_overdue: bool,
     /// The transcriber has ended it, but it was spoken over the agent (R53).
@@ -120,9 +122,16 @@ impl Turn {
         new
     }
 
+    /// Since when its next words are waited for.
+    pub(crate) fn waits_since(&self) -> Option<At> {
+        let words = self.last_text_at.or(self.started_at);
+        words.max(self.replayed_at)
+    }
+
     fn touch(&mut self, at: At) {
         self.started_at.get_or_insert(at);
         self.last_text_at = Some(at);
+        self.replayed_at = None;
         self.ended = false;
         self.is_overdue = false;
     }

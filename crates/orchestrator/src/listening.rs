@@ -20,8 +20,9 @@ use crate::{
     line::{Line, LineNews},
 };
 
-/// Waits before each try to reach the transcriber, ms (R193).
-pub(crate) const WAITS: &[u64] = &[0, 250, 500, 1000, 2000];
+/// Waits before each try to reach the transcriber, ms (R193): close together as long as a caller who has just
+/// stopped speaking can still be answered in time.
+pub(crate) const WAITS: &[u64] = &[0, 250, 250, 500, 1000, 2000];
 /// Audio kept for replay (R193), and so the most that may wait for a slow transcriber.
 const RING: Duration = Duration::from_secs(5);
 /// The same as long as it holds no voice.
@@ -301,6 +302,9 @@ impl Ears {
                 },
                 LineNews::Up => {
                     self.replay();
+                    // What it is told only now it can't have answered yet.
+                    self.quiet_ms = 0;
+                    self.unheard_ms = self.unheard_ms.map(|_| 0);
                     if !std::mem::replace(&mut self.down, false) {
                         continue; // the first connection, as expected
                     }

@@ -95,6 +95,10 @@ impl Told {
             .as_ref()
             .map_or(0, |(silence, late)| silence.ms().saturating_sub(*late))
     }
+
+    fn is_bad(&self) -> bool {
+        self.worst_ms() > LIMIT_MS || self.wrong.is_some()
+    }
 }
 
 /// Every field, each with a moment of its own.
@@ -214,14 +218,20 @@ async fn call(world: &World, cell: Option<Cell>, metronome: &Metronome) -> Optio
             let late = metronome.late_ms(at(worst.from_us), at(worst.until_us));
             (worst, late)
         });
-    Some(Told {
+    let mut told = Told {
         cell: cell?,
         worst,
         explained_ms: explained.iter().map(Silence::ms).max().unwrap_or(0),
         ended_early,
         wrong,
         log: call.log(),
-    })
+    };
+    if told.is_bad() {
+        let setup = world.server.setup();
+        let decided = setup.run(&["replay", &execution, "--print"]);
+        told.log.push_str(&decided);
+    }
+    Some(told)
 }
 
 /// Waits for the end, however long that takes.
@@ -413,7 +423,7 @@ async fn whatever_a_vendor_does_the_caller_is_not_left_in_silence() {
     print(&mut told);
     let bad: Vec<String> = told
         .iter()
-        .filter(|told| told.worst_ms() > LIMIT_MS || told.wrong.is_some())
+        .filter(|told| told.is_bad())
         .map(|told| {
             let wrong = told.wrong.as_deref().unwrap_or_default();
             format!(

@@ -157,6 +157,22 @@ fn half_a_turn_without_a_transcriber_is_asked_for_again() {
     ");
 }
 
+#[test] // R97, R193
+fn who_waits_for_a_replay_waits_since_his_own_last_sound() {
+    assert_snapshot!(later("
+        9000 interim where is my parcel
+        9000 voice
+        10500 silence
+        11300 down
+        11310 up
+        13200 tick
+    "), @r"
+    12111 end_turn
+    12411 ask 3, user: where is my parcel
+    12700 clip 4 OneMoment: Just a moment.
+    ");
+}
+
 #[test] // R194
 fn a_model_that_stops_within_a_sentence_is_not_waited_for() {
     assert_snapshot!(later("

@@ -212,8 +212,8 @@ async fn a_broken_connection_is_replaced_and_hears_what_came_since_the_last_fina
     assert_eq!(tells(&mut ears).await, Input::TranscriberUp);
     assert_eq!(
         broke.elapsed(),
-        Duration::from_millis(750),
-        "at once, then after 250 and 500"
+        Duration::from_millis(500),
+        "at once, then after 250 and 250"
     );
     ears.hear(&frame(4), 60, now);
     let mut far = sessions.recv().await.unwrap();
@@ -221,7 +221,40 @@ async fn a_broken_connection_is_replaced_and_hears_what_came_since_the_last_fina
 }
 
 #[tokio::test(start_paused = true)]
-async fn five_failed_tries_are_the_last() {
+async fn who_comes_after_the_callers_last_sound_has_time_to_tell_what_it_was() {
+    let (mut ears, mut sessions, vendor) = ears();
+    let far = connects(&mut ears, &mut sessions).await;
+    let now = Instant::now();
+    for (nth, frame) in voice().iter().take(120).enumerate() {
+        ears.hear(frame, nth as u64 * FRAME_MS, now);
+    }
+    vendor.refuse.store(2, Ordering::Relaxed);
+    drop(far);
+    assert!(matches!(
+        tells(&mut ears).await,
+        Input::TranscriberDown { .. }
+    ));
+    let mut at = 120 * FRAME_MS;
+    let mut quiet = |ears: &mut Ears, frames: usize| {
+        for _ in 0..frames {
+            ears.hear(&frame(0xFF), at, now);
+            at += FRAME_MS;
+        }
+    };
+    quiet(&mut ears, 60);
+    assert_eq!(tells(&mut ears).await, Input::TranscriberUp);
+    let _far = sessions.recv().await.unwrap();
+    quiet(&mut ears, 30);
+    assert!(tells(&mut ears).now_or_never().is_none());
+    quiet(&mut ears, 30);
+    assert!(matches!(
+        tells(&mut ears).await,
+        Input::TranscriberDown { .. }
+    ));
+}
+
+#[tokio::test(start_paused = true)]
+async fn six_failed_tries_are_the_last() {
     let (mut ears, mut sessions, vendor) = ears();
     let far = connects(&mut ears, &mut sessions).await;
     vendor.refuse.store(usize::MAX, Ordering::Relaxed);
@@ -235,8 +268,8 @@ async fn five_failed_tries_are_the_last() {
         tells(&mut ears).await,
         Input::TranscriberLost { .. }
     ));
-    assert_eq!(broke.elapsed(), Duration::from_millis(3750));
-    assert_eq!(vendor.asked.load(Ordering::Relaxed), 1 + 5);
+    assert_eq!(broke.elapsed(), Duration::from_millis(4000));
+    assert_eq!(vendor.asked.load(Ordering::Relaxed), 1 + 6);
 }
 
 #[tokio::test(start_paused = true)]
