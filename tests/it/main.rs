@@ -28,6 +28,7 @@ mod rest_load;
 mod schemathesis;
 mod secrets;
 mod simulate;
+mod slow_clients;
 mod support;
 mod tidy;
 mod tools;

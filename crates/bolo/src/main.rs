@@ -1,6 +1,7 @@
 //! The one binary: server, demo, operator's commands. The only crate that knows all others.
 
 mod commands;
+mod http;
 mod master_key;
 mod node;
 mod settings;

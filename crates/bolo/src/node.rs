@@ -3,7 +3,6 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::{Context, anyhow};
-use axum::serve::ListenerExt;
 use bolo_api::App;
 use bolo_orchestrator::Calls;
 use bolo_store::{MasterKeys, Store};
@@ -16,7 +15,10 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::settings::{Role, Settings};
+use crate::{
+    http,
+    settings::{Role, Settings},
+};
 
 /// Samples of figures are summed up this often; whether anybody reads them or not, they would pile up.
 const SUM_UP: Duration = Duration::from_secs(5);
@@ -169,18 +171,14 @@ impl Node {
             }),
         };
         let router = bolo_api::router(app);
-        let shutdown = stop.clone().cancelled_owned();
+        let limits = http::Limits {
+            head: Duration::from_secs(settings.limits.request_head_s),
+            keep_alive: Duration::from_secs(settings.limits.keep_alive_s),
+        };
+        let serving = http::serve(listener, router, limits, stop.clone());
         tasks.spawn(async move {
-            let listener = listener.tap_io(|stream| {
-                if let Err(error) = stream.set_nodelay(true) {
-                    tracing::debug!(%error, "no TCP_NODELAY");
-                }
-            });
-            let router = router.into_make_service_with_connect_info::<SocketAddr>();
-            axum::serve(listener, router)
-                .with_graceful_shutdown(shutdown)
-                .await
-                .context("the HTTP server failed")
+            serving.await;
+            Ok(())
         });
         tracing::info!(%address, %public_url, node = store.node(), "serving");
         let drain = Duration::from_secs(settings.limits.drain_s);

@@ -133,6 +133,8 @@ pub struct Security {
 pub struct Limits {
     pub max_calls: usize,
     pub dials_per_second: u32,
+    pub request_head_s: u64,
+    pub keep_alive_s: u64,
     pub max_body_bytes: usize,
     pub busy_requests_per_minute: u32,
     pub requests_per_minute: u32,
@@ -179,6 +181,8 @@ impl Default for Settings {
             limits: Limits {
                 max_calls: 1000,
                 dials_per_second: 1,
+                request_head_s: 30,
+                keep_alive_s: 180,
                 max_body_bytes: 20 << 20,
                 busy_requests_per_minute: 500,
                 requests_per_minute: 1000,
@@ -336,13 +340,13 @@ impl Settings {
                 "secrets.master_key: must be given with PostgreSQL, the same on every node (BOLO_SECRETS__MASTER_KEY)"
             );
         }
+        let limits = &self.limits;
         for (key, value) in [
-            ("limits.max_calls", self.limits.max_calls),
-            ("limits.speech_threads", self.limits.speech_threads),
-            (
-                "limits.dials_per_second",
-                self.limits.dials_per_second as usize,
-            ),
+            ("limits.max_calls", limits.max_calls as u64),
+            ("limits.speech_threads", limits.speech_threads as u64),
+            ("limits.dials_per_second", limits.dials_per_second.into()),
+            ("limits.request_head_s", limits.request_head_s),
+            ("limits.keep_alive_s", limits.keep_alive_s),
         ] {
             if value == 0 {
                 bail!("{key}: must be at least 1");

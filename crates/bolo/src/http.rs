@@ -1,0 +1,130 @@
+//! The server's door: HTTP/1.1 on a listener, with limits to how long a connection may keep it waiting. Without
+//! them half a request, or none, holds a connection and its file descriptor for ever.
+//!
+//! Whoever connects wants something: the head of the first request has to be there within `Limits::head`. From
+//! then on hyper's timer runs, from each answer to the end of the next head. It can't tell a head that has begun
+//! from a connection that rests, so `Limits::keep_alive` has to be longer than clients and proxies keep one for
+//! its next use (nginx and AWS 60 s, clients in Go and Rust 90 s, Caddy 120 s): a connection that is closed just
+//! when it is used again loses the request, and a carrier's POST is not sent twice. A shorter limit for later
+//! heads would stop nobody, who could rest as well.
+//!
+//! HTTP/2 is for the proxy that ends TLS; to what stands behind it, proxies speak HTTP/1.1.
+
+use std::{io::ErrorKind, net::SocketAddr, pin::pin, time::Duration};
+
+use axum::{
+    Router,
+    extract::{ConnectInfo, Request},
+};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    task::{JoinError, JoinSet},
+    time::{sleep, timeout},
+};
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
+
+/// A process without free file descriptors waits so long for one.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// How long a connection may keep the server waiting.
+#[derive(Clone, Copy)]
+pub struct Limits {
+    /// From its opening to the end of its first request's head.
+    pub head: Duration,
+    /// From an answer to the end of the next request's head.
+    pub keep_alive: Duration,
+}
+
+/// Serves until `stop`, and then until requests that are under way are answered. Sockets are their handlers'
+/// from the upgrade on, and are not waited for.
+pub async fn serve(listener: TcpListener, router: Router, limits: Limits, stop: CancellationToken) {
+    // Made ready here, or it would be for each request.
+    let router: Router = router.with_state(());
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            (stream, peer) = accept(&listener) => {
+                connections.spawn(connection(stream, peer, router.clone(), limits, stop.clone()));
+            }
+            Some(ended) = connections.join_next() => tell(ended),
+            () = stop.cancelled() => break,
+        }
+    }
+    drop(listener);
+    while let Some(ended) = connections.join_next().await {
+        tell(ended);
+    }
+}
+
+async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
+    loop {
+        match listener.accept().await {
+            Ok(accepted) => return accepted,
+            // The client has gone already.
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset
+                ) => {}
+            Err(error) => {
+                tracing::error!(%error, "can't take a connection");
+                sleep(PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn connection(
+    stream: TcpStream,
+    peer: SocketAddr,
+    router: Router,
+    limits: Limits,
+    stop: CancellationToken,
+) {
+    // Else the kernel holds small audio frames back.
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "no TCP_NODELAY");
+    }
+    let asked = CancellationToken::new();
+    let first = asked.clone();
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        first.cancel();
+        request.extensions_mut().insert(ConnectInfo(peer));
+        router.clone().oneshot(request)
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.keep_alive)
+        .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades();
+    let mut connection = pin!(connection);
+    let served = async {
+        tokio::select! {
+            ended = connection.as_mut() => return ended,
+            () = stop.cancelled() => connection.as_mut().graceful_shutdown(),
+        }
+        connection.await
+    };
+    let asks_nothing = async {
+        if timeout(limits.head, asked.cancelled()).await.is_ok() {
+            std::future::pending().await
+        }
+    };
+    tokio::select! {
+        // First, so that a request that lies there is seen however late the server comes to look.
+        biased;
+        ended = served => if let Err(error) = ended {
+            tracing::debug!(%error, "a connection broke");
+        },
+        () = asks_nothing => tracing::debug!("a connection without a request"),
+    }
+}
+
+fn tell(ended: Result<(), JoinError>) {
+    if let Err(error) = ended {
+        tracing::error!(%error, "a connection failed");
+    }
+}
