@@ -3,10 +3,11 @@
 use std::{str::FromStr, time::Duration};
 
 use sqlx::{
-    Connection, PgPool, Postgres, Sqlite, SqlitePool, Transaction,
-    postgres::{PgConnectOptions, PgPoolOptions},
+    Sqlite, SqlitePool, Transaction,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
+
+use crate::postgres;
 
 /// What a caller of the store can do about it.
 #[derive(Debug, thiserror::Error)]
@@ -73,7 +74,7 @@ macro_rules! on {
 pub(crate) use on;
 
 /// A transaction that may write.
-pub(crate) type Tx = Engine<Transaction<'static, Sqlite>, Transaction<'static, Postgres>>;
+pub(crate) type Tx = Engine<Transaction<'static, Sqlite>, postgres::Tx>;
 
 impl Tx {
     pub(crate) async fn commit(self) -> Result<(), Error> {
@@ -106,19 +107,16 @@ pub(crate) enum Db {
         write: SqlitePool,
         read: SqlitePool,
     },
-    Postgres(PgPool),
+    Postgres(postgres::Pool),
 }
 
 const BUSY: Duration = Duration::from_secs(5);
-/// A connection that lay idle for longer is asked whether it still lives.
-const ASK_AGAIN: Duration = Duration::from_secs(2);
 const SQLITE_READERS: u32 = 4;
-const POSTGRES_CONNECTIONS: u32 = 16;
 
 impl Db {
     pub(crate) async fn open(url: &str) -> Result<Self, Error> {
         if url.starts_with("postgres://") || url.starts_with("postgresql://") {
-            Self::open_postgres(url).await
+            Ok(Self::Postgres(postgres::Pool::open(url).await?))
         } else if url.starts_with("sqlite:") {
             Self::open_sqlite(url).await
         } else {
@@ -126,27 +124,6 @@ impl Db {
                 "database.url: must begin with sqlite:// or postgres://".into(),
             ))
         }
-    }
-
-    async fn open_postgres(url: &str) -> Result<Self, Error> {
-        // The driver's message may show the URL, and that the password.
-        let options = PgConnectOptions::from_str(url)
-            .map_err(|_| Error::Unavailable("database.url: not a PostgreSQL address".into()))?
-            .application_name("bolo");
-        let pool = PgPoolOptions::new()
-            .max_connections(POSTGRES_CONNECTIONS)
-            .acquire_timeout(BUSY)
-            // A question to the server before each query would double its time; after a pause the
-            // server may have been restarted.
-            .test_before_acquire(false)
-            .before_acquire(|connection, meta| {
-                Box::pin(
-                    async move { Ok(meta.idle_for < ASK_AGAIN || connection.ping().await.is_ok()) },
-                )
-            })
-            .connect_with(options)
-            .await?;
-        Ok(Self::Postgres(pool))
     }
 
     /// `synchronous = FULL`: a commit is on the disk when it returns, because after a power cut a dial
@@ -188,7 +165,7 @@ impl Db {
     }
 
     /// For queries that change nothing.
-    pub(crate) fn read(&self) -> Engine<&SqlitePool, &PgPool> {
+    pub(crate) fn read(&self) -> Engine<&SqlitePool, &postgres::Pool> {
         match self {
             Self::Sqlite { read, .. } => Engine::Sqlite(read),
             Self::Postgres(pool) => Engine::Postgres(pool),
@@ -196,7 +173,7 @@ impl Db {
     }
 
     /// For one statement that writes.
-    pub(crate) fn write(&self) -> Engine<&SqlitePool, &PgPool> {
+    pub(crate) fn write(&self) -> Engine<&SqlitePool, &postgres::Pool> {
         match self {
             Self::Sqlite { write, .. } => Engine::Sqlite(write),
             Self::Postgres(pool) => Engine::Postgres(pool),
@@ -210,7 +187,7 @@ impl Db {
             Self::Sqlite { write, .. } => {
                 Engine::Sqlite(write.begin_with("BEGIN IMMEDIATE").await?)
             }
-            Self::Postgres(pool) => Engine::Postgres(begin_postgres(pool).await?),
+            Self::Postgres(pool) => Engine::Postgres(pool.begin().await?),
         })
     }
 
@@ -223,15 +200,6 @@ impl Db {
             Self::Postgres(pool) => pool.close().await,
         }
     }
-}
-
-/// In a task of its own, for whoever waits may go away at any moment: a `begin` of sqlx 0.9 that is dropped half-way
-/// leaves its connection in the pool within a transaction, in which others then write what nobody commits. In a
-/// task it ends, and is rolled back.
-pub(crate) async fn begin_postgres(pool: &PgPool) -> Result<Transaction<'static, Postgres>, Error> {
-    let pool = pool.clone();
-    let begun = tokio::spawn(async move { pool.begin().await }).await;
-    Ok(begun.map_err(|error| Error::Unavailable(format!("database: {error}")))??)
 }
 
 /// PostgreSQL's TEXT holds no NUL; strangers' text (transcripts, carrier messages) may.

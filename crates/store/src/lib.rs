@@ -30,6 +30,7 @@ mod outbox;
 mod ownership;
 mod phone_numbers;
 mod post_call;
+mod postgres;
 mod provider_keys;
 mod purge;
 mod queue;

@@ -13,13 +13,8 @@
 use std::sync::atomic::Ordering;
 
 use bolo_execution::{AccountId, KnowledgebaseId};
-use sqlx::PgPool;
 
-use crate::{
-    Error, Store,
-    db::{Db, begin_postgres},
-    knowledge::vector,
-};
+use crate::{Error, Store, db::Db, knowledge::vector, postgres::Pool};
 
 /// Chunks that are filled in one transaction.
 const AT_ONCE: i64 = 500;
@@ -131,7 +126,7 @@ impl Store {
         // What can't be filled is passed by.
         let mut behind = (String::new(), 0);
         loop {
-            let mut tx = begin_postgres(pool).await?;
+            let mut tx = pool.begin().await?;
             let rows: Vec<(String, i64, Vec<u8>)> = sqlx::query_as(UNFILLED)
                 .bind(&behind.0)
                 .bind(behind.1)
@@ -162,7 +157,7 @@ impl Store {
     }
 
     /// Asked again and again: another node may have added the column, and an administrator removed it.
-    async fn has_vectors(&self, pool: &PgPool) -> Result<bool, Error> {
+    async fn has_vectors(&self, pool: &Pool) -> Result<bool, Error> {
         let has = sqlx::query_scalar(HAS_COLUMN).fetch_one(pool).await?;
         self.vectors().store(has, Ordering::Relaxed);
         Ok(has)
@@ -170,8 +165,8 @@ impl Store {
 }
 
 /// One node at a time; a transaction of an older node that reads chunks is waited for, but not for ever.
-async fn add_column(pool: &PgPool) -> Result<(), Error> {
-    let mut tx = begin_postgres(pool).await?;
+async fn add_column(pool: &Pool) -> Result<(), Error> {
+    let mut tx = pool.begin().await?;
     sqlx::query("SET LOCAL lock_timeout = '10s'")
         .execute(&mut *tx)
         .await?;

@@ -8,7 +8,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use bolo_execution::ExecutionId;
-use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, SqliteConnection};
+use sqlx::{AssertSqlSafe, Connection, Executor, SqliteConnection};
 use tokio::{
     sync::{Mutex, oneshot},
     task::JoinHandle,
@@ -19,7 +19,8 @@ use tokio_util::sync::CancellationToken;
 use super::queue::{Call, Line, Message, Queue, Waiting, queue};
 use crate::{
     Error,
-    db::{Db, Engine, begin_postgres, clean, on},
+    db::{Db, Engine, clean, on},
+    postgres::Lent,
 };
 
 /// Lines wait this long for others: a commit costs the same for one call as for fifty. What a crash may
@@ -230,7 +231,7 @@ impl Work {
                 refused?
             }
             Db::Postgres(pool) => {
-                let mut tx = begin_postgres(pool).await?;
+                let mut tx = pool.begin().await?;
                 let refused = self.insert(Engine::Postgres(&mut *tx), &calls).await?;
                 tx.commit().await?;
                 refused
@@ -267,7 +268,7 @@ impl Work {
     /// Calls whose lines were refused.
     async fn insert<'a>(
         &self,
-        mut connection: Engine<&mut SqliteConnection, &mut PgConnection>,
+        mut connection: Engine<&mut SqliteConnection, &mut Lent>,
         calls: &[&'a Lines],
     ) -> Result<Vec<&'a Call>, Error> {
         on!(&mut connection, |connection| {
@@ -320,7 +321,7 @@ impl Work {
     /// The transcript so far, into the call's row, as long as the call goes on: its end writes the last.
     async fn note(
         &self,
-        connection: &mut Engine<&mut SqliteConnection, &mut PgConnection>,
+        connection: &mut Engine<&mut SqliteConnection, &mut Lent>,
         lines: &Lines,
     ) -> Result<(), Error> {
         let Some((transcript, now)) = &lines.transcript else {
@@ -346,7 +347,7 @@ impl Work {
     /// Those of these calls that another instance owns.
     async fn refused<'a>(
         &self,
-        connection: &mut Engine<&mut SqliteConnection, &mut PgConnection>,
+        connection: &mut Engine<&mut SqliteConnection, &mut Lent>,
         calls: &[&'a Lines],
     ) -> Result<Vec<&'a Call>, Error> {
         let mut refused = Vec::new();

@@ -25,11 +25,14 @@ mod provider_keys;
 mod queue;
 mod recordings;
 mod retries;
+mod silence;
 mod sub_accounts;
 mod tenancy;
 mod totals;
 mod vectors;
 
+#[path = "../../../../tests/support/link.rs"]
+pub(crate) mod link;
 #[path = "../../../../tests/support/postgres.rs"]
 mod postgres;
 #[path = "../../../../tests/support/redis.rs"]
