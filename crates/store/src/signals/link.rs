@@ -5,6 +5,7 @@
 
 use std::{
     collections::HashSet,
+    io,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU8, AtomicU64, Ordering},
@@ -264,8 +265,8 @@ async fn keep_connected(client: Client, wire: Arc<Wire>, here: Arc<Here>) {
     let mut pause = PAUSE;
     let mut away = false;
     loop {
-        let why = match timeout(PATIENCE, connect(&client)).await {
-            Ok(Ok((publisher, sink, stream))) => {
+        let why = match answered(connect(&client)).await {
+            Ok((publisher, sink, stream)) => {
                 *wire.publisher() = Some(publisher);
                 if std::mem::take(&mut away) {
                     tracing::info!("Redis is back");
@@ -275,8 +276,7 @@ async fn keep_connected(client: Client, wire: Arc<Wire>, here: Arc<Here>) {
                 *wire.publisher() = None;
                 ended.map_or_else(|error| error.to_string(), |()| "it hung up".to_owned())
             }
-            Ok(Err(error)) => error.to_string(),
-            Err(_) => "it does not answer".to_owned(),
+            Err(error) => error.to_string(),
         };
         if !std::mem::replace(&mut away, true) {
             tracing::warn!(
@@ -297,6 +297,14 @@ async fn connect(
     Ok((publisher, sink, stream))
 }
 
+/// A Redis that is silent is away: the library waits for ever.
+async fn answered<T>(
+    question: impl Future<Output = Result<T, RedisError>>,
+) -> Result<T, RedisError> {
+    let silent = |_| Err(io::Error::new(io::ErrorKind::TimedOut, "it does not answer").into());
+    timeout(PATIENCE, question).await.unwrap_or_else(silent)
+}
+
 /// Runs until the connection breaks.
 async fn serve(
     mut sink: PubSubSink,
@@ -304,8 +312,8 @@ async fn serve(
     wire: &Arc<Wire>,
     here: &Arc<Here>,
 ) -> Result<(), RedisError> {
-    sink.subscribe(&[WORKERS, &channel_of_node(&wire.instance)])
-        .await?;
+    let node = channel_of_node(&wire.instance);
+    answered(sink.subscribe(&[WORKERS, &node])).await?;
     // What was due while nobody could be told.
     wake_for(here, u8::MAX);
     let mut subscribed = HashSet::new();
@@ -335,10 +343,7 @@ async fn serve(
                 wake_at = Instant::now() + BETWEEN_WAKES;
             }
             () = wire.broken.notified() => return Ok(()),
-            _ = ping.tick() => match timeout(PATIENCE, sink.ping::<redis::Value>()).await {
-                Ok(answered) => drop(answered?),
-                Err(_) => return Ok(()),
-            },
+            _ = ping.tick() => drop(answered(sink.ping::<redis::Value>()).await?),
         }
     }
 }
@@ -358,10 +363,10 @@ async fn subscribe(
         channels(subscribed.difference(&now)),
     );
     if !new.is_empty() {
-        sink.subscribe(new).await?;
+        answered(sink.subscribe(new)).await?;
     }
     if !old.is_empty() {
-        sink.unsubscribe(old).await?;
+        answered(sink.unsubscribe(old)).await?;
     }
     *subscribed = now;
     Ok(())

@@ -6,7 +6,10 @@ use futures_util::FutureExt;
 use rstest::rstest;
 
 use super::*;
-use crate::tests::redis::{self, Redis};
+use crate::tests::{
+    link::{Fault, Link},
+    redis::{self, Redis},
+};
 
 /// Where the two ends of a message are.
 #[derive(Debug, Clone, Copy)]
@@ -165,6 +168,20 @@ async fn a_redis_that_comes_back_empty_is_told_all_anew() {
         let told = std::iter::from_fn(|| inbox.try_recv().ok()).last();
         assert_eq!(told, Some(Command::CarrierEnded));
     }
+}
+
+#[tokio::test]
+async fn a_redis_that_falls_silent_is_connected_to_anew() {
+    let mut link = Link::to(&redis::shared()).await;
+    let (sender, runner) = (node(&redis::shared(), "a"), node(&link.url, "b"));
+    let (before, after) = (ExecutionId::new(), ExecutionId::new());
+    let _first = runner.register(before);
+    until(async || sender.is_live(before).await).await;
+    link.fail(Fault::Forget, Duration::ZERO);
+    // Subscribes, which nothing answers.
+    let mut second = runner.register(after);
+    until(async || sender.send(after, Command::Stop).await).await;
+    assert_eq!(second.recv().await, Some(Command::Stop));
 }
 
 #[tokio::test]
