@@ -17,6 +17,7 @@ mod hung_disk;
 mod ingest;
 mod killed;
 mod knowledge;
+mod lost_answers;
 mod menus;
 mod models;
 mod node_chaos;

@@ -135,7 +135,11 @@ impl Store {
             .await
             .map(|done| done.rows_affected())
         })?;
-        if done == 0 {
+        self.given_back(id, done).await
+    }
+
+    async fn given_back(&self, id: ExecutionId, rows: u64) -> Result<(), Error> {
+        if rows == 0 {
             self.execution_unscoped(id).await?;
             return Err(Error::Conflict("the call is no longer ours to dial"));
         }
@@ -172,6 +176,34 @@ impl Store {
                 Err(Error::Conflict("the call is no longer ours to dial"))
             }
         }
+    }
+
+    /// Takes back the intent of `since`, of which nobody knows whether it was written, and gives the row back: nothing
+    /// was sent. `Conflict` when the row is no longer ours or no longer queued, or another intent stands there.
+    pub async fn withdraw_dial(
+        &self,
+        id: ExecutionId,
+        since: i64,
+        due_at: i64,
+        now: i64,
+    ) -> Result<(), Error> {
+        let done = on!(self.db().write(), |pool| {
+            sqlx::query(
+                "UPDATE executions SET dialing_since = NULL, claimed_by = NULL, lease_until = NULL, due_at = $4,
+                    updated_at = CASE WHEN updated_at > $5 THEN updated_at ELSE $5 END
+                 WHERE id = $1 AND claimed_by = $2 AND status = 'queued'
+                    AND (dialing_since IS NULL OR dialing_since = $3)",
+            )
+            .bind(id.to_string())
+            .bind(&self.inner.instance)
+            .bind(since)
+            .bind(due_at)
+            .bind(now)
+            .execute(pool)
+            .await
+            .map(|done| done.rows_affected())
+        })?;
+        self.given_back(id, done).await
     }
 
     /// The outcome of this attempt's dial is known: accepted, refused or looked up. To be called after the

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     Worker,
     clock::{ms, now_ms},
+    ledger::persist,
     pace::Pace,
     plan::NoPlan,
 };
@@ -153,19 +154,19 @@ impl Worker {
                 return Err(error);
             }
         };
-        record.attempt = match self
-            .store
-            .intend_dial(id, plan.from.as_str(), now_ms())
-            .await
-        {
+        let since = now_ms();
+        record.attempt = match self.store.intend_dial(id, plan.from.as_str(), since).await {
             Ok(attempt) => attempt,
             // Stopped meanwhile, or another dial of these numbers is of unknown outcome.
             Err(Error::Conflict(why)) => {
                 tracing::debug!(execution = %id, why, "not dialled now");
                 return self.put_back(&record, SOON).await;
             }
+            // It may be written all the same. Nothing has left, so nothing is to be looked up.
             Err(error) => {
-                self.put_back(&record, SOON).await?;
+                let due_at = now_ms() + ms(SOON);
+                let withdraw = || self.store.withdraw_dial(id, since, due_at, now_ms());
+                given_back(persist(withdraw).await)?;
                 return Err(error);
             }
         };
@@ -234,11 +235,16 @@ impl Worker {
 
     /// Back into the queue, if it is still ours to put there.
     async fn put_back(&self, record: &Record, wait: Duration) -> Result<(), Error> {
-        let now = now_ms();
-        match self.store.release(record.id, now + ms(wait), now).await {
-            Err(Error::Conflict(_)) => Ok(()),
-            other => other,
-        }
+        let due_at = now_ms() + ms(wait);
+        given_back(persist(|| self.store.release(record.id, due_at, now_ms())).await)
+    }
+}
+
+/// What is no longer ours to give back is given back.
+fn given_back(result: Result<(), Error>) -> Result<(), Error> {
+    match result {
+        Err(Error::Conflict(_)) => Ok(()),
+        other => other,
     }
 }
 

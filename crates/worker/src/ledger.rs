@@ -1,6 +1,6 @@
 //! Writing down what became of a call, through a database that may be away for a moment.
 
-use std::time::Duration;
+use std::{future::Future, time::Duration};
 
 use backon::{ExponentialBuilder, Retryable};
 use bolo_execution::{Change, Component, Entry, EntryKind, Record};
@@ -21,8 +21,7 @@ impl Worker {
             of_attempt: Some(record.attempt),
             ..facts
         };
-        let write = || (self.store).change(record.id, change, facts.clone(), now_ms());
-        write.retry(patience()).when(is_passing).await
+        persist(|| (self.store).change(record.id, change, facts.clone(), now_ms())).await
     }
 
     /// Writes facts without a change, likewise.
@@ -31,14 +30,13 @@ impl Worker {
             of_attempt: Some(record.attempt),
             ..facts
         };
-        let write = || self.store.note(record.id, facts.clone(), now_ms());
-        write.retry(patience()).when(is_passing).await
+        persist(|| self.store.note(record.id, facts.clone(), now_ms())).await
     }
 
     /// The dial's outcome is written; nothing is left to look up.
     pub(crate) async fn settle(&self, record: &Record) -> Result<(), Error> {
-        let write = || (self.store).settle_dial(record.id, record.attempt, now_ms());
-        unless_late(write.retry(patience()).when(is_passing).await)
+        let settle = || (self.store).settle_dial(record.id, record.attempt, now_ms());
+        unless_late(persist(settle).await)
     }
 
     /// The call is impossible: `error`, with the reason in the record and in its log.
@@ -61,12 +59,18 @@ impl Worker {
     }
 }
 
-/// Two seconds in all.
-fn patience() -> ExponentialBuilder {
-    ExponentialBuilder::default()
+/// What may be done twice: again while the database does not answer, for some ten seconds. Whether it was done when the
+/// answer did not come is not known.
+pub(crate) async fn persist<T, Step>(step: impl FnMut() -> Step) -> Result<T, Error>
+where
+    Step: Future<Output = Result<T, Error>>,
+{
+    let patience = ExponentialBuilder::default()
         .with_min_delay(Duration::from_millis(100))
-        .with_max_times(4)
-        .with_jitter()
+        .with_max_delay(Duration::from_secs(2))
+        .with_max_times(8)
+        .with_jitter();
+    step.retry(patience).when(is_passing).await
 }
 
 fn is_passing(error: &Error) -> bool {

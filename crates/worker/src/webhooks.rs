@@ -13,6 +13,7 @@ use url::Url;
 use crate::{
     Worker,
     clock::{ms, now_ms},
+    ledger::persist,
     signature,
 };
 
@@ -83,10 +84,9 @@ impl Worker {
     }
 
     async fn deliver(&self, delivery: Delivery) -> Result<(), Error> {
-        let is_off = self
-            .store
-            .is_endpoint_off(delivery.account, &delivery.url)
-            .await?;
+        // Who gives up here is followed by the next one when the lease has run out only.
+        let is_off = || (self.store).is_endpoint_off(delivery.account, &delivery.url);
+        let is_off = persist(is_off).await?;
         let tried = if is_off {
             Err("the receiver is switched off".to_owned())
         } else {
@@ -112,10 +112,8 @@ impl Worker {
                 tries = delivery.tries + 1, error, outcome = name, "a webhook was not delivered"
             );
         }
-        let switched_off = self
-            .store
-            .settle_delivery(delivery.id, outcome, now_ms())
-            .await?;
+        let settle = || (self.store).settle_delivery(delivery.id, outcome.clone(), now_ms());
+        let switched_off = persist(settle).await?;
         if switched_off {
             metrics::counter!("bolo_webhook_endpoints_off_total").increment(1);
             tracing::error!(
@@ -145,7 +143,7 @@ impl Worker {
 
     /// One try: `Ok(Err(text))` says why it failed.
     async fn send(&self, delivery: &Delivery) -> Result<Result<(), String>, Error> {
-        let secrets = self.store.secrets(delivery.account).await?;
+        let secrets = persist(|| self.store.secrets(delivery.account)).await?;
         let url: Url = match delivery.url.parse() {
             Ok(url) => url,
             Err(error) => return Ok(Err(format!("webhook_url can't be read: {error}"))),

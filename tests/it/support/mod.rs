@@ -3,6 +3,8 @@
 pub mod balancer;
 pub mod batch;
 pub mod cluster;
+#[path = "../../support/link.rs"]
+pub mod link;
 #[path = "../../support/past.rs"]
 pub mod past;
 pub mod peer;

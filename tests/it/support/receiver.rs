@@ -16,6 +16,8 @@ use super::DEADLINE;
 /// One request as it came.
 #[derive(Debug, Clone)]
 pub struct Asked {
+    /// When it came, epoch ms.
+    pub at_ms: i64,
     pub method: String,
     /// Path and query, as sent.
     pub target: String,
@@ -104,6 +106,7 @@ async fn answer_all(State(shared): State<Shared>, request: Request) -> Response 
     let (parts, body) = request.into_parts();
     let body: Bytes = axum::body::to_bytes(body, 1 << 20).await.unwrap();
     let asked = Asked {
+        at_ms: chrono::Utc::now().timestamp_millis(),
         method: parts.method.to_string(),
         target: parts.uri.path_and_query().unwrap().to_string(),
         headers: parts.headers,

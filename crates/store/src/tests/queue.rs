@@ -152,6 +152,36 @@ async fn only_what_is_due_is_claimed_oldest_first(#[values(On::Sqlite, On::Postg
 
 #[rstest]
 #[tokio::test]
+async fn an_intent_that_nobody_answered_is_taken_back_and_no_other(
+    #[values(On::Sqlite, On::Postgres)] on: On,
+) {
+    let Some(lab) = Lab::on(on).await else { return };
+    let id = lab.create(lab.call()).await.id;
+    let (store, other) = (&lab.store, lab.node("node-2").await);
+    let conflict = |result: Result<(), Error>| {
+        assert!(matches!(result, Err(Error::Conflict(_))), "{result:?}")
+    };
+    store.claim_due(NOW, LEASE, 1).await.unwrap();
+    let intend = async |since| store.intend_dial(id, "+15550001", since).await.unwrap();
+    assert_eq!(intend(NOW).await, 1);
+    // Of another dial, or by another node.
+    conflict(store.withdraw_dial(id, NOW - 1, NOW, NOW).await);
+    conflict(other.withdraw_dial(id, NOW, NOW, NOW).await);
+    store.withdraw_dial(id, NOW, NOW + 5, NOW).await.unwrap();
+    conflict(store.withdraw_dial(id, NOW, NOW + 5, NOW).await);
+    assert!(store.unsettled_dials(i64::MAX).await.unwrap().is_empty());
+    assert!(store.claim_due(NOW, LEASE, 1).await.unwrap().is_empty());
+    let claimed = store.claim_due(NOW + 5, LEASE, 1).await.unwrap();
+    assert_eq!(claimed[0].record.id, id);
+    // It was not written at all.
+    store.withdraw_dial(id, NOW + 5, NOW, NOW).await.unwrap();
+    store.claim_due(NOW, LEASE, 1).await.unwrap();
+    // Another attempt has another reference at the carrier.
+    assert_eq!(intend(NOW + 6).await, 2);
+}
+
+#[rstest]
+#[tokio::test]
 async fn a_call_moved_out_of_hours_comes_back_by_itself(
     #[values(On::Sqlite, On::Postgres)] on: On,
 ) {
