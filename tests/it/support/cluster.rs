@@ -67,7 +67,17 @@ impl Cluster {
 
     /// One more node, behind the others.
     pub async fn add_node(&mut self) {
-        self.add(Setup::new(Database::Sqlite, self.environment.clone()).await)
+        self.add_node_with(&[]).await;
+    }
+
+    /// One more node, with settings of its own.
+    pub async fn add_node_with(&mut self, more: &[(&str, &str)]) {
+        let mut environment = self.environment.clone();
+        // The last one counts.
+        for (key, value) in more {
+            environment.push(((*key).to_owned(), (*value).to_owned()));
+        }
+        self.add(Setup::new(Database::Sqlite, environment).await)
             .await;
     }
 

@@ -1,0 +1,96 @@
+//! The network between each node and its servers, which fails now and then: for PostgreSQL, for Redis or for both, so
+//! that a node may be cut off while the others go on without it.
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::BTreeMap,
+    ops::Range,
+    time::{Duration, Instant},
+};
+
+use rand::{RngExt, SeedableRng, rngs::StdRng};
+
+use crate::support::link::{Fault, Link};
+
+/// How long a fault lasts, ms: also longer than a node may be silent. Answers are lost often and for a short while, so
+/// that many commits are.
+fn lasting(fault: Fault) -> Range<u64> {
+    match fault {
+        Fault::LoseAnswers => 200..2000,
+        _ => 500..8000,
+    }
+}
+
+/// The links of a node that fail together: PostgreSQL's (mostly), Redis's.
+const WHOSE: [[bool; 2]; 4] = [[true, false], [true, false], [false, true], [true, true]];
+
+/// See the module.
+pub struct Network {
+    /// Each node's way to PostgreSQL and to Redis.
+    links: RefCell<Vec<[Link; 2]>>,
+    /// A node that starts needs its servers.
+    spared: Cell<Option<usize>>,
+}
+
+impl Network {
+    pub async fn between(nodes: usize, postgres: &str, redis: &str) -> Self {
+        let mut links = Vec::new();
+        for _ in 0..nodes {
+            links.push([Link::to(postgres).await, Link::to(redis).await]);
+        }
+        Self {
+            links: RefCell::new(links),
+            spared: Cell::new(None),
+        }
+    }
+
+    /// Where a node finds PostgreSQL and Redis.
+    pub fn addresses(&self, node: usize) -> [String; 2] {
+        let links = self.links.borrow();
+        [links[node][0].url.clone(), links[node][1].url.clone()]
+    }
+
+    /// Nothing happens to this node's links until another, or none, is spared.
+    pub fn spare(&self, node: Option<usize>) {
+        self.spared.set(node);
+        if let Some(node) = node {
+            self.links.borrow_mut()[node]
+                .iter_mut()
+                .for_each(Link::heal);
+        }
+    }
+
+    /// For so long, and until each fault was there once; how often each was. All is well afterwards.
+    pub async fn fail_now_and_then(&self, lasts: Duration, seed: u64) -> BTreeMap<Fault, usize> {
+        // Its own: what happens here is not to depend on when nodes die.
+        let mut rng = StdRng::seed_from_u64(seed.wrapping_add(1));
+        let mut told: BTreeMap<Fault, usize> = BTreeMap::new();
+        let (until, mut firsts) = (Instant::now() + lasts, Fault::ALL.into_iter());
+        while Instant::now() < until || told.len() < Fault::ALL.len() {
+            let pause = Duration::from_millis(rng.random_range(500..3000));
+            tokio::time::sleep(pause).await; // no-sleep-ok: trouble comes when it likes
+            let nodes = self.links.borrow().len();
+            let mut node = rng.random_range(0..nodes);
+            if self.spared.get() == Some(node) {
+                node = (node + 1) % nodes;
+            }
+            let any = Fault::ALL[rng.random_range(0..Fault::ALL.len())];
+            let whose = WHOSE[rng.random_range(0..WHOSE.len())];
+            let fault = firsts.next().unwrap_or(any);
+            let lasts = Duration::from_millis(rng.random_range(lasting(fault)));
+            let links = &mut self.links.borrow_mut()[node];
+            for (link, fails) in links.iter_mut().zip(whose) {
+                if fails {
+                    link.fail(fault, lasts);
+                }
+            }
+            *told.entry(fault).or_default() += 1;
+        }
+        self.links
+            .borrow_mut()
+            .iter_mut()
+            .flatten()
+            .for_each(Link::heal);
+        told
+    }
+}
