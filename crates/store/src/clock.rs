@@ -3,13 +3,16 @@
 
 use std::{
     sync::{Mutex, MutexGuard, PoisonError},
-    time::{Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use crate::{Error, Store, db::Engine};
 
 /// The database's time, epoch ms, and when it was asked for it. `None` = this machine's clock counts.
 static ASKED: Mutex<Option<(i64, Instant)>> = Mutex::new(None);
+
+/// An answer that took longer may have been read long ago: a clock that runs already knows better.
+const LATE: Duration = Duration::from_secs(1);
 
 /// Now, epoch ms.
 pub fn now() -> i64 {
@@ -42,8 +45,37 @@ impl Store {
             sqlx::query_scalar("SELECT (EXTRACT(EPOCH FROM clock_timestamp()) * 1000)::BIGINT")
                 .fetch_one(pool)
                 .await?;
-        // It was read about halfway.
-        *asked() = Some((time, sent + sent.elapsed() / 2));
+        let mut known = asked();
+        *known = Some(better(*known, time, sent, sent.elapsed()));
         Ok(())
+    }
+}
+
+fn better(
+    known: Option<(i64, Instant)>,
+    time: i64,
+    sent: Instant,
+    took: Duration,
+) -> (i64, Instant) {
+    match known {
+        Some(known) if took > LATE => known,
+        // It was read about halfway.
+        _ => (time, sent + took / 2),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_late_answer_moves_no_clock_that_runs() {
+        let (sent, known) = (Instant::now(), (5, Instant::now()));
+        let soon = Duration::from_millis(20);
+        let read = (9, sent + soon / 2);
+        assert_eq!(better(None, 9, sent, soon), read);
+        assert_eq!(better(Some(known), 9, sent, soon), read);
+        assert_eq!(better(Some(known), 9, sent, LATE * 2), known);
+        assert_eq!(better(None, 9, sent, LATE * 2), (9, sent + LATE));
     }
 }

@@ -80,7 +80,7 @@ impl Pool {
         Ok(Self(pool))
     }
 
-    /// A connection that waits for ever, for migrations.
+    /// A connection that waits for ever, for what changes tables.
     pub(crate) async fn acquire(&self) -> Result<PoolConnection<Postgres>, sqlx::Error> {
         self.0.acquire().await
     }

@@ -13,6 +13,7 @@
 use std::sync::atomic::Ordering;
 
 use bolo_execution::{AccountId, KnowledgebaseId};
+use sqlx::Connection;
 
 use crate::{Error, Store, db::Db, knowledge::vector, postgres::Pool};
 
@@ -164,9 +165,11 @@ impl Store {
     }
 }
 
-/// One node at a time; a transaction of an older node that reads chunks is waited for, but not for ever.
+/// One node at a time; a transaction of an older node that reads chunks is waited for, but not for ever. The index of
+/// many chunks takes its time.
 async fn add_column(pool: &Pool) -> Result<(), Error> {
-    let mut tx = pool.begin().await?;
+    let mut patient = pool.acquire().await?;
+    let mut tx = patient.begin().await?;
     sqlx::query("SET LOCAL lock_timeout = '10s'")
         .execute(&mut *tx)
         .await?;
