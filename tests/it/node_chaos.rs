@@ -167,7 +167,7 @@ async fn run(chaos: Chaos) {
             &mut postgres,
             &mut redis
         ),
-        network.fail_now_and_then(chaos.trouble, chaos.seed),
+        network.fail_now_and_then(chaos.seed),
         batches.stop_in_its_midst(carrier, &cluster.balancer.base, &key),
     );
     let ends = settle(&chaos, &cluster, &executions).await;
@@ -245,6 +245,7 @@ async fn trouble(
             }
         }
     }
+    network.end();
     told
 }
 

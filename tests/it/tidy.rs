@@ -180,18 +180,6 @@ fn nothing_is_unbounded_or_unfinished() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
-/// `begin_postgres` says why.
-#[test]
-fn transactions_begin_in_one_place() {
-    let begins = |path: &PathBuf| fs::read_to_string(path).unwrap().contains("pool.begin(");
-    let places: Vec<String> = all_sources()
-        .iter()
-        .filter(|path| !path.ends_with("tests/it/tidy.rs") && begins(path))
-        .map(|path| shown(path))
-        .collect();
-    assert_eq!(places, ["crates/store/src/db.rs"]);
-}
-
 #[test]
 fn every_setting_is_documented() {
     // config/bolo.toml holds every key with its default: what the program prints must be in it.

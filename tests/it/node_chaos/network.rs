@@ -5,7 +5,7 @@ use std::{
     cell::{Cell, RefCell},
     collections::BTreeMap,
     ops::Range,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use rand::{RngExt, SeedableRng, rngs::StdRng};
@@ -30,6 +30,7 @@ pub struct Network {
     links: RefCell<Vec<[Link; 2]>>,
     /// A node that starts needs its servers.
     spared: Cell<Option<usize>>,
+    is_over: Cell<bool>,
 }
 
 impl Network {
@@ -41,6 +42,7 @@ impl Network {
         Self {
             links: RefCell::new(links),
             spared: Cell::new(None),
+            is_over: Cell::new(false),
         }
     }
 
@@ -60,14 +62,19 @@ impl Network {
         }
     }
 
-    /// For so long, and until each fault was there once; how often each was. All is well afterwards.
-    pub async fn fail_now_and_then(&self, lasts: Duration, seed: u64) -> BTreeMap<Fault, usize> {
+    /// Enough of it.
+    pub fn end(&self) {
+        self.is_over.set(true);
+    }
+
+    /// Until its end, and until each fault was there once; how often each was. All is well afterwards.
+    pub async fn fail_now_and_then(&self, seed: u64) -> BTreeMap<Fault, usize> {
         // Its own: what happens here is not to depend on when nodes die.
         let mut rng = StdRng::seed_from_u64(seed.wrapping_add(1));
         let mut told: BTreeMap<Fault, usize> = BTreeMap::new();
-        let (until, mut firsts) = (Instant::now() + lasts, Fault::ALL.into_iter());
-        while Instant::now() < until || told.len() < Fault::ALL.len() {
-            let pause = Duration::from_millis(rng.random_range(500..3000));
+        let mut firsts = Fault::ALL.into_iter();
+        while !self.is_over.get() || told.len() < Fault::ALL.len() {
+            let pause = Duration::from_millis(rng.random_range(500..4000));
             tokio::time::sleep(pause).await; // no-sleep-ok: trouble comes when it likes
             let nodes = self.links.borrow().len();
             let mut node = rng.random_range(0..nodes);
