@@ -39,7 +39,6 @@ pub struct Recorder {
     window: Vec<u8>,
     caller: Channel,
     agent: Channel,
-    decoded: Vec<i16>,
     late: u64,
 }
 
@@ -109,7 +108,6 @@ impl Recorder {
             agent: channel(),
             wav,
             window: Vec::new(),
-            decoded: Vec::new(),
             late: 0,
         }
     }
@@ -169,9 +167,8 @@ impl Recorder {
             // The silence before it may be long.
             self.write_settled(0)?;
         }
-        let mut audio = std::mem::take(&mut self.decoded);
         let channel = self.channel(side);
-        channel.decode(frame, format, &mut audio)?;
+        let audio = channel.decode(frame, format)?;
         let ahead = channel.end.saturating_sub(begin);
         let left_out = ahead.saturating_sub(BURST).min(audio.len() as u64);
         let kept = &audio[left_out as usize..];
@@ -180,7 +177,6 @@ impl Recorder {
         channel.flowing = true;
         self.late += left_out;
         self.put(side, start, kept);
-        self.decoded = audio;
         self.write_settled(CHUNK)
     }
 
@@ -222,6 +218,8 @@ impl Recorder {
         let told = left.min(self.window.len());
         let mut written = self.wav.append(&self.window[..told]);
         self.window.drain(..told);
+        // Not for long what a whole sentence took: there are many calls.
+        self.window.shrink_to(2 * self.window.len());
         left -= told;
         while left > 0 && written.is_ok() {
             let silence = left.min(SILENCE.len());
@@ -241,20 +239,20 @@ impl Recorder {
 
 impl Channel {
     /// The frame's samples at the file's rate.
-    fn decode(&mut self, frame: &[u8], format: Format, audio: &mut Vec<i16>) -> Result<(), Error> {
-        audio.clear();
+    fn decode(&mut self, frame: &[u8], format: Format) -> Result<Vec<i16>, Error> {
+        let mut audio = Vec::new();
         if format.rate() == RATE {
-            samples(frame, format, audio);
-            return Ok(());
+            samples(frame, format, &mut audio);
+            return Ok(audio);
         }
         let to = Format::Pcm16 { rate: RATE };
         let mut entry = match self.converter.take() {
             Some(entry) if entry.0 == format => entry,
             _ => (format, Converter::new(format, to)?),
         };
-        samples(&entry.1.convert(Bytes::copy_from_slice(frame)), to, audio);
+        samples(&entry.1.convert(Bytes::copy_from_slice(frame)), to, &mut audio);
         self.converter = Some(entry);
-        Ok(())
+        Ok(audio)
     }
 }
 
