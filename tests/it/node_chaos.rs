@@ -170,7 +170,7 @@ async fn run(chaos: Chaos) {
         network.fail_now_and_then(chaos.seed),
         batches.stop_in_its_midst(carrier, &cluster.balancer.base, &key),
     );
-    let ends = settle(&chaos, &cluster, &executions).await;
+    let (ends, faults) = settle(&chaos, &cluster, &executions).await;
     let overtook = judge(&cluster, &customer, &executions).await;
     let (dialled, on_their_way) = batches.judge(&cluster.nodes[0], carrier, &ends).await;
     let mut statuses: BTreeMap<&str, usize> = BTreeMap::new();
@@ -179,7 +179,7 @@ async fn run(chaos: Chaos) {
     }
     println!(
         "chaos: seed {}, {} calls, {doubtful} with a dial of unknown outcome; {} nodes killed, {} stopped, \
-         PostgreSQL {} and Redis {} times restarted, the network failed {broken:?}; {statuses:?}; {} dialled, \
+         PostgreSQL {} and Redis {} times restarted, the network failed {broken:?}; {statuses:?}, {faults:?}; {} dialled, \
          none twice; of the stopped batch {dialled}, {on_their_way} of them on their way when it stopped; \
          {} webhooks, {overtook} before an earlier one that was a minute late; {:.0} s",
         chaos.seed,
@@ -249,15 +249,15 @@ async fn trouble(
     told
 }
 
-/// Waits until every call has ended; how each ended.
+/// Waits until every call has ended; how each ended, and what went wrong with those that did in error.
 async fn settle(
     chaos: &Chaos,
     cluster: &Cluster,
     executions: &BTreeMap<String, String>,
-) -> BTreeMap<String, String> {
+) -> (BTreeMap<String, String>, BTreeMap<String, usize>) {
     let until = Instant::now() + chaos.rest;
     let mut open: BTreeSet<&String> = executions.keys().collect();
-    let mut ends = BTreeMap::new();
+    let (mut ends, mut faults) = (BTreeMap::new(), BTreeMap::new());
     while !open.is_empty() {
         let mut ended = Vec::new();
         for id in &open {
@@ -276,6 +276,10 @@ async fn settle(
             ];
             if !waits.contains(&status) {
                 ends.insert(id.to_string(), status.to_owned());
+                if status == "error" {
+                    let why = record["error_message"].as_str().unwrap_or_default();
+                    *faults.entry(why.to_owned()).or_default() += 1;
+                }
                 ended.push(*id);
             } else if Instant::now() > until {
                 panic!(
@@ -290,7 +294,7 @@ async fn settle(
         }
         tokio::time::sleep(Duration::from_millis(200)).await; // no-sleep-ok: polling a condition under a deadline
     }
-    ends
+    (ends, faults)
 }
 
 /// A node that dies, or does not hear that it has claimed a webhook, keeps it from others for 30 s.
