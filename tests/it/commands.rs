@@ -129,7 +129,7 @@ async fn wrong_settings_are_refused_by_their_name() {
     for (key, value, named) in [
         ("BOLO_SERVER__LISTN", "x", "listn"),
         ("BOLO_LIMITS__MAX_CALLS", "many", "limits.max_calls"),
-        ("BOLO_LIMITS__REQUEST_HEAD_S", "0", "limits.request_head_s"),
+        ("BOLO_LIMITS__CLIENT_WAIT_S", "0", "limits.client_wait_s"),
         ("BOLO_LIMITS__KEEP_ALIVE_S", "0", "limits.keep_alive_s"),
         ("BOLO_RUNTIME__PAUSE_MS", "soon", "runtime.pause_ms"),
         ("REDIS_URL", "redis://127.0.0.1", "redis.url"),

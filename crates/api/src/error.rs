@@ -50,6 +50,9 @@ pub enum ApiError {
     /// The address exists, but not with this method.
     #[error("This address does not take this method")]
     MethodNotAllowed,
+    /// Send it again, and faster.
+    #[error("The body did not come in time")]
+    TooSlow,
     /// Send less; holds the limit in bytes.
     #[error("The body is larger than {0} bytes")]
     TooLarge(usize),
@@ -154,6 +157,7 @@ impl ApiError {
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::KeyReused => StatusCode::CONFLICT,
             Self::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
+            Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BadRange(_) => StatusCode::RANGE_NOT_SATISFIABLE,
             Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
@@ -321,6 +325,15 @@ pub enum Unprocessable {
     /// The document is at fault; each fault names its place.
     #[response(status = 422)]
     Unprocessable(ErrorBody),
+}
+
+/// What an upload can be answered besides, for the OpenAPI document.
+#[derive(IntoResponses)]
+#[allow(dead_code, reason = "read by the derive only")]
+pub enum TooSlow {
+    /// The next bytes, or the whole, did not come in time.
+    #[response(status = 408)]
+    TooSlow(ErrorBody),
 }
 
 /// What an operation with a body can answer besides, for the OpenAPI document.

@@ -1,10 +1,13 @@
 //! Bodies that clients send as a form of either kind or as JSON: all are read as names and texts.
 
+use std::{error::Error, iter::successors};
+
 use axum::{
     extract::{FromRequest, Multipart, Request, multipart},
     http::header,
 };
 use serde_json::Value;
+use tower_http::timeout::TimeoutError;
 
 use crate::{
     App,
@@ -109,6 +112,10 @@ pub async fn text(mut field: multipart::Field<'_>, limit: usize) -> Result<Strin
 pub fn broken(error: &multipart::MultipartError, limit: usize) -> ApiError {
     if error.status() == axum::http::StatusCode::PAYLOAD_TOO_LARGE {
         ApiError::TooLarge(limit)
+    } else if successors(error.source(), |&error| error.source())
+        .any(|error| error.is::<TimeoutError>())
+    {
+        ApiError::TooSlow
     } else {
         ApiError::field("", format!("malformed form: {}", error.body_text()))
     }

@@ -99,6 +99,8 @@ pub struct Settings {
     pub max_body_bytes: usize,
     /// Largest body of an upload, bytes.
     pub max_upload_bytes: usize,
+    /// How long the next bytes of an upload may take.
+    pub upload_wait: std::time::Duration,
     /// Where uploads lie while they are read.
     pub uploads: std::path::PathBuf,
     /// The hosted service's rules where ours are laxer (api.md §9).
@@ -116,7 +118,9 @@ pub fn router(app: App) -> Router {
     let (uploads, more) = batches::uploads(app.settings.max_upload_bytes).split_for_parts();
     document.merge(more);
     let audited = from_fn_with_state(app.clone(), audit::write);
-    let uploads = uploads.route_layer(audited.clone());
+    let uploads = uploads
+        .route_layer(audited.clone())
+        .route_layer(middleware::limit_upload(app.settings.upload_wait));
     let rest = rest
         .route_layer(audited)
         .merge(telephony::callbacks())

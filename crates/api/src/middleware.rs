@@ -20,6 +20,7 @@ use tower_http::{
         predicate::{DefaultPredicate, NotForContentType, Predicate, SizeAbove},
     },
     cors::{AllowHeaders, Any, CorsLayer},
+    timeout::{RequestBodyDeadlineLayer, RequestBodyTimeoutLayer},
 };
 use tracing::{Instrument, field::Empty};
 
@@ -34,6 +35,9 @@ const WORTH_COMPRESSING: u64 = 1400;
 
 /// Time for a request's answer to begin. Carriers give up after 15 s.
 const LIMIT: Duration = Duration::from_secs(30);
+
+/// Time for an upload to come whole: 512 MiB at 1.2 Mbit/s. Without it a byte now and then would do.
+const UPLOAD: Duration = Duration::from_secs(3600);
 
 /// The layers of all routes, sockets included.
 pub fn common(router: Router, max_body_bytes: usize) -> Router {
@@ -74,6 +78,12 @@ pub async fn limit_time(request: Request, next: Next) -> Response {
         Ok(response) => response,
         Err(_) => ApiError::Unavailable("it took too long".to_owned()).into_response(),
     }
+}
+
+/// Ends the body of an upload that does not come on, or that comes too slowly.
+pub fn limit_upload(wait: Duration) -> (RequestBodyTimeoutLayer, RequestBodyDeadlineLayer) {
+    let each = RequestBodyTimeoutLayer::new(wait);
+    (each, RequestBodyDeadlineLayer::new(UPLOAD))
 }
 
 /// `/v2/agent/` is `/v2/agent`. Never by redirect, which turns POST into GET in several clients. The pages
@@ -148,10 +158,17 @@ fn panicked(panic: Box<dyn std::any::Any + Send + 'static>) -> Response {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::panic)]
-    use axum::{body::to_bytes, http::StatusCode, routing::get};
+    use axum::{
+        body::to_bytes,
+        extract::Multipart,
+        http::StatusCode,
+        routing::{get, post},
+    };
+    use futures_util::stream::unfold;
     use tower::ServiceExt;
 
     use super::*;
+    use crate::form;
 
     #[test]
     fn only_a_trailing_slash_is_taken_away() {
@@ -197,6 +214,42 @@ mod tests {
         let response = common(router, 1024).oneshot(request).await.unwrap();
         assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
         assert_eq!(response.headers()["retry-after"], "1");
+    }
+
+    /// How an upload is answered of which a byte comes each so many seconds.
+    async fn dripped(pace: u64) -> StatusCode {
+        let read = |mut form: Multipart| async move {
+            while let Some(field) = form::next(&mut form, 0).await? {
+                form::text(field, 0).await?;
+            }
+            Ok::<_, ApiError>(())
+        };
+        let router = Router::new()
+            .route("/upload", post(read))
+            .route_layer(limit_upload(Duration::from_secs(30)));
+        let part = "--x\r\nContent-Disposition: form-data; name=\"file\"\r\n\r\n";
+        let drops = unfold(part, move |part| async move {
+            tokio::time::sleep(Duration::from_secs(pace)).await; // no-sleep-ok: virtual
+            Some((Ok::<_, ApiError>(part), "x"))
+        });
+        let request = Request::post("/upload")
+            .header(header::CONTENT_TYPE, "multipart/form-data; boundary=x")
+            .body(Body::from_stream(drops))
+            .unwrap();
+        common(router, 1024)
+            .oneshot(request)
+            .await
+            .unwrap()
+            .status()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_upload_that_does_not_come_on_or_does_not_end_is_408() {
+        let began = Instant::now();
+        assert_eq!(dripped(31).await, StatusCode::REQUEST_TIMEOUT);
+        assert_eq!(began.elapsed(), Duration::from_secs(30));
+        assert_eq!(dripped(29).await, StatusCode::REQUEST_TIMEOUT);
+        assert_eq!(began.elapsed(), Duration::from_secs(30) + UPLOAD);
     }
 
     #[test]

@@ -125,6 +125,7 @@ impl Node {
         let stop = CancellationToken::new();
         let no_new_dials = CancellationToken::new();
         let draining = bolo_api::Draining::default();
+        let client_wait = Duration::from_secs(settings.limits.client_wait_s);
         let mut tasks = JoinSet::new();
         if settings.server.roles.contains(&Role::Worker) {
             let worker = Worker {
@@ -166,13 +167,14 @@ impl Node {
                 mask_sub_account_keys: settings.security.mask_sub_account_keys,
                 max_body_bytes: settings.limits.max_body_bytes,
                 max_upload_bytes: settings.limits.max_upload_bytes,
+                upload_wait: client_wait,
                 uploads: settings.data_dir.join("uploads"),
                 strict_compat: settings.server.strict_compat,
             }),
         };
         let router = bolo_api::router(app);
         let limits = http::Limits {
-            head: Duration::from_secs(settings.limits.request_head_s),
+            client: client_wait,
             keep_alive: Duration::from_secs(settings.limits.keep_alive_s),
         };
         let serving = http::serve(listener, router, limits, stop.clone());

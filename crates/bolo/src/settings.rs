@@ -133,7 +133,7 @@ pub struct Security {
 pub struct Limits {
     pub max_calls: usize,
     pub dials_per_second: u32,
-    pub request_head_s: u64,
+    pub client_wait_s: u64,
     pub keep_alive_s: u64,
     pub max_body_bytes: usize,
     pub busy_requests_per_minute: u32,
@@ -181,7 +181,7 @@ impl Default for Settings {
             limits: Limits {
                 max_calls: 1000,
                 dials_per_second: 1,
-                request_head_s: 30,
+                client_wait_s: 30,
                 keep_alive_s: 180,
                 max_body_bytes: 20 << 20,
                 busy_requests_per_minute: 500,
@@ -345,7 +345,7 @@ impl Settings {
             ("limits.max_calls", limits.max_calls as u64),
             ("limits.speech_threads", limits.speech_threads as u64),
             ("limits.dials_per_second", limits.dials_per_second.into()),
-            ("limits.request_head_s", limits.request_head_s),
+            ("limits.client_wait_s", limits.client_wait_s),
             ("limits.keep_alive_s", limits.keep_alive_s),
         ] {
             if value == 0 {

@@ -22,7 +22,7 @@ use super::csv::{Row, Rows};
 use crate::{
     App, call_request,
     calls::carrier_of,
-    error::{ApiError, KeyReused, OrNotFound, Problems, TooLarge},
+    error::{ApiError, KeyReused, OrNotFound, Problems, TooLarge, TooSlow},
     extract::{Caller, PathId},
     form,
     idempotency::{self, IdempotencyKey},
@@ -82,7 +82,8 @@ pub struct Uploaded {
     params(("Idempotency-Key" = Option<String>, Header, pattern = "^[!-~]([ -~]{0,253}[!-~])?$",
         description = "Chosen by the client, at most 255 characters")),
     request_body(content = UploadForm, content_type = "multipart/form-data"),
-    responses((status = 200, description = "Uploaded", body = Uploaded), KeyReused, Problems, TooLarge))]
+    responses((status = 200, description = "Uploaded", body = Uploaded), KeyReused, Problems, TooLarge,
+        TooSlow))]
 async fn create(
     State(app): State<App>,
     caller: Caller,

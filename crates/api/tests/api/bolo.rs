@@ -124,6 +124,7 @@ impl Bolo {
             mask_sub_account_keys: false,
             max_body_bytes: 64 * 1024,
             max_upload_bytes: 8 << 20,
+            upload_wait: std::time::Duration::from_secs(30),
             uploads: folder.path().join("uploads"),
             strict_compat: false,
         };

@@ -1,5 +1,7 @@
 //! Answers that take more than one request.
 
+use axum::body::Body;
+use futures_util::stream::pending;
 use serde_json::{Value, json};
 
 use super::Court;
@@ -47,6 +49,10 @@ pub async fn hear(bolo: &Bolo, first: &Tenant, silent: &Bolo, court: &mut Court)
             court.hear(&operation, &bolo.send(request).await);
         }
     }
+    let upload = Operation::named("post /batches");
+    let mut stalled = upload.request(&first.key, &|name| first.own(name));
+    *stalled.body_mut() = Body::from_stream(pending::<std::io::Result<&str>>());
+    court.hear(&upload, &bolo.send(stalled).await);
     let recording = Operation::named("get /recordings/call/{execution_id}");
     for range in ["bytes=0-1", "bytes=1000-"] {
         court.hear(&recording, &send(&recording, "range", range).await);
