@@ -250,7 +250,11 @@ impl Channel {
             Some(entry) if entry.0 == format => entry,
             _ => (format, Converter::new(format, to)?),
         };
-        samples(&entry.1.convert(Bytes::copy_from_slice(frame)), to, &mut audio);
+        samples(
+            &entry.1.convert(Bytes::copy_from_slice(frame)),
+            to,
+            &mut audio,
+        );
         self.converter = Some(entry);
         Ok(audio)
     }
