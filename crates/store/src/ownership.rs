@@ -68,10 +68,12 @@ struct LostRow {
     owner_epoch: i64,
 }
 
+/// Those of which nothing was heard since `$1`, and all whose end is under way.
 pub(crate) const OPEN_CALLS: &str = concat!(
     "SELECT owner_instance, owner_epoch, ",
     execution_columns!(),
     " FROM executions WHERE status IN ('initiated', 'ringing', 'in-progress', 'call-disconnected')
+        AND (updated_at <= $1 OR status = 'call-disconnected')
      ORDER BY created_at, id"
 );
 
@@ -83,8 +85,10 @@ pub(crate) const LOST_CALLS: &str = concat!(
         SELECT 1 FROM instances i WHERE i.instance = $1 AND i.seen_at = $2)"
 );
 
+/// One row of all: each row that the driver reads is a message from thread to thread.
 pub(crate) const OWNED_CALLS: &str =
-    "SELECT id, owner_epoch, status FROM executions WHERE owner_instance = $1";
+    "SELECT string_agg(id || ' ' || owner_epoch || ' ' || status, ',')
+    FROM executions WHERE owner_instance = $1";
 
 const BEAT: &str = "INSERT INTO instances (instance, node, seen_at, room) VALUES ($1, $2, $3, $4)
     ON CONFLICT (instance) DO UPDATE SET seen_at = excluded.seen_at,
@@ -192,17 +196,24 @@ impl Store {
 
     /// The calls that this process owns.
     pub async fn owned_calls(&self) -> Result<HashMap<ExecutionId, Owned>, Error> {
-        let rows: Vec<(String, i64, String)> = on!(self.db().read(), |pool| {
-            sqlx::query_as(OWNED_CALLS)
+        let all: Option<String> = on!(self.db().read(), |pool| {
+            sqlx::query_scalar(OWNED_CALLS)
                 .bind(&self.inner.instance)
-                .fetch_all(pool)
+                .fetch_one(pool)
                 .await
         })?;
-        let owned = |(id, epoch, status): (String, i64, String)| {
-            let status = crate::rows::status(&status)?;
-            Ok((ExecutionId(uuid(&id)?), Owned { epoch, status }))
+        let owned = |call: &str| {
+            let unreadable = || Error::Corrupt(format!("owned call: {call}"));
+            let mut words = call.split(' ');
+            let mut word = || words.next().ok_or_else(unreadable);
+            let id = ExecutionId(uuid(word()?)?);
+            let epoch = word()?.parse().map_err(|_| unreadable())?;
+            let status = crate::rows::status(word()?)?;
+            Ok((id, Owned { epoch, status }))
         };
-        rows.into_iter().map(owned).collect()
+        let all = all.unwrap_or_default();
+        let calls = all.split(',').filter(|call| !call.is_empty());
+        calls.map(owned).collect()
     }
 
     /// Forgets an instance that was last seen as given and not since. One that lives all the same comes back
@@ -259,10 +270,14 @@ impl Store {
         })?)
     }
 
-    /// Calls that are initiated, ringing, in progress or disconnected-but-not-completed, oldest first.
-    pub async fn open_calls(&self) -> Result<Vec<Live>, Error> {
+    /// Calls that are initiated, ringing or in progress and of which nothing was heard since `quiet_since`, or
+    /// disconnected but not completed, oldest first.
+    pub async fn open_calls(&self, quiet_since: i64) -> Result<Vec<Live>, Error> {
         let rows: Vec<LiveRow> = on!(self.db().read(), |pool| {
-            sqlx::query_as(OPEN_CALLS).fetch_all(pool).await
+            sqlx::query_as(OPEN_CALLS)
+                .bind(quiet_since)
+                .fetch_all(pool)
+                .await
         })?;
         rows.into_iter()
             .map(|row| {

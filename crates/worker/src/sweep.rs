@@ -83,7 +83,7 @@ impl Worker {
         if left.is_empty() {
             return Ok(());
         }
-        let open = self.store.open_calls().await?;
+        let open = self.store.open_calls(i64::MAX).await?;
         for id in left {
             let call = open.iter().find(|live| live.record.id == id);
             // One that no other node drives may still go on here.
@@ -116,7 +116,9 @@ impl Worker {
             tracing::info!(purged, "deleted sub-accounts are removed");
         }
         watch.look(&self.store.instances().await?, std::time::Instant::now());
-        let open = self.store.open_calls().await?;
+        // What was heard of later is no orphan.
+        let quiet_ms = ms(self.settings.timings.no_news).min(self.settings.orphan_ms);
+        let open = self.store.open_calls(now_ms() - quiet_ms).await?;
         asked.retain(|id, _| open.iter().any(|live| live.record.id == *id));
         for live in open {
             let id = live.record.id;

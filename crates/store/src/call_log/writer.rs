@@ -12,7 +12,7 @@ use sqlx::{AssertSqlSafe, Connection, Executor, SqliteConnection};
 use tokio::{
     sync::{Mutex, oneshot},
     task::JoinHandle,
-    time::{Instant, sleep},
+    time::{Instant, sleep, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -26,9 +26,12 @@ use crate::{
 /// Lines wait this long for others: a commit costs the same for one call as for fifty. What a crash may
 /// take, a call that goes on elsewhere says again.
 const GATHER: Duration = Duration::from_millis(100);
+/// And this long after the last commit, though somebody waits.
+const BETWEEN: Duration = Duration::from_millis(50);
 /// A batch is committed at this size, bytes.
 const BATCH: usize = 4 << 20;
-/// Rows of one statement; a power of two, so that few statements are prepared.
+/// Rows of one statement, at most. Their number is rounded up to a power of two, so that few statements are prepared;
+/// those too many are of no call.
 const ROWS: usize = 64;
 /// Pause after the first failure; doubles up to the longest.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -54,6 +57,7 @@ impl Writer {
             waiting,
             stop: stop.clone(),
             number: 0,
+            committed: Instant::now(),
         };
         Self {
             queue,
@@ -136,6 +140,8 @@ struct Work {
     stop: CancellationToken,
     /// Of the batch.
     number: i64,
+    /// When the last one was.
+    committed: Instant,
 }
 
 impl Work {
@@ -144,6 +150,7 @@ impl Work {
             self.number += 1;
             if !batch.calls.is_empty() {
                 self.commit(&batch).await;
+                self.committed = Instant::now();
             }
             self.waiting.release(batch.bytes);
             for waiter in batch.waiters {
@@ -168,7 +175,7 @@ impl Work {
             // Not by receiving: each line would wake this task.
             tokio::select! {
                 () = sleep(GATHER) => {}
-                () = self.waiting.hurry.notified() => {}
+                () = self.waiting.hurry.notified() => sleep_until(self.committed + BETWEEN).await,
                 () = self.stop.cancelled() => {}
             }
         }
@@ -225,7 +232,6 @@ impl Work {
         let refused = match &*self.db {
             Db::Sqlite { write, .. } => {
                 let mut connection = write.acquire().await?;
-                connection.execute("PRAGMA synchronous = NORMAL").await?;
                 let refused = self.write_sqlite(&mut connection, &calls).await;
                 connection.execute("PRAGMA synchronous = FULL").await?;
                 refused?
@@ -249,7 +255,9 @@ impl Work {
         connection: &mut SqliteConnection,
         calls: &[&'a Lines],
     ) -> Result<Vec<&'a Call>, Error> {
-        let mut tx = connection.begin_with("BEGIN IMMEDIATE").await?;
+        let mut tx = connection
+            .begin_with("PRAGMA synchronous = NORMAL; BEGIN IMMEDIATE")
+            .await?;
         let refused = self.insert(Engine::Sqlite(&mut *tx), calls).await?;
         tx.commit().await?;
         Ok(refused)
@@ -283,64 +291,61 @@ impl Work {
             .await
             .map(|_| ())
         })?;
-        for lines in calls {
-            self.note(&mut connection, lines).await?;
-        }
+        self.note(&mut connection, calls).await?;
         let mut refused = Vec::new();
         let logged: Vec<&Lines> = calls
             .iter()
             .copied()
             .filter(|lines| lines.events.is_some() || lines.entries.is_some())
             .collect();
-        let mut rest = logged.as_slice();
-        while !rest.is_empty() {
-            let rows = (1 << rest.len().ilog2()).min(ROWS);
-            let (now, later) = rest.split_at(rows);
-            rest = later;
-            let sql = insert_sql(rows);
+        for now in logged.chunks(ROWS) {
+            let sql = INSERT.replace("{}", &values(now.len(), 3));
             let taken = on!(&mut connection, |connection| {
                 let mut query = sqlx::query(AssertSqlSafe(sql)).bind(&self.instance);
-                for lines in now {
+                for lines in padded(now) {
                     query = query
-                        .bind(lines.call.id.to_string())
-                        .bind(&lines.events)
-                        .bind(&lines.entries);
+                        .bind(lines.map(|lines| lines.call.id.to_string()))
+                        .bind(lines.and_then(|lines| lines.events.as_deref()))
+                        .bind(lines.and_then(|lines| lines.entries.as_deref()));
                 }
                 query
                     .execute(&mut **connection)
                     .await
                     .map(|done| done.rows_affected())
             })?;
-            if taken < rows as u64 {
+            if taken < now.len() as u64 {
                 refused.extend(self.refused(&mut connection, now).await?);
             }
         }
         Ok(refused)
     }
 
-    /// The transcript so far, into the call's row, as long as the call goes on: its end writes the last.
+    /// The transcripts so far, into the calls' rows, as long as they go on: a call's end writes the last.
     async fn note(
         &self,
         connection: &mut Engine<&mut SqliteConnection, &mut Lent>,
-        lines: &Lines,
+        calls: &[&Lines],
     ) -> Result<(), Error> {
-        let Some((transcript, now)) = &lines.transcript else {
-            return Ok(());
-        };
-        on!(connection, |connection| {
-            sqlx::query(
-                "UPDATE executions SET transcript = $2,
-                    updated_at = CASE WHEN updated_at > $3 THEN updated_at ELSE $3 END
-                 WHERE id = $1 AND status = 'in-progress' AND (owner_instance IS NULL OR owner_instance = $4)",
-            )
-            .bind(lines.call.id.to_string())
-            .bind(clean(transcript))
-            .bind(*now)
-            .bind(&self.instance)
-            .execute(&mut **connection)
-            .await
-            .map(|_| ())
-        })?;
+        let notes: Vec<(&ExecutionId, &str, i64)> = calls
+            .iter()
+            .filter_map(|lines| {
+                let (transcript, now) = lines.transcript.as_ref()?;
+                Some((&lines.call.id, transcript.as_str(), *now))
+            })
+            .collect();
+        for now in notes.chunks(ROWS) {
+            let sql = NOTE.replace("{}", &values(now.len(), 3));
+            on!(&mut *connection, |connection| {
+                let mut query = sqlx::query(AssertSqlSafe(sql)).bind(&self.instance);
+                for note in padded(now) {
+                    query = query
+                        .bind(note.map(|(id, ..)| id.to_string()))
+                        .bind(note.map(|(_, transcript, _)| clean(transcript)))
+                        .bind(note.map(|(.., at)| at));
+                }
+                query.execute(&mut **connection).await.map(|_| ())
+            })?;
+        }
         Ok(())
     }
 
@@ -371,18 +376,38 @@ impl Work {
 }
 
 /// Writes the lines of calls that are ours or nobody's.
-fn insert_sql(rows: usize) -> String {
-    let values: Vec<String> = (0..rows)
-        .map(|row| row * 3 + 2)
-        .map(|at| format!("(${at}, ${}, ${})", at + 1, at + 2))
-        .collect();
-    format!(
-        "WITH lines (execution_id, events, entries) AS (VALUES {})
-         INSERT INTO call_logs (execution_id, events, entries)
-         SELECT l.execution_id, l.events, l.entries FROM lines l JOIN executions e ON e.id = l.execution_id
-         WHERE e.owner_instance IS NULL OR e.owner_instance = $1",
-        values.join(", ")
-    )
+const INSERT: &str = "WITH lines (execution_id, events, entries) AS (VALUES {})
+    INSERT INTO call_logs (execution_id, events, entries)
+    SELECT l.execution_id, l.events, l.entries FROM lines l JOIN executions e ON e.id = l.execution_id
+    WHERE e.owner_instance IS NULL OR e.owner_instance = $1";
+
+/// Writes transcripts of such calls.
+const NOTE: &str = "WITH notes (id, transcript, at) AS (VALUES {})
+    UPDATE executions SET transcript = n.transcript,
+        updated_at = CASE WHEN executions.updated_at > n.at THEN executions.updated_at ELSE n.at END
+    FROM notes n
+    WHERE executions.id = n.id AND executions.status = 'in-progress'
+        AND (executions.owner_instance IS NULL OR executions.owner_instance = $1)";
+
+/// Rows of a statement, and as many of no call as make their number a power of two.
+fn padded<T: Copy>(rows: &[T]) -> impl Iterator<Item = Option<T>> {
+    let none = rows.len().next_power_of_two() - rows.len();
+    rows.iter()
+        .copied()
+        .map(Some)
+        .chain(std::iter::repeat_n(None, none))
+}
+
+/// Parameters of so many padded rows, from the second on.
+fn values(rows: usize, columns: usize) -> String {
+    let row = |row: usize| {
+        let columns: Vec<String> = (0..columns)
+            .map(|column| format!("${}", row * columns + column + 2))
+            .collect();
+        format!("({})", columns.join(", "))
+    };
+    let rows: Vec<String> = (0..rows.next_power_of_two()).map(row).collect();
+    rows.join(", ")
 }
 
 #[cfg(test)]

@@ -72,6 +72,7 @@ async fn a_batch_whose_commit_was_not_answered_is_not_written_twice() {
         waiting,
         stop: CancellationToken::new(),
         number: 1,
+        committed: Instant::now(),
     };
     let batch = |text: &str| {
         let mut batch = Batch::default();
