@@ -13,10 +13,16 @@ use crate::{Error, Format, Resampler, samples};
 const RATE: u32 = 16_000;
 const BLOCK: usize = 256;
 const BLOCK_MS: u64 = 16;
-/// Blocks kept while the gate is shut and replayed when it opens, for the detector looks back 48 ms.
+/// Blocks kept while the detector hears none and replayed when it hears again, for it looks back 48 ms.
 const WARM_UP: usize = 4;
 /// Blocks below the gate after which the detector rests again: 320 ms.
 const REST_AFTER: u32 = 20;
+/// Blocks in a row that speech is sure to go on, by the detector, after which it takes a break as long as they are loud.
+/// It would end speech there only where a noise takes over from it.
+const SURE_AFTER: u32 = 12;
+/// Blocks of such a break: 192 ms. Then it hears the last of them, and some more.
+const BREAK: u32 = 12;
+const BETWEEN_BREAKS: u32 = 4;
 /// Three blocks whose levels lie this close together are a tone.
 const STEADY_DB: f32 = 0.3;
 
@@ -85,6 +91,10 @@ pub struct Vad {
     pending: Vec<i16>,
     recent: VecDeque<Vec<i16>>,
     awake: Option<Awake>,
+    /// Blocks that the detector, though awake, has not heard since the last one that it heard.
+    missed: u32,
+    /// Blocks in a row that it took for speech that goes on.
+    sure: u32,
     quiet_blocks: u32,
     /// dBFS.
     floor: f32,
@@ -157,6 +167,8 @@ impl Vad {
             pending: Vec::new(),
             recent: VecDeque::with_capacity(WARM_UP + 1),
             awake: None,
+            missed: 0,
+            sure: 0,
             quiet_blocks: REST_AFTER,
             floor: -60.0,
             levels: [-96.0; 3],
@@ -246,10 +258,7 @@ impl Vad {
         } else if !self.speaking && self.quiet_blocks >= REST_AFTER {
             self.awake = None;
         }
-        self.score = match &mut self.awake {
-            Some(awake) => awake.listen(&self.pending).unwrap_or(self.score),
-            None => 0.0,
-        };
+        self.hear(gate);
         self.remember();
         self.decide(gate)
     }
@@ -264,6 +273,31 @@ impl Vad {
             self.score = awake.listen(block).unwrap_or(self.score);
         }
         self.awake = Some(awake);
+    }
+
+    /// The detector's opinion of the block; the last one where a new one would count for nothing.
+    fn hear(&mut self, gate: bool) {
+        let counts = gate && !self.steady();
+        let is_sure = self.speaking && self.sure >= SURE_AFTER;
+        let Some(awake) = &mut self.awake else {
+            (self.score, self.missed, self.sure) = (0.0, 0, 0);
+            return;
+        };
+        if !self.settings.exact && (!counts || is_sure && self.missed < BREAK) {
+            self.missed += 1;
+            return;
+        }
+        let missed = (self.missed as usize).min(WARM_UP);
+        for block in self.recent.iter().skip(self.recent.len() - missed) {
+            self.score = awake.listen(block).unwrap_or(self.score);
+        }
+        self.score = awake.listen(&self.pending).unwrap_or(self.score);
+        self.missed = 0;
+        self.sure = match self.speaking && self.score >= self.settings.keep {
+            true if is_sure => SURE_AFTER - BETWEEN_BREAKS,
+            true => self.sure + 1,
+            false => 0,
+        };
     }
 
     /// Keeps the block for the next wake-up, reusing the oldest one's memory.
