@@ -27,6 +27,7 @@ use axum::{
     Router,
     extract::{ConnectInfo, Request},
 };
+use bolo_orchestrator::LowWater;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
@@ -37,6 +38,8 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
+
+use crate::low_water;
 
 /// A process without free file descriptors waits so long for one.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -110,15 +113,18 @@ async fn connection(
     }
     let asked = CancellationToken::new();
     let first = asked.clone();
+    let low_water = LowWater::default();
+    let stream = Peer::new(stream, limits.client, low_water.clone());
     let service = service_fn(move |mut request: Request<Incoming>| {
         first.cancel();
         request.extensions_mut().insert(ConnectInfo(peer));
+        request.extensions_mut().insert(low_water.clone());
         router.clone().oneshot(request)
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.keep_alive)
-        .serve_connection(TokioIo::new(Impatient::new(stream, limits.client)), service)
+        .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
     let mut connection = pin!(connection);
     let served = async {
@@ -149,21 +155,26 @@ fn tell(ended: Result<(), JoinError>) {
     }
 }
 
-/// A stream whose peer has to make room for more within a time limit.
-struct Impatient {
+/// A stream whose peer has to make room for more within a time limit, and may have to say some more before it is
+/// read.
+struct Peer {
     stream: TcpStream,
     limit: Duration,
     /// Runs while the kernel takes nothing.
     full: Option<Pin<Box<Sleep>>>,
+    low_water: LowWater,
+    /// What the kernel was told of it.
+    told: usize,
 }
 
-impl Impatient {
-    fn new(stream: TcpStream, limit: Duration) -> Self {
-        let full = None;
+impl Peer {
+    fn new(stream: TcpStream, limit: Duration, low_water: LowWater) -> Self {
         Self {
             stream,
             limit,
-            full,
+            full: None,
+            low_water,
+            told: 0,
         }
     }
 
@@ -185,17 +196,21 @@ impl Impatient {
     }
 }
 
-impl AsyncRead for Impatient {
+impl AsyncRead for Peer {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        let bytes = self.low_water.bytes();
+        if std::mem::replace(&mut self.told, bytes) != bytes {
+            low_water::tell(&self.stream, bytes)?;
+        }
         Pin::new(&mut self.stream).poll_read(context, buffer)
     }
 }
 
-impl AsyncWrite for Impatient {
+impl AsyncWrite for Peer {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,

@@ -2,6 +2,7 @@
 
 mod commands;
 mod http;
+mod low_water;
 mod master_key;
 mod node;
 mod settings;

@@ -460,6 +460,9 @@ impl<M: Machine> Call<M> {
                 self.state.frozen_told = false;
                 let frame = self.ears.hear(&payload, timestamp_ms, now);
                 self.tape.caller(&payload, frame.gap_ms, now);
+                if let Some(socket) = &mut self.socket {
+                    socket.rest(self.ears.is_quiet(), now);
+                }
                 for speech in frame.edges {
                     self.give(now, Input::Vad { speech });
                 }

@@ -31,6 +31,7 @@ mod ledger;
 mod library;
 mod line;
 mod listening;
+mod low_water;
 mod media;
 mod perform;
 mod playout;
@@ -70,6 +71,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 pub use dispositions::AskError;
 pub use ingest::Caller;
 pub use library::{Library, Passage, SearchError};
+pub use low_water::LowWater;
 pub use prices::{Prices, PricesError};
 pub use replay::{Difference, Replayed, replay};
 
@@ -183,19 +185,16 @@ impl Calls {
 
     /// Runs the call on this media socket until the socket or the call ends. A second socket for a live
     /// call takes it over (R199); a socket for an in-progress call that no node runs rebuilds it from its
-    /// event log (R202).
+    /// event log (R202). `low_water` is what the stream below the socket heeds.
     pub async fn attach(
         &self,
         execution: ExecutionId,
         socket: WebSocket,
         wire: Box<dyn MediaWire>,
+        low_water: LowWater,
     ) {
-        attach::attach(
-            &self.inner,
-            execution,
-            media::Socket::new(Box::new(socket), wire),
-        )
-        .await;
+        let socket = media::Socket::new(Box::new(socket), wire).with_low_water(low_water);
+        attach::attach(&self.inner, execution, socket).await;
     }
 
     /// Knowledgebases, as calls search them.

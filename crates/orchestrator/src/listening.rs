@@ -32,10 +32,12 @@ const FRAME_MS: u64 = 20;
 /// in them, and the first sound takes along what is held. A frame to a vendor costs as much as one from
 /// the carrier.
 const SILENT_MS: u64 = 2000;
-const STEP_MS: u64 = 100;
+const STEP_MS: u64 = 200;
 /// In the midst of the caller's voice frames go in steps of this: words come hundreds of ms after their sound.
 /// His first and last sounds, and the silence behind them that ends his turn, go at once.
-const VOICE_STEP_MS: u64 = 40;
+const VOICE_STEP_MS: u64 = 60;
+/// Whatever has been loud for so long is in the midst of it.
+const MIDST_MS: u64 = 100;
 /// A hole in the timestamps is filled with silence up to this (wire-telephony.md §1.9).
 const GAP_MS: u64 = 1000;
 /// More breaks than this within [`BREAKS_WITHIN`] and the vendor is given up (wire-providers.md §7.3).
@@ -65,6 +67,8 @@ pub(crate) struct Ears {
     silence: Bytes,
     /// How long nothing was loud enough to be a voice, ms.
     silent_ms: u64,
+    /// How long all has been loud enough, ms.
+    loud_ms: u64,
     /// The transcriber has told that the turn is over, and nothing loud has come since.
     turn_over: bool,
     /// Frames that are not a whole step yet.
@@ -126,6 +130,7 @@ impl Ears {
             backlog: VecDeque::new(),
             silence: Bytes::from(vec![format.silence(); bytes(format, FRAME_MS)]),
             silent_ms: 0,
+            loud_ms: 0,
             turn_over: false,
             held: BytesMut::new(),
             expected_ms: None,
@@ -185,7 +190,8 @@ impl Ears {
             // 0 as long as the detector rests.
             let rests = vad.block_score() <= 0.0;
             self.silent_ms = if rests { self.silent_ms + ms } else { 0 };
-            self.turn_over &= !vad.is_loud();
+            self.loud_ms = if vad.is_loud() { self.loud_ms + ms } else { 0 };
+            self.turn_over &= self.loud_ms == 0;
             if vad.speaking() {
                 self.voiced_at = Some(now);
                 self.unheard_ms = self.unheard_ms.map(|unheard| unheard + ms);
@@ -221,13 +227,18 @@ impl Ears {
         }
     }
 
+    /// Whether nobody waits for the caller's next frame: he has finished, or has not spoken for long.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.vad.is_some() && (self.turn_over || self.silent_ms >= SILENT_MS)
+    }
+
     /// How much audio goes to the transcriber at once, ms; 0: as it comes.
     fn step_ms(&self) -> u64 {
-        let is_quiet = self.turn_over || self.silent_ms >= SILENT_MS;
-        let in_voice = |vad: &Vad| vad.speaking() && vad.is_loud();
-        match &self.vad {
-            Some(_) if is_quiet => STEP_MS,
-            Some(vad) if in_voice(vad) => VOICE_STEP_MS,
+        let speaks = self.vad.as_ref().is_some_and(Vad::speaking);
+        match self.loud_ms {
+            _ if self.is_quiet() => STEP_MS,
+            MIDST_MS.. => VOICE_STEP_MS,
+            1.. if speaks => VOICE_STEP_MS,
             _ => 0,
         }
     }
@@ -254,7 +265,8 @@ impl Ears {
     }
 
     fn wait(&mut self, frame: Bytes) {
-        if self.backlog.len() as u64 * FRAME_MS >= RING.as_millis() as u64 {
+        let waiting: usize = self.backlog.iter().map(Bytes::len).sum();
+        if waiting >= bytes(self.format, RING.as_millis() as u64) {
             self.backlog.pop_front();
             metrics::counter!(figures::CALLER_AUDIO_DROPPED).increment(1);
         }

@@ -16,12 +16,19 @@ use bytes::Bytes;
 use futures_util::{Sink, Stream};
 use tokio::time::Instant;
 
-use crate::figures;
+use crate::{LowWater, figures};
 
 /// A send blocked this long means that the socket is dead (R198).
 const BLOCKED: Duration = Duration::from_secs(2);
 /// Bytes that may wait for a slow peer: more than 2 s of any carrier's audio (wire-telephony.md §6.3).
 const QUEUE_BYTES: usize = 256 * 1024;
+/// While nobody speaks on the line so many frames are read at once, the first of them so much later: less than the
+/// transcriber waits for them then.
+const FRAMES_AT_ONCE: usize = 5;
+/// Whatever lies there is read after this, though it be less: the stream may have fallen silent behind it.
+const AT_LATEST: Duration = Duration::from_millis(200);
+/// What a WebSocket puts before a client's message of up to 64 KiB.
+const HEADER: usize = 8;
 /// A ping goes out this often.
 pub(crate) const PING: Duration = Duration::from_secs(10);
 
@@ -71,6 +78,16 @@ pub(crate) struct Socket {
     ping_at: Instant,
     /// The stream's start came before the socket was handed to us.
     begun: Option<Started>,
+    rest: Option<Rest>,
+}
+
+/// Reads some frames at once while nobody waits for them.
+struct Rest {
+    low_water: LowWater,
+    /// The last message, in bytes.
+    message: usize,
+    /// Whatever lies there is read then; `None` as long as each message is.
+    until: Option<Instant>,
 }
 
 impl Socket {
@@ -85,6 +102,19 @@ impl Socket {
             blocked_since: None,
             ping_at: Instant::now() + PING,
             begun: None,
+            rest: None,
+        }
+    }
+
+    /// This much has to lie in the stream below before we are woken, from [`Socket::rest`] on.
+    pub(crate) fn with_low_water(self, low_water: LowWater) -> Self {
+        Self {
+            rest: Some(Rest {
+                low_water,
+                message: 0,
+                until: None,
+            }),
+            ..self
         }
     }
 
@@ -140,8 +170,22 @@ impl Socket {
 
     /// When [`Socket::poll`] must be called at the latest.
     pub(crate) fn wake_at(&self) -> Instant {
-        self.blocked_since
-            .map_or(self.ping_at, |since| (since + BLOCKED).min(self.ping_at))
+        let blocked = self.blocked_since.map(|since| since + BLOCKED);
+        let rested = self.rest.as_ref().and_then(|rest| rest.until);
+        let sooner = blocked.into_iter().chain(rested).min();
+        sooner.map_or(self.ping_at, |sooner| sooner.min(self.ping_at))
+    }
+
+    /// Whether what comes next may wait for what comes behind it: nobody speaks, and the transcriber waits too.
+    pub(crate) fn rest(&mut self, is_quiet: bool, now: Instant) {
+        if let Some(rest) = &mut self.rest {
+            let bytes = match is_quiet {
+                true => (FRAMES_AT_ONCE - 1) * rest.message + 1,
+                false => 0,
+            };
+            rest.low_water.set(bytes);
+            rest.until = is_quiet.then(|| now + AT_LATEST);
+        }
     }
 
     /// Sends what waits, then reads. One flush for all that waits.
@@ -161,12 +205,21 @@ impl Socket {
                 }
             }
         }
+        if let Some(rest) = &mut self.rest
+            && rest.until.is_some_and(|until| now >= until)
+        {
+            rest.until = None;
+            rest.low_water.set(0);
+        }
         loop {
             let message = match Pin::new(&mut self.peer).poll_next(cx) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Some(Ok(message))) => message,
                 Poll::Ready(Some(Err(_)) | None) => return Poll::Ready(Arrived::Closed),
             };
+            if let Some(rest) = &mut self.rest {
+                rest.message = HEADER + weight(&message);
+            }
             let read = match message {
                 Message::Text(text) => self.wire.decode(&text),
                 Message::Binary(bytes) => self.wire.decode_binary(bytes),
@@ -259,3 +312,6 @@ fn weight(message: &Message) -> usize {
         _ => 0,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -144,13 +144,13 @@ async fn a_quiet_line_goes_on_in_steps_and_the_first_sound_takes_along_what_is_h
         lengths
     };
     assert_eq!(hears(&mut ears, 0xFF, 99), [160; 99]);
-    assert_eq!(hears(&mut ears, 0xFF, 12), [800, 800]);
+    assert_eq!(hears(&mut ears, 0xFF, 12), [1600]);
     assert_eq!(hears(&mut ears, 0x10, 3), [480, 160, 160]);
     assert_eq!(ears.seconds().collect::<Vec<_>>(), [(0, 2.28)]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn in_a_voice_frames_go_by_twos_its_end_at_once_and_the_silence_after_a_turn_in_steps() {
+async fn in_a_voice_frames_go_by_threes_its_end_at_once_and_the_silence_after_a_turn_in_steps() {
     let (mut ears, mut sessions, _) = ears();
     let mut far = connects(&mut ears, &mut sessions).await;
     let mut at = 0;
@@ -164,8 +164,11 @@ async fn in_a_voice_frames_go_by_twos_its_end_at_once_and_the_silence_after_a_tu
     let begin: Vec<usize> = (voice.iter().take(80))
         .map(|frame| hears(&mut ears, &mut far, frame))
         .collect();
-    assert!(begin.windows(2).any(|pair| pair == [0, 320]), "{begin:?}");
-    assert!(begin.iter().all(|length| [0, 160, 320].contains(length)));
+    assert!(
+        begin.windows(3).any(|three| three == [0, 0, 480]),
+        "{begin:?}"
+    );
+    assert!(begin.iter().all(|length| *length <= 480), "{begin:?}");
     let held = ears.held.len();
     let quiet = frame(0xFF);
     // A block of the detector may still reach back into the voice.
@@ -180,10 +183,10 @@ async fn in_a_voice_frames_go_by_twos_its_end_at_once_and_the_silence_after_a_tu
         .await
         .unwrap();
     assert!(matches!(tells(&mut ears).await, Input::TurnEnd { .. }));
-    let after: Vec<usize> = (0..10)
-        .map(|_| hears(&mut ears, &mut far, &quiet))
-        .collect();
-    assert_eq!(after, [0, 0, 0, 0, 800, 0, 0, 0, 0, 800]);
+    for _ in 0..9 {
+        assert_eq!(hears(&mut ears, &mut far, &quiet), 0);
+    }
+    assert_eq!(hears(&mut ears, &mut far, &quiet), 1600);
 }
 
 #[tokio::test(start_paused = true)]
@@ -311,16 +314,25 @@ async fn more_than_three_breaks_in_a_minute_are_given_up() {
 async fn a_slow_transcriber_costs_the_oldest_audio_not_the_call() {
     let (mut ears, mut sessions, _) = ears();
     let mut far = connects(&mut ears, &mut sessions).await;
-    let now = Instant::now();
-    // 32 fit the channel, 250 wait here, the rest of the oldest is dropped.
-    for n in 0..300_u64 {
-        ears.hear(&frame((n % 250) as u8), n * 20, now);
+    let frames: Vec<Bytes> = (0..600).map(|n| frame((n % 250) as u8)).collect();
+    for (n, frame) in frames.iter().enumerate() {
+        ears.hear(frame, n as u64 * FRAME_MS, Instant::now());
     }
-    assert_eq!(ears.backlog.len(), 250);
-    assert_eq!(got(&mut far).len(), 32 * 160);
-    ears.flush();
-    let next = got(&mut far);
-    assert_eq!(next[0], 50, "frames 32 to 49 were dropped");
+    // What the channel takes is taken; of the rest the last five seconds wait.
+    let taken = got(&mut far);
+    let all = frames.concat();
+    assert!(all.starts_with(&taken));
+    let mut rest = Vec::new();
+    loop {
+        ears.flush();
+        match got(&mut far) {
+            some if some.is_empty() => break,
+            some => rest.extend(some),
+        }
+    }
+    assert!(all.ends_with(&rest));
+    let five_seconds = 5 * 8000;
+    assert!((five_seconds - 480..=five_seconds + 480).contains(&rest.len()));
 }
 
 #[tokio::test(start_paused = true)]
