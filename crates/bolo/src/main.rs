@@ -15,6 +15,10 @@ use clap::Parser;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+/// Threads for what would hold up the others (files, names, searches). Each keeps memory of its own, and when many calls
+/// end at once the default, 512, would all be asked for.
+const BLOCKING_THREADS: usize = 16;
+
 /// Exit code for wrong usage or configuration.
 const USAGE: u8 = 2;
 
@@ -32,6 +36,7 @@ fn main() -> ExitCode {
     };
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
+        .max_blocking_threads(BLOCKING_THREADS)
         .build()
     {
         Ok(runtime) => runtime,

@@ -18,8 +18,8 @@ use crate::{
 const WARM: usize = 1000;
 /// The fakes forget finished calls this often.
 const FORGET: usize = 500;
-/// Longer than either side keeps unused connections (the fakes' HTTP client: 90 s).
-const REST: Duration = Duration::from_secs(100);
+/// Longer than either side keeps unused connections (the server: 180 s).
+const REST: Duration = Duration::from_secs(200);
 /// The idle server's CPU is taken over this time.
 const WATCHED: Duration = Duration::from_secs(10);
 
