@@ -164,7 +164,11 @@ mod tests {
             vault(&["correct horse battery"]).open(&sealed, "row 1"),
             Err(Error::Corrupt(_))
         ));
-        let digit = if sealed.text.starts_with('0') { '1' } else { '0' };
+        let digit = if sealed.text.starts_with('0') {
+            '1'
+        } else {
+            '0'
+        };
         let altered = Sealed {
             text: format!("{digit}{}", &sealed.text[1..]),
             ..sealed
