@@ -458,6 +458,7 @@ impl<M: Machine> Call<M> {
             } => {
                 self.state.frame_at = now;
                 self.state.frozen_told = false;
+                self.ears.into_speech = self.playout.is_heard(now);
                 let frame = self.ears.hear(&payload, timestamp_ms, now);
                 self.tape.caller(&payload, frame.gap_ms, now);
                 if let Some(socket) = &mut self.socket {

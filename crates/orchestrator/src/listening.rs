@@ -34,7 +34,8 @@ const FRAME_MS: u64 = 20;
 const SILENT_MS: u64 = 2000;
 const STEP_MS: u64 = 200;
 /// In the midst of the caller's voice frames go in steps of this: words come hundreds of ms after their sound.
-/// His first and last sounds, and the silence behind them that ends his turn, go at once.
+/// His first and last sounds, and the silence behind them that ends his turn, go at once, and all that he says into
+/// the agent's speech.
 const VOICE_STEP_MS: u64 = 60;
 /// Whatever has been loud for so long is in the midst of it.
 const MIDST_MS: u64 = 100;
@@ -71,6 +72,8 @@ pub(crate) struct Ears {
     loud_ms: u64,
     /// The transcriber has told that the turn is over, and nothing loud has come since.
     turn_over: bool,
+    /// The agent is being heard: a word may cut it off.
+    pub(crate) into_speech: bool,
     /// Frames that are not a whole step yet.
     held: BytesMut,
     /// Where the next frame should begin, by the carrier's timestamps.
@@ -132,6 +135,7 @@ impl Ears {
             silent_ms: 0,
             loud_ms: 0,
             turn_over: false,
+            into_speech: false,
             held: BytesMut::new(),
             expected_ms: None,
             at_work,
@@ -237,6 +241,7 @@ impl Ears {
         let speaks = self.vad.as_ref().is_some_and(Vad::speaking);
         match self.loud_ms {
             _ if self.is_quiet() => STEP_MS,
+            _ if self.into_speech => 0,
             MIDST_MS.. => VOICE_STEP_MS,
             1.. if speaks => VOICE_STEP_MS,
             _ => 0,

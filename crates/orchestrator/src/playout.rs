@@ -203,6 +203,11 @@ impl Playout {
         self.markable = None;
     }
 
+    /// Whether the agent is being heard, or is about to be.
+    pub(crate) fn is_heard(&self, now: Instant) -> bool {
+        !self.queue.is_empty() || self.free_at > now && !self.murmurs
+    }
+
     /// When [`Playout::feed`] has something to do at the latest.
     pub(crate) fn wake_at(&self) -> Option<Instant> {
         let room = || self.free_at - Duration::from_millis(ROOM_LEAD_MS - ROOM_MS);

@@ -169,6 +169,13 @@ async fn in_a_voice_frames_go_by_threes_its_end_at_once_and_the_silence_after_a_
         "{begin:?}"
     );
     assert!(begin.iter().all(|length| *length <= 480), "{begin:?}");
+    // Into the agent's speech each goes at once.
+    ears.into_speech = true;
+    let into: Vec<usize> = (voice.iter().skip(80).take(10))
+        .map(|frame| hears(&mut ears, &mut far, frame))
+        .collect();
+    assert!(into[1..].iter().all(|length| *length == 160), "{into:?}");
+    ears.into_speech = false;
     let held = ears.held.len();
     let quiet = frame(0xFF);
     // A block of the detector may still reach back into the voice.
