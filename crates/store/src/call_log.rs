@@ -60,7 +60,7 @@ impl CallLog {
         self.queue.push(&self.call, Line::Transcript(text, now))
     }
 
-    /// Has what waits committed without gathering more: it would be missed after a crash.
+    /// Has what waits committed soon: it would be missed after a crash.
     pub fn hurry(&self) {
         self.queue.hurry();
     }

@@ -78,7 +78,8 @@ pub(crate) struct Queue {
 /// The writer's end.
 pub(crate) struct Waiting {
     pub(crate) messages: mpsc::Receiver<Message>,
-    /// Somebody waits for a commit, or the queue is half full: gather no longer. Lines wake nobody.
+    /// Somebody waits for a commit, or the queue is half full: gather no longer than the pause between two commits.
+    /// Lines wake nobody.
     pub(crate) hurry: Arc<Notify>,
     bytes: Arc<AtomicUsize>,
 }
