@@ -1,12 +1,13 @@
-//! Many nodes, and everything dies: nodes killed or stopped for a while, PostgreSQL and Redis restarted, the network
-//! between a node and either of them failing in every way it can, dials whose outcome nobody was told, a batch
-//! stopped in its midst. Afterwards every call has ended, was dialled at most once an attempt, its customer was told of
-//! each step in order, and counts add up.
+//! Many nodes, and everything dies: one node is killed each 1 to 5 s, others are stopped for a while, PostgreSQL and
+//! Redis restart, the network between a node and either of them fails in every way it can, dials have an outcome that
+//! nobody was told, a batch is stopped in its midst. Afterwards every call has ended, was dialled at most once an
+//! attempt, its customer was told of each step in order, and counts add up.
 //!
 //! A short form for every day. The long one: `cargo test -p bolo-server --test it node_chaos -- --ignored
 //! --nocapture`, with `BOLO_CHAOS_CALLS` (10000) and `BOLO_CHAOS_SEED`.
 
 mod network;
+mod troubles;
 mod two_batches;
 
 use std::{
@@ -23,10 +24,11 @@ use rand::{RngExt, SeedableRng, rngs::StdRng};
 use serde_json::{Value, json};
 
 use crate::support::{
-    DEADLINE, Fakes, OURS, Server, agent, cluster::Cluster, postgres::Restartable,
-    receiver::Receiver, redis::Redis,
+    DEADLINE, Fakes, OURS, agent, cluster::Cluster, postgres::Restartable, receiver::Receiver,
+    redis::Redis,
 };
 use network::Network;
+use troubles::Troubles;
 use two_batches::TwoBatches;
 
 const NODES: usize = 3;
@@ -43,24 +45,6 @@ struct Chaos {
     /// For how long the rest may take.
     rest: Duration,
 }
-
-/// What came of it.
-#[derive(Debug, Default)]
-struct Troubles {
-    kills: usize,
-    stops: usize,
-    postgres: usize,
-    redis: usize,
-}
-
-impl Troubles {
-    fn all(&self) -> usize {
-        self.kills + self.stops + self.postgres + self.redis
-    }
-}
-
-/// A kill, PostgreSQL, a stop, Redis.
-const FIRST: [u32; 4] = [0, 6, 4, 7];
 
 fn number(nth: usize) -> String {
     format!("+1415{:07}", 2_000_000 + nth)
@@ -108,7 +92,7 @@ async fn fakes() -> Fakes {
 async fn run(chaos: Chaos) {
     let began = Instant::now();
     let mut rng = StdRng::seed_from_u64(chaos.seed);
-    let (mut postgres, mut redis) = (Restartable::start(), Redis::start());
+    let (postgres, redis) = (Restartable::start(), Redis::start());
     let customer = Receiver::start(200, "").await;
     let network = Network::between(NODES, &postgres.url, &redis.url).await;
     let mut cluster = Cluster::on(
@@ -158,18 +142,15 @@ async fn run(chaos: Chaos) {
     let mut batches = TwoBatches::start(&cluster.nodes[0], &agent, in_batches).await;
     executions.extend(batches.executions(&cluster.nodes[0]).await);
     let (carrier, key) = (&cluster.fakes.carrier, cluster.nodes[0].key.clone());
-    let (told, broken, ()) = tokio::join!(
-        trouble(
-            &chaos,
-            &mut rng,
-            &mut cluster.nodes,
-            &network,
-            &mut postgres,
-            &mut redis
-        ),
+    let troubles = Troubles::of(std::mem::take(&mut cluster.nodes), &network, &chaos);
+    let (struck, broken, ()) = tokio::join!(
+        troubles.strike(postgres, redis),
         network.fail_now_and_then(chaos.seed),
         batches.stop_in_its_midst(carrier, &cluster.balancer.base, &key),
     );
+    // The servers are held until the end.
+    let (told, nodes, _postgres, _redis) = struck;
+    cluster.nodes = nodes;
     let (ends, faults) = settle(&chaos, &cluster, &executions).await;
     let overtook = judge(&cluster, &customer, &executions).await;
     let (dialled, on_their_way) = batches.judge(&cluster.nodes[0], carrier, &ends).await;
@@ -199,54 +180,6 @@ async fn run(chaos: Chaos) {
 /// Calls fall due while things die.
 fn spread(chaos: &Chaos, rng: &mut StdRng) -> Duration {
     Duration::from_millis(rng.random_range(0..chaos.trouble.as_millis() as u64))
-}
-
-async fn trouble(
-    chaos: &Chaos,
-    rng: &mut StdRng,
-    nodes: &mut Vec<Server>,
-    network: &Network,
-    postgres: &mut Restartable,
-    redis: &mut Redis,
-) -> Troubles {
-    let mut told = Troubles::default();
-    let until = Instant::now() + chaos.trouble;
-    while Instant::now() < until || told.postgres.min(told.redis) < chaos.restarts {
-        let pause = Duration::from_millis(rng.random_range(1000..5000));
-        tokio::time::sleep(pause).await; // no-sleep-ok: trouble comes when it likes
-        let node = rng.random_range(0..NODES);
-        // Each kind of trouble once, then as it comes.
-        let kind = *FIRST.get(told.all()).unwrap_or(&rng.random_range(0..8));
-        match kind {
-            0..4 => {
-                let mut dying = nodes.remove(node);
-                dying.kill();
-                network.spare(Some(node));
-                nodes.insert(node, dying.start_again().await);
-                network.spare(None);
-                told.kills += 1;
-            }
-            4..6 => {
-                nodes[node].signal("STOP");
-                let asleep = Duration::from_millis(rng.random_range(500..6000));
-                tokio::time::sleep(asleep).await; // no-sleep-ok: likewise
-                nodes[node].signal("CONT");
-                told.stops += 1;
-            }
-            6 => {
-                postgres.stop();
-                postgres.start_again();
-                told.postgres += 1;
-            }
-            _ => {
-                redis.stop();
-                redis.start_again();
-                told.redis += 1;
-            }
-        }
-    }
-    network.end();
-    told
 }
 
 /// Waits until every call has ended; how each ended, and what went wrong with those that did in error.

@@ -18,6 +18,7 @@ mod postgres;
 
 const NOW: i64 = 1_700_000_000_000;
 const DUE: i64 = 100_000;
+const DAY: i64 = 86_400_000;
 /// As many as a worker claims at once.
 const AT_ONCE: i64 = 64;
 /// Accounts that the calls are of.
@@ -57,12 +58,14 @@ async fn measure(name: &str, url: &str, folder: &std::path::Path, finished: i64)
         store.set_account(&name, Some(DUE), None).await.unwrap();
         store.create_agent(account, &json!({}), NOW).await.unwrap();
     }
-    past::fill(url, "completed", finished, "NULL", NOW).await;
+    past::fill(url, "completed", finished, "NULL", NOW - DAY).await;
+    past::settle(url).await;
     for calls in [Calls::End, Calls::GoOn] {
         // Half of them single calls, half of a batch.
         past::fill(url, "queued", DUE / 2, "NULL", NOW).await;
         let batch = "'00000000-0000-4000-8000-000000000001'";
         past::fill(url, "scheduled", DUE / 2, batch, NOW).await;
+        past::settle(url).await;
         let rate = claim_all(url, &nodes, calls).await;
         let kept = match calls {
             Calls::End => "that end",

@@ -36,8 +36,8 @@ macro_rules! lane {
 }
 
 /// Accounts with a call that is due at `$1` and, as far as a look at 500 of its lines tells, a free line of their
-/// own: how many are free is counted once the account is locked. Walks from account to account, not from call to
-/// call.
+/// own (who may have more of them is not looked at): how many are free is counted once the account is locked.
+/// Walks from account to account, not from call to call.
 pub(crate) const ACCOUNTS_DUE: &str = concat!(
     "WITH RECURSIVE waiting(id) AS (
         SELECT (SELECT account_id FROM executions WHERE ",
@@ -51,13 +51,13 @@ pub(crate) const ACCOUNTS_DUE: &str = concat!(
      SELECT a.id FROM waiting w JOIN accounts a ON a.id = w.id
      WHERE (SELECT MIN(due_at) FROM executions WHERE account_id = a.id AND ",
     waiting!(),
-    ") <= $1 AND a.concurrency > (SELECT COUNT(*) FROM (
+    ") <= $1 AND (a.concurrency > 500 OR a.concurrency > (SELECT COUNT(*) FROM (
             SELECT 1 FROM executions e WHERE e.account_id = a.id
                 AND e.direction = 'outbound' AND e.status IN ('initiated', 'ringing', 'in-progress')
             UNION ALL
             SELECT 1 FROM executions e WHERE e.account_id = a.id
                 AND e.status = 'queued' AND e.claimed_by IS NOT NULL
-            LIMIT 500) AS lines)
+            LIMIT 500) AS lines))
      ORDER BY a.id"
 );
 

@@ -3,7 +3,7 @@
 
 use std::{
     cell::{Cell, RefCell},
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     ops::Range,
     time::Duration,
 };
@@ -28,8 +28,8 @@ const WHOSE: [[bool; 2]; 4] = [[true, false], [true, false], [false, true], [tru
 pub struct Network {
     /// Each node's way to PostgreSQL and to Redis.
     links: RefCell<Vec<[Link; 2]>>,
-    /// A node that starts needs its servers.
-    spared: Cell<Option<usize>>,
+    /// Nodes that start need their servers.
+    spared: RefCell<BTreeSet<usize>>,
     is_over: Cell<bool>,
 }
 
@@ -41,7 +41,7 @@ impl Network {
         }
         Self {
             links: RefCell::new(links),
-            spared: Cell::new(None),
+            spared: RefCell::default(),
             is_over: Cell::new(false),
         }
     }
@@ -52,14 +52,16 @@ impl Network {
         [links[node][0].url.clone(), links[node][1].url.clone()]
     }
 
-    /// Nothing happens to this node's links until another, or none, is spared.
-    pub fn spare(&self, node: Option<usize>) {
-        self.spared.set(node);
-        if let Some(node) = node {
-            self.links.borrow_mut()[node]
-                .iter_mut()
-                .for_each(Link::heal);
-        }
+    /// Nothing happens to this node's links until it is exposed again.
+    pub fn spare(&self, node: usize) {
+        self.spared.borrow_mut().insert(node);
+        self.links.borrow_mut()[node]
+            .iter_mut()
+            .for_each(Link::heal);
+    }
+
+    pub fn expose(&self, node: usize) {
+        self.spared.borrow_mut().remove(&node);
     }
 
     /// Enough of it.
@@ -76,10 +78,9 @@ impl Network {
         while !self.is_over.get() || told.len() < Fault::ALL.len() {
             let pause = Duration::from_millis(rng.random_range(500..4000));
             tokio::time::sleep(pause).await; // no-sleep-ok: trouble comes when it likes
-            let nodes = self.links.borrow().len();
-            let mut node = rng.random_range(0..nodes);
-            if self.spared.get() == Some(node) {
-                node = (node + 1) % nodes;
+            let node = rng.random_range(0..self.links.borrow().len());
+            if self.spared.borrow().contains(&node) {
+                continue;
             }
             let any = Fault::ALL[rng.random_range(0..Fault::ALL.len())];
             let whose = WHOSE[rng.random_range(0..WHOSE.len())];

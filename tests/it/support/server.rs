@@ -41,6 +41,13 @@ pub struct Server {
     pub key: String,
 }
 
+/// A server that ended before it served.
+struct Ended {
+    setup: Setup,
+    key: Option<String>,
+    said: String,
+}
+
 /// An answer of the API.
 #[derive(Debug, Clone)]
 pub struct Answer {
@@ -166,6 +173,14 @@ impl Setup {
 impl Server {
     /// Starts the server and waits until it serves.
     pub async fn start(setup: Setup) -> Self {
+        match Self::serve(setup, None).await {
+            Ok(server) => server,
+            Err(ended) => panic!("the server ended:\n{}", ended.said),
+        }
+    }
+
+    /// Its key is known if it was up before.
+    async fn serve(setup: Setup, key: Option<String>) -> Result<Self, Ended> {
         let mut child = setup
             .command(&["serve"])
             .stdout(Stdio::piped())
@@ -197,25 +212,30 @@ impl Server {
                     .iter()
                     .any(|line| line.starts_with("bolo: serving on "))
                 {
-                    return;
+                    return true;
                 }
                 if lines.changed().await.is_err() {
-                    panic!("the server ended:\n{}", output.lock().unwrap().join("\n"));
+                    return false;
                 }
             }
         };
         let started = tokio::time::timeout(DEADLINE, serving).await;
-        assert!(
-            started.is_ok(),
-            "the server does not serve:\n{}",
-            output.lock().unwrap().join("\n")
-        );
-        let key = setup
-            .run(&["key", "create", "--account", "default"])
-            .trim()
-            .to_owned();
+        let said = || output.lock().unwrap().join("\n");
+        match started {
+            Err(_) => panic!("the server does not serve:\n{}", said()),
+            Ok(false) => {
+                child.wait().unwrap();
+                let said = said();
+                return Err(Ended { setup, key, said });
+            }
+            Ok(true) => {}
+        }
+        let key = key.unwrap_or_else(|| {
+            let key = setup.run(&["key", "create", "--account", "default"]);
+            key.trim().to_owned()
+        });
         let base = format!("http://127.0.0.1:{}", setup.public_port);
-        Self {
+        Ok(Self {
             child,
             base,
             setup: Some(setup),
@@ -223,7 +243,7 @@ impl Server {
             lines,
             http: reqwest::Client::new(),
             key,
-        }
+        })
     }
 
     /// `kill -9`; returns what is needed to start again.
@@ -244,6 +264,20 @@ impl Server {
         let setup = self.setup.take().unwrap();
         drop(self);
         Self::start(setup).await
+    }
+
+    /// The same as a supervisor does it: again and again if it ends at once, for its database may be away.
+    pub async fn start_until_it_serves(mut self) -> Self {
+        let setup = self.setup.take().unwrap();
+        let key = Some(std::mem::take(&mut self.key));
+        drop(self);
+        let mut started = Self::serve(setup, key).await;
+        loop {
+            match started {
+                Ok(server) => return server,
+                Err(ended) => started = Self::serve(ended.setup, ended.key).await,
+            }
+        }
     }
 
     /// SIGTERM; waits for exit 0 and fails on any WARN or ERROR line that is not expected.
