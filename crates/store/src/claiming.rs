@@ -16,7 +16,7 @@ use crate::{
     batch_guard::PAUSED,
     db::{Tx, on},
     limits::Limits,
-    lines::free_lines,
+    lines::Lines,
     queue::Claimed,
     rows::{ExecutionRow, execution_columns, records},
 };
@@ -106,27 +106,24 @@ pub(crate) const NEXT_DUE: &str = concat!(
     ")) FROM waiting WHERE waiting.id IS NOT NULL"
 );
 
-/// Claims at most `$4` calls of lane `$2` of account `$1` that are due at `$3`. The rows are chosen in a CTE
-/// that locks them: as a plain subquery it might run again and choose more.
-pub(crate) fn claim_sql(lock: &str) -> String {
+/// The oldest `$4` calls of lane `$2` of account `$1` that are due at `$3`. They stay as they are while this
+/// transaction lasts; a row that someone just changes is skipped, never waited for.
+pub(crate) fn due_sql(lock: &str) -> String {
     format!(
-        "WITH due AS (
-             SELECT id FROM executions WHERE account_id = $1 AND {waiting} AND {lane} = $2
-                AND due_at <= $3 ORDER BY due_at, id LIMIT $4 {lock})
-         UPDATE executions SET claimed_by = $5, lease_until = $6
-         WHERE id IN (SELECT id FROM due) RETURNING {columns}",
+        "SELECT id, status FROM executions WHERE account_id = $1 AND {waiting} AND {lane} = $2 AND due_at <= $3
+         ORDER BY due_at, id LIMIT $4 {lock}",
         waiting = waiting!(),
         lane = lane!(),
-        columns = execution_columns!()
     )
 }
 
-/// The calls `ids`, which this transaction has claimed, become `$2` at `$3`; whether that is told is in the row.
-pub(crate) fn queue_claimed_sql(ids: &str) -> String {
+/// The calls `ids`, which nobody else changes, are claimed by `$2` until `$3`. Those that were only scheduled become
+/// `$4` at `$5`; whether that is told is in the row.
+pub(crate) fn claim_sql(ids: &str) -> String {
     format!(
-        "UPDATE executions SET status = $2,
-            updated_at = CASE WHEN updated_at > $3 THEN updated_at ELSE $3 END,
-            sequence = sequence + CASE WHEN webhook_url IS NOT NULL
+        "UPDATE executions SET claimed_by = $2, lease_until = $3, status = $4,
+            updated_at = CASE WHEN status = $4 OR updated_at > $5 THEN updated_at ELSE $5 END,
+            sequence = sequence + CASE WHEN status <> $4 AND webhook_url IS NOT NULL
                 AND (webhook_statuses IS NULL OR webhook_statuses LIKE '%\"queued\"%') THEN 1 ELSE 0 END
          WHERE id IN {ids} RETURNING {columns}",
         columns = execution_columns!()
@@ -142,6 +139,8 @@ pub(crate) struct Lane {
     pub provider: String,
     /// Empty = the account's number.
     pub number: String,
+    /// How many of its calls are chosen already.
+    chosen: i64,
 }
 
 impl Lane {
@@ -153,6 +152,7 @@ impl Lane {
             agent,
             provider,
             number,
+            chosen: 0,
         }
     }
 
@@ -166,6 +166,7 @@ impl Lane {
             agent: agent.to_owned(),
             provider: provider.to_owned(),
             number: number.to_owned(),
+            chosen: 0,
             key,
         })
     }
@@ -234,7 +235,8 @@ impl Store {
         lease_until: i64,
     ) -> Result<Vec<ExecutionRow>, Error> {
         let mut tx = self.db().begin().await?;
-        let mut left = free_lines(&mut tx, account).await?.min(limit);
+        let lines = Lines::of(&mut tx, account, limit, now).await?;
+        let mut left = lines.free.min(limit);
         if left <= 0 {
             return Ok(Vec::new());
         }
@@ -251,24 +253,26 @@ impl Store {
             .into_iter()
             .filter(|lane| !is_paused(lane))
             .partition(|lane| lane.batch.is_none());
-        let mut claimed = Vec::new();
+        let mut chosen = Vec::new();
         for lanes in [single, batch] {
             let mut lanes = in_turn(lanes, turn);
             while left > 0 && !lanes.is_empty() {
                 let mut more = Vec::new();
                 let count = lanes.len();
-                for (n, lane) in lanes.into_iter().enumerate() {
+                for (n, mut lane) in lanes.into_iter().enumerate() {
                     let share = share(left, count - n);
                     let allowed = limits.allow(&lane, share);
                     if allowed <= 0 {
                         continue;
                     }
-                    let rows = self
-                        .claim(&mut tx, account, &lane, now, lease_until, allowed)
-                        .await?;
-                    let taken = rows.len() as i64;
+                    let due = due(&mut tx, account, &lane, now, lane.chosen + allowed).await?;
+                    // Those that were chosen come once more.
+                    let others = due.into_iter().filter(|one| !chosen.contains(one));
+                    let due: Vec<_> = others.take(allowed as usize).collect();
+                    let taken = due.len() as i64;
+                    chosen.extend(due);
                     limits.taken(&lane, taken);
-                    claimed.extend(rows);
+                    lane.chosen += taken;
                     left -= taken;
                     if taken == share {
                         more.push(lane);
@@ -280,11 +284,12 @@ impl Store {
                 lanes = more;
             }
         }
-        if claimed.is_empty() {
-            return Ok(claimed);
+        if chosen.is_empty() {
+            return Ok(Vec::new());
         }
         limits.write(&mut tx).await?;
-        let told = self.queue_claimed(&mut tx, &mut claimed, now).await?;
+        lines.take(&mut tx, chosen.len()).await?;
+        let (claimed, told) = self.claim(&mut tx, chosen, now, lease_until).await?;
         tx.commit().await?;
         if told {
             self.signals().wake_worker(Work::Webhooks);
@@ -292,67 +297,42 @@ impl Store {
         Ok(claimed)
     }
 
-    /// Claims the oldest due calls of one lane, whose account is locked.
+    /// Claims the calls that were chosen, each with its status; also tells whether webhooks tell of it.
     async fn claim(
         &self,
         tx: &mut Tx,
-        account: &str,
-        lane: &Lane,
+        chosen: Vec<(String, String)>,
         now: i64,
         lease_until: i64,
-        limit: i64,
-    ) -> Result<Vec<ExecutionRow>, Error> {
-        // A row that someone just changes is skipped, never waited for.
-        let sql = AssertSqlSafe(claim_sql(tx.lock("FOR NO KEY UPDATE SKIP LOCKED")));
-        Ok(on!(tx, |tx| {
+    ) -> Result<(Vec<ExecutionRow>, bool), Error> {
+        let queued = Status::Scheduled.after(Change::Due)?;
+        let is_scheduled = |(_, status): &&(String, String)| status != queued.as_str();
+        let scheduled: Vec<String> = chosen
+            .iter()
+            .filter(is_scheduled)
+            .map(|(id, _)| id.clone())
+            .collect();
+        let ids = chosen
+            .into_iter()
+            .map(|(id, _)| Value::String(id))
+            .collect();
+        let sql = AssertSqlSafe(claim_sql(&tx.texts_of("$1")));
+        let claimed: Vec<ExecutionRow> = on!(&mut *tx, |tx| {
             sqlx::query_as(sql)
-                .bind(account)
-                .bind(&lane.key)
-                .bind(now)
-                .bind(limit)
+                .bind(Value::Array(ids).to_string())
                 .bind(&self.inner.instance)
                 .bind(lease_until)
+                .bind(queued.as_str())
+                .bind(now)
                 .fetch_all(&mut **tx)
                 .await
-        })?)
-    }
-
-    /// Of these calls those that were only scheduled become `queued`; whether webhooks tell of it.
-    async fn queue_claimed(
-        &self,
-        tx: &mut Tx,
-        claimed: &mut Vec<ExecutionRow>,
-        now: i64,
-    ) -> Result<bool, Error> {
+        })?;
         let mut told = false;
-        let mut queued = Vec::with_capacity(claimed.len());
-        let mut others = Vec::new();
-        for row in claimed.drain(..) {
-            if row.status()? == Status::Queued {
-                queued.push(row);
-            } else {
-                others.push(Value::String(row.id));
-            }
+        for row in claimed.iter().filter(|row| scheduled.contains(&row.id)) {
+            told |= row.webhook_for(queued)?.is_some();
+            self.tell_in(tx, row.clone(), now).await?;
         }
-        if !others.is_empty() {
-            let to = Status::Scheduled.after(Change::Due)?;
-            let sql = AssertSqlSafe(queue_claimed_sql(&tx.texts_of("$1")));
-            let rows: Vec<ExecutionRow> = on!(&mut *tx, |tx| {
-                sqlx::query_as(sql)
-                    .bind(Value::Array(others).to_string())
-                    .bind(to.as_str())
-                    .bind(now)
-                    .fetch_all(&mut **tx)
-                    .await
-            })?;
-            for row in &rows {
-                told |= row.webhook_for(to)?.is_some();
-                self.tell_in(tx, row.clone(), now).await?;
-            }
-            queued.extend(rows);
-        }
-        *claimed = queued;
-        Ok(told)
+        Ok((claimed, told))
     }
 
     /// When the next call falls due, or a limit lets another one through, after `now`. What is due already
@@ -383,6 +363,26 @@ fn in_turn<T>(mut items: Vec<T>, turn: usize) -> Vec<T> {
         items.rotate_left(first);
     }
     items
+}
+
+/// The oldest due calls of one lane, whose account is locked: their ids and statuses.
+async fn due(
+    tx: &mut Tx,
+    account: &str,
+    lane: &Lane,
+    now: i64,
+    limit: i64,
+) -> Result<Vec<(String, String)>, Error> {
+    let sql = AssertSqlSafe(due_sql(tx.lock("FOR NO KEY UPDATE SKIP LOCKED")));
+    Ok(on!(tx, |tx| {
+        sqlx::query_as(sql)
+            .bind(account)
+            .bind(&lane.key)
+            .bind(now)
+            .bind(limit)
+            .fetch_all(&mut **tx)
+            .await
+    })?)
 }
 
 /// Lanes of the account with a call that is due.

@@ -8,6 +8,12 @@ use crate::{
     db::{Tx, on},
 };
 
+/// An account with so many lines does not have them counted with each claim: it is remembered what they were, and
+/// what was claimed since. It is counted again after [`REMEMBERED_MS`], when half of them may be in use, and when there
+/// might not be enough.
+const MANY: i64 = 1000;
+const REMEMBERED_MS: i64 = 1000;
+
 /// An account that shares lines with others: a parent and its sub-accounts.
 #[derive(Debug, Clone, sqlx::FromRow)]
 struct Member {
@@ -15,16 +21,32 @@ struct Member {
     concurrency: i64,
     min_concurrency: i64,
     max_concurrency: Option<i64>,
+    /// At most, if it is only remembered.
     live: i64,
+    is_remembered: bool,
 }
 
-/// Account `$1` and its sub-accounts, with the lines they hold.
-pub(crate) const MEMBERS: &str = "SELECT id, concurrency, min_concurrency, max_concurrency,
+macro_rules! remembered {
+    () => {
+        "a.concurrency >= $2 AND a.lines_at_most <= a.concurrency / 2 AND a.lines_counted_at > $3"
+    };
+}
+
+/// Account `$1` and its sub-accounts, with the lines they hold: counted, or remembered of those with `$2` and more
+/// that were counted after `$3`.
+pub(crate) const MEMBERS: &str = concat!(
+    "SELECT id, concurrency, min_concurrency, max_concurrency, (",
+    remembered!(),
+    ") AS is_remembered,
+    CASE WHEN ",
+    remembered!(),
+    " THEN a.lines_at_most ELSE
       (SELECT COUNT(*) FROM executions e WHERE e.account_id = a.id
         AND e.direction = 'outbound' AND e.status IN ('initiated', 'ringing', 'in-progress'))
     + (SELECT COUNT(*) FROM executions e WHERE e.account_id = a.id
-        AND e.status = 'queued' AND e.claimed_by IS NOT NULL) AS live
-    FROM accounts a WHERE a.id = $1 OR a.parent_id = $1";
+        AND e.status = 'queued' AND e.claimed_by IS NOT NULL) END AS live
+    FROM accounts a WHERE a.id = $1 OR a.parent_id = $1"
+);
 
 impl Member {
     /// Most calls at once of this account alone.
@@ -55,26 +77,73 @@ fn free_of(account: &str, parent: &str, members: &[Member]) -> i64 {
     (own.cap() - own.live).min(all - used - kept)
 }
 
-/// Lines that the account may still take. Whose lines they are is locked, so that two nodes can't both take
-/// the last one; without blocking the creation of calls.
-pub(crate) async fn free_lines(tx: &mut Tx, account: &str) -> Result<i64, Error> {
-    let lock = AssertSqlSafe(format!(
-        "SELECT id FROM accounts
-         WHERE id = (SELECT COALESCE(a.parent_id, a.id) FROM accounts a WHERE a.id = $1) {}",
-        tx.lock("FOR NO KEY UPDATE")
-    ));
-    let (parent, members): (String, Vec<Member>) = on!(tx, |tx| {
-        let parent: String = sqlx::query_scalar(lock)
-            .bind(account)
-            .fetch_one(&mut **tx)
-            .await?;
-        let members = sqlx::query_as(MEMBERS)
-            .bind(&parent)
+/// The lines of an account while its calls are claimed.
+pub(crate) struct Lines {
+    /// That it may still take.
+    pub(crate) free: i64,
+    own: Option<Member>,
+    now: i64,
+}
+
+impl Lines {
+    /// Whose lines they are is locked, so that two nodes can't both take the last one; without blocking the creation
+    /// of calls. What is remembered will do if it leaves as many as are `wanted`.
+    pub(crate) async fn of(
+        tx: &mut Tx,
+        account: &str,
+        wanted: i64,
+        now: i64,
+    ) -> Result<Self, Error> {
+        let lock = AssertSqlSafe(format!(
+            "SELECT id FROM accounts
+             WHERE id = (SELECT COALESCE(a.parent_id, a.id) FROM accounts a WHERE a.id = $1) {}",
+            tx.lock("FOR NO KEY UPDATE")
+        ));
+        let parent: String = on!(&mut *tx, |tx| {
+            sqlx::query_scalar(lock)
+                .bind(account)
+                .fetch_one(&mut **tx)
+                .await
+        })?;
+        let mut all = members(tx, &parent, now - REMEMBERED_MS).await?;
+        if free_of(account, &parent, &all) < wanted && all.iter().any(|one| one.is_remembered) {
+            all = members(tx, &parent, i64::MAX).await?;
+        }
+        let free = free_of(account, &parent, &all);
+        let own = all.into_iter().find(|member| member.id == account);
+        Ok(Self { free, own, now })
+    }
+
+    /// So many of them are taken.
+    pub(crate) async fn take(&self, tx: &mut Tx, count: usize) -> Result<(), Error> {
+        let Some(own) = self.own.as_ref().filter(|own| own.concurrency >= MANY) else {
+            return Ok(());
+        };
+        Ok(on!(tx, |tx| {
+            sqlx::query(
+                "UPDATE accounts SET lines_at_most = $2,
+                    lines_counted_at = CASE WHEN $3 THEN lines_counted_at ELSE $4 END WHERE id = $1",
+            )
+            .bind(&own.id)
+            .bind(own.live + count as i64)
+            .bind(own.is_remembered)
+            .bind(self.now)
+            .execute(&mut **tx)
+            .await
+            .map(|_| ())
+        })?)
+    }
+}
+
+async fn members(tx: &mut Tx, parent: &str, counted_after: i64) -> Result<Vec<Member>, Error> {
+    Ok(on!(tx, |tx| {
+        sqlx::query_as(MEMBERS)
+            .bind(parent)
+            .bind(MANY)
+            .bind(counted_after)
             .fetch_all(&mut **tx)
-            .await?;
-        (parent, members)
-    });
-    Ok(free_of(account, &parent, &members))
+            .await
+    })?)
 }
 
 #[cfg(test)]
@@ -88,6 +157,7 @@ mod tests {
             min_concurrency: min,
             max_concurrency: max,
             live,
+            is_remembered: false,
         }
     }
 

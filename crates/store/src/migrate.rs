@@ -37,6 +37,7 @@ const STEPS: &[Step] = steps![
     (14, "0014_documents"),
     (16, "0016_batch_guards"),
     (26, "0026_attempts"),
+    (27, "0027_lines"),
 ];
 
 fn migrator(db: &Db, steps: &[Step]) -> Migrator {

@@ -244,3 +244,88 @@ async fn calls_a_second_hold_for_all_nodes_together(
     }
     assert_eq!(placed, expected);
 }
+
+/// Claims at `now` at this node and that one in turn until there is nothing more to be had; how many each claim got.
+async fn claim_all(nodes: &[&Store], now: i64) -> Vec<usize> {
+    let mut got = Vec::new();
+    for node in nodes.iter().cycle() {
+        match node.claim_due(now, LEASE, 64).await.unwrap().len() {
+            0 => break,
+            count => got.push(count),
+        }
+    }
+    got
+}
+
+async fn end(lab: &Lab, sql: &'static str) {
+    on!(lab.store.db().write(), |pool| sqlx::query(sql)
+        .execute(pool)
+        .await
+        .map(|_| ()))
+    .unwrap();
+}
+
+#[rstest]
+#[tokio::test]
+async fn thousands_of_lines_are_not_counted_with_each_claim_and_no_more_are_held(
+    #[values(On::Sqlite, On::Postgres)] on: On,
+) {
+    let Some(lab) = Lab::on(on).await else { return };
+    let other = lab.node("node-2").await;
+    let nodes = [&lab.store, &other];
+    lines(&lab.store, "default", 1000).await;
+    for _ in 0..1100 {
+        lab.create(lab.call()).await;
+    }
+    let remembered = async || -> (i64, i64) {
+        on!(lab.store.db().read(), |pool| sqlx::query_as(
+            "SELECT lines_at_most, lines_counted_at FROM accounts WHERE lines_counted_at > 0"
+        )
+        .fetch_one(pool)
+        .await)
+        .unwrap()
+    };
+    for claim in 1..=4 {
+        lab.store.claim_due(NOW, LEASE, 64).await.unwrap();
+        assert_eq!(remembered().await, (claim * 64, NOW));
+    }
+    // Calls that ended count until the next count, a second later.
+    end(&lab, "UPDATE executions SET status = 'completed', claimed_by = NULL WHERE claimed_by IS NOT NULL").await;
+    other.claim_due(NOW + 500, LEASE, 64).await.unwrap();
+    assert_eq!(remembered().await, (5 * 64, NOW));
+    other.claim_due(NOW + 1000, LEASE, 64).await.unwrap();
+    assert_eq!(remembered().await, (2 * 64, NOW + 1000));
+    // To the last line, and none beyond it.
+    for _ in 0..256 {
+        lab.create(lab.call()).await;
+    }
+    let more: usize = claim_all(&nodes, NOW + 1000).await.iter().sum();
+    assert_eq!(more, 1000 - 2 * 64);
+    // Nor is one that is free overlooked for what is remembered.
+    end(
+        &lab,
+        "UPDATE executions SET status = 'completed', claimed_by = NULL WHERE id IN
+        (SELECT id FROM executions WHERE claimed_by IS NOT NULL ORDER BY id LIMIT 600)",
+    )
+    .await;
+    let again = claim_all(&nodes, NOW + 1000).await;
+    assert_eq!(again, [64, 36]);
+}
+
+#[rstest]
+#[tokio::test]
+async fn an_account_that_gets_fewer_lines_has_them_counted(
+    #[values(On::Sqlite, On::Postgres)] on: On,
+) {
+    let Some(lab) = Lab::on(on).await else { return };
+    lines(&lab.store, "default", 1000).await;
+    for _ in 0..500 {
+        lab.create(lab.call()).await;
+    }
+    let taken = lab.store.claim_due(NOW, LEASE, 490).await.unwrap().len();
+    assert_eq!(taken, 490);
+    lines(&lab.store, "default", 490).await;
+    assert!(claim_all(&[&lab.store], NOW).await.is_empty());
+    lines(&lab.store, "default", 495).await;
+    assert_eq!(claim_all(&[&lab.store], NOW).await, [5]);
+}
