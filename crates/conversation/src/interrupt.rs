@@ -267,6 +267,9 @@ impl Conversation {
                 chunk: place.chunk,
                 from_ms,
             });
+        } else {
+            // All that was fed is known to have been heard: nothing to go on with, but what comes is fed again.
+            self.emit(Output::ClearPlayback);
         }
     }
 }

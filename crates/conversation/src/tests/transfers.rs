@@ -56,6 +56,33 @@ fn g20_a_transfer_that_fails() {
 }
 
 #[test] // R114
+fn what_the_model_says_before_the_caller_is_back_is_heard_then() {
+    // The last mark is missing: the carrier's socket was given up before it came.
+    let call = asked(
+        "
+        10200 calls 3 sales; sales
+        10200 done_tools 3
+        10300 audio 4 2000
+        12900 media_lost
+        20000 transfer_failed busy
+        20100 token 5 Sales is busy.
+        20100 done 5
+        20200 audio 5 2000
+        20300 media_resumed
+    ",
+    );
+    assert_snapshot!(since(12_000, &play(shop(), &call)), @r"
+    12400 transfer sales{}
+    12900 pause
+    20000 ask 5, tool: Error: a transfer is already in progress
+    20100 say 5.0 last: Sales is busy.
+    20300 clear
+    20300 play 5.1
+    20300 play_end 5
+    ");
+}
+
+#[test] // R114
 fn a_transfer_that_connects_ends_our_part() {
     let line = "
         10200 calls 3 sales
