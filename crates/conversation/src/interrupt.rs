@@ -267,9 +267,6 @@ impl Conversation {
                 chunk: place.chunk,
                 from_ms,
             });
-        } else {
-            // All that was fed is known to have been heard: nothing to go on with, but what comes is fed again.
-            self.emit(Output::ClearPlayback);
         }
     }
 }

@@ -33,6 +33,8 @@ pub struct Conversation {
     /// Utterances that are not over, in the order they are to be heard.
     pub(crate) live: Vec<Utterance>,
     pub(crate) playout: Playout,
+    /// The driver was told to stop feeding, and of no end of that yet.
+    is_feeding_paused: bool,
     pub(crate) history: History,
     pub(crate) turn: Turn,
     /// The turn being heard began before the welcome's end and is dropped (R19).
@@ -74,6 +76,7 @@ impl Conversation {
         Self {
             words: Vocabulary::of(&rules.phrases, &script.language),
             playout: Playout::new(rules.link_ms, rules.lead_ms, rules.mark_timeout_ms),
+            is_feeding_paused: false,
             script,
             now: At(0),
             out: Vec::new(),
@@ -192,6 +195,13 @@ impl Conversation {
     }
 
     pub(crate) fn emit(&mut self, output: Output) {
+        match output {
+            Output::PausePlayback => self.is_feeding_paused = true,
+            Output::ResumePlayback { .. } | Output::ClearPlayback => self.is_feeding_paused = false,
+            // What was paused is over meanwhile: it was heard, or dropped. What comes now is to be fed all the same.
+            Output::Play { .. } if self.is_feeding_paused => self.emit(Output::ClearPlayback),
+            _ => {}
+        }
         self.out.push(output);
     }
 

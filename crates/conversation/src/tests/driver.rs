@@ -34,6 +34,8 @@ pub(crate) struct Checked {
     dead: BTreeSet<AnswerId>,
     /// Every answer up to this is dead (R66).
     dead_until: AnswerId,
+    /// Told to stop feeding.
+    is_paused: bool,
     hang_ups: u32,
     /// What vendors and carrier will do, in order of time; `None` = they do nothing by themselves.
     pub(crate) luck: Option<Vec<u8>>,
@@ -67,6 +69,7 @@ impl Checked {
             played: Vec::new(),
             dead: BTreeSet::new(),
             dead_until: AnswerId(0),
+            is_paused: false,
             hang_ups: 0,
         }
     }
@@ -225,10 +228,15 @@ impl Checked {
             Output::CancelSay { answer } => {
                 self.dead.insert(*answer);
             }
-            Output::ClearPlayback => self
-                .dead
-                .extend(self.played.iter().map(|(answer, _)| *answer)),
+            Output::PausePlayback => self.is_paused = true,
+            Output::ResumePlayback { .. } => self.is_paused = false,
+            Output::ClearPlayback => {
+                self.is_paused = false;
+                self.dead
+                    .extend(self.played.iter().map(|(answer, _)| *answer));
+            }
             Output::Play { answer, chunk } => {
+                assert!(!self.is_paused, "nobody feeds what is played");
                 assert!(
                     *answer > self.dead_until,
                     "an interrupted answer goes on (R66)"
