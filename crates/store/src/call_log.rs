@@ -132,7 +132,17 @@ impl Store {
             .collect()
     }
 
-    /// One line of the raw log from outside a call (worker, callbacks), committed when this returns.
+    /// A line of the raw log from outside a call (callbacks), whoever owns it; committed together with the lines of
+    /// calls. `Err` when the queue is full.
+    pub fn log_from_outside(&self, id: ExecutionId, entry: Entry, now: i64) -> Result<(), Error> {
+        let log = CallLog {
+            call: Arc::new(Call::from_outside(id)),
+            queue: self.inner.call_log.queue().clone(),
+        };
+        log.entry(entry, now)
+    }
+
+    /// One line of the raw log from outside a call (worker), committed when this returns.
     pub async fn append_log(
         &self,
         account: AccountId,

@@ -1,13 +1,15 @@
 //! The pools of either database, what differs between the two, and the one error of this crate.
 
-use std::{str::FromStr, time::Duration};
+use std::{future::ready, str::FromStr, time::Duration};
 
-use sqlx::{
-    Sqlite, SqlitePool, Transaction,
-    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+use futures_util::{
+    StreamExt,
+    stream::{self, BoxStream},
 };
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
+use tokio::sync::mpsc;
 
-use crate::postgres;
+use crate::{postgres, sqlite};
 
 /// What a caller of the store can do about it.
 #[derive(Debug, thiserror::Error)]
@@ -74,7 +76,7 @@ macro_rules! on {
 pub(crate) use on;
 
 /// A transaction that may write.
-pub(crate) type Tx = Engine<Transaction<'static, Sqlite>, postgres::Tx>;
+pub(crate) type Tx = Engine<sqlite::Tx, postgres::Tx>;
 
 impl Tx {
     pub(crate) async fn commit(self) -> Result<(), Error> {
@@ -104,14 +106,14 @@ impl Tx {
 pub(crate) enum Db {
     /// One connection writes, since SQLite has one writer; the others read what is committed.
     Sqlite {
-        write: SqlitePool,
-        read: SqlitePool,
+        write: sqlite::Pool,
+        read: sqlite::Pool,
     },
     Postgres(postgres::Pool),
 }
 
 const BUSY: Duration = Duration::from_secs(5);
-const SQLITE_READERS: u32 = 4;
+const SQLITE_READERS: usize = 4;
 
 impl Db {
     pub(crate) async fn open(url: &str) -> Result<Self, Error> {
@@ -149,23 +151,14 @@ impl Db {
             .clone()
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal);
-        let write = SqlitePoolOptions::new()
-            .max_connections(1)
-            .test_before_acquire(false)
-            .acquire_timeout(BUSY * 2)
-            .connect_with(writer)
-            .await?;
-        let read = SqlitePoolOptions::new()
-            .max_connections(SQLITE_READERS)
-            .test_before_acquire(false)
-            .acquire_timeout(BUSY * 2)
-            .connect_with(options.pragma("query_only", "ON"))
-            .await?;
+        let write = sqlite::Pool::open(writer, 1).await?;
+        let reader = options.pragma("query_only", "ON");
+        let read = sqlite::Pool::open(reader, SQLITE_READERS).await?;
         Ok(Self::Sqlite { write, read })
     }
 
     /// For queries that change nothing.
-    pub(crate) fn read(&self) -> Engine<&SqlitePool, &postgres::Pool> {
+    pub(crate) fn read(&self) -> Engine<&sqlite::Pool, &postgres::Pool> {
         match self {
             Self::Sqlite { read, .. } => Engine::Sqlite(read),
             Self::Postgres(pool) => Engine::Postgres(pool),
@@ -173,20 +166,17 @@ impl Db {
     }
 
     /// For one statement that writes.
-    pub(crate) fn write(&self) -> Engine<&SqlitePool, &postgres::Pool> {
+    pub(crate) fn write(&self) -> Engine<&sqlite::Pool, &postgres::Pool> {
         match self {
             Self::Sqlite { write, .. } => Engine::Sqlite(write),
             Self::Postgres(pool) => Engine::Postgres(pool),
         }
     }
 
-    /// For several statements. On SQLite the write lock is taken at once: a transaction that reads
-    /// first and then writes could be refused.
+    /// For several statements.
     pub(crate) async fn begin(&self) -> Result<Tx, Error> {
         Ok(match self {
-            Self::Sqlite { write, .. } => {
-                Engine::Sqlite(write.begin_with("BEGIN IMMEDIATE").await?)
-            }
+            Self::Sqlite { write, .. } => Engine::Sqlite(write.begin().await?),
             Self::Postgres(pool) => Engine::Postgres(pool.begin().await?),
         })
     }
@@ -200,6 +190,18 @@ impl Db {
             Self::Postgres(pool) => pool.close().await,
         }
     }
+}
+
+/// What `ask` tells, one thing at a time: what it asks with lives beside the stream, in the same task.
+pub(crate) fn through_channel<'a, T, F>(ask: impl FnOnce(mpsc::Sender<T>) -> F) -> BoxStream<'a, T>
+where
+    T: Send + 'a,
+    F: Future<Output = ()> + Send + 'a,
+{
+    let (sender, mut told) = mpsc::channel(1);
+    let asking = stream::once(ask(sender)).filter_map(|()| ready(None));
+    let told = stream::poll_fn(move |context| told.poll_recv(context));
+    stream::select(told, asking).boxed()
 }
 
 /// PostgreSQL's TEXT holds no NUL; strangers' text (transcripts, carrier messages) may.

@@ -38,6 +38,7 @@ mod recordings;
 mod rows;
 mod secrets;
 mod signals;
+mod sqlite;
 mod sub_accounts;
 mod total;
 mod usage;
@@ -119,6 +120,7 @@ struct Inner {
     db: Arc<Db>,
     vault: secrets::Vault,
     known_keys: api_keys::KnownKeys,
+    known_secrets: provider_keys::KnownSecrets,
     totals: total::Totals,
     recordings: Recordings,
     signals: Signals,
@@ -147,6 +149,7 @@ impl Store {
             db,
             vault,
             known_keys,
+            known_secrets: provider_keys::KnownSecrets::new(),
             totals: total::Totals::new(),
             recordings,
             signals,

@@ -71,7 +71,7 @@ impl Store {
         while waiting > 0 {
             match on!(self.db().write(), |pool| run(
                 &migrator,
-                pool.acquire().await?.detach()
+                pool.alone().await?
             )
             .await)
             {
@@ -95,7 +95,7 @@ impl Store {
         let migrator = migrator(self.db(), &STEPS[..STEPS.len() - 1]);
         on!(self.db().write(), |pool| run(
             &migrator,
-            pool.acquire().await?.detach()
+            pool.alone().await?
         )
         .await)
     }

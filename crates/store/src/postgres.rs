@@ -20,9 +20,9 @@ use sqlx::{
     pool::PoolConnection,
     postgres::{PgConnectOptions, PgPoolOptions, PgQueryResult, PgRow, PgStatement, PgTypeInfo},
 };
-use tokio::{sync::mpsc, time::timeout};
+use tokio::time::timeout;
 
-use crate::Error;
+use crate::{Error, db::through_channel};
 
 pub(crate) const CONNECTIONS: u32 = 16;
 /// How long a free connection is waited for, and how long one may take to go back.
@@ -81,8 +81,8 @@ impl Pool {
     }
 
     /// A connection that waits for ever, for what changes tables.
-    pub(crate) async fn acquire(&self) -> Result<PoolConnection<Postgres>, sqlx::Error> {
-        self.0.acquire().await
+    pub(crate) async fn alone(&self) -> Result<PgConnection, sqlx::Error> {
+        Ok(self.0.acquire().await?.detach())
     }
 
     /// Whoever waits for it may go away at any moment: what has begun by then is rolled back.
@@ -255,9 +255,7 @@ impl<'p> Executor<'p> for &'p Pool {
         'p: 'e,
         E: 'q + Execute<'q, Postgres>,
     {
-        // The connection lives beside its stream: one row is handed over at a time.
-        let (sender, mut answers) = mpsc::channel(1);
-        let asking = async move {
+        through_channel(async move |sender| {
             let mut lent = match self.lent().await {
                 Ok(lent) => lent,
                 // Nobody listens any more: nor does anybody want to know.
@@ -269,10 +267,7 @@ impl<'p> Executor<'p> for &'p Pool {
                     return;
                 }
             }
-        };
-        let asking = stream::once(asking).filter_map(|()| ready(None));
-        let answers = stream::poll_fn(move |context| answers.poll_recv(context));
-        stream::select(answers, asking).boxed()
+        })
     }
 
     fn fetch_optional<'e, 'q: 'e, E>(

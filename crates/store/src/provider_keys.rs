@@ -1,9 +1,11 @@
 //! Keys of vendors and carriers, encrypted at rest.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 use bolo_execution::AccountId;
+use moka::{ops::compute::Op, sync::Cache};
 use secrecy::{ExposeSecret, SecretString};
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::{
@@ -51,6 +53,44 @@ impl SecretRow {
             nonce: self.nonce.clone(),
             text: self.sealed.clone(),
         }
+    }
+}
+
+/// All values of an account by canonical name.
+type Secrets = HashMap<String, SecretString>;
+
+/// How long they are used without asking: what another process has changed is used from then on.
+const FRESH: Duration = Duration::from_secs(1);
+const REMEMBERED_ACCOUNTS: u64 = 1000;
+
+/// Secrets that were read a moment ago, and since when that is known; none, since they were changed. A call asks for them
+/// some ten times as it begins and ends.
+pub(crate) struct KnownSecrets(Cache<AccountId, (Option<Secrets>, Instant)>);
+
+impl KnownSecrets {
+    pub(crate) fn new() -> Self {
+        let cache = Cache::builder()
+            .max_capacity(REMEMBERED_ACCOUNTS)
+            .time_to_live(FRESH);
+        Self(cache.build())
+    }
+
+    fn get(&self, account: AccountId) -> Option<Secrets> {
+        let (secrets, since) = self.0.get(&account)?;
+        secrets.filter(|_| since.elapsed() < FRESH)
+    }
+
+    /// Those that were asked for at that time.
+    fn keep(&self, account: AccountId, secrets: &Secrets, asked: Instant) {
+        self.0.entry(account).and_compute_with(|known| match known {
+            Some(known) if known.value().1 >= asked => Op::Nop,
+            _ => Op::Put((Some(secrets.clone()), asked)),
+        });
+    }
+
+    /// They are changed: whoever asked before does not know it.
+    pub(crate) fn forget(&self, account: AccountId) {
+        self.0.insert(account, (None, Instant::now()));
     }
 }
 
@@ -118,6 +158,7 @@ impl Store {
             return Err(Error::NotFound);
         }
         tx.commit().await?;
+        self.inner.known_secrets.forget(account);
         Ok(ProviderKey {
             id: uuid(&id)?,
             name,
@@ -170,6 +211,7 @@ impl Store {
             .await
             .map(|done| done.rows_affected())
         })?;
+        self.inner.known_secrets.forget(account);
         if removed == 0 {
             Err(Error::NotFound)
         } else {
@@ -177,11 +219,15 @@ impl Store {
         }
     }
 
-    /// All values by canonical name, decrypted, for use in a call.
+    /// All values by canonical name, decrypted, for use in a call. What another process has changed comes a second later.
     pub async fn secrets(
         &self,
         account: AccountId,
     ) -> Result<HashMap<String, SecretString>, Error> {
+        if let Some(secrets) = self.inner.known_secrets.get(account) {
+            return Ok(secrets);
+        }
+        let asked = Instant::now();
         let rows: Vec<SecretRow> = on!(self.db().read(), |pool| {
             sqlx::query_as(
                 "SELECT id, account_id, canonical, key_id, nonce, sealed FROM provider_keys WHERE account_id = $1",
@@ -190,15 +236,14 @@ impl Store {
             .fetch_all(pool)
             .await
         })?;
-        rows.into_iter()
-            .map(|row| {
-                let value = self
-                    .inner
-                    .vault
-                    .open(&row.sealed(), &place(&row.id, &row.account_id))?;
-                Ok((row.canonical, value))
-            })
-            .collect()
+        let open = |row: SecretRow| {
+            let place = place(&row.id, &row.account_id);
+            let value = self.inner.vault.open(&row.sealed(), &place)?;
+            Ok((row.canonical, value))
+        };
+        let secrets = rows.into_iter().map(open).collect::<Result<_, Error>>()?;
+        self.inner.known_secrets.keep(account, &secrets, asked);
+        Ok(secrets)
     }
 
     /// Encrypts anew, under the first master key, what stands under an older one; how many there were.

@@ -60,7 +60,7 @@ impl Store {
     async fn purge(&self, account: AccountId) -> Result<(), Error> {
         while self.purge_calls(account).await? {}
         self.recordings().remove_evidence(account).await?;
-        let account = account.to_string();
+        let id = account.to_string();
         let mut tx = self.db().begin().await?;
         let of_agents = OF_AGENT.map(|table| {
             format!("DELETE FROM {table} WHERE agent_id IN (SELECT id FROM agents WHERE account_id = $1)")
@@ -81,13 +81,15 @@ impl Store {
         {
             on!(&mut tx, |tx| {
                 sqlx::query(AssertSqlSafe(sql))
-                    .bind(&account)
+                    .bind(&id)
                     .execute(&mut **tx)
                     .await
                     .map(|_| ())
             })?;
         }
-        tx.commit().await
+        tx.commit().await?;
+        self.inner.known_secrets.forget(account);
+        Ok(())
     }
 
     /// Some of its calls; whether there were any.

@@ -168,7 +168,7 @@ impl Store {
 /// One node at a time; a transaction of an older node that reads chunks is waited for, but not for ever. The index of
 /// many chunks takes its time.
 async fn add_column(pool: &Pool) -> Result<(), Error> {
-    let mut patient = pool.acquire().await?;
+    let mut patient = pool.alone().await?;
     let mut tx = patient.begin().await?;
     sqlx::query("SET LOCAL lock_timeout = '10s'")
         .execute(&mut *tx)

@@ -94,7 +94,7 @@ async fn answered(
         .first_callback(&record.provider, &call_id, event, 0, now())
         .await?
     {
-        note_in_log(app, record, event, &callback.received.fields()).await;
+        note_in_log(app, record, event, &callback.received.fields());
     }
     if callback.ours.attempt != record.attempt || must_end(record.status) {
         tracing::info!(execution_id = %record.id, status = %record.status, "{event} of a call that is over");

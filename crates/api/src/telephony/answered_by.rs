@@ -20,7 +20,7 @@ pub async fn tell(State(app): State<App>, callback: Callback) -> Result<StatusCo
     let found = found
         .ok_or_else(|| ApiError::field("", "the carrier's request names no call or answer"))?;
     let record = callback.ours.record;
-    note_in_log(&app, &record, "answered by", &callback.received.fields()).await;
+    note_in_log(&app, &record, "answered by", &callback.received.fields());
     if callback.ours.attempt != record.attempt || record.status.is_terminal() {
         return Ok(StatusCode::OK);
     }

@@ -137,7 +137,7 @@ pub async fn answer(State(app): State<App>, request: Request) -> Result<Response
     tracing::Span::current().record("execution_id", tracing::field::display(record.id));
     if new {
         tracing::info!(status = %record.status, reason = record.error_message, "inbound call");
-        note_in_log(&app, &record, "inbound", &received.fields()).await;
+        note_in_log(&app, &record, "inbound", &received.fields());
     }
     let instruction = match record.status {
         Status::Canceled if record.error_message.as_deref() == Some(FULL) => Instruction::Busy,

@@ -72,7 +72,7 @@ fn ask(
 pub async fn keys(State(app): State<App>, callback: Callback) -> Result<Response, ApiError> {
     let record = &callback.ours.record;
     let fields = callback.received.fields();
-    note_in_log(&app, record, "keys", &fields).await;
+    note_in_log(&app, record, "keys", &fields);
     let waits = matches!(record.status, Status::Initiated | Status::Ringing);
     let instruction = match record.status {
         _ if callback.ours.attempt != record.attempt => Instruction::HangUp,

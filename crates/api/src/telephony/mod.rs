@@ -203,7 +203,7 @@ pub fn hang_up_later(app: &App, record: &Record, call_id: Option<String>) {
 }
 
 /// A line of the call's raw log: what the carrier said. Its absence harms no call, so a failure is logged.
-async fn note_in_log(app: &App, record: &Record, event: &str, fields: &[(String, String)]) {
+fn note_in_log(app: &App, record: &Record, event: &str, fields: &[(String, String)]) {
     let fields: serde_json::Map<_, _> = fields
         .iter()
         .map(|(key, value)| (key.clone(), value.clone().into()))
@@ -211,11 +211,7 @@ async fn note_in_log(app: &App, record: &Record, event: &str, fields: &[(String,
     let data = serde_json::Value::Object(fields).to_string();
     let entry = Entry::new(Component::System, EntryKind::Event, &record.provider, data)
         .with("callback", event);
-    if let Err(error) = app
-        .store
-        .append_log(record.account, record.id, entry, now())
-        .await
-    {
+    if let Err(error) = app.store.log_from_outside(record.id, entry, now()) {
         tracing::warn!(execution_id = %record.id, %error, "a callback is missing in the raw log");
     }
 }

@@ -25,8 +25,7 @@ pub async fn stream(State(app): State<App>, callback: Callback) -> StatusCode {
         &callback.ours.record,
         "stream",
         &callback.received.fields(),
-    )
-    .await;
+    );
     StatusCode::OK
 }
 
@@ -49,7 +48,7 @@ pub async fn apply(
         )
         .await?;
     if first {
-        note_in_log(app, &record, "status", &event.raw).await;
+        note_in_log(app, &record, "status", &event.raw);
     }
     let ended = event.change.is_some_and(ends);
     let over = attempt != record.attempt || record.status.is_terminal();

@@ -58,7 +58,7 @@ pub async fn take(State(app): State<App>, callback: Callback) -> Result<Response
     let leg = callback.carrier.parse_webhook(parts);
     let leg = leg.ok_or_else(|| ApiError::field("", "the carrier's request names no call"))?;
     let fields = callback.received.fields();
-    note_in_log(&app, &callback.ours.record, "take", &fields).await;
+    note_in_log(&app, &callback.ours.record, "take", &fields);
     let is_taken = callback.carrier.parse_taken(parts) == Some(true);
     if open_offer(&callback).is_none() {
         // The carrier may ask twice, and gets the same answer.
@@ -113,7 +113,7 @@ pub async fn outcome(State(app): State<App>, callback: Callback) -> Result<Respo
     let was_answered = record.transfer.as_ref().is_some_and(was_answered);
     if was_answered {
         let fields = callback.received.fields();
-        note_in_log(&app, &callback.ours.record, "outcome", &fields).await;
+        note_in_log(&app, &callback.ours.record, "outcome", &fields);
         return Ok(document(&*callback.carrier, &Instruction::HangUp));
     }
     answer::go_on(&app, &callback, "outcome").await
@@ -129,8 +129,7 @@ pub async fn leg(State(app): State<App>, callback: Callback) -> Result<StatusCod
         &callback.ours.record,
         "leg",
         &callback.received.fields(),
-    )
-    .await;
+    );
     apply(&app, &callback, event).await?;
     Ok(StatusCode::OK)
 }

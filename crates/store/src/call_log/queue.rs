@@ -19,10 +19,12 @@ const LINES: usize = 32_768;
 const BYTES: usize = 64 << 20;
 const FLUSH: Duration = Duration::from_secs(10);
 
-/// A call that writes.
+/// A call that writes, or of which somebody else does.
 #[derive(Debug)]
 pub(crate) struct Call {
     pub(crate) id: ExecutionId,
+    /// Whoever owns the call: what others say of it is written all the same.
+    pub(crate) is_outside: bool,
     /// Another node owns the call: what we write is not wanted.
     refused: AtomicBool,
 }
@@ -31,7 +33,15 @@ impl Call {
     pub(crate) fn new(id: ExecutionId) -> Self {
         Self {
             id,
+            is_outside: false,
             refused: AtomicBool::new(false),
+        }
+    }
+
+    pub(crate) fn from_outside(id: ExecutionId) -> Self {
+        Self {
+            is_outside: true,
+            ..Self::new(id)
         }
     }
 

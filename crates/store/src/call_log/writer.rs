@@ -8,7 +8,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use bolo_execution::ExecutionId;
-use sqlx::{AssertSqlSafe, Connection, Executor, SqliteConnection};
+use sqlx::{AssertSqlSafe, SqliteConnection};
 use tokio::{
     sync::{Mutex, oneshot},
     task::JoinHandle,
@@ -94,7 +94,8 @@ struct Lines {
 
 #[derive(Default)]
 struct Batch {
-    calls: BTreeMap<ExecutionId, Lines>,
+    /// Of each call its own lines, and those from outside.
+    calls: BTreeMap<(ExecutionId, bool), Lines>,
     waiters: Vec<oneshot::Sender<()>>,
     bytes: usize,
     lines: usize,
@@ -108,12 +109,15 @@ impl Batch {
         };
         self.bytes += line.len();
         self.lines += 1;
-        let lines = self.calls.entry(call.id).or_insert_with(|| Lines {
-            call,
-            events: None,
-            entries: None,
-            transcript: None,
-        });
+        let lines = self
+            .calls
+            .entry((call.id, call.is_outside))
+            .or_insert_with(|| Lines {
+                call,
+                events: None,
+                entries: None,
+                transcript: None,
+            });
         let (text, line) = match line {
             Line::Event(line) => (&mut lines.events, line),
             Line::Entry(line) => (&mut lines.entries, line),
@@ -231,10 +235,10 @@ impl Work {
         let calls: Vec<&Lines> = batch.calls.values().collect();
         let refused = match &*self.db {
             Db::Sqlite { write, .. } => {
-                let mut connection = write.acquire().await?;
-                let refused = self.write_sqlite(&mut connection, &calls).await;
-                connection.execute("PRAGMA synchronous = FULL").await?;
-                refused?
+                let mut tx = write.begin_unsynced().await?;
+                let refused = self.insert(Engine::Sqlite(&mut *tx), &calls).await?;
+                tx.commit().await?;
+                refused
             }
             Db::Postgres(pool) => {
                 let mut tx = pool.begin().await?;
@@ -248,19 +252,6 @@ impl Work {
             tracing::warn!(execution = %call.id, "call log lines refused: another node has the call");
         }
         Ok(())
-    }
-
-    async fn write_sqlite<'a>(
-        &self,
-        connection: &mut SqliteConnection,
-        calls: &[&'a Lines],
-    ) -> Result<Vec<&'a Call>, Error> {
-        let mut tx = connection
-            .begin_with("PRAGMA synchronous = NORMAL; BEGIN IMMEDIATE")
-            .await?;
-        let refused = self.insert(Engine::Sqlite(&mut *tx), calls).await?;
-        tx.commit().await?;
-        Ok(refused)
     }
 
     async fn is_committed(&self) -> Result<bool, Error> {
@@ -299,14 +290,15 @@ impl Work {
             .filter(|lines| lines.events.is_some() || lines.entries.is_some())
             .collect();
         for now in logged.chunks(ROWS) {
-            let sql = INSERT.replace("{}", &values(now.len(), 3));
+            let sql = INSERT.replace("{}", &values(now.len(), 4));
             let taken = on!(&mut connection, |connection| {
                 let mut query = sqlx::query(AssertSqlSafe(sql)).bind(&self.instance);
                 for lines in padded(now) {
                     query = query
                         .bind(lines.map(|lines| lines.call.id.to_string()))
                         .bind(lines.and_then(|lines| lines.events.as_deref()))
-                        .bind(lines.and_then(|lines| lines.entries.as_deref()));
+                        .bind(lines.and_then(|lines| lines.entries.as_deref()))
+                        .bind(lines.map(|lines| i64::from(lines.call.is_outside)));
                 }
                 query
                     .execute(&mut **connection)
@@ -356,7 +348,7 @@ impl Work {
         calls: &[&'a Lines],
     ) -> Result<Vec<&'a Call>, Error> {
         let mut refused = Vec::new();
-        for lines in calls {
+        for lines in calls.iter().filter(|lines| !lines.call.is_outside) {
             let ours: Option<i64> = on!(&mut *connection, |connection| {
                 sqlx::query_scalar(
                     "SELECT owner_epoch FROM executions
@@ -375,11 +367,11 @@ impl Work {
     }
 }
 
-/// Writes the lines of calls that are ours or nobody's.
-const INSERT: &str = "WITH lines (execution_id, events, entries) AS (VALUES {})
+/// Writes the lines of calls that are ours or nobody's, and those from outside.
+const INSERT: &str = "WITH lines (execution_id, events, entries, is_outside) AS (VALUES {})
     INSERT INTO call_logs (execution_id, events, entries)
     SELECT l.execution_id, l.events, l.entries FROM lines l JOIN executions e ON e.id = l.execution_id
-    WHERE e.owner_instance IS NULL OR e.owner_instance = $1";
+    WHERE e.owner_instance IS NULL OR e.owner_instance = $1 OR l.is_outside = 1";
 
 /// Writes transcripts of such calls.
 const NOTE: &str = "WITH notes (id, transcript, at) AS (VALUES {})

@@ -106,10 +106,17 @@ async fn a_call_taken_over_is_no_longer_written_by_its_former_owner(
     let taken = other.call_log(lab.account, id).await.unwrap();
     taken.event("theirs".into()).unwrap();
     taken.flush().await.unwrap();
+    // News of the carrier's reach any node.
+    lab.store
+        .log_from_outside(id, entry("news"), NOW)
+        .unwrap();
+    untouched.flush().await.unwrap();
     assert_eq!(
         lab.store.events(lab.account, id).await.unwrap(),
         ["mine", "theirs"]
     );
+    let noted = lab.store.log_lines(lab.account, id).await.unwrap();
+    assert_eq!(noted[0].entry, entry("news"));
     assert_eq!(
         lab.store.events(lab.account, bystander).await.unwrap(),
         ["kept"]

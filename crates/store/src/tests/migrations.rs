@@ -129,7 +129,7 @@ async fn sqlite_is_opened_to_keep_what_was_committed() {
     assert_eq!(pragma(write, "synchronous").await, "2");
     assert_eq!(pragma(write, "foreign_keys").await, "1");
     assert_eq!(pragma(read, "query_only").await, "1");
-    assert_eq!(write.options().get_max_connections(), 1);
+    assert_eq!(write.size(), 1);
 }
 
 /// What nodes have written since the first version, in the columns that it had.

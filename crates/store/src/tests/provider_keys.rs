@@ -27,6 +27,10 @@ async fn both_spellings_are_one_key_and_the_given_one_is_shown(
     };
     let first = set("OPENAI", "sk-first", NOW).await;
     assert_eq!((first.name.as_str(), first.tail.as_str()), ("OPENAI", "st"));
+    assert_eq!(
+        value(&lab.store, &lab, "OPENAI").await.as_deref(),
+        Some("sk-first")
+    );
     let second = set("OPENAI_API_KEY", "sk-секрет", NOW + 1).await;
     assert_eq!(
         (second.id, second.name.as_str(), second.tail.as_str()),
@@ -64,6 +68,7 @@ async fn both_spellings_are_one_key_and_the_given_one_is_shown(
             .unwrap()
             .is_empty()
     );
+    assert!(lab.store.secrets(lab.account).await.unwrap().is_empty());
     for gone in ["OPENAI", "OPENAI_API_KEY", ""] {
         assert!(matches!(
             lab.store.remove_provider_key(lab.account, gone).await,

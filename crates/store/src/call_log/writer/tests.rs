@@ -8,6 +8,8 @@ use bolo_execution::{AccountId, Direction, Status};
 use serde_json::{Map, json};
 use tokio::sync::Notify;
 
+use sqlx::Executor;
+
 use super::*;
 use crate::{MasterKeys, NewExecution, Settings, Store};
 
