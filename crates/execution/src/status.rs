@@ -151,6 +151,15 @@ impl Status {
         })
     }
 
+    /// Whether news of this step come too late for the attempt, now and for ever: they need not be looked into.
+    pub fn is_past(self, step: Change) -> bool {
+        let is_step = matches!(
+            step,
+            Change::CarrierAccepted | Change::Ringing | Change::Answered
+        );
+        is_step && !self.is_waiting() && self.after(step).is_err()
+    }
+
     /// Dialled, or about to be, and not yet answered.
     fn is_unanswered(self) -> bool {
         matches!(self, Self::Queued | Self::Initiated | Self::Ringing)
@@ -227,6 +236,29 @@ impl std::str::FromStr for Status {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
     use super::*;
+
+    /// Wherever a call goes from a status that is past a step, but for another attempt, it is past it too.
+    #[test]
+    fn what_is_past_stays_past() {
+        let mut past = 0;
+        for from in Status::ALL {
+            for step in Change::ALL.into_iter().filter(|step| from.is_past(*step)) {
+                past += 1;
+                assert!(from.after(step).is_err());
+                for change in Change::ALL {
+                    if change != Change::RetryPlanned
+                        && let Ok(to) = from.after(change)
+                    {
+                        assert!(to.is_past(step), "{from} {change:?}, {step:?}");
+                    }
+                }
+            }
+        }
+        assert!(past > 0);
+        assert!(Status::InProgress.is_past(Change::Answered));
+        assert!(!Status::Queued.is_past(Change::CarrierAccepted));
+        assert!(!Status::Ringing.is_past(Change::MediaEnded));
+    }
 
     /// Every status × every change; what is not listed is illegal.
     #[test]

@@ -28,7 +28,7 @@ const RING: Duration = Duration::from_secs(5);
 /// The same as long as it holds no voice.
 const QUIET_RING: Duration = Duration::from_secs(1);
 const FRAME_MS: u64 = 20;
-/// A line that nobody has spoken on for so long goes on in steps of [`STEP_MS`]: nobody waits for what is
+/// A line that nobody has spoken on yet, or for so long, goes on in steps of [`STEP_MS`]: nobody waits for what is
 /// in them, and the first sound takes along what is held. A frame to a vendor costs as much as one from
 /// the carrier.
 const SILENT_MS: u64 = 2000;
@@ -132,7 +132,8 @@ impl Ears {
             voice_in_ring: false,
             backlog: VecDeque::new(),
             silence: Bytes::from(vec![format.silence(); bytes(format, FRAME_MS)]),
-            silent_ms: 0,
+            // Nobody has spoken yet.
+            silent_ms: SILENT_MS,
             loud_ms: 0,
             turn_over: false,
             into_speech: false,

@@ -342,7 +342,8 @@ mod tests {
             insert(&mut tx, n).await;
         }
         tx.commit().await.unwrap();
-        let mut rows = sqlx::query_scalar::<_, i64>("SELECT n FROM numbers ORDER BY n").fetch(&pool);
+        let mut rows =
+            sqlx::query_scalar::<_, i64>("SELECT n FROM numbers ORDER BY n").fetch(&pool);
         assert_eq!(rows.try_next().await.unwrap(), Some(0));
         drop(rows);
         assert_eq!(numbers(&pool).await.len(), 1000);

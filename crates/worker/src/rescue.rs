@@ -47,9 +47,16 @@ impl Worker {
                     watch.forget();
                 }
                 looked = Instant::now();
-                if let Err(error) = self.rescue_all(&mut watch).await {
-                    watch.forget();
-                    tracing::warn!(%error, "can't look after the calls of other nodes");
+                match self.rescue_all(&mut watch).await {
+                    // Only what this node's former life has left, and that is seen at once.
+                    Ok(0) if !self.store.signals().has_others() => {
+                        tokio::time::sleep(timings.sweep_every).await;
+                    }
+                    Ok(_) => {}
+                    Err(error) => {
+                        watch.forget();
+                        tracing::warn!(%error, "can't look after the calls of other nodes");
+                    }
                 }
             }
         };
@@ -59,7 +66,8 @@ impl Worker {
         }
     }
 
-    async fn rescue_all(&self, watch: &mut Watch) -> Result<(), Error> {
+    /// Tells how many other instances there are.
+    async fn rescue_all(&self, watch: &mut Watch) -> Result<usize, Error> {
         let mut instances = self.store.instances().await?;
         instances.retain(|instance| instance.name != self.store.instance());
         let now = Instant::now();
@@ -79,7 +87,7 @@ impl Worker {
                 self.store.forget_instance(instance).await?;
             }
         }
-        Ok(())
+        Ok(instances.len())
     }
 
     /// The calls of an instance that is silent, `nth` try; how many it still has.

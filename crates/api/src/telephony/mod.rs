@@ -103,6 +103,9 @@ async fn advance(
     change: Change,
     facts: Facts,
 ) -> Result<Record, ApiError> {
+    if record.status.is_past(change) {
+        return Ok(record.clone());
+    }
     let facts = Facts {
         of_attempt: Some(record.attempt),
         ..facts

@@ -35,16 +35,15 @@ fn ears_of(gives_interims: bool) -> (Ears, Sessions, std::sync::Arc<Vendor<Hear,
         async move { vendor.open(&spec).await }.boxed()
     });
     let first = open_after(&open, Duration::ZERO);
-    (
-        Ears::new(
-            Line::new("transcriber", open, WAITS, first),
-            Format::Mulaw8k,
-            gives_interims,
-            Default::default(),
-        ),
-        sessions,
-        vendor,
-    )
+    let mut ears = Ears::new(
+        Line::new("transcriber", open, WAITS, first),
+        Format::Mulaw8k,
+        gives_interims,
+        Default::default(),
+    );
+    // Somebody has just spoken.
+    ears.silent_ms = 0;
+    (ears, sessions, vendor)
 }
 
 /// Lets the ears work until they have something to tell.
@@ -147,6 +146,20 @@ async fn a_quiet_line_goes_on_in_steps_and_the_first_sound_takes_along_what_is_h
     assert_eq!(hears(&mut ears, 0xFF, 12), [1600]);
     assert_eq!(hears(&mut ears, 0x10, 3), [480, 160, 160]);
     assert_eq!(ears.seconds().collect::<Vec<_>>(), [(0, 2.28)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn before_anybody_has_spoken_a_line_is_quiet() {
+    let (mut ears, mut sessions, _) = ears();
+    ears.silent_ms = SILENT_MS;
+    let mut far = connects(&mut ears, &mut sessions).await;
+    let mut lengths = Vec::new();
+    for (nth, byte) in [0xFF; 12].into_iter().chain([0x10; 2]).enumerate() {
+        ears.hear(&frame(byte), nth as u64 * FRAME_MS, Instant::now());
+        lengths.push(got(&mut far).len());
+    }
+    let expected = [0, 0, 0, 0, 0, 0, 0, 0, 0, 1600, 0, 0, 480, 160];
+    assert_eq!(lengths, expected);
 }
 
 #[tokio::test(start_paused = true)]

@@ -107,9 +107,7 @@ async fn a_call_taken_over_is_no_longer_written_by_its_former_owner(
     taken.event("theirs".into()).unwrap();
     taken.flush().await.unwrap();
     // News of the carrier's reach any node.
-    lab.store
-        .log_from_outside(id, entry("news"), NOW)
-        .unwrap();
+    lab.store.log_from_outside(id, entry("news"), NOW).unwrap();
     untouched.flush().await.unwrap();
     assert_eq!(
         lab.store.events(lab.account, id).await.unwrap(),
