@@ -140,8 +140,7 @@ fn symbol(frame: &[u8]) -> Option<(usize, usize)> {
     let mut tones = [0; BANDS];
     for (band, tone) in tones.iter_mut().enumerate() {
         let (mut best, mut second) = (0.0_f32, 0.0_f32);
-        for candidate in 0..TONES {
-            let power = power(&samples, bin(band, candidate));
+        for (candidate, power) in powers(&samples, band).into_iter().enumerate() {
             if power > best {
                 (best, second) = (power, best);
                 *tone = candidate;
@@ -157,16 +156,23 @@ fn symbol(frame: &[u8]) -> Option<(usize, usize)> {
     Some((id, tones[0] + TONES * tones[1]))
 }
 
-/// Goertzel's power of one tone in a frame.
-fn power(samples: &[f32; g711::FRAME], bin: usize) -> f32 {
-    let coefficient = 2.0 * (TAU * bin as f32 / g711::FRAME as f32).cos();
-    let (mut one, mut two) = (0.0_f32, 0.0_f32);
+/// Goertzel's power of each tone of a band in a frame, all side by side: it is most of what a load of callers costs.
+fn powers(samples: &[f32; g711::FRAME], band: usize) -> [f32; TONES] {
+    let coefficient = std::array::from_fn::<f32, TONES, _>(|tone| {
+        2.0 * (TAU * bin(band, tone) as f32 / g711::FRAME as f32).cos()
+    });
+    let (mut one, mut two) = ([0.0_f32; TONES], [0.0_f32; TONES]);
     for sample in samples {
-        let zero = coefficient.mul_add(one, sample - two);
-        two = one;
-        one = zero;
+        for tone in 0..TONES {
+            let zero = coefficient[tone] * one[tone] + (sample - two[tone]);
+            two[tone] = one[tone];
+            one[tone] = zero;
+        }
     }
-    one.mul_add(one, two * two) - coefficient * one * two
+    std::array::from_fn(|tone| {
+        let (one, two) = (one[tone], two[tone]);
+        one * one + two * two - coefficient[tone] * one * two
+    })
 }
 
 #[cfg(test)]
