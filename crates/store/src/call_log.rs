@@ -111,13 +111,14 @@ impl Store {
             .collect())
     }
 
-    /// The raw log, oldest first. Not of a deleted agent's call.
+    /// The raw log, oldest first, with all that this process was told before. Not of a deleted agent's call.
     pub async fn log_lines(
         &self,
         account: AccountId,
         id: ExecutionId,
     ) -> Result<Vec<LogLine>, Error> {
         self.execution(account, id).await?;
+        self.inner.call_log.queue().written().await?;
         let rows: Vec<String> = on!(self.db().read(), |pool| {
             sqlx::query_scalar(
                 "SELECT entries FROM call_logs WHERE execution_id = $1 AND entries IS NOT NULL ORDER BY id",

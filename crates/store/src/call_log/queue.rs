@@ -157,6 +157,12 @@ impl Queue {
     }
 
     pub(crate) async fn flush(&self, call: &Call) -> Result<(), Error> {
+        self.written().await?;
+        call.check()
+    }
+
+    /// All that was pushed before is committed.
+    pub(crate) async fn written(&self) -> Result<(), Error> {
         let (done, committed) = oneshot::channel();
         let flushed = async {
             self.messages
@@ -168,8 +174,7 @@ impl Queue {
         };
         tokio::time::timeout(FLUSH, flushed)
             .await
-            .map_err(|_| Error::Unavailable("the call log was not committed in time".into()))??;
-        call.check()
+            .map_err(|_| Error::Unavailable("the call log was not committed in time".into()))?
     }
 }
 
