@@ -104,7 +104,8 @@ async fn advance(
     facts: Facts,
 ) -> Result<Record, ApiError> {
     if record.status.is_past(change) {
-        return Ok(record.clone());
+        // What else has been written of it meanwhile is news.
+        return Ok(app.store.execution_unscoped(record.id).await?);
     }
     let facts = Facts {
         of_attempt: Some(record.attempt),
