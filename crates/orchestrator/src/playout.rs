@@ -14,10 +14,8 @@ use crate::ambience::Ambience;
 
 /// First slice of a burst: leaves at once and is small, so that it is heard at once.
 const FIRST_SLICE_MS: u64 = 40;
-/// Every other slice is half the lead, and at least this: a frame to the carrier costs the same, short or long.
+/// Every other slice.
 const SLICE_MS: u64 = 100;
-/// An end of this length goes along.
-const END_MS: u64 = 50;
 /// A burst may hold its first lead for this long; then the whole lead applies.
 const BURST: Duration = Duration::from_millis(100);
 /// A slice may leave this much early, so that pacing rides on the caller's frames and needs no timer.
@@ -352,12 +350,9 @@ impl Playout {
             .format
             .ms(chunk.audio.len() - self.front_sent.min(chunk.audio.len()))
             .max(1);
-        let slice = if fresh {
-            FIRST_SLICE_MS
-        } else {
-            (self.lead.steady / 2).max(SLICE_MS)
-        };
-        if rest < slice + END_MS.min(slice / 2) {
+        let slice = if fresh { FIRST_SLICE_MS } else { SLICE_MS };
+        // A rest of less than half a slice goes along.
+        if rest < slice + slice / 2 {
             rest
         } else {
             slice

@@ -133,8 +133,8 @@ fn the_first_slice_is_short_and_later_ones_are_long() {
     bench.play(A, 1, 1000, true);
     bench.run(1000, 20);
     let slices: Vec<u64> = bench.slices.iter().map(|slice| ms(&slice.audio)).collect();
-    assert_eq!(slices[..2], [40, 160]);
-    assert!(slices[2..].iter().all(|slice| *slice >= 200), "{slices:?}");
+    assert_eq!(slices[..3], [40, 100, 60]);
+    assert!(slices[3..].iter().all(|slice| *slice >= 100), "{slices:?}");
 }
 
 #[test]
