@@ -3,7 +3,7 @@
 use std::{future::ready, str::FromStr, time::Duration};
 
 use futures_util::{
-    StreamExt,
+    Stream, StreamExt,
     stream::{self, BoxStream},
 };
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
@@ -202,6 +202,15 @@ where
     let asking = stream::once(ask(sender)).filter_map(|()| ready(None));
     let told = stream::poll_fn(move |context| told.poll_recv(context));
     stream::select(told, asking).boxed()
+}
+
+/// Hands all of it over, as long as somebody listens.
+pub(crate) async fn hand_over<T>(mut answers: impl Stream<Item = T> + Unpin, to: mpsc::Sender<T>) {
+    while let Some(answer) = answers.next().await {
+        if to.send(answer).await.is_err() {
+            return;
+        }
+    }
 }
 
 /// PostgreSQL's TEXT holds no NUL; strangers' text (transcripts, carrier messages) may.

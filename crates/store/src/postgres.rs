@@ -22,7 +22,10 @@ use sqlx::{
 };
 use tokio::time::timeout;
 
-use crate::{Error, db::through_channel};
+use crate::{
+    Error,
+    db::{hand_over, through_channel},
+};
 
 pub(crate) const CONNECTIONS: u32 = 16;
 /// How long a free connection is waited for, and how long one may take to go back.
@@ -261,12 +264,7 @@ impl<'p> Executor<'p> for &'p Pool {
                 // Nobody listens any more: nor does anybody want to know.
                 Err(error) => return drop(sender.send(Err(error)).await),
             };
-            let mut read = lent.fetch_many(query);
-            while let Some(answer) = read.next().await {
-                if sender.send(answer).await.is_err() {
-                    return;
-                }
-            }
+            hand_over(lent.fetch_many(query), sender).await;
         })
     }
 

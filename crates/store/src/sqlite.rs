@@ -1,6 +1,6 @@
 //! SQLite's connections. Each has a thread of its own, so that a question costs two changes of threads. The driver's pool
 //! asks a connection that comes back whether it still lives, and its transactions acknowledge every answer; here nobody
-//! does, since a file does not fall silent. It was a third of what a call's begin costs.
+//! does, since a file does not fall silent. These threads were a third of what a call's begin costs.
 
 use std::{
     ops::{Deref, DerefMut},
@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::BoxStream};
+use futures_util::{FutureExt, future::BoxFuture, stream::BoxStream};
 use sqlx::{
     ConnectOptions, Connection, Either, Execute, Executor, SqlStr, Sqlite, SqliteConnection,
     sqlite::{SqliteConnectOptions, SqliteQueryResult, SqliteRow, SqliteStatement, SqliteTypeInfo},
@@ -18,7 +18,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::db::through_channel;
+use crate::db::{hand_over, through_channel};
 
 /// How long a free connection is waited for.
 const BUSY: Duration = Duration::from_secs(10);
@@ -208,12 +208,7 @@ impl<'p> Executor<'p> for &'p Pool {
                 // Nobody listens any more: nor does anybody want to know.
                 Err(error) => return drop(sender.send(Err(error)).await),
             };
-            let mut read = lent.connection.fetch_many(query);
-            while let Some(answer) = read.next().await {
-                if sender.send(answer).await.is_err() {
-                    return;
-                }
-            }
+            hand_over(lent.connection.fetch_many(query), sender).await;
         })
     }
 
