@@ -11,7 +11,7 @@ use std::{
 use bolo_audio::Format;
 use bolo_conversation::{Conversation, Input};
 use bolo_execution::{ExecutionId, Record, Status};
-use bolo_store::CallLog;
+use bolo_store::{CallLog, Command, Error, Live};
 use dashmap::Entry;
 use tokio::{
     sync::{OwnedSemaphorePermit, mpsc},
@@ -226,6 +226,7 @@ struct Parts {
     record: Record,
     prepared: Prepared,
     epoch: i64,
+    commands: mpsc::Receiver<Command>,
     log: CallLog,
     rebuilt: Option<Rebuilt>,
     recording: (Reel, Kept),
@@ -233,11 +234,12 @@ struct Parts {
 }
 
 async fn parts(inner: &Arc<Inner>, id: ExecutionId, format: Format) -> Result<Parts, Refused> {
-    let record = inner.store.execution_unscoped(id).await?;
-    if record.status.is_terminal() || record.status == Status::CallDisconnected {
-        return Err(Refused::Over(record.status));
-    }
-    let epoch = inner.store.own_call(id, now()).await?;
+    // Before the call is ours: what it is told from then on waits for it.
+    let commands = inner.store.signals().register(id);
+    let Live { record, epoch, .. } = match inner.store.own_call(id, now()).await {
+        Err(Error::Illegal(illegal)) => return Err(Refused::Over(illegal.from)),
+        owned => owned?,
+    };
     let ready = inner
         .waiting
         .take(id)
@@ -248,9 +250,10 @@ async fn parts(inner: &Arc<Inner>, id: ExecutionId, format: Format) -> Result<Pa
         None => inner.prepare(&record, format).await?,
     };
     let ledger = Arc::new(Ledger::default());
-    let log = inner.store.call_log(record.account, id).await?;
+    let log = inner.store.call_log(id);
+    // A call that nobody had before has no log.
     let lines = match record.status {
-        Status::InProgress => inner.store.events(record.account, id).await?,
+        Status::InProgress if epoch > 1 => inner.store.events(record.account, id).await?,
         _ => Vec::new(),
     };
     let rebuilt = if lines.len() > 1 {
@@ -275,6 +278,7 @@ async fn parts(inner: &Arc<Inner>, id: ExecutionId, format: Format) -> Result<Pa
         record,
         prepared,
         epoch,
+        commands,
         log,
         rebuilt,
         recording,
@@ -330,6 +334,7 @@ fn build(
         record,
         prepared,
         epoch,
+        commands,
         log,
         rebuilt,
         recording: (reel, kept),
@@ -388,6 +393,8 @@ fn build(
         id: record.id,
         attempt: record.attempt,
         epoch,
+        standing: record.status,
+        is_bound: record.carrier_call_id.is_some(),
         direction: record.direction,
         provider: record.provider.clone(),
         our_number: record.agent_number().to_owned(),
@@ -447,7 +454,7 @@ fn build(
         ledger: ledger.clone(),
         names: names.clone(),
         news,
-        commands: inner.store.signals().register(record.id),
+        commands,
         sockets,
         stop: Box::pin(inner.stop.clone().cancelled_owned()),
         frozen: Duration::from_secs(rules.media_frozen_s),

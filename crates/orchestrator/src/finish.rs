@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use bolo_execution::{Change, Record, SpeechTotal};
+use bolo_execution::{Change, Record, SpeechTotal, Status};
 use bolo_store::Facts;
 
 use crate::{
@@ -39,10 +39,8 @@ impl Closing {
     pub(crate) async fn finish(self, kept: Kept, prices: &Prices) {
         let (store, id) = (&self.records.store, self.records.id);
         let is_superseded = || self.records.ledger.books().end == Some(End::Superseded);
-        if !is_superseded() && !self.records.is_ours().await {
-            self.records.ledger.books().superseded();
-        }
         if !is_superseded() {
+            // Tells whether another node has the call.
             self.records.ending().await;
         }
         self.count();
@@ -178,6 +176,7 @@ impl Closing {
             latency: Some(books.latency.json()),
             has_recording: recorded.then_some(true),
             answered_by_voice_mail: books.answered_by_machine.then_some(true),
+            standing: Some(Status::CallDisconnected),
             ..Facts::default()
         }
     }

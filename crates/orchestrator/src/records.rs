@@ -29,6 +29,10 @@ pub(crate) struct StoreRecords {
     pub(crate) attempt: i64,
     /// Since when the call is ours: what is written counts for this owner only.
     pub(crate) epoch: i64,
+    /// How the record stood when it became ours.
+    pub(crate) standing: Status,
+    /// It knew the carrier's call by then.
+    pub(crate) is_bound: bool,
     pub(crate) direction: Direction,
     pub(crate) provider: String,
     /// Transfers call from it.
@@ -130,6 +134,7 @@ impl StoreRecords {
             error_message: message,
             transcript: Some(books.transcript.clone()),
             carrier_call_id: self.carrier_call_id.clone(),
+            standing: Some(Status::InProgress),
             ..Facts::default()
         }
     }
@@ -138,8 +143,13 @@ impl StoreRecords {
 impl Records for StoreRecords {
     fn answered(&self) -> BoxFuture<'_, bool> {
         async {
+            // Mostly the carrier's callback was first. What has come of the call since, it is told.
+            if self.standing == Status::InProgress && self.is_bound {
+                return true;
+            }
             let facts = Facts {
                 carrier_call_id: self.carrier_call_id.clone(),
+                standing: Some(self.standing),
                 ..Facts::default()
             };
             match self.change(Change::Answered, facts).await {

@@ -146,7 +146,7 @@ async fn measure(store: Store) {
 
     let mut logs = Vec::new();
     for id in ids.iter().take(200) {
-        logs.push(store.call_log(account, *id).await.unwrap());
+        logs.push(store.call_log(*id));
     }
     let line = format!("{{\"text\":\"{}\"}}", "x".repeat(LINE - 11));
     let watch = Watch::start();

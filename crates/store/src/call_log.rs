@@ -82,13 +82,17 @@ fn one_line(line: String) -> String {
 }
 
 impl Store {
-    /// The writer of a call. After a crash it goes on behind what is there.
-    pub async fn call_log(&self, account: AccountId, id: ExecutionId) -> Result<CallLog, Error> {
-        self.owned_execution(account, id).await?;
-        Ok(CallLog {
-            call: Arc::new(Call::new(id)),
+    /// Where the owner of a call writes. After a crash it goes on behind what is there. What is told of a call that
+    /// does not exist goes nowhere.
+    pub fn call_log(&self, id: ExecutionId) -> CallLog {
+        self.log_of(Call::new(id))
+    }
+
+    fn log_of(&self, call: Call) -> CallLog {
+        CallLog {
+            call: Arc::new(call),
             queue: self.inner.call_log.queue().clone(),
-        })
+        }
     }
 
     /// The event log's lines of the current attempt, oldest first. Also of a deleted agent's call: a live one
@@ -136,11 +140,7 @@ impl Store {
     /// A line of the raw log from outside a call (callbacks), whoever owns it; committed together with the lines of
     /// calls. `Err` when the queue is full.
     pub fn log_from_outside(&self, id: ExecutionId, entry: Entry, now: i64) -> Result<(), Error> {
-        let log = CallLog {
-            call: Arc::new(Call::from_outside(id)),
-            queue: self.inner.call_log.queue().clone(),
-        };
-        log.entry(entry, now)
+        self.log_of(Call::from_outside(id)).entry(entry, now)
     }
 
     /// One line of the raw log from outside a call (worker), committed when this returns.

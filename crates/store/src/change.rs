@@ -14,12 +14,9 @@ use crate::{
 /// A webhook waits at most this long for the one before it, ms (api.md §21).
 pub(crate) const OVERTAKES_MS: i64 = 60_000;
 
-/// Statuses only move on, so a race is lost at most a few times.
-const RACES: usize = 16;
-
 /// What a change came to, before it is committed.
 pub(crate) struct Changed {
-    record: Record,
+    pub(crate) record: Record,
     /// A webhook was written.
     pub(crate) told: bool,
 }
@@ -40,20 +37,13 @@ impl Store {
         facts: Facts,
         now: i64,
     ) -> Result<Record, Error> {
-        let mut tx = self.db().begin().await?;
-        // Boxed: whoever awaits a change would keep room for all that may come of it.
-        let changed = Box::pin(self.change_in(&mut tx, id, change, &facts, now)).await?;
-        tx.commit().await?;
-        Ok(self.wake_for(changed))
+        self.change_by(None, id, change, &facts, now).await
     }
 
     /// Facts without a change of status. A `carrier_call_id` settles a dial of unknown outcome. `Superseded`
     /// as with [`Store::change`].
     pub async fn note(&self, id: ExecutionId, facts: Facts, now: i64) -> Result<Record, Error> {
-        let mut tx = self.db().begin().await?;
-        let record = note_in(&mut tx, id, &facts, now).await?;
-        tx.commit().await?;
-        Ok(record)
+        self.note_by(None, id, &facts, now).await
     }
 
     /// [`Store::change`] by the call's owner of this epoch: `TakenOver` when another node has it.
@@ -65,11 +55,7 @@ impl Store {
         facts: Facts,
         now: i64,
     ) -> Result<Record, Error> {
-        let mut tx = self.db().begin().await?;
-        must_own(&mut tx, id, epoch).await?;
-        let changed = Box::pin(self.change_in(&mut tx, id, change, &facts, now)).await?;
-        tx.commit().await?;
-        Ok(self.wake_for(changed))
+        self.change_by(Some(epoch), id, change, &facts, now).await
     }
 
     /// [`Store::note`] by the call's owner of this epoch: `TakenOver` when another node has it.
@@ -80,9 +66,33 @@ impl Store {
         facts: Facts,
         now: i64,
     ) -> Result<Record, Error> {
+        self.note_by(Some(epoch), id, &facts, now).await
+    }
+
+    async fn change_by(
+        &self,
+        owner: Option<i64>,
+        id: ExecutionId,
+        change: Change,
+        facts: &Facts,
+        now: i64,
+    ) -> Result<Record, Error> {
         let mut tx = self.db().begin().await?;
-        must_own(&mut tx, id, epoch).await?;
-        let record = note_in(&mut tx, id, &facts, now).await?;
+        // Boxed: whoever awaits a change would keep room for all that may come of it.
+        let changed = Box::pin(self.change_in(&mut tx, owner, id, change, facts, now)).await?;
+        tx.commit().await?;
+        Ok(self.wake_for(changed))
+    }
+
+    async fn note_by(
+        &self,
+        owner: Option<i64>,
+        id: ExecutionId,
+        facts: &Facts,
+        now: i64,
+    ) -> Result<Record, Error> {
+        let mut tx = self.db().begin().await?;
+        let record = note_in(&mut tx, owner, id, facts, now).await?;
         tx.commit().await?;
         Ok(record)
     }
@@ -104,43 +114,51 @@ impl Store {
         record
     }
 
+    /// A call that stands as `facts.standing` says is changed by one statement; any other is read first, and stays as it
+    /// is until this transaction ends.
     pub(crate) async fn change_in(
         &self,
         tx: &mut Tx,
+        owner: Option<i64>,
         id: ExecutionId,
         change: Change,
         facts: &Facts,
         now: i64,
     ) -> Result<Changed, Error> {
-        for _ in 0..RACES {
-            let standing = select(tx, id).await?;
-            if facts
-                .of_attempt
-                .is_some_and(|attempt| attempt != standing.attempt)
-            {
-                return Err(Error::Superseded);
-            }
-            let from = standing.status()?;
-            let to = from.after(change)?;
-            let mut update = Update::new(from, to, change, facts, now);
-            update.tells = standing.webhook_for(to)?.is_some();
-            if let Some(row) = update.run(tx, id, facts, now).await? {
-                if facts.cost.is_some() {
-                    charge(tx, &row, now).await?;
-                }
-                batch_guard::count(tx, &row, change, now).await?;
-                let mut record = self.tell_in(tx, row, now).await?;
-                let mut told = update.tells;
-                if let Some(wait) = record.retry_after()
-                    && batch_goes_on(tx, &record).await?
-                {
-                    let again = self.try_again_in(tx, &record, now + wait, now).await?;
-                    (record, told) = (again.record, told || again.told);
-                }
-                return Ok(Changed { record, told });
-            }
+        let mut row = None;
+        if let Some((from, to)) =
+            (facts.standing).and_then(|from| Some((from, from.after(change).ok()?)))
+        {
+            let update = Update::new(owner, from, to, change, facts, now);
+            row = update.run(tx, id, facts, now).await?;
         }
-        Err(Error::Conflict("the call changes too fast"))
+        let row = match row {
+            Some(row) => row,
+            None => {
+                let from = standing(tx, owner, id, facts).await?;
+                let update = Update::new(owner, from, from.after(change)?, change, facts, now);
+                let row = update.run(tx, id, facts, now).await?;
+                row.ok_or(Error::Conflict("the call changes while it is locked"))?
+            }
+        };
+        if facts.cost.is_some() {
+            charge(tx, &row, now).await?;
+        }
+        batch_guard::count(tx, &row, change, now).await?;
+        let changed = self.tell_in(tx, row, now).await?;
+        let Some(wait) = changed.record.retry_after() else {
+            return Ok(changed);
+        };
+        if !batch_goes_on(tx, &changed.record).await? {
+            return Ok(changed);
+        }
+        let again = self
+            .try_again_in(tx, &changed.record, now + wait, now)
+            .await?;
+        Ok(Changed {
+            told: changed.told || again.told,
+            ..again
+        })
     }
 
     /// The call that has just come to an end is scheduled anew; what belonged to its last attempt goes into
@@ -180,15 +198,10 @@ impl Store {
         let update = Update {
             from: Some(ended.status),
             to: Some(to),
-            tells: select(tx, ended.id).await?.webhook_for(to)?.is_some(),
             ..Update::default()
         };
         let row = update.run(tx, ended.id, &facts, now).await?;
-        let record = self.tell_in(tx, row.ok_or(Error::NotFound)?, now).await?;
-        Ok(Changed {
-            record,
-            told: update.tells,
-        })
+        self.tell_in(tx, row.ok_or(Error::NotFound)?, now).await
     }
 
     /// Writes the webhook of the status that the row has just taken, if one is wanted. The row counts it
@@ -198,10 +211,14 @@ impl Store {
         tx: &mut Tx,
         row: ExecutionRow,
         now: i64,
-    ) -> Result<Record, Error> {
+    ) -> Result<Changed, Error> {
         let status = row.status()?;
         let Some(url) = row.webhook_for(status)?.map(str::to_owned) else {
-            return row.try_into();
+            let record = row.try_into()?;
+            return Ok(Changed {
+                record,
+                told: false,
+            });
         };
         let (id, sequence) = (Uuid::now_v7(), row.sequence);
         let record: Record = row.try_into()?;
@@ -226,7 +243,7 @@ impl Store {
             .await
             .map(|_| ())
         })?;
-        Ok(record)
+        Ok(Changed { record, told: true })
     }
 
     /// The execution as it is now, with what tells deliveries apart: `event_id`, `event`, `sequence`.
@@ -243,15 +260,22 @@ impl Store {
     }
 }
 
-async fn note_in(tx: &mut Tx, id: ExecutionId, facts: &Facts, now: i64) -> Result<Record, Error> {
+async fn note_in(
+    tx: &mut Tx,
+    owner: Option<i64>,
+    id: ExecutionId,
+    facts: &Facts,
+    now: i64,
+) -> Result<Record, Error> {
     let merged = with_known_leg(tx, id, facts).await?;
     let facts = merged.as_ref().unwrap_or(facts);
     let update = Update {
+        owner,
         dial_known: facts.carrier_call_id.is_some(),
         ..Update::default()
     };
     let Some(row) = update.run(tx, id, facts, now).await? else {
-        select(tx, id).await?;
+        standing(tx, owner, id, facts).await?;
         return Err(Error::Superseded);
     };
     if facts.cost.is_some() {
@@ -288,34 +312,28 @@ async fn with_known_leg(
     }))
 }
 
-/// Nobody takes the call while this transaction lasts.
-async fn must_own(tx: &mut Tx, id: ExecutionId, epoch: i64) -> Result<(), Error> {
+/// How the call stands, until this transaction ends. `TakenOver`, `Superseded`: as these facts may not change it.
+async fn standing(
+    tx: &mut Tx,
+    owner: Option<i64>,
+    id: ExecutionId,
+    facts: &Facts,
+) -> Result<Status, Error> {
     let sql = AssertSqlSafe(format!(
-        "SELECT owner_epoch FROM executions WHERE id = $1 {}",
+        "SELECT status, attempt, owner_epoch FROM executions WHERE id = $1 {}",
         tx.lock("FOR NO KEY UPDATE")
     ));
-    let owner: i64 = on!(tx, |tx| sqlx::query_scalar(sql)
+    let (status, attempt, epoch): (String, i64, i64) = on!(tx, |tx| sqlx::query_as(sql)
         .bind(id.to_string())
         .fetch_one(&mut **tx)
         .await)?;
-    if owner == epoch {
-        Ok(())
-    } else {
-        Err(Error::TakenOver)
+    if owner.is_some_and(|owner| owner != epoch) {
+        return Err(Error::TakenOver);
     }
-}
-
-async fn select(tx: &mut Tx, id: ExecutionId) -> Result<ExecutionRow, Error> {
-    Ok(on!(tx, |tx| {
-        sqlx::query_as(concat!(
-            "SELECT ",
-            execution_columns!(),
-            " FROM executions WHERE id = $1"
-        ))
-        .bind(id.to_string())
-        .fetch_one(&mut **tx)
-        .await
-    })?)
+    if facts.of_attempt.is_some_and(|wanted| wanted != attempt) {
+        return Err(Error::Superseded);
+    }
+    crate::rows::status(&status)
 }
 
 /// Takes from the wallet (of a sub-account its parent's) what the call's attempts cost beyond what was taken
@@ -350,8 +368,11 @@ pub(crate) async fn charge(tx: &mut Tx, row: &ExecutionRow, now: i64) -> Result<
 /// What an update does besides writing facts. The default changes nothing.
 #[derive(Default)]
 struct Update {
+    /// Only if the call is still taken for the so-manieth time.
+    owner: Option<i64>,
     /// Only if the status is still this.
     from: Option<Status>,
+    /// Counted in the row's sequence if a webhook is to tell of it.
     to: Option<Status>,
     initiated_at: Option<i64>,
     ringing_at: Option<i64>,
@@ -359,12 +380,17 @@ struct Update {
     ended_at: Option<i64>,
     /// The carrier's call was found or refused: no dial of unknown outcome any more.
     dial_known: bool,
-    /// A webhook is written next.
-    tells: bool,
 }
 
 impl Update {
-    fn new(from: Status, to: Status, change: Change, facts: &Facts, now: i64) -> Self {
+    fn new(
+        owner: Option<i64>,
+        from: Status,
+        to: Status,
+        change: Change,
+        facts: &Facts,
+        now: i64,
+    ) -> Self {
         use Change as C;
         let at = Some(facts.happened_at.unwrap_or(now));
         let only = |applies: bool| if applies { at } else { None };
@@ -378,6 +404,7 @@ impl Update {
         // A call that never left has no leg that could end.
         let cut_off = matches!(change, C::StopAsked | C::Faulted) && !from.is_waiting();
         Self {
+            owner,
             from: Some(from),
             to: Some(to),
             initiated_at: only(reached),
@@ -385,11 +412,10 @@ impl Update {
             answered_at: only(change == C::Answered),
             ended_at: only(told_over || cut_off),
             dial_known: reached || told_over || given_up || facts.carrier_call_id.is_some(),
-            tells: false,
         }
     }
 
-    /// `None` when there is no such row, or its status or its attempt is another by now.
+    /// `None` when there is no such row, or its owner, its status or its attempt is another by now.
     async fn run(
         &self,
         tx: &mut Tx,
@@ -426,10 +452,12 @@ impl Update {
                     dialing_since = CASE WHEN $20 THEN NULL ELSE dialing_since END,
                     claimed_by = CASE WHEN $21 THEN NULL ELSE claimed_by END,
                     lease_until = CASE WHEN $21 THEN NULL ELSE lease_until END,
-                    sequence = sequence + $22,
+                    sequence = sequence + CASE WHEN $22 IS NOT NULL AND webhook_url IS NOT NULL
+                        AND (webhook_statuses IS NULL OR webhook_statuses LIKE $22) THEN 1 ELSE 0 END,
                     transfer = COALESCE($23, transfer),
                     post_call_step = CASE WHEN $25 THEN NULL ELSE post_call_step END
-                 WHERE id = $1 AND ($2 IS NULL OR status = $2) AND ($24 IS NULL OR attempt = $24) RETURNING ",
+                 WHERE id = $1 AND ($2 IS NULL OR status = $2) AND ($24 IS NULL OR attempt = $24)
+                    AND ($26 IS NULL OR owner_epoch = $26) RETURNING ",
                 execution_columns!()
             ))
             .bind(id.to_string())
@@ -453,10 +481,11 @@ impl Update {
             .bind(self.ended_at)
             .bind(self.dial_known)
             .bind(unclaim)
-            .bind(i64::from(self.tells))
+            .bind(self.to.map(|to| format!("%\"{to}\"%")))
             .bind(transfer)
             .bind(facts.of_attempt)
             .bind(self.to.is_some_and(Status::is_terminal))
+            .bind(self.owner)
             .fetch_optional(&mut **tx)
             .await
         })

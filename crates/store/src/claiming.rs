@@ -90,7 +90,7 @@ pub(crate) const LANES_DUE: &str = concat!(
     " = lanes.lane) <= $2"
 );
 
-/// When the first call that is not due at `$1` falls due.
+/// When the first call that is not due at `$1` falls due, and when the first limit lets another one through after that.
 pub(crate) const NEXT_DUE: &str = concat!(
     "WITH RECURSIVE waiting(id) AS (
         SELECT (SELECT account_id FROM executions WHERE ",
@@ -101,9 +101,10 @@ pub(crate) const NEXT_DUE: &str = concat!(
     waiting!(),
     " AND e.account_id > waiting.id ORDER BY e.account_id LIMIT 1)
         FROM waiting WHERE waiting.id IS NOT NULL)
-     SELECT MIN((SELECT MIN(due_at) FROM executions WHERE account_id = waiting.id AND due_at > $1 AND ",
+     SELECT (SELECT MIN((SELECT MIN(due_at) FROM executions WHERE account_id = waiting.id AND due_at > $1 AND ",
     waiting!(),
-    ")) FROM waiting WHERE waiting.id IS NOT NULL"
+    ")) FROM waiting WHERE waiting.id IS NOT NULL),
+        (SELECT MIN(next_at) FROM dial_limits WHERE next_at > $1)"
 );
 
 /// The oldest `$4` calls of lane `$2` of account `$1` that are due at `$3`. They stay as they are while this
@@ -128,6 +129,17 @@ pub(crate) fn claim_sql(ids: &str) -> String {
          WHERE id IN {ids} RETURNING {columns}",
         columns = execution_columns!()
     )
+}
+
+/// Accounts that a claim is to look at.
+#[derive(Debug)]
+pub struct AccountsDue(Vec<String>);
+
+impl AccountsDue {
+    /// Whether nobody has a call to dial.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
 }
 
 /// Calls of one batch (or of none), one agent, one carrier and one calling number.
@@ -182,16 +194,31 @@ impl Store {
         lease_ms: i64,
         limit: i64,
     ) -> Result<Vec<Claimed>, Error> {
-        if limit <= 0 {
-            return Ok(Vec::new());
-        }
+        let accounts = self.accounts_due(now).await?;
+        self.claim_from(accounts, now, lease_ms, limit).await
+    }
+
+    /// Accounts with a call that is due and, as far as a short look tells, a free line. Calls whose time has come are
+    /// `queued`.
+    pub async fn accounts_due(&self, now: i64) -> Result<AccountsDue, Error> {
         self.queue_scheduled(now).await?;
-        let accounts: Vec<String> = on!(self.db().read(), |pool| {
+        let accounts = on!(self.db().read(), |pool| {
             sqlx::query_scalar(ACCOUNTS_DUE)
                 .bind(now)
                 .fetch_all(pool)
                 .await
         })?;
+        Ok(AccountsDue(accounts))
+    }
+
+    /// [`Store::claim_due`] of these accounts.
+    pub async fn claim_from(
+        &self,
+        AccountsDue(accounts): AccountsDue,
+        now: i64,
+        lease_ms: i64,
+        limit: i64,
+    ) -> Result<Vec<Claimed>, Error> {
         // Who is first changes each time, so that whoever is left over today is first tomorrow.
         let turn = self.inner.turns.fetch_add(1, Ordering::Relaxed);
         let inner_turn = turn / accounts.len().max(1);
@@ -241,15 +268,18 @@ impl Store {
             return Ok(Vec::new());
         }
         let mut limits = Limits::read(&mut tx, account, now).await?;
-        let paused: Vec<String> = on!(&mut tx, |tx| {
-            sqlx::query_scalar(PAUSED)
-                .bind(account)
-                .fetch_all(&mut **tx)
-                .await
-        })?;
+        let lanes = lanes(&mut tx, account, now).await?;
+        let paused: Vec<String> = match lanes.iter().any(|lane| lane.batch.is_some()) {
+            true => on!(&mut tx, |tx| {
+                sqlx::query_scalar(PAUSED)
+                    .bind(account)
+                    .fetch_all(&mut **tx)
+                    .await
+            })?,
+            false => Vec::new(),
+        };
         let is_paused = |lane: &Lane| lane.batch.as_ref().is_some_and(|id| paused.contains(id));
-        let (single, batch): (Vec<Lane>, Vec<Lane>) = lanes(&mut tx, account, now)
-            .await?
+        let (single, batch): (Vec<Lane>, Vec<Lane>) = lanes
             .into_iter()
             .filter(|lane| !is_paused(lane))
             .partition(|lane| lane.batch.is_none());
@@ -338,16 +368,9 @@ impl Store {
     /// When the next call falls due, or a limit lets another one through, after `now`. What is due already
     /// waits for a call to end, and every change wakes the worker.
     pub async fn next_due(&self, now: i64) -> Result<Option<i64>, Error> {
-        let (due, allowed): (Option<i64>, Option<i64>) = on!(self.db().read(), |pool| (
-            sqlx::query_scalar(NEXT_DUE)
-                .bind(now)
-                .fetch_one(pool)
-                .await?,
-            sqlx::query_scalar(crate::limits::NEXT_ALLOWED)
-                .bind(now)
-                .fetch_one(pool)
-                .await?
-        ));
+        let (due, allowed): (Option<i64>, Option<i64>) = on!(self.db().read(), |pool| {
+            sqlx::query_as(NEXT_DUE).bind(now).fetch_one(pool).await
+        })?;
         Ok(due.into_iter().chain(allowed).min())
     }
 }

@@ -14,6 +14,7 @@ pub(crate) use found::{Found, Part};
 
 use crate::{
     Error, Once, Store, Work,
+    change::Changed,
     db::{Tx, clean, on, or_conflict},
     once,
     rows::{ExecutionRow, direction, execution_columns, maybe_to_json, records, to_json},
@@ -99,6 +100,8 @@ pub struct Facts {
     pub transfer: Option<Transfer>,
     /// The attempt they are of: nothing is written once another has begun. `None` = whichever there is.
     pub of_attempt: Option<i64>,
+    /// How the call stood when it was last looked at: if it stands so still, a change need not look first.
+    pub standing: Option<Status>,
     /// When it happened, if not now; goes to `ringing_at`, `answered_at`, `ended_at` by the change.
     pub happened_at: Option<i64>,
 }
@@ -202,8 +205,7 @@ impl Store {
             }
             return Ok((record, false));
         };
-        let told = row.webhook_for(new.status)?.is_some();
-        let record = self.tell_in(&mut tx, row, now).await?;
+        let Changed { record, told } = self.tell_in(&mut tx, row, now).await?;
         if let Some((once, answer)) = once {
             once::keep(&mut tx, once, &answer(&record), now).await?;
         }

@@ -57,6 +57,7 @@ pub use audit::Audited;
 pub use batch_guard::{BatchGuard, GuardRules};
 pub use batches::{Batch, BatchState, BatchUpload, Contact, NewBatch, Reject, Schedule};
 pub use call_log::{CallLog, LogLine};
+pub use claiming::AccountsDue;
 pub use clock::now;
 pub use db::Error;
 pub use deliveries::{Endpoint, Told, ToldFilter};

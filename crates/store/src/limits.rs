@@ -73,8 +73,6 @@ struct Row {
     next_at: i64,
 }
 
-pub(crate) const NEXT_ALLOWED: &str = "SELECT MIN(next_at) FROM dial_limits WHERE next_at > $1";
-
 /// Outbound calls of account `$1` that hold a line, with what limits are of.
 pub(crate) const LIVE_LANES: &str = "SELECT agent_id, provider, from_number FROM executions
         WHERE account_id = $1 AND direction = 'outbound' AND status IN ('initiated', 'ringing', 'in-progress')

@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 
-use bolo_execution::{ExecutionId, Record, Status};
+use bolo_execution::{Change, ExecutionId, Illegal, Record, Status};
 
 use crate::{
     Command, Error, Store,
@@ -61,6 +61,18 @@ struct LiveRow {
     owner_epoch: i64,
 }
 
+impl TryFrom<LiveRow> for Live {
+    type Error = Error;
+
+    fn try_from(row: LiveRow) -> Result<Self, Error> {
+        Ok(Self {
+            record: row.execution.try_into()?,
+            owner: row.owner_instance,
+            epoch: row.owner_epoch,
+        })
+    }
+}
+
 #[derive(sqlx::FromRow)]
 struct LostRow {
     #[sqlx(flatten)]
@@ -96,8 +108,8 @@ const BEAT: &str = "INSERT INTO instances (instance, node, seen_at, room) VALUES
 
 impl Store {
     /// Makes this node the owner of a live call; the next epoch. Older epochs lose, and are told so. Counts
-    /// as a heartbeat: an owner is never one that was not seen for long.
-    pub async fn own_call(&self, id: ExecutionId, now: i64) -> Result<i64, Error> {
+    /// as a heartbeat: an owner is never one that was not seen for long. `Illegal` when the call is over.
+    pub async fn own_call(&self, id: ExecutionId, now: i64) -> Result<Live, Error> {
         let mut tx = self.db().begin().await?;
         on!(&mut tx, |tx| {
             sqlx::query(BEAT)
@@ -109,23 +121,35 @@ impl Store {
                 .await
                 .map(drop)
         })?;
-        let epoch: i64 = on!(&mut tx, |tx| {
-            sqlx::query_scalar(
+        let row: Option<LiveRow> = on!(&mut tx, |tx| {
+            sqlx::query_as(concat!(
                 "UPDATE executions SET owner_node = $2, owner_instance = $3, owner_epoch = owner_epoch + 1,
-                    owner_since = $4 WHERE id = $1 RETURNING owner_epoch",
-            )
+                    owner_since = $4
+                 WHERE id = $1 AND status NOT IN ('completed', 'busy', 'no-answer', 'balance-low', 'canceled',
+                    'failed', 'stopped', 'error', 'call-disconnected')
+                 RETURNING owner_instance, owner_epoch, ",
+                execution_columns!()
+            ))
             .bind(id.to_string())
             .bind(self.node())
             .bind(&self.inner.instance)
             .bind(now)
-            .fetch_one(&mut **tx)
+            .fetch_optional(&mut **tx)
             .await
         })?;
+        let Some(row) = row else {
+            drop(tx);
+            let from = self.execution_unscoped(id).await?.status;
+            let change = Change::Answered;
+            return Err(Error::Illegal(Illegal { from, change }));
+        };
+        let live: Live = row.try_into()?;
         tx.commit().await?;
+        let epoch = live.epoch;
         self.signals()
             .tell_others(id, Command::TakenOver { epoch })
             .await;
-        Ok(epoch)
+        Ok(live)
     }
 
     /// Heartbeat of all calls this process owns: one row, however many calls. `room`: how many more it may
@@ -279,14 +303,6 @@ impl Store {
                 .fetch_all(pool)
                 .await
         })?;
-        rows.into_iter()
-            .map(|row| {
-                Ok(Live {
-                    record: row.execution.try_into()?,
-                    owner: row.owner_instance,
-                    epoch: row.owner_epoch,
-                })
-            })
-            .collect()
+        rows.into_iter().map(TryInto::try_into).collect()
     }
 }

@@ -103,6 +103,7 @@ impl Store {
             let changed = self
                 .change_in(
                     &mut tx,
+                    None,
                     ExecutionId(uuid(&id)?),
                     Change::Due,
                     &Facts::default(),
@@ -345,7 +346,7 @@ impl Store {
         let mut stopped = Vec::with_capacity(ids.len());
         for id in ids {
             let id = ExecutionId(uuid(&id)?);
-            self.change_in(tx, id, Change::StopAsked, &Facts::default(), now)
+            self.change_in(tx, None, id, Change::StopAsked, &Facts::default(), now)
                 .await?;
             stopped.push(id);
         }

@@ -1,17 +1,26 @@
 //! SQLite's connections. Each has a thread of its own, so that a question costs two changes of threads. The driver's pool
 //! asks a connection that comes back whether it still lives, and its transactions acknowledge every answer; here nobody
-//! does, since a file does not fall silent. These threads were a third of what a call's begin costs.
+//! does, since a file does not fall silent, and a transaction begins with its first question. These threads were a third
+//! of what a call's begin costs.
 
 use std::{
+    future::ready,
     ops::{Deref, DerefMut},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
-use futures_util::{FutureExt, future::BoxFuture, stream::BoxStream};
+use futures_util::{FutureExt, StreamExt, TryFutureExt, future::BoxFuture, stream::BoxStream};
 use sqlx::{
-    ConnectOptions, Connection, Either, Execute, Executor, SqlStr, Sqlite, SqliteConnection,
-    sqlite::{SqliteConnectOptions, SqliteQueryResult, SqliteRow, SqliteStatement, SqliteTypeInfo},
+    AssertSqlSafe, ConnectOptions, Connection, Either, Execute, Executor, SqlSafeStr, SqlStr,
+    Sqlite, SqliteConnection,
+    sqlite::{
+        SqliteArguments, SqliteConnectOptions, SqliteQueryResult, SqliteRow, SqliteStatement,
+        SqliteTypeInfo,
+    },
 };
 use tokio::{
     sync::{Mutex, OwnedMappedMutexGuard, OwnedMutexGuard, OwnedSemaphorePermit, Semaphore},
@@ -32,27 +41,56 @@ struct Inner {
     options: SqliteConnectOptions,
     /// As many as there are connections.
     free: Arc<Semaphore>,
+    connections: Vec<Arc<Slot>>,
+}
+
+#[derive(Debug, Default)]
+struct Slot {
     /// `None` = not open.
-    connections: Vec<Arc<Mutex<Option<SqliteConnection>>>>,
+    connection: Arc<Mutex<Option<SqliteConnection>>>,
+    /// Its thread has died: who is lent it next opens it anew.
+    is_dead: AtomicBool,
+}
+
+impl Slot {
+    fn heed<T>(&self, answer: &Result<T, sqlx::Error>) {
+        if matches!(answer, Err(sqlx::Error::WorkerCrashed)) {
+            tracing::error!("a thread of the database has died; its connection is opened anew");
+            self.is_dead.store(true, Ordering::Release);
+        }
+    }
 }
 
 /// One of them, until it is dropped. What was asked of it and is not waited for any more is done before what the next one
 /// asks.
 #[derive(Debug)]
-pub(crate) struct Lent {
+struct Lent {
     connection: OwnedMappedMutexGuard<Option<SqliteConnection>, SqliteConnection>,
-    pool: Pool,
+    slot: Arc<Slot>,
     // Behind the connection: a permit is of one that nobody holds.
     _permit: OwnedSemaphorePermit,
 }
 
 /// A transaction; rolled back when dropped.
 #[derive(Debug)]
-pub(crate) struct Tx {
+pub(crate) struct Tx(Within);
+
+/// Asks within a transaction, which its first question opens.
+#[derive(Debug)]
+pub(crate) struct Within {
     lent: Lent,
-    is_open: bool,
+    stage: Stage,
     /// Whether its commit is on the disk when it returns.
     is_synced: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    New,
+    Open,
+    /// Its first question failed: it may not be open.
+    Failed,
+    Over,
 }
 
 impl Pool {
@@ -74,27 +112,23 @@ impl Pool {
         self.0.options.connect().await
     }
 
-    /// The write lock is taken at once: a transaction that reads first and then writes could be refused.
+    /// The write lock is taken by its first question, whatever that is: a transaction that reads first and then writes
+    /// could be refused.
     pub(crate) async fn begin(&self) -> Result<Tx, sqlx::Error> {
-        self.begin_by("BEGIN IMMEDIATE", true).await
+        self.begin_by(true).await
     }
 
     /// One whose commit survives the death of the process, but the machine's only once another commit is synced.
     pub(crate) async fn begin_unsynced(&self) -> Result<Tx, sqlx::Error> {
-        self.begin_by("PRAGMA synchronous = NORMAL; BEGIN IMMEDIATE", false)
-            .await
+        self.begin_by(false).await
     }
 
-    async fn begin_by(&self, sql: &'static str, is_synced: bool) -> Result<Tx, sqlx::Error> {
-        let mut tx = Tx {
+    async fn begin_by(&self, is_synced: bool) -> Result<Tx, sqlx::Error> {
+        Ok(Tx(Within {
             lent: self.lent().await?,
-            is_open: true,
+            stage: Stage::New,
             is_synced,
-        };
-        let begun = sqlx::query(sql).execute(&mut *tx).await;
-        tx.lent.check(&begun).await?;
-        begun?;
-        Ok(tx)
+        }))
     }
 
     async fn lent(&self) -> Result<Lent, sqlx::Error> {
@@ -102,16 +136,17 @@ impl Pool {
             .await
             .map_err(|_| sqlx::Error::PoolTimedOut)?
             .map_err(|_| sqlx::Error::PoolClosed)?;
-        let mut connection = (self.0.connections.iter())
-            .find_map(|connection| connection.clone().try_lock_owned().ok())
+        let (slot, mut connection) = (self.0.connections.iter())
+            .find_map(|slot| Some((slot, slot.connection.clone().try_lock_owned().ok()?)))
             .ok_or(sqlx::Error::PoolTimedOut)?;
-        if connection.is_none() {
+        if connection.is_none() || slot.is_dead.load(Ordering::Acquire) {
             *connection = Some(self.alone().await?);
+            slot.is_dead.store(false, Ordering::Release);
         }
         Ok(Lent {
             connection: OwnedMutexGuard::try_map(connection, Option::as_mut)
                 .map_err(|_| sqlx::Error::PoolTimedOut)?,
-            pool: self.clone(),
+            slot: slot.clone(),
             _permit: permit,
         })
     }
@@ -124,8 +159,8 @@ impl Pool {
     /// Waits for those that are lent.
     pub(crate) async fn close(&self) {
         self.0.free.close();
-        for connection in &self.0.connections {
-            if let Some(connection) = connection.lock().await.take()
+        for slot in &self.0.connections {
+            if let Some(connection) = slot.connection.lock().await.take()
                 && let Err(error) = connection.close().await
             {
                 tracing::warn!(%error, "a connection of the database did not close");
@@ -135,13 +170,22 @@ impl Pool {
 }
 
 impl Lent {
-    /// Opens it anew when its thread has died.
-    async fn check<T>(&mut self, answer: &Result<T, sqlx::Error>) -> Result<(), sqlx::Error> {
-        if matches!(answer, Err(sqlx::Error::WorkerCrashed)) {
-            tracing::error!("a thread of the database has died; its connection is opened anew");
-            *self.connection = self.pool.alone().await?;
-        }
-        Ok(())
+    fn many<'e, 'q: 'e, E>(&'e mut self, query: E) -> BoxStream<'e, Answer>
+    where
+        E: 'q + Execute<'q, Sqlite>,
+    {
+        let slot = self.slot.clone();
+        let answers = self.connection.fetch_many(query);
+        answers.inspect(move |answer| slot.heed(answer)).boxed()
+    }
+
+    async fn optional<'q, E>(&mut self, query: E) -> Result<Option<SqliteRow>, sqlx::Error>
+    where
+        E: 'q + Execute<'q, Sqlite>,
+    {
+        let answer = self.connection.fetch_optional(query).await;
+        self.slot.heed(&answer);
+        answer
     }
 
     /// Asks without waiting: by its first step the question is on its way.
@@ -152,52 +196,141 @@ impl Lent {
     }
 }
 
+type Answer = Result<Either<SqliteQueryResult, SqliteRow>, sqlx::Error>;
+
+/// A question as it is asked: its text and what is bound.
+type Question = (SqlStr, Option<SqliteArguments>);
+
+impl Within {
+    /// The first question takes what begins the transaction along. Also tells how many statements that are.
+    fn question<'q>(
+        &mut self,
+        mut query: impl Execute<'q, Sqlite>,
+    ) -> Result<(Question, usize), sqlx::Error> {
+        let arguments = query.take_arguments().map_err(sqlx::Error::Encode)?;
+        let sql = query.sql();
+        let (begin, statements) = match (self.stage, self.is_synced) {
+            (Stage::New, true) => ("BEGIN IMMEDIATE", 1),
+            (Stage::New, false) => ("PRAGMA synchronous = NORMAL; BEGIN IMMEDIATE", 2),
+            (Stage::Open, _) => return Ok(((sql, arguments), 0)),
+            (Stage::Failed | Stage::Over, _) => return Err(not_open()),
+        };
+        // Until it is answered.
+        self.stage = Stage::Failed;
+        let sql = AssertSqlSafe(format!("{begin}; {}", sql.as_str()));
+        Ok(((sql.into_sql_str(), arguments), statements))
+    }
+}
+
+fn not_open() -> sqlx::Error {
+    sqlx::Error::Protocol("the transaction's first question failed".into())
+}
+
 impl Tx {
     pub(crate) async fn commit(mut self) -> Result<(), sqlx::Error> {
-        let sql = if self.is_synced {
-            "COMMIT"
-        } else {
-            "COMMIT; PRAGMA synchronous = FULL"
+        let sql = match (self.stage, self.is_synced) {
+            (Stage::New, _) => return Ok(()),
+            (Stage::Failed | Stage::Over, _) => return Err(not_open()),
+            (Stage::Open, true) => "COMMIT",
+            (Stage::Open, false) => "COMMIT; PRAGMA synchronous = FULL",
         };
         sqlx::query(sql).execute(&mut *self).await?;
-        self.is_open = false;
+        self.0.stage = Stage::Over;
         Ok(())
     }
 }
 
 impl Drop for Tx {
     fn drop(&mut self) {
-        if self.is_open {
-            // Fails where a commit was not waited for.
-            self.lent.leave("ROLLBACK");
+        if matches!(self.stage, Stage::Open | Stage::Failed) {
+            // Fails where it did not begin, or where a commit was not waited for.
+            self.0.lent.leave("ROLLBACK");
             if !self.is_synced {
-                self.lent.leave("PRAGMA synchronous = FULL");
+                self.0.lent.leave("PRAGMA synchronous = FULL");
             }
         }
     }
 }
 
 impl Deref for Tx {
-    type Target = SqliteConnection;
+    type Target = Within;
 
-    fn deref(&self) -> &SqliteConnection {
-        &self.lent.connection
+    fn deref(&self) -> &Within {
+        &self.0
     }
 }
 
 impl DerefMut for Tx {
-    fn deref_mut(&mut self) -> &mut SqliteConnection {
-        &mut self.lent.connection
+    fn deref_mut(&mut self) -> &mut Within {
+        &mut self.0
+    }
+}
+
+impl<'t> Executor<'t> for &'t mut Within {
+    type Database = Sqlite;
+
+    fn fetch_many<'e, 'q: 'e, E>(self, query: E) -> BoxStream<'e, Answer>
+    where
+        't: 'e,
+        E: 'q + Execute<'q, Sqlite>,
+    {
+        async move {
+            let (question, mut before) = self.question(query)?;
+            let (lent, stage) = (&mut self.lent, &mut self.stage);
+            let is_first = before > 0;
+            Ok(lent.many(question).filter(move |answer| {
+                if is_first {
+                    *stage = if answer.is_ok() {
+                        Stage::Open
+                    } else {
+                        Stage::Failed
+                    };
+                }
+                // Those of what begins it; SQLite counts for them what was changed before.
+                let is_before = before > 0 && answer.is_ok();
+                before -= usize::from(is_before);
+                ready(!is_before)
+            }))
+        }
+        .try_flatten_stream()
+        .boxed()
+    }
+
+    fn fetch_optional<'e, 'q: 'e, E>(
+        self,
+        query: E,
+    ) -> BoxFuture<'e, Result<Option<SqliteRow>, sqlx::Error>>
+    where
+        't: 'e,
+        E: 'q + Execute<'q, Sqlite>,
+    {
+        async move {
+            let (question, _) = self.question(query)?;
+            let answer = self.lent.optional(question).await;
+            if answer.is_ok() {
+                self.stage = Stage::Open;
+            }
+            answer
+        }
+        .boxed()
+    }
+
+    fn prepare_with<'e>(
+        self,
+        sql: SqlStr,
+        parameters: &'e [SqliteTypeInfo],
+    ) -> BoxFuture<'e, Result<SqliteStatement, sqlx::Error>>
+    where
+        't: 'e,
+    {
+        self.lent.connection.prepare_with(sql, parameters)
     }
 }
 
 impl<'p> Executor<'p> for &'p Pool {
     type Database = Sqlite;
 
-    fn fetch_many<'e, 'q: 'e, E>(
-        self,
-        query: E,
-    ) -> BoxStream<'e, Result<Either<SqliteQueryResult, SqliteRow>, sqlx::Error>>
+    fn fetch_many<'e, 'q: 'e, E>(self, query: E) -> BoxStream<'e, Answer>
     where
         'p: 'e,
         E: 'q + Execute<'q, Sqlite>,
@@ -208,7 +341,7 @@ impl<'p> Executor<'p> for &'p Pool {
                 // Nobody listens any more: nor does anybody want to know.
                 Err(error) => return drop(sender.send(Err(error)).await),
             };
-            hand_over(lent.connection.fetch_many(query), sender).await;
+            hand_over(lent.many(query), sender).await;
         })
     }
 
@@ -220,13 +353,7 @@ impl<'p> Executor<'p> for &'p Pool {
         'p: 'e,
         E: 'q + Execute<'q, Sqlite>,
     {
-        async move {
-            let mut lent = self.lent().await?;
-            let answer = lent.connection.fetch_optional(query).await;
-            lent.check(&answer).await?;
-            answer
-        }
-        .boxed()
+        async move { self.lent().await?.optional(query).await }.boxed()
     }
 
     fn prepare_with<'e>(
@@ -299,7 +426,9 @@ mod tests {
     async fn whoever_goes_away_in_the_midst_of_a_begin_or_commit_leaves_a_connection_that_serves() {
         let (pool, _folder) = pool(1).await;
         // A quick thread may have answered by then.
-        drop(pool.begin().now_or_never());
+        let mut tx = pool.begin().await.unwrap();
+        let _ = insert(&mut tx, 0).now_or_never();
+        drop(tx);
         let mut tx = pool.begin().await.unwrap();
         insert(&mut tx, 1).await;
         drop(tx.commit().now_or_never());
@@ -323,11 +452,79 @@ mod tests {
         assert_eq!(within, 1);
         tx.commit().await.unwrap();
         assert_eq!(synchronous(&pool).await, 2);
-        drop(pool.begin_unsynced().await.unwrap());
+        let mut tx = pool.begin_unsynced().await.unwrap();
+        insert(&mut tx, 1).await;
+        drop(tx);
         assert_eq!(synchronous(&pool).await, 2);
-        let tx = pool.begin_unsynced().await.unwrap();
+        let mut tx = pool.begin_unsynced().await.unwrap();
+        insert(&mut tx, 2).await;
         drop(tx.commit().now_or_never());
         assert_eq!(synchronous(&pool).await, 2);
+    }
+
+    #[tokio::test]
+    async fn a_transaction_nobody_asked_anything_holds_up_nobody() {
+        let (pool, _folder) = pool(2).await;
+        let tx = pool.begin().await.unwrap();
+        let mut other = pool.begin().await.unwrap();
+        insert(&mut other, 1).await;
+        other.commit().await.unwrap();
+        tx.commit().await.unwrap();
+        assert_eq!(numbers(&pool).await, [1]);
+    }
+
+    #[tokio::test]
+    async fn a_first_question_holds_the_write_lock_though_it_only_reads() {
+        let (pool, _folder) = pool(2).await;
+        let mut tx = pool.begin().await.unwrap();
+        let all: Vec<i64> = sqlx::query_scalar("SELECT n FROM numbers WHERE n > $1")
+            .bind(0)
+            .fetch_all(&mut *tx)
+            .await
+            .unwrap();
+        assert!(all.is_empty());
+        let mut other = pool.alone().await.unwrap();
+        sqlx::query("PRAGMA busy_timeout = 1")
+            .execute(&mut other)
+            .await
+            .unwrap();
+        let refused = sqlx::query("BEGIN IMMEDIATE").execute(&mut other).await;
+        assert!(refused.unwrap_err().to_string().contains("locked"));
+        insert(&mut tx, 1).await;
+        tx.commit().await.unwrap();
+        assert_eq!(numbers(&pool).await, [1]);
+    }
+
+    #[tokio::test]
+    async fn a_first_question_tells_what_it_changed_and_not_what_was_before() {
+        let (pool, _folder) = pool(2).await;
+        let mut tx = pool.begin().await.unwrap();
+        insert(&mut tx, 1).await;
+        insert(&mut tx, 2).await;
+        tx.commit().await.unwrap();
+        let all = sqlx::query("UPDATE numbers SET n = n + 10");
+        assert_eq!(all.execute(&pool).await.unwrap().rows_affected(), 2);
+        for begun in [pool.begin().await, pool.begin_unsynced().await] {
+            let none = sqlx::query("DELETE FROM numbers WHERE n < 10");
+            let done = none.execute(&mut *begun.unwrap()).await.unwrap();
+            assert_eq!(done.rows_affected(), 0);
+        }
+    }
+
+    #[tokio::test]
+    async fn nothing_is_written_after_a_first_question_that_failed() {
+        let (pool, _folder) = pool(1).await;
+        let mut tx = pool.begin().await.unwrap();
+        let wrong = sqlx::query("INSERT INTO numbers VALUES (NULL)");
+        wrong.execute(&mut *tx).await.unwrap_err();
+        let next = sqlx::query("INSERT INTO numbers VALUES (1)");
+        next.execute(&mut *tx).await.unwrap_err();
+        tx.commit().await.unwrap_err();
+        assert!(numbers(&pool).await.is_empty());
+        let mut tx = pool.begin().await.unwrap();
+        insert(&mut tx, 2).await;
+        tx.commit().await.unwrap();
+        assert_eq!(numbers(&pool).await, [2]);
     }
 
     #[tokio::test]

@@ -81,6 +81,18 @@ impl Worker {
                 poll
             };
         }
+        // Mostly nothing is due, and room need not be known.
+        let now = now_ms();
+        let due = match self.store.accounts_due(now).await {
+            Ok(due) => due,
+            Err(error) => {
+                tracing::error!(%error, "can't tell which calls are due");
+                return poll;
+            }
+        };
+        if due.is_empty() {
+            return self.until_next(poll).await;
+        }
         let limit = match self.room(watch).await {
             Ok(0) => return poll,
             Ok(room) => limit.min(room),
@@ -89,11 +101,8 @@ impl Worker {
                 return poll;
             }
         };
-        let claimed = match self
-            .store
-            .claim_due(now_ms(), ms(self.settings.timings.claim), limit as i64)
-            .await
-        {
+        let lease = ms(self.settings.timings.claim);
+        let claimed = match self.store.claim_from(due, now, lease, limit as i64).await {
             Ok(claimed) => claimed,
             Err(error) => {
                 tracing::error!(%error, "can't claim due calls");
@@ -115,6 +124,11 @@ impl Worker {
         if count == limit {
             return pace.wait();
         }
+        self.until_next(poll).await
+    }
+
+    /// How long until another call is due, `poll` at most.
+    async fn until_next(&self, poll: Duration) -> Duration {
         match self.store.next_due(now_ms()).await {
             Ok(Some(due)) if due > now_ms() => {
                 poll.min(Duration::from_millis((due - now_ms()).max(1) as u64))

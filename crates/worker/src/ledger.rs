@@ -19,6 +19,7 @@ impl Worker {
     ) -> Result<Record, Error> {
         let facts = Facts {
             of_attempt: Some(record.attempt),
+            standing: Some(record.status),
             ..facts
         };
         persist(|| (self.store).change(record.id, change, facts.clone(), now_ms())).await

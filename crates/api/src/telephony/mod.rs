@@ -109,6 +109,7 @@ async fn advance(
     }
     let facts = Facts {
         of_attempt: Some(record.attempt),
+        standing: Some(record.status),
         ..facts
     };
     match app.store.change(record.id, change, facts, now()).await {

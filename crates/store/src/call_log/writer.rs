@@ -8,7 +8,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use bolo_execution::ExecutionId;
-use sqlx::{AssertSqlSafe, SqliteConnection};
+use sqlx::AssertSqlSafe;
 use tokio::{
     sync::{Mutex, oneshot},
     task::JoinHandle,
@@ -21,6 +21,7 @@ use crate::{
     Error,
     db::{Db, Engine, clean, on},
     postgres::Lent,
+    sqlite,
 };
 
 /// Lines wait this long for others: a commit costs the same for one call as for fifty. What a crash may
@@ -267,7 +268,7 @@ impl Work {
     /// Calls whose lines were refused.
     async fn insert<'a>(
         &self,
-        mut connection: Engine<&mut SqliteConnection, &mut Lent>,
+        mut connection: Engine<&mut sqlite::Within, &mut Lent>,
         calls: &[&'a Lines],
     ) -> Result<Vec<&'a Call>, Error> {
         on!(&mut connection, |connection| {
@@ -315,7 +316,7 @@ impl Work {
     /// The transcripts so far, into the calls' rows, as long as they go on: a call's end writes the last.
     async fn note(
         &self,
-        connection: &mut Engine<&mut SqliteConnection, &mut Lent>,
+        connection: &mut Engine<&mut sqlite::Within, &mut Lent>,
         calls: &[&Lines],
     ) -> Result<(), Error> {
         let notes: Vec<(&ExecutionId, &str, i64)> = calls
@@ -344,7 +345,7 @@ impl Work {
     /// Those of these calls that another instance owns.
     async fn refused<'a>(
         &self,
-        connection: &mut Engine<&mut SqliteConnection, &mut Lent>,
+        connection: &mut Engine<&mut sqlite::Within, &mut Lent>,
         calls: &[&'a Lines],
     ) -> Result<Vec<&'a Call>, Error> {
         let mut refused = Vec::new();

@@ -17,7 +17,7 @@ fn entry(text: &str) -> Entry {
 async fn lines_come_back_in_order_and_whole(#[values(On::Sqlite, On::Postgres)] on: On) {
     let Some(lab) = Lab::on(on).await else { return };
     let id = lab.talking().await.id;
-    let log = lab.store.call_log(lab.account, id).await.unwrap();
+    let log = lab.store.call_log(id);
     log.flush().await.unwrap();
     assert_eq!(
         lab.store.events(lab.account, id).await.unwrap(),
@@ -63,7 +63,7 @@ async fn many_calls_write_at_once_into_few_rows(#[values(On::Sqlite, On::Postgre
     let mut calls = Vec::new();
     for _ in 0..70 {
         let id = lab.talking().await.id;
-        calls.push((id, lab.store.call_log(lab.account, id).await.unwrap()));
+        calls.push((id, lab.store.call_log(id)));
     }
     for n in 0..20 {
         for (_, log) in &calls {
@@ -86,8 +86,8 @@ async fn a_call_taken_over_is_no_longer_written_by_its_former_owner(
     let Some(lab) = Lab::on(on).await else { return };
     let id = lab.talking().await.id;
     let bystander = lab.talking().await.id;
-    let log = lab.store.call_log(lab.account, id).await.unwrap();
-    let untouched = lab.store.call_log(lab.account, bystander).await.unwrap();
+    let log = lab.store.call_log(id);
+    let untouched = lab.store.call_log(bystander);
     lab.store.own_call(id, NOW).await.unwrap();
     log.event("mine".into()).unwrap();
     log.flush().await.unwrap();
@@ -103,7 +103,7 @@ async fn a_call_taken_over_is_no_longer_written_by_its_former_owner(
     ));
     untouched.flush().await.unwrap();
 
-    let taken = other.call_log(lab.account, id).await.unwrap();
+    let taken = other.call_log(id);
     taken.event("theirs".into()).unwrap();
     taken.flush().await.unwrap();
     // News of the carrier's reach any node.
@@ -127,7 +127,7 @@ async fn closing_writes_what_waits_and_refuses_more(#[values(On::Sqlite, On::Pos
     let Some(lab) = Lab::on(on).await else { return };
     let id = lab.talking().await.id;
     let node = lab.node("node-2").await;
-    let log = node.call_log(lab.account, id).await.unwrap();
+    let log = node.call_log(id);
     for n in 0..100 {
         log.event(n.to_string()).unwrap();
     }
@@ -148,7 +148,7 @@ async fn the_transcript_so_far_is_in_the_row_until_the_end_writes_the_last(
 ) {
     let Some(lab) = Lab::on(on).await else { return };
     let id = lab.talking().await.id;
-    let log = lab.store.call_log(lab.account, id).await.unwrap();
+    let log = lab.store.call_log(id);
     let noted = async || {
         log.flush().await.unwrap();
         lab.store.execution_unscoped(id).await.unwrap().transcript

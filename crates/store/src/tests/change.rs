@@ -169,6 +169,66 @@ async fn a_carriers_call_belongs_to_one_execution(#[values(On::Sqlite, On::Postg
 }
 
 #[rstest]
+#[tokio::test]
+async fn how_a_call_was_thought_to_stand_makes_no_difference(
+    #[values(On::Sqlite, On::Postgres)] on: On,
+) {
+    let Some(lab) = Lab::on(on).await else { return };
+    for standing in Status::ALL {
+        let mut new = lab.call();
+        new.webhook = Some(WebhookTarget {
+            url: "https://example.com/hook".into(),
+            statuses: Some(vec![Status::Ringing]),
+        });
+        let id = lab.create(new).await.id;
+        let facts = Facts {
+            standing: Some(standing),
+            of_attempt: Some(0),
+            ..Facts::default()
+        };
+        let change = async |change| lab.store.change(id, change, facts.clone(), NOW).await;
+        assert_eq!(
+            change(Change::Ringing).await.unwrap().status,
+            Status::Ringing
+        );
+        assert_eq!(
+            change(Change::Answered).await.unwrap().status,
+            Status::InProgress
+        );
+        let told: i64 = crate::db::on!(lab.store.db().read(), |pool| {
+            sqlx::query_scalar("SELECT sequence FROM executions WHERE id = $1")
+                .bind(id.to_string())
+                .fetch_one(pool)
+                .await
+        })
+        .unwrap();
+        assert_eq!(told, 1, "{standing}: only of what is asked for");
+        let back = change(Change::Ringing).await.unwrap_err();
+        assert!(
+            matches!(&back, Error::Illegal(illegal) if illegal.from == Status::InProgress),
+            "{standing}: {back:?}"
+        );
+        let late = Facts {
+            of_attempt: Some(1),
+            ..facts.clone()
+        };
+        let late = lab.store.change(id, Change::MediaEnded, late, NOW).await;
+        assert!(
+            matches!(late, Err(Error::Superseded)),
+            "{standing}: {late:?}"
+        );
+        let taken = lab.store.own_call(id, NOW).await.unwrap();
+        assert_eq!((taken.epoch, taken.record.status), (1, Status::InProgress));
+        let other = lab
+            .store
+            .change_as(2, id, Change::MediaEnded, facts.clone(), NOW);
+        assert!(matches!(other.await, Err(Error::TakenOver)), "{standing}");
+        let ended = lab.store.change_as(1, id, Change::MediaEnded, facts, NOW);
+        assert_eq!(ended.await.unwrap().status, Status::CallDisconnected);
+    }
+}
+
+#[rstest]
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn of_changes_at_once_each_status_is_taken_once(#[values(On::Sqlite, On::Postgres)] on: On) {
     let Some(lab) = Lab::on(on).await else { return };
@@ -181,9 +241,15 @@ async fn of_changes_at_once_each_status_is_taken_once(#[values(On::Sqlite, On::P
         Change::Answered,
         Change::StopAsked,
     ];
-    let tasks = (0..32).map(|n| {
+    // Whoever changes it has looked, right or wrong, or has not.
+    let looks = [None, Some(Status::Queued), Some(Status::Ringing)];
+    let tasks = (0..36).map(|n| {
         let (store, change) = (lab.store.clone(), changes[n % 4]);
-        tokio::spawn(async move { store.change(id, change, Facts::default(), NOW).await })
+        let facts = Facts {
+            standing: looks[n % 3],
+            ..Facts::default()
+        };
+        tokio::spawn(async move { store.change(id, change, facts, NOW).await })
     });
     let mut taken = vec!["queued".to_owned()];
     for task in tasks.collect::<Vec<_>>() {

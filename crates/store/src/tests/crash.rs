@@ -26,12 +26,7 @@ async fn what_was_flushed_survives_a_kill(#[values(On::Sqlite, On::Postgres)] on
         .args(["--exact", "tests::crash::child", "--ignored", "--nocapture"])
         .env(
             CHILD,
-            format!(
-                "{} {} {} {database}",
-                lab.folder.path().display(),
-                record.account,
-                record.id
-            ),
+            format!("{} {} {database}", lab.folder.path().display(), record.id),
         )
         .stdout(Stdio::piped())
         .spawn()
@@ -64,7 +59,7 @@ async fn what_was_flushed_survives_a_kill(#[values(On::Sqlite, On::Postgres)] on
         "a prefix of what was written, each line once"
     );
 
-    let log = again.call_log(record.account, record.id).await.unwrap();
+    let log = again.call_log(record.id);
     log.event("{\"after\":true}".into()).unwrap();
     log.flush().await.unwrap();
     assert_eq!(
@@ -85,7 +80,7 @@ async fn child() {
     let Ok(given) = std::env::var(CHILD) else {
         return;
     };
-    let [folder, account, id, database] = given.split(' ').collect::<Vec<_>>()[..] else {
+    let [folder, id, database] = given.split(' ').collect::<Vec<_>>()[..] else {
         panic!("{given}")
     };
     let mut settings = settings(folder.as_ref(), None, MASTER, "node-1");
@@ -93,10 +88,7 @@ async fn child() {
         settings.database_url = database.into();
     }
     let store = Store::open(settings).await.unwrap();
-    let log = store
-        .call_log(account.parse().unwrap(), id.parse().unwrap())
-        .await
-        .unwrap();
+    let log = store.call_log(id.parse().unwrap());
     let mut n = 0;
     loop {
         for _ in 0..10 {

@@ -13,9 +13,9 @@ async fn the_next_owner_wins_and_the_older_epoch_loses(#[values(On::Sqlite, On::
     let id = lab.talking().await.id;
     let other = lab.node("node-2").await;
     assert!(!lab.store.owns_call(id, 0).await.unwrap(), "nobody's yet");
-    let first = lab.store.own_call(id, NOW).await.unwrap();
+    let first = lab.store.own_call(id, NOW).await.unwrap().epoch;
     assert!(lab.store.owns_call(id, first).await.unwrap());
-    let second = other.own_call(id, NOW + 1).await.unwrap();
+    let second = other.own_call(id, NOW + 1).await.unwrap().epoch;
     assert_eq!((first, second), (1, 2));
     assert!(!lab.store.owns_call(id, first).await.unwrap());
 
@@ -26,7 +26,7 @@ async fn the_next_owner_wins_and_the_older_epoch_loses(#[values(On::Sqlite, On::
     );
     other.disown_call(id, second).await.unwrap();
     assert!(!other.owns_call(id, second).await.unwrap());
-    assert_eq!(lab.store.own_call(id, NOW + 2).await.unwrap(), 3);
+    assert_eq!(lab.store.own_call(id, NOW + 2).await.unwrap().epoch, 3);
     assert!(matches!(
         lab.store.own_call(Default::default(), NOW).await,
         Err(Error::NotFound)
@@ -40,7 +40,7 @@ async fn of_owners_at_once_exactly_one_stays(#[values(On::Sqlite, On::Postgres)]
     let id = lab.talking().await.id;
     let takers = (0..8).map(|_| {
         let store = lab.store.clone();
-        tokio::spawn(async move { store.own_call(id, NOW).await.unwrap() })
+        tokio::spawn(async move { store.own_call(id, NOW).await.unwrap().epoch })
     });
     let mut epochs = Vec::new();
     for taker in takers.collect::<Vec<_>>() {
@@ -57,12 +57,38 @@ async fn of_owners_at_once_exactly_one_stays(#[values(On::Sqlite, On::Postgres)]
 
 #[rstest]
 #[tokio::test]
+async fn a_call_that_is_over_is_nobodys(#[values(On::Sqlite, On::Postgres)] on: On) {
+    let Some(lab) = Lab::on(on).await else { return };
+    for status in Status::ALL {
+        let id = lab.create(lab.call()).await.id;
+        crate::db::on!(lab.store.db().write(), |pool| {
+            sqlx::query("UPDATE executions SET status = $2 WHERE id = $1")
+                .bind(id.to_string())
+                .bind(status.as_str())
+                .execute(pool)
+                .await
+                .map(drop)
+        })
+        .unwrap();
+        let is_over = status.is_terminal() || status == Status::CallDisconnected;
+        match lab.store.own_call(id, NOW).await {
+            Ok(live) => assert!(!is_over && live.record.status == status, "{status}"),
+            Err(Error::Illegal(illegal)) => assert!(is_over && illegal.from == status, "{status}"),
+            Err(error) => panic!("{status}: {error}"),
+        }
+        let owned = lab.store.owned_calls().await.unwrap().contains_key(&id);
+        assert_eq!(owned, !is_over, "{status}");
+    }
+}
+
+#[rstest]
+#[tokio::test]
 async fn what_an_older_epoch_writes_changes_nothing(#[values(On::Sqlite, On::Postgres)] on: On) {
     let Some(lab) = Lab::on(on).await else { return };
     let id = lab.talking().await.id;
     let other = lab.node("node-2").await;
-    let old = lab.store.own_call(id, NOW).await.unwrap();
-    let new = other.own_call(id, NOW + 1).await.unwrap();
+    let old = lab.store.own_call(id, NOW).await.unwrap().epoch;
+    let new = other.own_call(id, NOW + 1).await.unwrap().epoch;
     let facts = || Facts {
         transcript: Some("assistant: of the dead".into()),
         ..Facts::default()

@@ -140,7 +140,6 @@ async fn what_the_worker_asks_reads_no_whole_table() {
         claiming::ACCOUNTS_DUE,
         claiming::LANES_DUE,
         &claiming::claim_sql("(SELECT value FROM json_each($1))"),
-        limits::NEXT_ALLOWED,
         limits::LIVE_LANES,
         queue::LIVE_CALLS,
         queue::FREE_EXPIRED,

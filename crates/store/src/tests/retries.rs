@@ -271,7 +271,7 @@ async fn the_next_attempt_is_not_rebuilt_from_the_events_of_the_last(
     let Some(lab) = Lab::on(on).await else { return };
     let id = call(&lab).await.id;
     let say = async |word: &str| {
-        let log = lab.store.call_log(lab.account, id).await.unwrap();
+        let log = lab.store.call_log(id);
         log.event(word.into()).unwrap();
         log.flush().await.unwrap();
     };

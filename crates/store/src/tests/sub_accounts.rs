@@ -216,7 +216,7 @@ async fn a_deleted_one_opens_nothing_and_goes_when_its_calls_are_over(
             .await
             .unwrap();
     }
-    let log = store.call_log(id, live).await.unwrap();
+    let log = store.call_log(live);
     log.event("{}".into()).unwrap();
     log.flush().await.unwrap();
     tokio::fs::create_dir_all(store.recordings().scratch_path(live).parent().unwrap())

@@ -22,7 +22,7 @@ async fn another_accounts_ids_are_not_found(#[values(On::Sqlite, On::Postgres)] 
     let Some(lab) = Lab::on(on).await else { return };
     let (store, agent) = (&lab.store, lab.agent);
     let id = lab.talking().await.id;
-    let log = store.call_log(lab.account, id).await.unwrap();
+    let log = store.call_log(id);
     log.event("{}".into()).unwrap();
     log.flush().await.unwrap();
     let entry = || Entry::new(Component::System, EntryKind::Event, "", "hello");
@@ -41,7 +41,6 @@ async fn another_accounts_ids_are_not_found(#[values(On::Sqlite, On::Postgres)] 
     not_found!(store.create_execution(call(stranger, agent), NOW));
     not_found!(store.create_execution(inbound(stranger, agent, "CA9"), NOW));
     not_found!(store.execution(stranger, id));
-    not_found!(store.call_log(stranger, id));
     not_found!(store.events(stranger, id));
     not_found!(store.log_lines(stranger, id));
     not_found!(store.append_log(stranger, id, entry(), NOW));

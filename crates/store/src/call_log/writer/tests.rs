@@ -131,7 +131,7 @@ async fn lines_that_cannot_be_written_are_kept_until_they_can_and_that_is_said_o
     let errors = Errors::default();
     let _guard = tracing::subscriber::set_default(errors.clone());
     let lab = lab().await;
-    let log = lab.store.call_log(lab.account, lab.id).await.unwrap();
+    let log = lab.store.call_log(lab.id);
     let Db::Sqlite { write, .. } = lab.store.db() else {
         unreachable!()
     };
