@@ -1,6 +1,7 @@
 //! Event log (replays the call), raw log (people read it) and the transcript so far, written while the
 //! call runs.
 
+mod callbacks;
 mod queue;
 mod writer;
 
@@ -9,6 +10,7 @@ use std::sync::Arc;
 use bolo_execution::{AccountId, Entry, ExecutionId};
 use serde::{Deserialize, Serialize};
 
+pub use callbacks::Callback;
 pub(crate) use queue::Queue;
 pub(crate) use writer::Writer;
 
@@ -45,13 +47,7 @@ impl CallLog {
 
     /// Appends to the raw log.
     pub fn entry(&self, entry: Entry, now: i64) -> Result<(), Error> {
-        let line = to_json(
-            "log entry",
-            &LogLine {
-                created_at: now,
-                entry,
-            },
-        )?;
+        let line = line_of(entry, now)?;
         self.queue.push(&self.call, Line::Entry(line))
     }
 
@@ -70,6 +66,10 @@ impl CallLog {
     pub async fn flush(&self) -> Result<(), Error> {
         self.queue.flush(&self.call).await
     }
+}
+
+fn line_of(entry: Entry, created_at: i64) -> Result<String, Error> {
+    to_json("log entry", &LogLine { created_at, entry })
 }
 
 /// JSON may hold newlines between its tokens, never within them, and no NUL at all.
@@ -143,6 +143,19 @@ impl Store {
         self.log_of(Call::from_outside(id)).entry(entry, now)
     }
 
+    /// [`Store::log_from_outside`] of a callback: only the first time that it comes.
+    pub fn log_callback(
+        &self,
+        id: ExecutionId,
+        callback: Callback,
+        entry: Entry,
+        now: i64,
+    ) -> Result<(), Error> {
+        let log = self.log_of(Call::from_outside(id));
+        let line = Line::Callback(callback, line_of(entry, now)?, now);
+        log.queue.push(&log.call, line)
+    }
+
     /// One line of the raw log from outside a call (worker), committed when this returns.
     pub async fn append_log(
         &self,
@@ -151,13 +164,7 @@ impl Store {
         entry: Entry,
         now: i64,
     ) -> Result<(), Error> {
-        let line = to_json(
-            "log entry",
-            &LogLine {
-                created_at: now,
-                entry,
-            },
-        )?;
+        let line = line_of(entry, now)?;
         let written = on!(self.db().write(), |pool| {
             sqlx::query(
                 "INSERT INTO call_logs (execution_id, entries)

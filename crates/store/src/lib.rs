@@ -56,7 +56,7 @@ pub use api_keys::{ApiKey, Holder};
 pub use audit::Audited;
 pub use batch_guard::{BatchGuard, GuardRules};
 pub use batches::{Batch, BatchState, BatchUpload, Contact, NewBatch, Reject, Schedule};
-pub use call_log::{CallLog, LogLine};
+pub use call_log::{CallLog, Callback, LogLine};
 pub use claiming::AccountsDue;
 pub use clock::now;
 pub use db::Error;

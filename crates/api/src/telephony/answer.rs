@@ -6,7 +6,7 @@ use bolo_store::Facts;
 use bolo_telephony::Instruction;
 
 use super::{
-    advance, bind, document, gate::Callback, hang_up_later, note_in_log, status, stream, transfer,
+    advance, bind, document, gate::Callback, hang_up_later, note_once, status, stream, transfer,
 };
 use crate::{App, error::ApiError, time::now};
 
@@ -89,13 +89,8 @@ async fn answered(
         }
         return Ok(None);
     }
-    if app
-        .store
-        .first_callback(&record.provider, &call_id, event, 0, now())
-        .await?
-    {
-        note_in_log(app, record, event, &callback.received.fields());
-    }
+    let fields = callback.received.fields();
+    note_once(app, record, event, (&call_id, 0), &fields);
     if callback.ours.attempt != record.attempt || must_end(record.status) {
         tracing::info!(execution_id = %record.id, status = %record.status, "{event} of a call that is over");
         end_at_carrier(app, record, call_id);

@@ -23,7 +23,7 @@ use axum::{
     routing::{get, post},
 };
 use bolo_execution::{Change, Component, Entry, EntryKind, Record, Status};
-use bolo_store::Facts;
+use bolo_store::{Callback, Facts};
 use bolo_telephony::{CallbackKind, Carrier, Instruction};
 
 use crate::{App, error::ApiError, time::now};
@@ -209,14 +209,42 @@ pub fn hang_up_later(app: &App, record: &Record, call_id: Option<String>) {
 
 /// A line of the call's raw log: what the carrier said. Its absence harms no call, so a failure is logged.
 fn note_in_log(app: &App, record: &Record, event: &str, fields: &[(String, String)]) {
+    let entry = entry(record, event, fields);
+    logged(record, app.store.log_from_outside(record.id, entry, now()));
+}
+
+/// The same of what the carrier may say twice: only the first time.
+fn note_once(
+    app: &App,
+    record: &Record,
+    event: &str,
+    (call_id, sequence): (&str, u64),
+    fields: &[(String, String)],
+) {
+    let callback = Callback {
+        provider: record.provider.clone(),
+        call_id: call_id.to_owned(),
+        event: event.to_owned(),
+        sequence,
+    };
+    let entry = entry(record, event, fields);
+    logged(
+        record,
+        app.store.log_callback(record.id, callback, entry, now()),
+    );
+}
+
+fn entry(record: &Record, event: &str, fields: &[(String, String)]) -> Entry {
     let fields: serde_json::Map<_, _> = fields
         .iter()
         .map(|(key, value)| (key.clone(), value.clone().into()))
         .collect();
     let data = serde_json::Value::Object(fields).to_string();
-    let entry = Entry::new(Component::System, EntryKind::Event, &record.provider, data)
-        .with("callback", event);
-    if let Err(error) = app.store.log_from_outside(record.id, entry, now()) {
+    Entry::new(Component::System, EntryKind::Event, &record.provider, data).with("callback", event)
+}
+
+fn logged(record: &Record, outcome: Result<(), bolo_store::Error>) {
+    if let Err(error) = outcome {
         tracing::warn!(execution_id = %record.id, %error, "a callback is missing in the raw log");
     }
 }

@@ -6,8 +6,8 @@ use bolo_execution::{Change, Direction, Hangup, HangupBy, Record, Status};
 use bolo_store::{Command, Facts};
 use bolo_telephony::StatusEvent;
 
-use super::{advance, bind, gate::Callback, hang_up_later, note_in_log};
-use crate::{App, error::ApiError, time::now};
+use super::{advance, bind, gate::Callback, hang_up_later, note_in_log, note_once};
+use crate::{App, error::ApiError};
 
 /// A status callback.
 pub async fn status(State(app): State<App>, callback: Callback) -> Result<StatusCode, ApiError> {
@@ -37,19 +37,8 @@ pub async fn apply(
     attempt: i64,
     event: StatusEvent,
 ) -> Result<(), ApiError> {
-    let first = app
-        .store
-        .first_callback(
-            &record.provider,
-            &event.call_id,
-            "status",
-            event.sequence,
-            now(),
-        )
-        .await?;
-    if first {
-        note_in_log(app, &record, "status", &event.raw);
-    }
+    let which = (event.call_id.as_str(), event.sequence);
+    note_once(app, &record, "status", which, &event.raw);
     let ended = event.change.is_some_and(ends);
     let over = attempt != record.attempt || record.status.is_terminal();
     if over {

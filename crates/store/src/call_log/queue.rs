@@ -11,6 +11,7 @@ use std::{
 use bolo_execution::ExecutionId;
 use tokio::sync::{Notify, mpsc, oneshot};
 
+use super::Callback;
 use crate::Error;
 
 /// Lines that may wait: some seconds of a full node while the database stalls.
@@ -62,11 +63,16 @@ pub(crate) enum Line {
     Entry(String),
     /// The transcript so far, and when.
     Transcript(String, i64),
+    /// An entry that is written once, and when.
+    Callback(Callback, String, i64),
 }
 
 impl Line {
     pub(crate) fn len(&self) -> usize {
-        let (Self::Event(text) | Self::Entry(text) | Self::Transcript(text, _)) = self;
+        let (Self::Event(text)
+        | Self::Entry(text)
+        | Self::Transcript(text, _)
+        | Self::Callback(_, text, _)) = self;
         text.len()
     }
 }

@@ -16,7 +16,10 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::queue::{Call, Line, Message, Queue, Waiting, queue};
+use super::{
+    callbacks::{self, Told},
+    queue::{Call, Line, Message, Queue, Waiting, queue},
+};
 use crate::{
     Error,
     db::{Db, Engine, clean, on},
@@ -33,7 +36,7 @@ const BETWEEN: Duration = Duration::from_millis(50);
 const BATCH: usize = 4 << 20;
 /// Rows of one statement, at most. Their number is rounded up to a power of two, so that few statements are prepared;
 /// those too many are of no call.
-const ROWS: usize = 64;
+pub(super) const ROWS: usize = 64;
 /// Pause after the first failure; doubles up to the longest.
 const PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
@@ -97,6 +100,7 @@ struct Lines {
 struct Batch {
     /// Of each call its own lines, and those from outside.
     calls: BTreeMap<(ExecutionId, bool), Lines>,
+    callbacks: Vec<Told>,
     waiters: Vec<oneshot::Sender<()>>,
     bytes: usize,
     lines: usize,
@@ -110,6 +114,15 @@ impl Batch {
         };
         self.bytes += line.len();
         self.lines += 1;
+        if let Line::Callback(callback, line, at) = line {
+            let id = call.id;
+            return self.callbacks.push(Told {
+                id,
+                callback,
+                line,
+                at,
+            });
+        }
         let lines = self
             .calls
             .entry((call.id, call.is_outside))
@@ -126,6 +139,7 @@ impl Batch {
                 lines.transcript = Some((text, now));
                 return;
             }
+            Line::Callback(..) => return,
         };
         match text {
             Some(text) => {
@@ -153,7 +167,7 @@ impl Work {
     async fn run(mut self) {
         while let Some(batch) = self.gather().await {
             self.number += 1;
-            if !batch.calls.is_empty() {
+            if batch.lines > 0 {
                 self.commit(&batch).await;
                 self.committed = Instant::now();
             }
@@ -233,17 +247,16 @@ impl Work {
         if again && self.is_committed().await? {
             return Ok(());
         }
-        let calls: Vec<&Lines> = batch.calls.values().collect();
         let refused = match &*self.db {
             Db::Sqlite { write, .. } => {
                 let mut tx = write.begin_unsynced().await?;
-                let refused = self.insert(Engine::Sqlite(&mut *tx), &calls).await?;
+                let refused = self.insert(Engine::Sqlite(&mut *tx), batch).await?;
                 tx.commit().await?;
                 refused
             }
             Db::Postgres(pool) => {
                 let mut tx = pool.begin().await?;
-                let refused = self.insert(Engine::Postgres(&mut *tx), &calls).await?;
+                let refused = self.insert(Engine::Postgres(&mut *tx), batch).await?;
                 tx.commit().await?;
                 refused
             }
@@ -269,8 +282,9 @@ impl Work {
     async fn insert<'a>(
         &self,
         mut connection: Engine<&mut sqlite::Within, &mut Lent>,
-        calls: &[&'a Lines],
+        batch: &'a Batch,
     ) -> Result<Vec<&'a Call>, Error> {
+        let calls: Vec<&Lines> = batch.calls.values().collect();
         on!(&mut connection, |connection| {
             sqlx::query(
                 "INSERT INTO instances (instance, node, seen_at, log_batch) VALUES ($1, $2, 0, $3)
@@ -283,7 +297,7 @@ impl Work {
             .await
             .map(|_| ())
         })?;
-        self.note(&mut connection, calls).await?;
+        self.note(&mut connection, &calls).await?;
         let mut refused = Vec::new();
         let logged: Vec<&Lines> = calls
             .iter()
@@ -291,26 +305,52 @@ impl Work {
             .filter(|lines| lines.events.is_some() || lines.entries.is_some())
             .collect();
         for now in logged.chunks(ROWS) {
-            let sql = INSERT.replace("{}", &values(now.len(), 4));
-            let taken = on!(&mut connection, |connection| {
-                let mut query = sqlx::query(AssertSqlSafe(sql)).bind(&self.instance);
-                for lines in padded(now) {
-                    query = query
-                        .bind(lines.map(|lines| lines.call.id.to_string()))
-                        .bind(lines.and_then(|lines| lines.events.as_deref()))
-                        .bind(lines.and_then(|lines| lines.entries.as_deref()))
-                        .bind(lines.map(|lines| i64::from(lines.call.is_outside)));
-                }
-                query
-                    .execute(&mut **connection)
-                    .await
-                    .map(|done| done.rows_affected())
-            })?;
+            let rows = now.iter().map(|lines| Row {
+                id: lines.call.id,
+                events: lines.events.as_deref(),
+                entries: lines.entries.as_deref(),
+                is_outside: lines.call.is_outside,
+            });
+            let taken = self.log(&mut connection, rows).await?;
             if taken < now.len() as u64 {
                 refused.extend(self.refused(&mut connection, now).await?);
             }
         }
+        let told = callbacks::remember(&mut connection, &batch.callbacks).await?;
+        let told: Vec<_> = told.iter().collect();
+        for now in told.chunks(ROWS) {
+            let rows = now.iter().map(|(id, lines)| Row {
+                id: **id,
+                events: None,
+                entries: Some(lines),
+                is_outside: true,
+            });
+            self.log(&mut connection, rows).await?;
+        }
         Ok(refused)
+    }
+
+    /// How many of these were taken.
+    async fn log<'r>(
+        &self,
+        connection: &mut Engine<&mut sqlite::Within, &mut Lent>,
+        rows: impl ExactSizeIterator<Item = Row<'r>> + Send,
+    ) -> Result<u64, Error> {
+        let sql = INSERT.replace("{}", &values(2, rows.len(), 4));
+        Ok(on!(&mut *connection, |connection| {
+            let mut query = sqlx::query(AssertSqlSafe(sql)).bind(&self.instance);
+            for row in padded(rows) {
+                query = query
+                    .bind(row.as_ref().map(|row| row.id.to_string()))
+                    .bind(row.as_ref().and_then(|row| row.events))
+                    .bind(row.as_ref().and_then(|row| row.entries))
+                    .bind(row.map(|row| i64::from(row.is_outside)));
+            }
+            query
+                .execute(&mut **connection)
+                .await
+                .map(|done| done.rows_affected())
+        })?)
     }
 
     /// The transcripts so far, into the calls' rows, as long as they go on: a call's end writes the last.
@@ -327,10 +367,10 @@ impl Work {
             })
             .collect();
         for now in notes.chunks(ROWS) {
-            let sql = NOTE.replace("{}", &values(now.len(), 3));
+            let sql = NOTE.replace("{}", &values(2, now.len(), 3));
             on!(&mut *connection, |connection| {
                 let mut query = sqlx::query(AssertSqlSafe(sql)).bind(&self.instance);
-                for note in padded(now) {
+                for note in padded(now.iter()) {
                     query = query
                         .bind(note.map(|(id, ..)| id.to_string()))
                         .bind(note.map(|(_, transcript, _)| clean(transcript)))
@@ -382,20 +422,26 @@ const NOTE: &str = "WITH notes (id, transcript, at) AS (VALUES {})
     WHERE executions.id = n.id AND executions.status = 'in-progress'
         AND (executions.owner_instance IS NULL OR executions.owner_instance = $1)";
 
-/// Rows of a statement, and as many of no call as make their number a power of two.
-fn padded<T: Copy>(rows: &[T]) -> impl Iterator<Item = Option<T>> {
-    let none = rows.len().next_power_of_two() - rows.len();
-    rows.iter()
-        .copied()
-        .map(Some)
-        .chain(std::iter::repeat_n(None, none))
+/// A row of the log.
+struct Row<'a> {
+    id: ExecutionId,
+    events: Option<&'a str>,
+    entries: Option<&'a str>,
+    is_outside: bool,
 }
 
-/// Parameters of so many padded rows, from the second on.
-fn values(rows: usize, columns: usize) -> String {
+/// Rows of a statement, and as many of no call as make their number a power of two.
+pub(super) fn padded<T>(rows: impl ExactSizeIterator<Item = T>) -> impl Iterator<Item = Option<T>> {
+    let none = rows.len().next_power_of_two() - rows.len();
+    rows.map(Some)
+        .chain(std::iter::repeat_with(|| None).take(none))
+}
+
+/// Parameters of so many padded rows, the first of them `$first`.
+pub(super) fn values(first: usize, rows: usize, columns: usize) -> String {
     let row = |row: usize| {
         let columns: Vec<String> = (0..columns)
-            .map(|column| format!("${}", row * columns + column + 2))
+            .map(|column| format!("${}", row * columns + column + first))
             .collect();
         format!("({})", columns.join(", "))
     };

@@ -4,7 +4,7 @@ use bolo_execution::{Change, Component, Entry, EntryKind};
 use rstest::rstest;
 
 use super::{Lab, NOW, On};
-use crate::{Error, Facts, LogLine};
+use crate::{Callback, Error, Facts, LogLine};
 
 fn entry(text: &str) -> Entry {
     Entry::new(Component::Llm, EntryKind::Request, "gpt", text)
@@ -119,6 +119,52 @@ async fn a_call_taken_over_is_no_longer_written_by_its_former_owner(
         lab.store.events(lab.account, bystander).await.unwrap(),
         ["kept"]
     );
+}
+
+#[rstest]
+#[tokio::test]
+async fn a_callback_is_logged_once_however_often_and_wherever_it_comes(
+    #[values(On::Sqlite, On::Postgres)] on: On,
+) {
+    let Some(lab) = Lab::on(on).await else { return };
+    let (id, second) = (lab.talking().await.id, lab.talking().await.id);
+    let other = lab.node("node-2").await;
+    let told = |store: &crate::Store, id, call: &str, event: &str, sequence| {
+        let callback = Callback {
+            provider: "twilio".into(),
+            call_id: call.into(),
+            event: event.into(),
+            sequence,
+        };
+        let text = format!("{call} {event} {sequence}");
+        store.log_callback(id, callback, entry(&text), NOW).unwrap();
+    };
+    for _ in 0..2 {
+        for _ in 0..2 {
+            told(&lab.store, id, "CA1", "status", 0);
+            told(&lab.store, id, "CA1", "status", u64::MAX);
+            told(&lab.store, id, "CA1", "an\0swer", 0);
+            told(&lab.store, second, "CA2", "status", 0);
+        }
+        // Committed; what follows is of another batch.
+        lab.store.log_lines(lab.account, id).await.unwrap();
+        told(&other, id, "CA1", "status", 0);
+        told(&other, id, "CA1", "status", 1);
+    }
+    other.close().await;
+    let lines = async |id| -> Vec<String> {
+        let lines = lab.store.log_lines(lab.account, id).await.unwrap();
+        lines.into_iter().map(|line| line.entry.data).collect()
+    };
+    let most = format!("CA1 status {}", u64::MAX);
+    assert_eq!(
+        lines(id).await,
+        ["CA1 status 0", &most, "CA1 an\0swer 0", "CA1 status 1"]
+    );
+    assert_eq!(lines(second).await, ["CA2 status 0"]);
+    // What is counted by them goes on behind those that were logged.
+    let counted = lab.store.first_callback("twilio", "CA1", "status", 1, NOW);
+    assert!(!counted.await.unwrap());
 }
 
 #[rstest]
