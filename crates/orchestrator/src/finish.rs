@@ -47,8 +47,8 @@ impl Closing {
         if is_superseded() {
             return self.hand_in_recording(kept).await;
         }
-        tokio::join!(self.hang_up(), self.complete(kept, prices));
-        if let Err(error) = store.disown_call(id, self.records.epoch).await {
+        let ((), is_given_up) = tokio::join!(self.hang_up(), self.complete(kept, prices));
+        if !is_given_up && let Err(error) = store.disown_call(id, self.records.epoch).await {
             tracing::warn!(%error, "ownership could not be given up");
         }
     }
@@ -84,7 +84,8 @@ impl Closing {
         }
     }
 
-    async fn complete(&self, kept: Kept, prices: &Prices) {
+    /// Whether the call is nobody's with that.
+    async fn complete(&self, kept: Kept, prices: &Prices) -> bool {
         let (store, id) = (&self.records.store, self.records.id);
         if let Err(error) = self.records.log.flush().await {
             tracing::error!(%error, "the call's log is not complete");
@@ -99,15 +100,17 @@ impl Closing {
             if let Err(error) = store.begin_post_call(id, now()).await {
                 tracing::error!(%error, "the call's tasks wait until a node looks for it");
             }
-            return;
+            return false;
         }
-        match self.records.change(outcome, facts).await {
+        let changed = self.records.change(outcome, facts).await;
+        match changed {
             Changed::Yes | Changed::Past => {}
             // `stopped` and `error` stand as they are; the facts were noted.
             Changed::Already(status) => tracing::debug!(%status, "record complete"),
             Changed::TakenOver => tracing::info!("the record is another node's"),
             Changed::No => tracing::error!("the record stays open until a node looks for it"),
         }
+        changed == Changed::Yes
     }
 
     /// Whether something is done for the record by the worker.

@@ -46,7 +46,8 @@ impl Store {
         self.note_by(None, id, &facts, now).await
     }
 
-    /// [`Store::change`] by the call's owner of this epoch: `TakenOver` when another node has it.
+    /// [`Store::change`] by the call's owner of this epoch: `TakenOver` when another node has it. A call that is over
+    /// after it is nobody's.
     pub async fn change_as(
         &self,
         epoch: i64,
@@ -340,19 +341,23 @@ async fn standing(
 /// before. The row is locked.
 pub(crate) async fn charge(tx: &mut Tx, row: &ExecutionRow, now: i64) -> Result<(), Error> {
     let total = row.total_cost()?;
-    let paid: f64 = on!(&mut *tx, |tx| {
-        sqlx::query_scalar("SELECT total_cost FROM executions WHERE id = $1")
-            .bind(&row.id)
-            .fetch_one(&mut **tx)
-            .await
-    })?;
-    on!(&mut *tx, |tx| {
+    if row.batch.is_some() {
+        let paid: f64 = on!(&mut *tx, |tx| {
+            sqlx::query_scalar("SELECT total_cost FROM executions WHERE id = $1")
+                .bind(&row.id)
+                .fetch_one(&mut **tx)
+                .await
+        })?;
+        batch_guard::spend(tx, row, total - paid, now).await?;
+    }
+    on!(tx, |tx| {
         sqlx::query(
-            "UPDATE accounts SET wallet = wallet - $2
+            "UPDATE accounts SET wallet = wallet + (SELECT e.total_cost FROM executions e WHERE e.id = $3) - $2
              WHERE id = (SELECT COALESCE(a.parent_id, a.id) FROM accounts a WHERE a.id = $1)",
         )
         .bind(&row.account_id)
-        .bind(total - paid)
+        .bind(total)
+        .bind(&row.id)
         .execute(&mut **tx)
         .await?;
         sqlx::query("UPDATE executions SET total_cost = $2 WHERE id = $1")
@@ -362,7 +367,7 @@ pub(crate) async fn charge(tx: &mut Tx, row: &ExecutionRow, now: i64) -> Result<
             .await
             .map(|_| ())
     })?;
-    batch_guard::spend(tx, row, total - paid, now).await
+    Ok(())
 }
 
 /// What an update does besides writing facts. The default changes nothing.
@@ -372,6 +377,8 @@ struct Update {
     owner: Option<i64>,
     /// Only if the status is still this.
     from: Option<Status>,
+    /// The call is complete: nobody's any more.
+    disowns: bool,
     /// Counted in the row's sequence if a webhook is to tell of it.
     to: Option<Status>,
     initiated_at: Option<i64>,
@@ -405,6 +412,7 @@ impl Update {
         let cut_off = matches!(change, C::StopAsked | C::Faulted) && !from.is_waiting();
         Self {
             owner,
+            disowns: owner.is_some() && to.is_terminal(),
             from: Some(from),
             to: Some(to),
             initiated_at: only(reached),
@@ -455,7 +463,10 @@ impl Update {
                     sequence = sequence + CASE WHEN $22 IS NOT NULL AND webhook_url IS NOT NULL
                         AND (webhook_statuses IS NULL OR webhook_statuses LIKE $22) THEN 1 ELSE 0 END,
                     transfer = COALESCE($23, transfer),
-                    post_call_step = CASE WHEN $25 THEN NULL ELSE post_call_step END
+                    post_call_step = CASE WHEN $25 THEN NULL ELSE post_call_step END,
+                    owner_node = CASE WHEN $27 THEN NULL ELSE owner_node END,
+                    owner_instance = CASE WHEN $27 THEN NULL ELSE owner_instance END,
+                    owner_since = CASE WHEN $27 THEN NULL ELSE owner_since END
                  WHERE id = $1 AND ($2 IS NULL OR status = $2) AND ($24 IS NULL OR attempt = $24)
                     AND ($26 IS NULL OR owner_epoch = $26) RETURNING ",
                 execution_columns!()
@@ -486,6 +497,7 @@ impl Update {
             .bind(facts.of_attempt)
             .bind(self.to.is_some_and(Status::is_terminal))
             .bind(self.owner)
+            .bind(self.disowns)
             .fetch_optional(&mut **tx)
             .await
         })

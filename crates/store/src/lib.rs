@@ -126,6 +126,7 @@ struct Inner {
     recordings: Recordings,
     signals: Signals,
     call_log: call_log::Writer,
+    beat: ownership::LastBeat,
     /// The database compares vectors.
     vectors: AtomicBool,
 }
@@ -155,6 +156,7 @@ impl Store {
             recordings,
             signals,
             call_log,
+            beat: ownership::LastBeat::default(),
             vectors: AtomicBool::new(false),
         };
         Ok(Self {

@@ -3,12 +3,16 @@
 //! The owner is an instance, not a node's name: a node that crashed and came back under its name does
 //! not keep its former life's calls alive by its heartbeat.
 
-use std::collections::HashMap;
+use std::{
+    collections::HashMap,
+    sync::{Mutex, PoisonError},
+    time::Instant,
+};
 
 use bolo_execution::{Change, ExecutionId, Illegal, Record, Status};
 
 use crate::{
-    Command, Error, Store,
+    Command, Error, SILENT, Store,
     db::on,
     rows::{ExecutionRow, execution_columns, uuid},
 };
@@ -51,6 +55,22 @@ pub struct Owned {
     pub epoch: i64,
     /// How it stands.
     pub status: Status,
+}
+
+/// When this process last told that it lives.
+#[derive(Debug, Default)]
+pub(crate) struct LastBeat(Mutex<Option<Instant>>);
+
+impl LastBeat {
+    fn was(&self, at: Instant) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(at);
+    }
+
+    /// Within a third of what makes a process count as dead.
+    fn is_recent(&self) -> bool {
+        let last = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        last.is_some_and(|last| last.elapsed() < SILENT / 3)
+    }
 }
 
 #[derive(sqlx::FromRow)]
@@ -107,21 +127,13 @@ const BEAT: &str = "INSERT INTO instances (instance, node, seen_at, room) VALUES
         room = COALESCE(excluded.room, instances.room)";
 
 impl Store {
-    /// Makes this node the owner of a live call; the next epoch. Older epochs lose, and are told so. Counts
-    /// as a heartbeat: an owner is never one that was not seen for long. `Illegal` when the call is over.
+    /// Makes this node the owner of a live call; the next epoch. Older epochs lose, and are told so. Who owns
+    /// a call was seen within the last second: an owner is never one that was not seen for long. `Illegal` when the call is over.
     pub async fn own_call(&self, id: ExecutionId, now: i64) -> Result<Live, Error> {
-        let mut tx = self.db().begin().await?;
-        on!(&mut tx, |tx| {
-            sqlx::query(BEAT)
-                .bind(&self.inner.instance)
-                .bind(self.node())
-                .bind(now)
-                .bind(None::<i64>)
-                .execute(&mut **tx)
-                .await
-                .map(drop)
-        })?;
-        let row: Option<LiveRow> = on!(&mut tx, |tx| {
+        if !self.inner.beat.is_recent() {
+            self.beat(now, None).await?;
+        }
+        let row: Option<LiveRow> = on!(self.db().write(), |pool| {
             sqlx::query_as(concat!(
                 "UPDATE executions SET owner_node = $2, owner_instance = $3, owner_epoch = owner_epoch + 1,
                     owner_since = $4
@@ -134,17 +146,15 @@ impl Store {
             .bind(self.node())
             .bind(&self.inner.instance)
             .bind(now)
-            .fetch_optional(&mut **tx)
+            .fetch_optional(pool)
             .await
         })?;
         let Some(row) = row else {
-            drop(tx);
             let from = self.execution_unscoped(id).await?.status;
             let change = Change::Answered;
             return Err(Error::Illegal(Illegal { from, change }));
         };
         let live: Live = row.try_into()?;
-        tx.commit().await?;
         let epoch = live.epoch;
         self.signals()
             .tell_others(id, Command::TakenOver { epoch })
@@ -155,16 +165,22 @@ impl Store {
     /// Heartbeat of all calls this process owns: one row, however many calls. `room`: how many more it may
     /// take.
     pub async fn heartbeat(&self, now: i64, room: i64) -> Result<(), Error> {
+        self.beat(now, Some(room)).await
+    }
+
+    async fn beat(&self, now: i64, room: Option<i64>) -> Result<(), Error> {
+        let begun = Instant::now();
         on!(self.db().write(), |pool| {
             sqlx::query(BEAT)
                 .bind(&self.inner.instance)
                 .bind(self.node())
                 .bind(now)
-                .bind(Some(room))
+                .bind(room)
                 .execute(pool)
                 .await
                 .map(drop)
         })?;
+        self.inner.beat.was(begun);
         Ok(())
     }
 
