@@ -173,6 +173,10 @@ impl Call {
         self.lock().plan.clone()
     }
 
+    pub fn time_limit_s(&self) -> u64 {
+        self.lock().plan.time_limit_s
+    }
+
     /// REST update of the callback addresses.
     pub fn set_plan(&self, change: impl FnOnce(&mut Plan)) {
         let mut state = self.lock();

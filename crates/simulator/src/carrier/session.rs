@@ -254,7 +254,7 @@ impl Session {
             let planned = answered + FRAME * due as u32;
             self.shared.lag.note(planned.elapsed());
         }
-        let limit = self.call.plan().time_limit_s;
+        let limit = self.call.time_limit_s();
         let until = due.min(self.frames + CATCH_UP);
         while self.frames < until && !matches!(self.stage, Stage::Over(_)) {
             self.frame().await;
