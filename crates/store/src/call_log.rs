@@ -15,6 +15,7 @@ pub(crate) use queue::Queue;
 pub(crate) use writer::Writer;
 
 use crate::{Error, Store, db::on, rows::to_json};
+use callbacks::Told;
 use queue::{Call, Line};
 
 /// A line of the raw log with its time.
@@ -85,12 +86,8 @@ impl Store {
     /// Where the owner of a call writes. After a crash it goes on behind what is there. What is told of a call that
     /// does not exist goes nowhere.
     pub fn call_log(&self, id: ExecutionId) -> CallLog {
-        self.log_of(Call::new(id))
-    }
-
-    fn log_of(&self, call: Call) -> CallLog {
         CallLog {
-            call: Arc::new(call),
+            call: Arc::new(Call::new(id)),
             queue: self.inner.call_log.queue().clone(),
         }
     }
@@ -137,13 +134,13 @@ impl Store {
             .collect()
     }
 
-    /// A line of the raw log from outside a call (callbacks), whoever owns it; committed together with the lines of
-    /// calls. `Err` when the queue is full.
+    /// A line of the raw log from outside a call, whoever owns it; committed together with the lines of calls. `Err`
+    /// when the queue is full.
     pub fn log_from_outside(&self, id: ExecutionId, entry: Entry, now: i64) -> Result<(), Error> {
-        self.log_of(Call::from_outside(id)).entry(entry, now)
+        self.tell(id, None, entry, now)
     }
 
-    /// [`Store::log_from_outside`] of a callback: only the first time that it comes.
+    /// The same of a carrier's callback: only the first time that it comes.
     pub fn log_callback(
         &self,
         id: ExecutionId,
@@ -151,9 +148,20 @@ impl Store {
         entry: Entry,
         now: i64,
     ) -> Result<(), Error> {
-        let log = self.log_of(Call::from_outside(id));
-        let line = Line::Callback(callback, line_of(entry, now)?, now);
-        log.queue.push(&log.call, line)
+        self.tell(id, Some(callback), entry, now)
+    }
+
+    fn tell(
+        &self,
+        id: ExecutionId,
+        once: Option<Callback>,
+        entry: Entry,
+        at: i64,
+    ) -> Result<(), Error> {
+        let line = line_of(entry, at)?;
+        let told = Line::Outside(Told { once, line, at });
+        let log = self.call_log(id);
+        log.queue.push(&log.call, told)
     }
 
     /// One line of the raw log from outside a call (worker), committed when this returns.

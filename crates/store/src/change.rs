@@ -373,7 +373,7 @@ pub(crate) async fn charge(tx: &mut Tx, row: &ExecutionRow, now: i64) -> Result<
 /// What an update does besides writing facts. The default changes nothing.
 #[derive(Default)]
 struct Update {
-    /// Only if the call is still taken for the so-manieth time.
+    /// Only if the call's owner is still that of this epoch.
     owner: Option<i64>,
     /// Only if the status is still this.
     from: Option<Status>,

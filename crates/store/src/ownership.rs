@@ -127,8 +127,9 @@ const BEAT: &str = "INSERT INTO instances (instance, node, seen_at, room) VALUES
         room = COALESCE(excluded.room, instances.room)";
 
 impl Store {
-    /// Makes this node the owner of a live call; the next epoch. Older epochs lose, and are told so. Who owns
-    /// a call was seen within the last second: an owner is never one that was not seen for long. `Illegal` when the call is over.
+    /// Makes this node the owner of a live call; the next epoch. Older epochs lose, and are told so. Who owns a call
+    /// was seen within the last second: an owner is never one that was not seen for long. `Illegal` when the call is
+    /// over.
     pub async fn own_call(&self, id: ExecutionId, now: i64) -> Result<Live, Error> {
         if !self.inner.beat.is_recent() {
             self.beat(now, None).await?;

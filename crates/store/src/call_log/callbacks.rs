@@ -1,4 +1,5 @@
-//! Carriers' callbacks in the raw log: each once, however often it comes (wire-telephony.md §6.5).
+//! What is told of a call from outside, in its raw log. A carrier's callback is there once, however often it comes
+//! (wire-telephony.md §6.5).
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -25,9 +26,11 @@ pub struct Callback {
     pub sequence: u64,
 }
 
+type Key = (String, String, String, i64);
+
 impl Callback {
     /// As it is kept.
-    fn key(&self) -> (String, String, String, i64) {
+    fn key(&self) -> Key {
         (
             clean(&self.provider),
             clean(&self.call_id),
@@ -37,10 +40,10 @@ impl Callback {
     }
 }
 
-/// One that is to be written.
+/// A line of somebody else than the call.
 pub(crate) struct Told {
-    pub(crate) id: ExecutionId,
-    pub(crate) callback: Callback,
+    /// It is written the first time only.
+    pub(crate) once: Option<Callback>,
     pub(crate) line: String,
     /// Epoch ms.
     pub(crate) at: i64,
@@ -51,37 +54,49 @@ const REMEMBER: &str = "WITH told (provider, call_id, event, sequence, at) AS (V
     SELECT provider, call_id, event, sequence, at FROM told WHERE provider IS NOT NULL
     ON CONFLICT DO NOTHING RETURNING provider, call_id, event, sequence";
 
-/// Remembers them; the lines of those that did not come before, by call.
+/// Remembers the callbacks among them; what is to be written, by call.
 pub(super) async fn remember(
     connection: &mut Engine<&mut sqlite::Within, &mut postgres::Lent>,
-    all: &[Told],
+    all: &[(ExecutionId, Told)],
 ) -> Result<BTreeMap<ExecutionId, String>, Error> {
-    let mut lines = BTreeMap::<ExecutionId, String>::new();
-    for now in all.chunks(ROWS) {
+    let mut callbacks: Vec<_> = all
+        .iter()
+        .filter_map(|(_, told)| Some((told.once.as_ref()?.key(), told.at)))
+        .collect();
+    // In one order on all nodes: whoever writes the same ones waits for us, and never we for him too.
+    callbacks.sort();
+    let mut first = HashSet::new();
+    for now in callbacks.chunks(ROWS) {
         let sql = REMEMBER.replace("{}", &values(1, now.len(), 5));
-        let first: Vec<(String, String, String, i64)> = on!(&mut *connection, |connection| {
+        let new: Vec<Key> = on!(&mut *connection, |connection| {
             let mut query = sqlx::query_as(AssertSqlSafe(sql));
-            for told in padded(now.iter()) {
-                let key = told.map(|told| told.callback.key());
+            for row in padded(now.iter()) {
+                let key = row.map(|(key, _)| key);
                 query = query
-                    .bind(key.as_ref().map(|key| key.0.clone()))
-                    .bind(key.as_ref().map(|key| key.1.clone()))
-                    .bind(key.as_ref().map(|key| key.2.clone()))
-                    .bind(key.as_ref().map(|key| key.3))
-                    .bind(told.map(|told| told.at));
+                    .bind(key.map(|key| key.0.as_str()))
+                    .bind(key.map(|key| key.1.as_str()))
+                    .bind(key.map(|key| key.2.as_str()))
+                    .bind(key.map(|key| key.3))
+                    .bind(row.map(|(_, at)| at));
             }
             query.fetch_all(&mut **connection).await
         })?;
-        let mut first: HashSet<_> = first.into_iter().collect();
-        for told in now {
-            if first.remove(&told.callback.key()) {
-                let lines = lines.entry(told.id).or_default();
-                if !lines.is_empty() {
-                    lines.push('\n');
-                }
-                lines.push_str(&told.line);
-            }
+        first.extend(new);
+    }
+    let mut lines = BTreeMap::<ExecutionId, String>::new();
+    for (id, told) in all {
+        if told
+            .once
+            .as_ref()
+            .is_some_and(|it| !first.remove(&it.key()))
+        {
+            continue;
         }
+        let lines = lines.entry(*id).or_default();
+        if !lines.is_empty() {
+            lines.push('\n');
+        }
+        lines.push_str(&told.line);
     }
     Ok(lines)
 }

@@ -11,7 +11,7 @@ use std::{
 use bolo_execution::ExecutionId;
 use tokio::sync::{Notify, mpsc, oneshot};
 
-use super::Callback;
+use super::callbacks::Told;
 use crate::Error;
 
 /// Lines that may wait: some seconds of a full node while the database stalls.
@@ -24,8 +24,6 @@ const FLUSH: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(crate) struct Call {
     pub(crate) id: ExecutionId,
-    /// Whoever owns the call: what others say of it is written all the same.
-    pub(crate) is_outside: bool,
     /// Another node owns the call: what we write is not wanted.
     refused: AtomicBool,
 }
@@ -34,15 +32,7 @@ impl Call {
     pub(crate) fn new(id: ExecutionId) -> Self {
         Self {
             id,
-            is_outside: false,
             refused: AtomicBool::new(false),
-        }
-    }
-
-    pub(crate) fn from_outside(id: ExecutionId) -> Self {
-        Self {
-            is_outside: true,
-            ..Self::new(id)
         }
     }
 
@@ -63,17 +53,16 @@ pub(crate) enum Line {
     Entry(String),
     /// The transcript so far, and when.
     Transcript(String, i64),
-    /// An entry that is written once, and when.
-    Callback(Callback, String, i64),
+    /// An entry by somebody else, whoever owns the call.
+    Outside(Told),
 }
 
 impl Line {
     pub(crate) fn len(&self) -> usize {
-        let (Self::Event(text)
-        | Self::Entry(text)
-        | Self::Transcript(text, _)
-        | Self::Callback(_, text, _)) = self;
-        text.len()
+        match self {
+            Self::Event(text) | Self::Entry(text) | Self::Transcript(text, _) => text.len(),
+            Self::Outside(told) => told.line.len(),
+        }
     }
 }
 

@@ -98,9 +98,8 @@ struct Lines {
 
 #[derive(Default)]
 struct Batch {
-    /// Of each call its own lines, and those from outside.
-    calls: BTreeMap<(ExecutionId, bool), Lines>,
-    callbacks: Vec<Told>,
+    calls: BTreeMap<ExecutionId, Lines>,
+    told: Vec<(ExecutionId, Told)>,
     waiters: Vec<oneshot::Sender<()>>,
     bytes: usize,
     lines: usize,
@@ -114,24 +113,16 @@ impl Batch {
         };
         self.bytes += line.len();
         self.lines += 1;
-        if let Line::Callback(callback, line, at) = line {
-            let id = call.id;
-            return self.callbacks.push(Told {
-                id,
-                callback,
-                line,
-                at,
-            });
-        }
-        let lines = self
-            .calls
-            .entry((call.id, call.is_outside))
-            .or_insert_with(|| Lines {
-                call,
-                events: None,
-                entries: None,
-                transcript: None,
-            });
+        let line = match line {
+            Line::Outside(told) => return self.told.push((call.id, told)),
+            of_its_own => of_its_own,
+        };
+        let lines = self.calls.entry(call.id).or_insert_with(|| Lines {
+            call,
+            events: None,
+            entries: None,
+            transcript: None,
+        });
         let (text, line) = match line {
             Line::Event(line) => (&mut lines.events, line),
             Line::Entry(line) => (&mut lines.entries, line),
@@ -139,7 +130,7 @@ impl Batch {
                 lines.transcript = Some((text, now));
                 return;
             }
-            Line::Callback(..) => return,
+            Line::Outside(_) => return,
         };
         match text {
             Some(text) => {
@@ -309,14 +300,14 @@ impl Work {
                 id: lines.call.id,
                 events: lines.events.as_deref(),
                 entries: lines.entries.as_deref(),
-                is_outside: lines.call.is_outside,
+                is_outside: false,
             });
             let taken = self.log(&mut connection, rows).await?;
             if taken < now.len() as u64 {
                 refused.extend(self.refused(&mut connection, now).await?);
             }
         }
-        let told = callbacks::remember(&mut connection, &batch.callbacks).await?;
+        let told = callbacks::remember(&mut connection, &batch.told).await?;
         let told: Vec<_> = told.iter().collect();
         for now in told.chunks(ROWS) {
             let rows = now.iter().map(|(id, lines)| Row {
@@ -389,7 +380,7 @@ impl Work {
         calls: &[&'a Lines],
     ) -> Result<Vec<&'a Call>, Error> {
         let mut refused = Vec::new();
-        for lines in calls.iter().filter(|lines| !lines.call.is_outside) {
+        for lines in calls {
             let ours: Option<i64> = on!(&mut *connection, |connection| {
                 sqlx::query_scalar(
                     "SELECT owner_epoch FROM executions
