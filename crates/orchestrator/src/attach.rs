@@ -1,5 +1,7 @@
 //! How a media socket becomes a call: admitted, owned, prepared or rebuilt, run, watched, finished.
 
+mod refused;
+
 use std::{
     sync::{
         Arc,
@@ -20,6 +22,8 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use tracing::Instrument as _;
 
+use refused::{Refused, refuse};
+
 use crate::{
     Inner,
     ambience::Ambience,
@@ -36,7 +40,7 @@ use crate::{
     media::{Socket, Started},
     now,
     playout::{Lead, Playout},
-    prepare::{PrepareError, Prepared},
+    prepare::Prepared,
     records::StoreRecords,
     replay::{self, Rebuilt},
     scribes::{Kept, Reel},
@@ -79,37 +83,6 @@ impl Drop for Place {
         self.inner.live.remove(&self.id);
         self.gone.cancel();
         metrics::gauge!(figures::CALLS_LIVE).set(self.inner.live.len() as f64);
-    }
-}
-
-/// Why a socket is turned away.
-#[derive(Debug, thiserror::Error)]
-enum Refused {
-    #[error("this node is shutting down")]
-    Draining,
-    #[error("this node runs as many calls as it may")]
-    Full,
-    #[error("the stream did not start")]
-    NoStart,
-    #[error("the call is {0}")]
-    Over(Status),
-    #[error("the store failed: {0}")]
-    Store(#[from] bolo_store::Error),
-    #[error(transparent)]
-    Prepare(#[from] PrepareError),
-    #[error("the call could not be rebuilt: {0}")]
-    Log(#[from] replay::Difference),
-}
-
-impl Refused {
-    fn label(&self) -> &'static str {
-        match self {
-            Self::Draining => "draining",
-            Self::Full => "full",
-            Self::NoStart => "no_start",
-            Self::Over(_) => "over",
-            Self::Store(_) | Self::Prepare(_) | Self::Log(_) => "fault",
-        }
     }
 }
 
@@ -186,22 +159,6 @@ async fn enter(inner: &Arc<Inner>, id: ExecutionId, socket: Socket) -> Entered {
             gone.cancelled().await;
             Entered::Again(*socket)
         }
-    }
-}
-
-async fn refuse(socket: Socket, why: &Refused) {
-    metrics::counter!(figures::SOCKETS_REFUSED, "why" => why.label()).increment(1);
-    match why {
-        Refused::Store(_) | Refused::Prepare(_) | Refused::Log(_) => {
-            tracing::error!(%why, "media socket turned away");
-        }
-        _ => tracing::info!(%why, "media socket turned away"),
-    }
-    match why {
-        Refused::Draining | Refused::Full | Refused::Store(_) => {
-            socket.turn_away("try again").await
-        }
-        _ => socket.close("no call here").await,
     }
 }
 

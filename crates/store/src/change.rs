@@ -1,5 +1,7 @@
 //! The one place where a call's status changes, and where its webhooks are written.
 
+mod update;
+
 use bolo_execution::{Change, ExecutionId, Record, Status, Transfer};
 use serde_json::{Map, Value};
 use sqlx::AssertSqlSafe;
@@ -7,9 +9,10 @@ use uuid::Uuid;
 
 use crate::{
     Error, Facts, Store, Work, batch_guard,
-    db::{Tx, clean, on, or_conflict},
-    rows::{ExecutionRow, execution_columns, maybe_to_json, to_json},
+    db::{Tx, on},
+    rows::{ExecutionRow, to_json},
 };
+use update::Update;
 
 /// A webhook waits at most this long for the one before it, ms (api.md §21).
 pub(crate) const OVERTAKES_MS: i64 = 60_000;
@@ -368,141 +371,6 @@ pub(crate) async fn charge(tx: &mut Tx, row: &ExecutionRow, now: i64) -> Result<
             .map(|_| ())
     })?;
     Ok(())
-}
-
-/// What an update does besides writing facts. The default changes nothing.
-#[derive(Default)]
-struct Update {
-    /// Only if the call's owner is still that of this epoch.
-    owner: Option<i64>,
-    /// Only if the status is still this.
-    from: Option<Status>,
-    /// The call is complete: nobody's any more.
-    disowns: bool,
-    /// Counted in the row's sequence if a webhook is to tell of it.
-    to: Option<Status>,
-    initiated_at: Option<i64>,
-    ringing_at: Option<i64>,
-    answered_at: Option<i64>,
-    ended_at: Option<i64>,
-    /// The carrier's call was found or refused: no dial of unknown outcome any more.
-    dial_known: bool,
-}
-
-impl Update {
-    fn new(
-        owner: Option<i64>,
-        from: Status,
-        to: Status,
-        change: Change,
-        facts: &Facts,
-        now: i64,
-    ) -> Self {
-        use Change as C;
-        let at = Some(facts.happened_at.unwrap_or(now));
-        let only = |applies: bool| if applies { at } else { None };
-        let reached = matches!(change, C::CarrierAccepted | C::Ringing | C::Answered);
-        let told_over = matches!(
-            change,
-            C::Busy | C::NoAnswer | C::CarrierFailed | C::Canceled | C::MediaEnded
-        );
-        // Nobody looks for the call of a dial that counts as a fault.
-        let given_up = change == C::Faulted;
-        // A call that never left has no leg that could end.
-        let cut_off = matches!(change, C::StopAsked | C::Faulted) && !from.is_waiting();
-        Self {
-            owner,
-            disowns: owner.is_some() && to.is_terminal(),
-            from: Some(from),
-            to: Some(to),
-            initiated_at: only(reached),
-            ringing_at: only(change == C::Ringing),
-            answered_at: only(change == C::Answered),
-            ended_at: only(told_over || cut_off),
-            dial_known: reached || told_over || given_up || facts.carrier_call_id.is_some(),
-        }
-    }
-
-    /// `None` when there is no such row, or its owner, its status or its attempt is another by now.
-    async fn run(
-        &self,
-        tx: &mut Tx,
-        id: ExecutionId,
-        facts: &Facts,
-        now: i64,
-    ) -> Result<Option<ExecutionRow>, Error> {
-        let hangup = maybe_to_json("hangup", facts.hangup.as_ref())?;
-        let usage = maybe_to_json("usage", facts.usage.as_ref())?;
-        let cost = maybe_to_json("cost", facts.cost.as_ref())?;
-        let latency = maybe_to_json("latency", facts.latency.as_ref())?;
-        let transfer = maybe_to_json("transfer", facts.transfer.as_ref())?;
-        let unclaim = self.to.is_some_and(|to| to != Status::Queued);
-        on!(tx, |tx| {
-            sqlx::query_as(concat!(
-                "UPDATE executions SET
-                    status = COALESCE($3, status),
-                    updated_at = CASE WHEN updated_at > $4 THEN updated_at ELSE $4 END,
-                    hangup = COALESCE(hangup, $5),
-                    error_message = COALESCE(error_message, $6),
-                    transcript = COALESCE($7, transcript),
-                    usage = COALESCE($8, usage),
-                    cost = COALESCE($9, cost),
-                    latency = COALESCE($10, latency),
-                    has_recording = COALESCE($11, has_recording),
-                    carrier_call_id = COALESCE(carrier_call_id, $12),
-                    from_number = COALESCE($13, from_number),
-                    due_at = COALESCE($14, due_at),
-                    answered_by_voice_mail = COALESCE($15, answered_by_voice_mail),
-                    initiated_at = COALESCE(initiated_at, $16),
-                    ringing_at = COALESCE(ringing_at, $17),
-                    answered_at = COALESCE(answered_at, $18),
-                    ended_at = COALESCE(ended_at, $19),
-                    dialing_since = CASE WHEN $20 THEN NULL ELSE dialing_since END,
-                    claimed_by = CASE WHEN $21 THEN NULL ELSE claimed_by END,
-                    lease_until = CASE WHEN $21 THEN NULL ELSE lease_until END,
-                    sequence = sequence + CASE WHEN $22 IS NOT NULL AND webhook_url IS NOT NULL
-                        AND (webhook_statuses IS NULL OR webhook_statuses LIKE $22) THEN 1 ELSE 0 END,
-                    transfer = COALESCE($23, transfer),
-                    post_call_step = CASE WHEN $25 THEN NULL ELSE post_call_step END,
-                    owner_node = CASE WHEN $27 THEN NULL ELSE owner_node END,
-                    owner_instance = CASE WHEN $27 THEN NULL ELSE owner_instance END,
-                    owner_since = CASE WHEN $27 THEN NULL ELSE owner_since END
-                 WHERE id = $1 AND ($2 IS NULL OR status = $2) AND ($24 IS NULL OR attempt = $24)
-                    AND ($26 IS NULL OR owner_epoch = $26) RETURNING ",
-                execution_columns!()
-            ))
-            .bind(id.to_string())
-            .bind(self.from.map(Status::as_str))
-            .bind(self.to.map(Status::as_str))
-            .bind(now)
-            .bind(hangup)
-            .bind(facts.error_message.as_deref().map(clean))
-            .bind(facts.transcript.as_deref().map(clean))
-            .bind(usage)
-            .bind(cost)
-            .bind(latency)
-            .bind(facts.has_recording)
-            .bind(facts.carrier_call_id.as_deref().map(clean))
-            .bind(facts.from.as_deref().map(clean))
-            .bind(facts.due_at)
-            .bind(facts.answered_by_voice_mail)
-            .bind(self.initiated_at)
-            .bind(self.ringing_at)
-            .bind(self.answered_at)
-            .bind(self.ended_at)
-            .bind(self.dial_known)
-            .bind(unclaim)
-            .bind(self.to.map(|to| format!("%\"{to}\"%")))
-            .bind(transfer)
-            .bind(facts.of_attempt)
-            .bind(self.to.is_some_and(Status::is_terminal))
-            .bind(self.owner)
-            .bind(self.disowns)
-            .fetch_optional(&mut **tx)
-            .await
-        })
-        .map_err(|error| or_conflict(error, "the carrier's call belongs to another execution"))
-    }
 }
 
 /// Locks an execution, so that its webhooks are written and settled one at a time.

@@ -15,6 +15,8 @@ use self::vendors::{Api, CASES, Case, LONG};
 use crate::keys;
 
 const SHORT: Duration = Duration::from_millis(50);
+/// Long enough for what comes before a stall on a busy machine.
+const A_WHILE: Duration = Duration::from_secs(1);
 
 type Deltas = Vec<Result<Delta, Error>>;
 
@@ -172,7 +174,7 @@ async fn what_came_before_a_failure_is_kept_and_the_failure_named() {
             (Fault::Silence {}, SHORT, ErrorKind::Timeout, ""),
             (
                 Fault::StallAfter { tokens: 2 },
-                SHORT,
+                A_WHILE,
                 ErrorKind::Timeout,
                 "It ships",
             ),
