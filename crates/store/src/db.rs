@@ -150,9 +150,7 @@ impl Db {
         let writer = options
             .clone()
             .create_if_missing(true)
-            .journal_mode(SqliteJournalMode::Wal)
-            // 16 MiB: calls that go on write the same pages again and again.
-            .pragma("wal_autocheckpoint", "4000");
+            .journal_mode(SqliteJournalMode::Wal);
         let write = sqlite::Pool::open(writer, 1).await?;
         let reader = options.pragma("query_only", "ON");
         let read = sqlite::Pool::open(reader, SQLITE_READERS).await?;
