@@ -1,3 +1,5 @@
+//! A transaction begins, ends and is undone as it should; connections are lent and come back.
+
 #![allow(clippy::unwrap_used)]
 use futures_util::TryStreamExt;
 use tempfile::TempDir;
