@@ -81,7 +81,7 @@ impl Worker {
                 poll
             };
         }
-        // Mostly nothing is due, and room need not be known.
+        // Mostly nothing is due, and room need not be known; but who of several nodes lives is told by looking on.
         let now = now_ms();
         let due = match self.store.accounts_due(now).await {
             Ok(due) => due,
@@ -90,7 +90,7 @@ impl Worker {
                 return poll;
             }
         };
-        if due.is_empty() {
+        if due.is_empty() && !self.store.signals().has_others() {
             return self.until_next(poll).await;
         }
         let limit = match self.room(watch).await {
