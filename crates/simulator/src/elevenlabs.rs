@@ -15,7 +15,7 @@ use axum::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, FakeVendor, server, vendor};
+use crate::{Error, FakeVendor, Observer, server, vendor};
 
 /// How a fake ElevenLabs is set up; the defaults suit tests.
 #[derive(Debug, Clone)]
@@ -28,6 +28,8 @@ pub struct Options {
     pub first_byte: Duration,
     /// How much faster than real time audio is sent. Default 20; the vendor's is about 3.
     pub speed: f64,
+    /// Is told of each generation's first audio.
+    pub observer: Option<Observer>,
 }
 
 impl Default for Options {
@@ -37,6 +39,7 @@ impl Default for Options {
             api_key: "elevenlabs-test-key".into(),
             first_byte: Duration::ZERO,
             speed: 20.0,
+            observer: None,
         }
     }
 }

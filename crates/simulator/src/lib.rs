@@ -50,4 +50,4 @@ mod xml;
 
 pub use error::Error;
 pub use outage::Outage;
-pub use vendor::FakeVendor;
+pub use vendor::{Begun, FakeVendor, Observer};

@@ -41,7 +41,7 @@ pub use faults::Fault;
 pub use rules::{Reply, ToolCall};
 
 use crate::{
-    Error,
+    Error, Observer,
     outage::Outage,
     server::{self, Server},
 };
@@ -64,6 +64,8 @@ pub struct Options {
     pub per_token: Duration,
     /// Answers by the demo's script instead of by rules.
     pub demo: bool,
+    /// Is told of each streamed answer's first token.
+    pub observer: Option<Observer>,
     /// How long [`FakeLlm::shows`] and [`FakeLlm::requests_reach`] wait.
     pub deadline: Duration,
 }
@@ -76,6 +78,7 @@ impl Default for Options {
             first_token: Duration::ZERO,
             per_token: Duration::ZERO,
             demo: false,
+            observer: None,
             deadline: Duration::from_secs(20),
         }
     }

@@ -7,13 +7,9 @@ mod barge;
 mod figures;
 mod process;
 mod soak;
+mod told;
 
-use std::{
-    collections::BTreeMap,
-    net::SocketAddr,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
 
@@ -21,9 +17,10 @@ use api::Api;
 use barge::Cut;
 pub use figures::{Barge, Dials, Report, Spread};
 pub use soak::{Idle, Soaked};
+use told::Told;
 
 use crate::{
-    Error,
+    Error, Observer,
     caller::{CallHandle, CallerScript, Event, Line, Step, Then, Voice},
     carrier::{self, FakeCarrier, Kind, Number},
     deepgram::{self, FakeDeepgram},
@@ -35,10 +32,14 @@ use crate::{
 
 /// Our number at the fake carrier.
 const OURS: &str = "+14155550100";
-/// Calls whose lines, two each, have room in the table of tones beside what the agent says.
-const MOST_CALLS: usize = tone::TEXTS / 2 - 14;
-/// What the agent answers to everything.
+/// Calls whose texts have room in the table of tones: two lines of the caller's each, and what the agent answers.
+const MOST_CALLS: usize = tone::TEXTS / 3 - 14;
+/// What the agent answers to everything, and to a caller in tones: it begins with the words that tell calls apart.
 const ANSWER: &str = "Thank you, I have noted that for you. Is there anything else?";
+const ANSWER_TO: (&str, &str) = (
+    "call [0-9]+",
+    "$0, I have noted that for you. Is there anything else?",
+);
 
 /// How long vendors take.
 #[derive(Debug, Clone, Copy)]
@@ -144,18 +145,17 @@ pub struct Load {
     /// The model.
     pub llm: FakeLlm,
     plan: Plan,
-    sent: Arc<Mutex<Vec<deepgram::Sent>>>,
+    told: Arc<Told>,
 }
 
 impl Load {
     /// Starts the fakes with the plan's delays.
     pub async fn start(plan: Plan) -> Result<Self, Error> {
-        let sent: Arc<Mutex<Vec<deepgram::Sent>>> = Arc::default();
-        let noted = sent.clone();
-        let observer: deepgram::Observer = Arc::new(move |text| {
-            let mut sent = noted.lock().unwrap_or_else(PoisonError::into_inner);
-            sent.push(text.clone());
-        });
+        let told: Arc<Told> = Arc::default();
+        let noted = told.clone();
+        let observer: deepgram::Observer = Arc::new(move |text| noted.sent(text));
+        let noted = told.clone();
+        let begun = Observer::new(move |begun| noted.begun(begun));
         let at = |nth: u16| {
             let port = match plan.listen.port() {
                 0 => 0,
@@ -181,10 +181,12 @@ impl Load {
         let llm = llm::Options {
             addr: at(3),
             first_token: plan.delays.first_token,
+            observer: Some(begun.clone()),
             ..Default::default()
         };
         let llm = FakeLlm::start(llm).await?;
         llm.on_pattern("(?s).*", Reply::text(ANSWER))?;
+        llm.on_pattern(ANSWER_TO.0, Reply::text(ANSWER_TO.1))?;
         Ok(Self {
             carrier: FakeCarrier::start(plan.carrier, options).await?,
             deepgram: FakeDeepgram::start(deepgram::Options {
@@ -198,12 +200,13 @@ impl Load {
                 addr: at(2),
                 first_byte: plan.delays.first_audio,
                 speed: 5.0,
+                observer: Some(begun),
                 ..Default::default()
             })
             .await?,
             llm,
             plan,
-            sent,
+            told,
         })
     }
 
@@ -275,40 +278,23 @@ impl Load {
         }
         let mut report = Report::default();
         let mut talked = Duration::ZERO;
-        let (mut added, mut cuts, mut answers) = (Vec::new(), Vec::new(), Vec::new());
+        let mut measured = Measured::default();
         for call in 0..self.plan.calls {
-            match self.carrier.dialled(&number(call)).await {
-                Ok(handle) => match handle.ended().await {
-                    Ok(_) => {
-                        talked += duration(&handle);
-                        let complaints = [handle.failures(), handle.warnings()].concat();
-                        for complaint in &complaints {
-                            tracing::warn!(call, complaint, "not as it should be");
-                        }
-                        report.errors += complaints.len();
-                        match &self.plan.callers {
-                            Callers::Turns { barge_ins, .. } => {
-                                let own = self.told_of(call);
-                                let own: Vec<_> = own.iter().collect();
-                                self.measure(&own, &handle, &mut report, &mut added);
-                                let line = barge::line(call);
-                                let nth = 0..*barge_ins;
-                                cuts.extend(
-                                    nth.filter_map(|nth| barge::cut(&line, nth, &handle, &own)),
-                                );
-                            }
-                            Callers::Script(_) => {
-                                let (turns, waits) = answers::of(&handle.timeline());
-                                report.turns += turns;
-                                report.turns_ok += waits.len();
-                                answers.extend(waits);
-                            }
-                        }
-                    }
-                    Err(_) => report.errors += 1,
-                },
-                Err(_) => report.errors += 1,
+            let Ok(handle) = self.carrier.dialled(&number(call)).await else {
+                report.errors += 1;
+                continue;
+            };
+            if handle.ended().await.is_err() {
+                report.errors += 1;
+                continue;
             }
+            talked += duration(&handle);
+            let complaints = [handle.failures(), handle.warnings()].concat();
+            for complaint in &complaints {
+                tracing::warn!(call, complaint, "not as it should be");
+            }
+            report.errors += complaints.len();
+            self.measure(call, &handle, &mut measured);
         }
         let after = target.pid.map(process::sample).transpose()?;
         if let (Some(before), Some(after), Some(watch)) = (before, after, watch) {
@@ -323,17 +309,23 @@ impl Load {
             *report.statuses.entry(status).or_default() += 1;
         }
         report.calls = self.plan.calls;
+        report.turns = measured.turns;
         match &self.plan.callers {
             Callers::Turns { .. } => {
+                let cuts = &measured.cuts;
                 let of = |pick: fn(&Cut) -> f64| Some(Barge::of(cuts.iter().map(pick).collect()));
-                report.added_ms = Some(Spread::of(added));
                 report.barge_ins = cuts.len();
                 report.barge_rule_ms = of(|cut| cut.to_rule);
                 report.barge_clear_ms = of(|cut| cut.to_clear);
                 report.barge_quiet_ms = of(|cut| cut.to_quiet);
                 report.cut_off_ms = of(|cut| cut.to_rule + cut.to_quiet);
+                report.turns_ok = measured.added.len();
+                report.added_ms = Some(Spread::of(measured.added));
             }
-            Callers::Script(_) => report.answer_ms = Some(Spread::of(answers)),
+            Callers::Script(_) => {
+                report.turns_ok = measured.answers.len();
+                report.answer_ms = Some(Spread::of(measured.answers));
+            }
         }
         report.dials = Dials {
             placed: self.carrier.ledger().placed(),
@@ -343,47 +335,34 @@ impl Load {
         Ok(report)
     }
 
-    /// What the transcriber told of a call.
-    fn told_of(&self, call: usize) -> Vec<deepgram::Sent> {
-        let mine = format!("call {call}");
-        let is_mine = |text: &str| {
-            let rest = text.strip_prefix(&mine);
-            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(' '))
+    /// Adds a call that is over.
+    fn measure(&self, call: usize, handle: &CallHandle, measured: &mut Measured) {
+        let Callers::Turns { barge_ins, .. } = &self.plan.callers else {
+            let (turns, waits) = answers::of(&handle.timeline());
+            measured.turns += turns;
+            measured.answers.extend(waits);
+            return;
         };
-        let sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
-        let own = sent.iter().filter(|sent| is_mine(&sent.text));
-        own.cloned().collect()
+        let (own, line) = (self.told.of(call), barge::line(call));
+        let delays = &self.plan.delays;
+        let delays = delays.first_token + delays.first_audio + delays.network;
+        let turns = own.added(delays, &told::arrivals(handle));
+        measured.turns += turns.len();
+        measured.added.extend(turns.into_iter().flatten());
+        let cuts = (0..*barge_ins).filter_map(|nth| barge::cut(&line, nth, handle, &own.sent));
+        measured.cuts.extend(cuts);
     }
+}
 
-    /// Joins what the transcriber sent with what arrived at the carrier.
-    fn measure(
-        &self,
-        own: &[&deepgram::Sent],
-        handle: &CallHandle,
-        report: &mut Report,
-        added: &mut Vec<f64>,
-    ) {
-        let Delays {
-            first_token,
-            first_audio,
-            network,
-            ..
-        } = self.plan.delays;
-        let known = first_token + first_audio + network;
-        let began = handle.began();
-        let events = handle.timeline();
-        for text in own.iter().filter(|sent| sent.ends_turn) {
-            report.turns += 1;
-            let since = text.at.saturating_duration_since(began).as_micros() as u64;
-            let found = events
-                .iter()
-                .find(|timed| timed.at_us >= since && timed.event == Event::AudioArrived);
-            let Some(found) = found else { continue };
-            report.turns_ok += 1;
-            let wait = Duration::from_micros(found.at_us - since);
-            added.push((wait.as_secs_f64() - known.as_secs_f64()) * 1000.0);
-        }
-    }
+/// What was measured of the calls that are over.
+#[derive(Default)]
+struct Measured {
+    turns: usize,
+    /// ms a turn beyond its vendors.
+    added: Vec<f64>,
+    cuts: Vec<Cut>,
+    /// ms a line, with a free script.
+    answers: Vec<f64>,
 }
 
 /// What a caller does.

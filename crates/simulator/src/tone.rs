@@ -69,10 +69,13 @@ pub fn speak(text: &str) -> Vec<u8> {
             id / TURN,
         ];
         let bins: [usize; BANDS] = std::array::from_fn(|band| bin(band, tones[band]));
-        for n in position * CHAR_SAMPLES..(position + 1) * CHAR_SAMPLES {
+        // All tones begin anew with each period.
+        let cycle: [u8; g711::FRAME] = std::array::from_fn(|n| {
             let sample: f32 = bins.iter().map(|bin| wave[bin * n % period]).sum();
-            audio.push(g711::encode(sample as i16));
-        }
+            g711::encode(sample as i16)
+        });
+        let samples = position * CHAR_SAMPLES..(position + 1) * CHAR_SAMPLES;
+        audio.extend(samples.map(|n| cycle[n % period]));
     }
     audio
 }

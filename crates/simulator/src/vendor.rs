@@ -8,6 +8,7 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
+    time::{Duration, Instant},
 };
 
 use axum::{
@@ -19,6 +20,44 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::{Error, outage::Outage, server::Server};
+
+/// The first token or audio of an answer, as it leaves a fake.
+#[derive(Debug, Clone)]
+pub struct Begun {
+    /// When.
+    pub at: Instant,
+    /// What it answers: what the user said to a model, what a synthesizer is to speak.
+    pub text: Arc<str>,
+    /// How much later than the fake's options say: its own doing.
+    pub late: Duration,
+}
+
+/// Is told of each answer that a fake begins.
+#[derive(Clone)]
+pub struct Observer(Arc<dyn Fn(Begun) + Send + Sync>);
+
+impl Observer {
+    /// Must be quick: the fake waits for it.
+    pub fn new(tell: impl Fn(Begun) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(tell))
+    }
+
+    /// An answer that was due then leaves now.
+    pub(crate) fn tell(&self, text: &Arc<str>, due: tokio::time::Instant) {
+        let (text, late) = (text.clone(), due.elapsed());
+        (self.0)(Begun {
+            at: Instant::now(),
+            text,
+            late,
+        });
+    }
+}
+
+impl fmt::Debug for Observer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Observer")
+    }
+}
 
 /// A running fake of a vendor, set up by `O`, that can be told to fail in the ways of `F`. Stops with
 /// its sessions when dropped.

@@ -1,6 +1,6 @@
 //! One context: text gathers until a generation is triggered, and becomes audio. Pure.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, sync::Arc};
 
 use crate::{g711, tone};
 
@@ -17,8 +17,8 @@ pub(super) struct Chunk {
     pub audio: Vec<u8>,
     /// Characters in it: (character, start ms, duration ms).
     pub characters: Vec<(char, u64, u64)>,
-    /// Begins a generation: the vendor takes a moment before it.
-    pub first: bool,
+    /// The text of the generation that it begins: the vendor takes a moment before it.
+    pub begins: Option<Arc<str>>,
 }
 
 #[derive(Debug, Default)]
@@ -82,7 +82,7 @@ impl Context {
             self.chunks.push_back(Chunk {
                 audio: audio[at..at + length].to_vec(),
                 characters: timed,
-                first: at == 0,
+                begins: (at == 0).then(|| text.into()),
             });
             at += length;
             turn += 1;
@@ -108,7 +108,9 @@ impl Context {
     }
 
     pub fn starts_generation(&self) -> bool {
-        self.chunks.front().is_some_and(|chunk| chunk.first)
+        self.chunks
+            .front()
+            .is_some_and(|chunk| chunk.begins.is_some())
     }
 }
 

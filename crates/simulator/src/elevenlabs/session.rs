@@ -224,8 +224,14 @@ impl Session {
         };
         let id = id.clone();
         let mut after = Duration::ZERO;
+        let due = self.next;
         let message = match context.next() {
             Some(chunk) => {
+                if let (Some(observer), Some(text), Some(due)) =
+                    (&self.desk.options.observer, &chunk.begins, due)
+                {
+                    observer.tell(text, due);
+                }
                 after = Duration::from_secs_f64(
                     g711::ms(chunk.audio.len()) as f64 / 1000.0 / self.desk.options.speed,
                 );

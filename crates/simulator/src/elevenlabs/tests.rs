@@ -47,7 +47,13 @@ async fn next(socket: &mut http::Socket) -> Option<Result<Value, u16>> {
 
 #[tokio::test]
 async fn a_context_is_spoken_and_ends_when_it_is_closed() {
-    let elevenlabs = FakeElevenlabs::start(Options::default()).await.unwrap();
+    let (tell, mut told) = tokio::sync::mpsc::channel(8);
+    let elevenlabs = FakeElevenlabs::start(Options {
+        observer: Some(Observer::new(move |begun| tell.try_send(begun).unwrap())),
+        ..Options::default()
+    })
+    .await
+    .unwrap();
     let mut socket = open(&elevenlabs, elevenlabs.api_key()).await.unwrap();
     send(&mut socket, json!({"text": " ", "context_id": "c1"})).await;
     send(
@@ -79,6 +85,9 @@ async fn a_context_is_spoken_and_ends_when_it_is_closed() {
     assert_eq!(audio, tone::speak("Your order ships on Monday."));
     assert_eq!(characters, "Your order ships on Monday.");
     assert_eq!(elevenlabs.characters(), 27);
+    let begun = told.try_recv().unwrap();
+    assert_eq!(&*begun.text, "Your order ships on Monday.");
+    assert!(told.try_recv().is_err());
 }
 
 #[tokio::test]

@@ -134,6 +134,7 @@ async fn answer(
     body: &Bytes,
     model: Option<&str>,
 ) -> Response {
+    let asked = tokio::time::Instant::now();
     let parsed = serde_json::from_slice::<Value>(body).map(|mut body| {
         if let (Some(model), Some(fields)) = (model, body.as_object_mut()) {
             fields.insert("model".into(), model.into());
@@ -189,9 +190,11 @@ async fn answer(
         let plan = Plan {
             words: wire.words(&body, fault.as_ref()),
             prompt: prompt_chars(&chat).div_ceil(4),
+            user: user.into(),
             reply,
             finish,
             fault,
+            asked,
             first: delays.0,
             each: delays.1,
         };

@@ -7,15 +7,20 @@ use axum::{
     http::header,
     response::{IntoResponse, Response},
 };
+use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::{Fault, Outcome, Reply, Shared, chunks::tokens, wire::Words};
 
 /// What is to be sent, and how.
 pub(super) struct Plan {
+    /// What the user said.
+    pub user: Arc<str>,
     pub reply: Reply,
     pub finish: &'static str,
     pub fault: Option<Fault>,
+    /// When the request came.
+    pub asked: Instant,
     pub first: Duration,
     pub each: Duration,
     pub words: Box<dyn Words>,
@@ -24,6 +29,8 @@ pub(super) struct Plan {
 }
 
 enum Piece {
+    /// For the first token.
+    Until(Instant),
     Wait(Duration),
     Text(String),
     /// So many tokens are out.
@@ -83,7 +90,7 @@ fn pieces(plan: &mut Plan) -> VecDeque<Piece> {
         out.push_back(Piece::Stall);
         return out;
     }
-    out.push_back(Piece::Wait(plan.first + late));
+    out.push_back(Piece::Until(plan.asked + plan.first + late));
     if let Some(Fault::ResetBeforeFirst {}) = fault {
         out.push_back(Piece::Reset);
         return out;
@@ -152,6 +159,8 @@ struct Sending {
     /// Bytes cut into crumbs, to be sent one after the other.
     waiting: VecDeque<Bytes>,
     tokens: usize,
+    /// What is answered.
+    user: Arc<str>,
     aborting: Aborting,
     stop: CancellationToken,
 }
@@ -168,8 +177,15 @@ impl Sending {
                     self.aborting.end(Outcome::Finished, Some(tokens));
                     return None;
                 }
+                Some(Piece::Until(due)) => {
+                    sleep_until(due).await;
+                    if let Some(observer) = &self.aborting.shared.options.observer {
+                        observer.tell(&self.user, due);
+                    }
+                    continue;
+                }
                 Some(Piece::Wait(time)) => {
-                    tokio::time::sleep(time).await;
+                    sleep(time).await;
                     continue;
                 }
                 Some(Piece::Token) => {
@@ -212,6 +228,7 @@ pub(super) fn respond(shared: Arc<Shared>, number: usize, mut plan: Plan) -> Res
         crumbs: plan.fault == Some(Fault::Crumbs {}),
         waiting: VecDeque::new(),
         tokens: 0,
+        user: plan.user,
         stop: shared.stop.clone(),
         aborting: Aborting::new(shared, number),
     };

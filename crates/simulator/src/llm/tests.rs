@@ -289,3 +289,18 @@ async fn the_demo_model_needs_no_key() {
     let (seen, _) = events(response).await;
     assert!(said(&seen).contains("name"), "{}", said(&seen));
 }
+
+#[tokio::test]
+async fn a_first_token_is_told_of_once() {
+    let (tell, mut told) = tokio::sync::mpsc::channel(8);
+    let llm = FakeLlm::start(Options {
+        observer: Some(Observer::new(move |begun| tell.try_send(begun).unwrap())),
+        ..Options::default()
+    })
+    .await
+    .unwrap();
+    let (_, broke) = ask(&llm, "hello to you all").await;
+    assert!(!broke);
+    assert_eq!(&*told.try_recv().unwrap().text, "hello to you all");
+    assert!(told.try_recv().is_err());
+}

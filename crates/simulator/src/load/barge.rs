@@ -24,7 +24,7 @@ pub(super) struct Cut {
 }
 
 /// The `nth` barge-in of a call, each with the words `said`. `own`: what the transcriber told of this call.
-pub(super) fn cut(said: &str, nth: usize, handle: &CallHandle, own: &[&Sent]) -> Option<Cut> {
+pub(super) fn cut(said: &str, nth: usize, handle: &CallHandle, own: &[Sent]) -> Option<Cut> {
     let (events, began) = (handle.timeline(), handle.began());
     let is_onset = |event: &Event| matches!(event, Event::CallerStarted { line } if line == said);
     let mut onsets = (0..events.len()).filter(|event| is_onset(&events[*event].event));

@@ -16,7 +16,8 @@ pub struct Report {
     /// Calls that did not end, steps that did not come to pass, complaints of the carrier.
     pub errors: usize,
     /// The server's own time a turn: turn end sent by the transcriber → first audio of the answer at the
-    /// carrier, less the vendors' delays. Milliseconds. Not with a free script.
+    /// carrier, less the vendors' delays and what their fakes came late themselves. Milliseconds. Not with a free
+    /// script.
     pub added_ms: Option<Spread>,
     /// Barge-ins that cut the agent.
     pub barge_ins: usize,
