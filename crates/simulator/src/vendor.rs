@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{Error, outage::Outage, server::Server};
 
-/// The first token or audio of an answer, as it leaves a fake.
+/// The first token or audio of an answer that a fake is about to send, whatever fault then breaks it.
 #[derive(Debug, Clone)]
 pub struct Begun {
     /// When.
