@@ -258,6 +258,7 @@ impl Load {
             Agent::New(document) => api.create_agent(document).await?,
             Agent::Known(id) => id.clone(),
         };
+        let machine = process::Machine::sample();
         let before = target.pid.map(process::sample).transpose()?;
         let watch = target.pid.map(process::Watch::start);
         let gap = self.plan.ramp / self.plan.calls.max(1) as u32;
@@ -296,6 +297,9 @@ impl Load {
             report.errors += complaints.len();
             self.measure(call, &handle, &mut measured);
         }
+        report.stolen_percent = process::Machine::sample()
+            .zip(machine)
+            .map(|(now, then)| now.stolen_percent(then));
         let after = target.pid.map(process::sample).transpose()?;
         if let (Some(before), Some(after), Some(watch)) = (before, after, watch) {
             let minutes = talked.as_secs_f64() / 60.0;

@@ -36,6 +36,9 @@ pub struct Report {
     pub answer_ms: Option<Spread>,
     /// Processor seconds of the server a minute of call. Not of a server that runs elsewhere.
     pub cpu_s_per_call_minute: Option<f64>,
+    /// Share of this machine's processors' time that its host gave to others meanwhile, percent: turns come late by
+    /// it, the server's as well as the relay's. Linux only.
+    pub stolen_percent: Option<f64>,
     /// Memory of the server: (peak − before) / calls, KiB. Not of a server that runs elsewhere.
     pub kib_per_call: Option<f64>,
     /// What the carrier saw.
