@@ -25,6 +25,7 @@ mod node_death;
 mod nodes;
 mod numbers;
 mod plivo_sdk;
+mod realtime;
 mod rest_load;
 mod schemathesis;
 mod secrets;

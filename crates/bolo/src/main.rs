@@ -5,6 +5,7 @@ mod http;
 mod low_water;
 mod master_key;
 mod node;
+mod realtime;
 mod settings;
 mod telephony;
 
@@ -45,6 +46,16 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
+    // Now, while there are only this thread and the runtime's own.
+    if settings.server.realtime
+        && let Err(error) = realtime::claim()
+    {
+        eprintln!(
+            "bolo: server.realtime: {error}; on Linux it needs CAP_SYS_NICE or an RLIMIT_RTPRIO of 1 \
+             (systemd: LimitRTPRIO=1, Docker: --ulimit rtprio=1)"
+        );
+        return ExitCode::from(USAGE);
+    }
     match runtime.block_on(commands::run(arguments, settings)) {
         Ok(code) => code,
         Err(error) => {

@@ -58,6 +58,7 @@ pub struct Server {
     pub public_url: Option<String>,
     pub roles: Vec<Role>,
     pub strict_compat: bool,
+    pub realtime: bool,
 }
 
 /// A part of the server that this process runs.
@@ -160,6 +161,7 @@ impl Default for Settings {
                 public_url: None,
                 roles: vec![Role::Api, Role::Media, Role::Worker],
                 strict_compat: false,
+                realtime: false,
             },
             data_dir: PathBuf::from("bolo-data"),
             models_dir: None,

@@ -139,6 +139,10 @@ impl Simulate {
             }),
             voice: None,
         };
+        let realtime = (
+            "BOLO_SERVER__REALTIME".to_owned(),
+            settings.server.realtime.to_string(),
+        );
         let is_free = matches!(plan.callers, Callers::Script(_));
         let measured = async {
             if let Callers::Script(script) = &plan.callers
@@ -152,7 +156,9 @@ impl Simulate {
                 true => {
                     let load = Load::start(plan.clone()).await;
                     let load = load.context("can't start the fakes")?;
-                    Some(measure(&load, &fakes(&load), true, None).await?)
+                    let mut environment = fakes(&load);
+                    environment.push(realtime.clone());
+                    Some(measure(&load, &environment, true, None).await?)
                 }
                 false => None,
             };
@@ -176,6 +182,7 @@ impl Simulate {
                 None => {
                     let mut environment = own(&folder, self.at_once.unwrap_or(self.calls));
                     environment.extend(fakes(&load));
+                    environment.push(realtime);
                     if let Some(models) = &settings.models_dir {
                         environment.push(("BOLO_MODELS_DIR".into(), models.display().to_string()));
                     }
@@ -444,6 +451,9 @@ fn show(report: &Report) {
         report.dials.placed, report.dials.duplicate, report.statuses
     );
     println!("generator late p99 {} ms", report.lag_ms);
+    if let Some(stolen) = report.stolen_percent {
+        println!("stolen         {stolen} % of the machine's processors, by its host");
+    }
 }
 
 fn show_soak(soaked: &Soaked) {
