@@ -123,7 +123,7 @@ pub(crate) struct Session {
     call: Arc<Call>,
     faults: CallFaults,
     commands: mpsc::Receiver<Command>,
-    ticks: watch::Receiver<u64>,
+    ticks: watch::Receiver<Instant>,
     actor: Actor,
     hearing: Hearing,
     ears: JoinSet<(u64, String)>,
@@ -251,7 +251,7 @@ impl Session {
         };
         let due = (answered.elapsed().as_millis() / FRAME.as_millis()) as u64;
         if due > self.frames {
-            let planned = answered + FRAME * due as u32;
+            let planned = *self.ticks.borrow();
             self.shared.lag.note(planned.elapsed());
         }
         let limit = self.call.time_limit_s();
