@@ -38,7 +38,7 @@ const MOST_CALLS: usize = tone::TEXTS / 3 - 14;
 const ANSWER: &str = "Thank you, I have noted that for you. Is there anything else?";
 const ANSWER_TO: (&str, &str) = (
     "call [0-9]+",
-    "$0, I have noted that for you. Is there anything else?",
+    "$0 noted. Is there anything else that I can do for you?",
 );
 
 /// How long vendors take.
@@ -253,6 +253,7 @@ impl Load {
             http: http::client()?,
             target: target.clone(),
         };
+        let forgotten = tone::forgotten();
         let agent = match &self.plan.agent {
             Agent::OfFakes => api.create_agent(&self.agent()).await?,
             Agent::New(document) => api.create_agent(document).await?,
@@ -296,6 +297,10 @@ impl Load {
             }
             report.errors += complaints.len();
             self.measure(call, &handle, &mut measured);
+        }
+        if in_tones && tone::forgotten() > forgotten {
+            tracing::warn!("more texts than tones can spell: callers heard each other's lines");
+            report.errors += 1;
         }
         report.stolen_percent = process::Machine::sample()
             .zip(machine)

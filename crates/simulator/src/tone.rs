@@ -11,6 +11,7 @@ mod transcript;
 
 use std::{f32::consts::TAU, sync::Arc};
 
+pub(crate) use registry::forgotten;
 pub use transcript::Transcript;
 
 use crate::g711;

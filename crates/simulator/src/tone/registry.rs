@@ -12,6 +12,7 @@ struct Table {
     numbers: HashMap<Arc<str>, u16>,
     texts: Vec<Arc<str>>,
     next: u16,
+    forgotten: usize,
 }
 
 static TABLE: LazyLock<Mutex<Table>> = LazyLock::new(Mutex::default);
@@ -31,12 +32,18 @@ pub(super) fn number_of(text: &str) -> u16 {
     let text: Arc<str> = text.into();
     if let Some(old) = table.texts.get(usize::from(number)).cloned() {
         table.numbers.remove(&old);
+        table.forgotten += 1;
         table.texts[usize::from(number)] = text.clone();
     } else {
         table.texts.push(text.clone());
     }
     table.numbers.insert(text, number);
     number
+}
+
+/// Texts that gave up their numbers so far.
+pub(crate) fn forgotten() -> usize {
+    table().forgotten
 }
 
 /// The text of a number, if there is one.
