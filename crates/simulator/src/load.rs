@@ -35,6 +35,7 @@ const OURS: &str = "+14155550100";
 /// Calls whose texts have room in the table of tones: two lines of the caller's each, and what the agent answers.
 const MOST_CALLS: usize = tone::TEXTS / 3 - 14;
 /// What the agent answers to everything, and to a caller in tones: it begins with the words that tell calls apart.
+/// These are a short sentence: the server speaks an answer in pieces, and what differs by call must be one of them.
 const ANSWER: &str = "Thank you, I have noted that for you. Is there anything else?";
 const ANSWER_TO: (&str, &str) = (
     "call [0-9]+",
