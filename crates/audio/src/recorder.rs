@@ -25,6 +25,8 @@ const AGENT_AHEAD: u64 = 10_000 * PER_MS;
 const LONGEST_MS: u64 = 36 * 3600 * 1000;
 /// Bytes gathered before they are written: a quarter of a second.
 const CHUNK: u64 = 8 * 1024;
+/// Bytes of memory kept for what comes: a second.
+const KEPT: usize = 32 * 1024;
 const SILENCE: [u8; CHUNK as usize] = [0; CHUNK as usize];
 
 /// Writes a call's two sides to one file while it runs: 8 kHz, 16 bits. Frames are placed by their time
@@ -218,8 +220,8 @@ impl Recorder {
         let told = left.min(self.window.len());
         let mut written = self.wav.append(&self.window[..told]);
         self.window.drain(..told);
-        // Not for long what a whole sentence took: there are many calls.
-        self.window.shrink_to(2 * self.window.len());
+        // Not for long what a whole sentence took: there are many calls. What one block takes stays.
+        self.window.shrink_to((2 * self.window.len()).max(KEPT));
         left -= told;
         while left > 0 && written.is_ok() {
             let silence = left.min(SILENCE.len());

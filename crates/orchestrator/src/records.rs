@@ -118,6 +118,11 @@ impl StoreRecords {
         }
     }
 
+    /// The carrier's id of the call, if the record does not have it.
+    fn unbound_call_id(&self) -> Option<String> {
+        (self.carrier_call_id.clone()).filter(|_| !self.is_bound)
+    }
+
     /// What is known of the end.
     fn end_facts(&self) -> Facts {
         let books = self.ledger.books();
@@ -133,7 +138,7 @@ impl StoreRecords {
             hangup: end.map(|end| end.hangup(self.direction)),
             error_message: message,
             transcript: Some(books.transcript.clone()),
-            carrier_call_id: self.carrier_call_id.clone(),
+            carrier_call_id: self.unbound_call_id(),
             standing: Some(Status::InProgress),
             ..Facts::default()
         }
@@ -148,7 +153,7 @@ impl Records for StoreRecords {
                 return true;
             }
             let facts = Facts {
-                carrier_call_id: self.carrier_call_id.clone(),
+                carrier_call_id: self.unbound_call_id(),
                 standing: Some(self.standing),
                 ..Facts::default()
             };

@@ -24,7 +24,7 @@ const LARGEST_MESSAGE: usize = 4 << 20;
 
 /// What is read at once; each try to read clears so much first, and a socket holds it. Transcribers say a line or two
 /// at a time, synthesizers a second of audio.
-const READ_TEXT: usize = 2 << 10;
+const READ_TEXT: usize = 1 << 10;
 const READ_AUDIO: usize = 8 << 10;
 
 /// How long a vendor that does not read any more may take to say why.
@@ -206,7 +206,9 @@ impl Socket {
     pub(crate) async fn next(&mut self) -> Result<Incoming, Error> {
         loop {
             match self.stream.next().await {
-                Some(Ok(Message::Text(text))) => return Ok(Incoming::Text(text.to_string())),
+                Some(Ok(Message::Text(text))) => {
+                    return Ok(Incoming::Text(text.as_str().to_owned()));
+                }
                 Some(Ok(Message::Binary(bytes))) => return Ok(Incoming::Binary(bytes)),
                 Some(Ok(Message::Close(frame))) => {
                     return Ok(Incoming::Closed(frame.map(close_reason)));

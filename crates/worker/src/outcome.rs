@@ -14,6 +14,9 @@ impl Worker {
         carrier: &dyn Carrier,
         call_id: &str,
     ) -> Result<(), Error> {
+        if self.is_under_way(record).await {
+            return Ok(());
+        }
         let facts = Facts {
             carrier_call_id: Some(call_id.to_owned()),
             ..Facts::default()
@@ -34,6 +37,20 @@ impl Worker {
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// Whether a callback was faster than the dial's reply, as nearly always, and has bound the call.
+    async fn is_under_way(&self, record: &Record) -> bool {
+        // Whoever can't look asks for the change.
+        let Ok(known) = self.store.execution_unscoped(record.id).await else {
+            return false;
+        };
+        known.attempt == record.attempt
+            && known.carrier_call_id.is_some()
+            && matches!(
+                known.status,
+                Status::Initiated | Status::Ringing | Status::InProgress
+            )
     }
 
     /// Ends a call at the carrier; failures are logged and returned as an unavailable store would be: to

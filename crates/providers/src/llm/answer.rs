@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use reqwest::{Response, header};
+use serde_json::value::RawValue;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::{
@@ -189,7 +190,7 @@ impl Answer {
         if data == "[DONE]" {
             return Ok(false);
         }
-        match serde_json::from_str(data) {
+        match serde_json::from_str::<&RawValue>(data) {
             Ok(event) => self.reader.event(event, &mut self.gathered),
             Err(error) => {
                 if !data.is_empty() && !std::mem::replace(&mut self.complained, true) {

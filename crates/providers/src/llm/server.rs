@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream, stream::BoxStream};
 use reqwest::{RequestBuilder, Response, header};
 use secrecy::SecretString;
-use serde_json::Value;
+use serde_json::value::RawValue;
 use tokio::time::timeout;
 
 use super::{
@@ -62,7 +62,7 @@ pub(crate) trait Wire: Send + Sync {
 /// Reads the events of one answer.
 pub(crate) trait Reader: Send {
     /// Takes one event; `false` when nothing follows it. Events of an unknown kind pass by.
-    fn event(&mut self, event: Value, gathered: &mut Gathered) -> Result<bool, Error>;
+    fn event(&mut self, event: &RawValue, gathered: &mut Gathered) -> Result<bool, Error>;
 }
 
 /// See the module.

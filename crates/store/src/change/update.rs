@@ -1,6 +1,7 @@
 //! The statement that changes a call's row.
 
 use bolo_execution::{Change, ExecutionId, Status};
+use sqlx::AssertSqlSafe;
 
 use crate::{
     Error, Facts,
@@ -61,6 +62,58 @@ impl Update {
         }
     }
 
+    /// Names only what changes of the columns that are indexed: SQLite writes all indexes anew whose columns an
+    /// update names.
+    fn sql(&self, facts: &Facts) -> String {
+        let unclaims = self.to.is_some_and(|to| to != Status::Queued);
+        let ends = self.to.is_some_and(Status::is_terminal);
+        let indexed = [
+            (self.to.is_some(), "status = $3"),
+            (
+                facts.carrier_call_id.is_some(),
+                "carrier_call_id = COALESCE(carrier_call_id, $12)",
+            ),
+            (facts.from.is_some(), "from_number = $13"),
+            (facts.due_at.is_some(), "due_at = $14"),
+            (self.dial_known, "dialing_since = NULL"),
+            (unclaims, "claimed_by = NULL, lease_until = NULL"),
+            (ends, "post_call_step = NULL"),
+            (
+                self.disowns,
+                "owner_node = NULL, owner_instance = NULL, owner_since = NULL",
+            ),
+        ];
+        let mut sql = String::from(
+            "UPDATE executions SET
+                updated_at = CASE WHEN updated_at > $4 THEN updated_at ELSE $4 END,
+                hangup = COALESCE(hangup, $5),
+                error_message = COALESCE(error_message, $6),
+                transcript = COALESCE($7, transcript),
+                usage = COALESCE($8, usage),
+                cost = COALESCE($9, cost),
+                latency = COALESCE($10, latency),
+                has_recording = COALESCE($11, has_recording),
+                answered_by_voice_mail = COALESCE($15, answered_by_voice_mail),
+                initiated_at = COALESCE(initiated_at, $16),
+                ringing_at = COALESCE(ringing_at, $17),
+                answered_at = COALESCE(answered_at, $18),
+                ended_at = COALESCE(ended_at, $19),
+                sequence = sequence + CASE WHEN $20 IS NOT NULL AND webhook_url IS NOT NULL
+                    AND (webhook_statuses IS NULL OR webhook_statuses LIKE $20) THEN 1 ELSE 0 END,
+                transfer = COALESCE($21, transfer)",
+        );
+        for (_, set) in indexed.iter().filter(|(changes, _)| *changes) {
+            sql.push_str(", ");
+            sql.push_str(set);
+        }
+        sql.push_str(concat!(
+            " WHERE id = $1 AND ($2 IS NULL OR status = $2) AND ($22 IS NULL OR attempt = $22)
+                AND ($23 IS NULL OR owner_epoch = $23) RETURNING ",
+            execution_columns!()
+        ));
+        sql
+    }
+
     /// `None` when there is no such row, or its owner, its status or its attempt is another by now.
     pub(super) async fn run(
         &self,
@@ -74,70 +127,34 @@ impl Update {
         let cost = maybe_to_json("cost", facts.cost.as_ref())?;
         let latency = maybe_to_json("latency", facts.latency.as_ref())?;
         let transfer = maybe_to_json("transfer", facts.transfer.as_ref())?;
-        let unclaim = self.to.is_some_and(|to| to != Status::Queued);
+        let sql = AssertSqlSafe(self.sql(facts));
         on!(tx, |tx| {
-            sqlx::query_as(concat!(
-                "UPDATE executions SET
-                    status = COALESCE($3, status),
-                    updated_at = CASE WHEN updated_at > $4 THEN updated_at ELSE $4 END,
-                    hangup = COALESCE(hangup, $5),
-                    error_message = COALESCE(error_message, $6),
-                    transcript = COALESCE($7, transcript),
-                    usage = COALESCE($8, usage),
-                    cost = COALESCE($9, cost),
-                    latency = COALESCE($10, latency),
-                    has_recording = COALESCE($11, has_recording),
-                    carrier_call_id = COALESCE(carrier_call_id, $12),
-                    from_number = COALESCE($13, from_number),
-                    due_at = COALESCE($14, due_at),
-                    answered_by_voice_mail = COALESCE($15, answered_by_voice_mail),
-                    initiated_at = COALESCE(initiated_at, $16),
-                    ringing_at = COALESCE(ringing_at, $17),
-                    answered_at = COALESCE(answered_at, $18),
-                    ended_at = COALESCE(ended_at, $19),
-                    dialing_since = CASE WHEN $20 THEN NULL ELSE dialing_since END,
-                    claimed_by = CASE WHEN $21 THEN NULL ELSE claimed_by END,
-                    lease_until = CASE WHEN $21 THEN NULL ELSE lease_until END,
-                    sequence = sequence + CASE WHEN $22 IS NOT NULL AND webhook_url IS NOT NULL
-                        AND (webhook_statuses IS NULL OR webhook_statuses LIKE $22) THEN 1 ELSE 0 END,
-                    transfer = COALESCE($23, transfer),
-                    post_call_step = CASE WHEN $25 THEN NULL ELSE post_call_step END,
-                    owner_node = CASE WHEN $27 THEN NULL ELSE owner_node END,
-                    owner_instance = CASE WHEN $27 THEN NULL ELSE owner_instance END,
-                    owner_since = CASE WHEN $27 THEN NULL ELSE owner_since END
-                 WHERE id = $1 AND ($2 IS NULL OR status = $2) AND ($24 IS NULL OR attempt = $24)
-                    AND ($26 IS NULL OR owner_epoch = $26) RETURNING ",
-                execution_columns!()
-            ))
-            .bind(id.to_string())
-            .bind(self.from.map(Status::as_str))
-            .bind(self.to.map(Status::as_str))
-            .bind(now)
-            .bind(hangup)
-            .bind(facts.error_message.as_deref().map(clean))
-            .bind(facts.transcript.as_deref().map(clean))
-            .bind(usage)
-            .bind(cost)
-            .bind(latency)
-            .bind(facts.has_recording)
-            .bind(facts.carrier_call_id.as_deref().map(clean))
-            .bind(facts.from.as_deref().map(clean))
-            .bind(facts.due_at)
-            .bind(facts.answered_by_voice_mail)
-            .bind(self.initiated_at)
-            .bind(self.ringing_at)
-            .bind(self.answered_at)
-            .bind(self.ended_at)
-            .bind(self.dial_known)
-            .bind(unclaim)
-            .bind(self.to.map(|to| format!("%\"{to}\"%")))
-            .bind(transfer)
-            .bind(facts.of_attempt)
-            .bind(self.to.is_some_and(Status::is_terminal))
-            .bind(self.owner)
-            .bind(self.disowns)
-            .fetch_optional(&mut **tx)
-            .await
+            sqlx::query_as(sql)
+                .bind(id.to_string())
+                .bind(self.from.map(Status::as_str))
+                .bind(self.to.map(Status::as_str))
+                .bind(now)
+                .bind(hangup)
+                .bind(facts.error_message.as_deref().map(clean))
+                .bind(facts.transcript.as_deref().map(clean))
+                .bind(usage)
+                .bind(cost)
+                .bind(latency)
+                .bind(facts.has_recording)
+                .bind(facts.carrier_call_id.as_deref().map(clean))
+                .bind(facts.from.as_deref().map(clean))
+                .bind(facts.due_at)
+                .bind(facts.answered_by_voice_mail)
+                .bind(self.initiated_at)
+                .bind(self.ringing_at)
+                .bind(self.answered_at)
+                .bind(self.ended_at)
+                .bind(self.to.map(|to| format!("%\"{to}\"%")))
+                .bind(transfer)
+                .bind(facts.of_attempt)
+                .bind(self.owner)
+                .fetch_optional(&mut **tx)
+                .await
         })
         .map_err(|error| or_conflict(error, "the carrier's call belongs to another execution"))
     }

@@ -1,6 +1,6 @@
 //! Events of an answer of Anthropic's. Source: wire-providers.md §3.4.
 
-use serde_json::Value;
+use serde_json::{Value, value::RawValue};
 
 use super::super::{
     failure,
@@ -16,7 +16,8 @@ pub(super) struct Events {
 }
 
 impl Reader for Events {
-    fn event(&mut self, event: Value, gathered: &mut Gathered) -> Result<bool, Error> {
+    fn event(&mut self, event: &RawValue, gathered: &mut Gathered) -> Result<bool, Error> {
+        let event: Value = serde_json::from_str(event.get()).unwrap_or_default();
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         match event["type"].as_str().unwrap_or_default() {
             "message_start" => self.prompt(&event["message"]["usage"]),
@@ -108,7 +109,7 @@ impl Events {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-    use serde_json::json;
+    use serde_json::{json, value::to_raw_value};
 
     use super::*;
     use crate::{Called, Delta};
@@ -119,7 +120,7 @@ mod tests {
             .origin();
         let (mut reader, mut gathered) = (Events::new(origin), Gathered::default());
         for event in events {
-            if !reader.event(event.clone(), &mut gathered)? {
+            if !reader.event(&to_raw_value(event).unwrap(), &mut gathered)? {
                 gathered.end();
             }
         }

@@ -1,6 +1,6 @@
 //! Events of an answer of Gemini's. Source: wire-providers.md §3.4 (google); Google's API reference.
 
-use serde_json::Value;
+use serde_json::{Value, value::RawValue};
 
 use super::{
     super::{
@@ -57,7 +57,8 @@ impl Events {
 }
 
 impl Reader for Events {
-    fn event(&mut self, event: Value, gathered: &mut Gathered) -> Result<bool, Error> {
+    fn event(&mut self, event: &RawValue, gathered: &mut Gathered) -> Result<bool, Error> {
+        let event: Value = serde_json::from_str(event.get()).unwrap_or_default();
         if let Some(error) = event.get("error") {
             return Err(failure::in_stream(self.origin, error));
         }
@@ -105,7 +106,7 @@ impl Reader for Events {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-    use serde_json::json;
+    use serde_json::{json, value::to_raw_value};
 
     use super::*;
     use crate::Delta;
@@ -118,7 +119,7 @@ mod tests {
         let mut reader = Events::new(origin, signatures.clone());
         let mut gathered = Gathered::default();
         for event in events {
-            reader.event(event.clone(), &mut gathered)?;
+            reader.event(&to_raw_value(event).unwrap(), &mut gathered)?;
         }
         gathered.end();
         Ok((std::iter::from_fn(|| gathered.next()).collect(), signatures))

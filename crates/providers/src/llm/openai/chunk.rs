@@ -2,7 +2,7 @@
 //! Source: wire-providers.md §3.2, §3.7.
 
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
-use serde_json::Value;
+use serde_json::{Value, value::RawValue};
 
 use super::super::{
     failure,
@@ -167,8 +167,8 @@ pub(super) struct Chunks {
 }
 
 impl Reader for Chunks {
-    fn event(&mut self, event: Value, gathered: &mut Gathered) -> Result<bool, Error> {
-        let Ok(mut chunk) = serde_json::from_value::<Chunk>(event) else {
+    fn event(&mut self, event: &RawValue, gathered: &mut Gathered) -> Result<bool, Error> {
+        let Some(mut chunk) = read::<Chunk>(event) else {
             return Ok(true); // no object
         };
         if let Some(error) = chunk.failure() {
@@ -218,12 +218,14 @@ impl Chunks {
 fn lenient<'de, D: Deserializer<'de>, T: DeserializeOwned>(
     deserializer: D,
 ) -> Result<Option<T>, D::Error> {
-    let value = Value::deserialize(deserializer)?;
-    Ok(if value.is_null() {
-        None
-    } else {
-        serde_json::from_value(value).ok()
-    })
+    Ok(read::<Option<T>>(<&RawValue>::deserialize(deserializer)?).flatten())
+}
+
+/// Straight from the text; of a field told twice, for which that is too strict, the last counts.
+fn read<T: DeserializeOwned>(json: &RawValue) -> Option<T> {
+    let once = || Some(serde_json::from_str::<Value>(json.get()).ok()?.to_string());
+    let straight = serde_json::from_str(json.get()).ok();
+    straight.or_else(|| serde_json::from_str(&once()?).ok())
 }
 
 /// A count that may be a float or absent.
@@ -268,6 +270,15 @@ mod tests {
             assert_eq!(choice.finish_reason, None);
             assert_eq!(choice.delta.unwrap().content.as_deref(), Some("Hi"));
         }
+    }
+
+    #[test]
+    fn of_a_field_told_twice_the_last_counts() {
+        let text = r#"{"id":"a","id":"b","choices":[{"delta":{"content":null,"content":"Hi"}}],"usage":null,"usage":{"prompt_tokens":9}}"#;
+        let mut chunk: Chunk = read(&RawValue::from_string(text.to_owned()).unwrap()).unwrap();
+        assert_eq!(chunk.usage().unwrap().input, 9);
+        let choice = chunk.choices.unwrap().remove(0);
+        assert_eq!(choice.delta.unwrap().content.as_deref(), Some("Hi"));
     }
 
     #[test]

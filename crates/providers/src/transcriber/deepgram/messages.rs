@@ -1,7 +1,10 @@
 //! Deepgram's messages, and what they amount to for a turn. Sources: wire-providers.md §1.1,
 //! runtime.md R25-R28.
 
+use std::borrow::Cow;
+
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use crate::{Heard, HeardEnd};
 
@@ -20,27 +23,24 @@ pub(super) enum Reading {
 /// One flat message: types that we don't know, and fields that we don't need, pass by.
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct Wire {
-    r#type: String,
+struct Wire<'a> {
+    #[serde(borrow)]
+    r#type: Cow<'a, str>,
     is_final: Option<bool>,
     speech_final: Option<bool>,
     from_finalize: Option<bool>,
-    /// An object in `Results`; a pair of numbers in `SpeechStarted` and `UtteranceEnd`.
-    channel: Option<Channel>,
+    /// A [`Channel`] in `Results`; a pair of numbers in `SpeechStarted` and `UtteranceEnd`.
+    #[serde(borrow)]
+    channel: Option<&'a RawValue>,
     duration: Option<f64>,
     variant: Option<String>,
     description: Option<String>,
 }
 
 #[derive(Deserialize)]
-#[serde(untagged)]
-enum Channel {
-    Heard {
-        #[serde(default)]
-        alternatives: Vec<Alternative>,
-    },
-    #[allow(dead_code)] // told apart, not read
-    Other(serde::de::IgnoredAny),
+struct Channel {
+    #[serde(default)]
+    alternatives: Vec<Alternative>,
 }
 
 #[derive(Deserialize)]
@@ -62,7 +62,7 @@ pub(super) struct Turns {
 
 impl Turns {
     pub(super) fn read(&mut self, text: &str) -> Reading {
-        let wire: Wire = match serde_json::from_str(text) {
+        let wire: Wire<'_> = match serde_json::from_str(text) {
             Ok(wire) => wire,
             Err(error) => {
                 if !std::mem::replace(&mut self.complained, true) {
@@ -71,7 +71,7 @@ impl Turns {
                 return Reading::Nothing;
             }
         };
-        match wire.r#type.as_str() {
+        match &*wire.r#type {
             "Results" => self.results(wire),
             "SpeechStarted" => Reading::Heard(Heard::SpeechStarted),
             "UtteranceEnd" => Reading::Heard(self.end(String::new(), HeardEnd::UtteranceEnd)),
@@ -89,14 +89,13 @@ impl Turns {
         }
     }
 
-    fn results(&mut self, wire: Wire) -> Reading {
-        let text = match wire.channel {
-            Some(Channel::Heard { alternatives }) => alternatives
-                .into_iter()
-                .next()
-                .and_then(|first| first.transcript),
-            _ => None,
-        };
+    fn results(&mut self, wire: Wire<'_>) -> Reading {
+        // Of another form it says nothing.
+        let channel = wire
+            .channel
+            .and_then(|json| serde_json::from_str::<Channel>(json.get()).ok());
+        let first = channel.and_then(|channel| channel.alternatives.into_iter().next());
+        let text = first.and_then(|first| first.transcript);
         let text = text.map(|text| text.trim().to_owned()).unwrap_or_default();
         if wire.speech_final == Some(true) {
             return Reading::Heard(self.end(text, HeardEnd::SpeechFinal));
