@@ -20,8 +20,8 @@ const REST_AFTER: u32 = 20;
 /// Blocks in a row that speech is sure to go on, by the detector, after which it takes a break as long as they are loud.
 /// It would end speech there only where a noise takes over from it.
 const SURE_AFTER: u32 = 12;
-/// Blocks of such a break: 192 ms. Then it hears the last of them, and some more.
-const BREAK: u32 = 12;
+/// Blocks of such a break: 288 ms. Then it hears the last of them, and some more.
+const BREAK: u32 = 18;
 const BETWEEN_BREAKS: u32 = 4;
 /// Three blocks whose levels lie this close together are a tone.
 const STEADY_DB: f32 = 0.3;

@@ -37,6 +37,8 @@ const STEP_MS: u64 = 200;
 /// His first and last sounds, and the silence behind them that ends his turn, go at once, and all that he says into
 /// the agent's speech.
 const VOICE_STEP_MS: u64 = 60;
+/// A carrier's frames that are read at once, at most: what a socket's buffer takes.
+const FRAMES_AT_ONCE: u64 = 5;
 /// Whatever has been loud for so long is in the midst of it.
 const MIDST_MS: u64 = 100;
 /// A hole in the timestamps is filled with silence up to this (wire-telephony.md §1.9).
@@ -233,8 +235,13 @@ impl Ears {
     }
 
     /// Whether nobody waits for the caller's next frame: he has finished, or has not spoken for long.
-    pub(crate) fn is_quiet(&self) -> bool {
+    fn is_quiet(&self) -> bool {
         self.vad.is_some() && (self.turn_over || self.silent_ms >= SILENT_MS)
+    }
+
+    /// How many of the caller's next frames may be read at once: the transcriber gets them together anyway.
+    pub(crate) fn frames_at_once(&self) -> usize {
+        (self.step_ms() / FRAME_MS).clamp(1, FRAMES_AT_ONCE) as usize
     }
 
     /// How much audio goes to the transcriber at once, ms; 0: as it comes.

@@ -22,9 +22,6 @@ use crate::{LowWater, figures};
 const BLOCKED: Duration = Duration::from_secs(2);
 /// Bytes that may wait for a slow peer: more than 2 s of any carrier's audio (wire-telephony.md §6.3).
 const QUEUE_BYTES: usize = 256 * 1024;
-/// While nobody speaks on the line so many frames are read at once, the first of them so much later: less than the
-/// transcriber waits for them then.
-const FRAMES_AT_ONCE: usize = 5;
 /// Whatever lies there is read after this, though it be less: the stream may have fallen silent behind it.
 const AT_LATEST: Duration = Duration::from_millis(200);
 /// What a WebSocket puts before a client's message of up to 64 KiB.
@@ -81,7 +78,7 @@ pub(crate) struct Socket {
     rest: Option<Rest>,
 }
 
-/// Reads some frames at once while nobody waits for them.
+/// Reads some frames at once where nobody waits for each of them.
 struct Rest {
     low_water: LowWater,
     /// The last message, in bytes.
@@ -176,15 +173,15 @@ impl Socket {
         sooner.map_or(self.ping_at, |sooner| sooner.min(self.ping_at))
     }
 
-    /// Whether what comes next may wait for what comes behind it: nobody speaks, and the transcriber waits too.
-    pub(crate) fn rest(&mut self, is_quiet: bool, now: Instant) {
+    /// What comes next may wait until so many frames lie there. 1: for nothing.
+    pub(crate) fn rest(&mut self, frames: usize, now: Instant) {
         if let Some(rest) = &mut self.rest {
-            let bytes = match is_quiet {
-                true => (FRAMES_AT_ONCE - 1) * rest.message + 1,
-                false => 0,
+            let bytes = match frames.saturating_sub(1) {
+                0 => 0,
+                others => others * rest.message + 1,
             };
             rest.low_water.set(bytes);
-            rest.until = is_quiet.then(|| now + AT_LATEST);
+            rest.until = (bytes > 0).then(|| now + AT_LATEST);
         }
     }
 

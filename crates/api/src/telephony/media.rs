@@ -11,8 +11,9 @@ use tracing::Instrument;
 use super::gate::Upgrade;
 use crate::{App, error::ApiError};
 
-/// tungstenite zeroes its whole read buffer before each read; a carrier's frame has less than 400 bytes.
-const READ_BUFFER: usize = 512;
+/// tungstenite zeroes its whole read buffer before each read; a carrier's frame has less than 400 bytes, and up to five
+/// are read at once.
+const READ_BUFFER: usize = 2 * 1024;
 
 /// What is sent at once leaves in one write: the socket is flushed behind the last of it.
 const WRITE_BUFFER: usize = 16 * 1024;
