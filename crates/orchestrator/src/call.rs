@@ -462,7 +462,7 @@ impl<M: Machine> Call<M> {
                 let frame = self.ears.hear(&payload, timestamp_ms, now);
                 self.tape.caller(&payload, frame.gap_ms, now);
                 if let Some(socket) = &mut self.socket {
-                    socket.rest(self.ears.frames_at_once(), now);
+                    socket.rest(self.ears.frames_at_once(&payload), now);
                 }
                 for speech in frame.edges {
                     self.give(now, Input::Vad { speech });

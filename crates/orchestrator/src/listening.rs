@@ -239,9 +239,11 @@ impl Ears {
         self.vad.is_some() && (self.turn_over || self.silent_ms >= SILENT_MS)
     }
 
-    /// How many of the caller's next frames may be read at once: the transcriber gets them together anyway.
-    pub(crate) fn frames_at_once(&self) -> usize {
-        (self.step_ms() / FRAME_MS).clamp(1, FRAMES_AT_ONCE) as usize
+    /// How many of the carrier's next frames, as long as this one, may be read at once: the transcriber gets them
+    /// together anyway.
+    pub(crate) fn frames_at_once(&self, frame: &Bytes) -> usize {
+        let frame_ms = self.format.ms(frame.len()).max(1);
+        (self.step_ms() / frame_ms).clamp(1, FRAMES_AT_ONCE) as usize
     }
 
     /// How much audio goes to the transcriber at once, ms; 0: as it comes.
