@@ -77,7 +77,9 @@ pub(crate) fn listed(account: AccountId, from: i64, to: i64) -> Listed {
 impl Store {
     /// Adds a line.
     pub async fn audit(&self, line: &Audited) -> Result<(), Error> {
-        on!(self.db().write(), |pool| {
+        // What it tells of has been committed.
+        let mut tx = self.db().begin_unsynced().await?;
+        on!(&mut tx, |tx| {
             sqlx::query(
                 "INSERT INTO audit_log (id, account_id, key_id, at, method, route, path, status, request_id,
                     remote, forwarded_for)
@@ -94,11 +96,11 @@ impl Store {
             .bind(clean(&line.request_id))
             .bind(line.remote.as_deref().map(clean))
             .bind(line.forwarded_for.as_deref().map(clean))
-            .execute(pool)
+            .execute(&mut **tx)
             .await
             .map(|_| ())
         })?;
-        Ok(())
+        tx.commit().await
     }
 
     /// Lines of an account between two times (inclusive), newest first; `page` counts from 1. Also how

@@ -81,7 +81,11 @@ impl Store {
         facts: &Facts,
         now: i64,
     ) -> Result<Record, Error> {
-        let mut tx = self.db().begin().await?;
+        let mut tx = match change {
+            // After a power cut the carrier is asked how far the call came.
+            Change::Ringing | Change::Answered => self.db().begin_unsynced().await?,
+            _ => self.db().begin().await?,
+        };
         // Boxed: whoever awaits a change would keep room for all that may come of it.
         let changed = Box::pin(self.change_in(&mut tx, owner, id, change, facts, now)).await?;
         tx.commit().await?;

@@ -261,7 +261,8 @@ impl Store {
         now: i64,
         lease_until: i64,
     ) -> Result<Vec<ExecutionRow>, Error> {
-        let mut tx = self.db().begin().await?;
+        // A claim is nothing without the process that has it.
+        let mut tx = self.db().begin_unsynced().await?;
         let lines = Lines::of(&mut tx, account, limit, now).await?;
         let mut left = lines.free.min(limit);
         if left <= 0 {

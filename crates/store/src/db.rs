@@ -129,7 +129,7 @@ impl Db {
     }
 
     /// `synchronous = FULL`: a commit is on the disk when it returns, because after a power cut a dial
-    /// intent that is gone would be dialled again. Only the call log commits with less, see there.
+    /// intent that is gone would be dialled again. The call log commits with less, see there, and [`Db::begin_unsynced`].
     async fn open_sqlite(url: &str) -> Result<Self, Error> {
         let options = SqliteConnectOptions::from_str(url)
             .map_err(|error| Error::Unavailable(format!("database.url: {error}")))?
@@ -177,6 +177,15 @@ impl Db {
     pub(crate) async fn begin(&self) -> Result<Tx, Error> {
         Ok(match self {
             Self::Sqlite { write, .. } => Engine::Sqlite(write.begin().await?),
+            Self::Postgres(pool) => Engine::Postgres(pool.begin().await?),
+        })
+    }
+
+    /// For what is nothing without the machine that did it, or is told once more: on SQLite a power cut may take it, as
+    /// long as no other commit has followed. It survives the death of the process like any other.
+    pub(crate) async fn begin_unsynced(&self) -> Result<Tx, Error> {
+        Ok(match self {
+            Self::Sqlite { write, .. } => Engine::Sqlite(write.begin_unsynced().await?),
             Self::Postgres(pool) => Engine::Postgres(pool.begin().await?),
         })
     }

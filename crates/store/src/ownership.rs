@@ -134,7 +134,9 @@ impl Store {
         if !self.inner.beat.is_recent() {
             self.beat(now, None).await?;
         }
-        let row: Option<LiveRow> = on!(self.db().write(), |pool| {
+        // An owner is one as long as its process lives.
+        let mut tx = self.db().begin_unsynced().await?;
+        let row: Option<LiveRow> = on!(&mut tx, |tx| {
             sqlx::query_as(concat!(
                 "UPDATE executions SET owner_node = $2, owner_instance = $3, owner_epoch = owner_epoch + 1,
                     owner_since = $4
@@ -147,9 +149,10 @@ impl Store {
             .bind(self.node())
             .bind(&self.inner.instance)
             .bind(now)
-            .fetch_optional(pool)
+            .fetch_optional(&mut **tx)
             .await
         })?;
+        tx.commit().await?;
         let Some(row) = row else {
             let from = self.execution_unscoped(id).await?.status;
             let change = Change::Answered;
