@@ -159,3 +159,52 @@ impl Update {
         .map_err(|error| or_conflict(error, "the carrier's call belongs to another execution"))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The columns that an index looks at.
+    const INDEXED: [&str; 9] = [
+        "status",
+        "carrier_call_id",
+        "from_number",
+        "due_at",
+        "dialing_since",
+        "claimed_by",
+        "lease_until",
+        "post_call_step",
+        "owner_instance",
+    ];
+
+    fn named(update: &Update, facts: &Facts) -> Vec<&'static str> {
+        let sql = update.sql(facts);
+        let (set, _) = sql.split_once(" WHERE ").unwrap_or_default();
+        let names = |column: &&str| set.contains(&format!(" {column} = "));
+        INDEXED.into_iter().filter(names).collect()
+    }
+
+    #[test]
+    fn only_what_changes_of_the_indexed_columns_is_named() {
+        let facts = Facts {
+            transcript: Some("user: hi".into()),
+            ..Facts::default()
+        };
+        assert!(named(&Update::default(), &facts).is_empty());
+        let (from, to) = (Status::Ringing, Status::InProgress);
+        let answered = Update::new(Some(1), from, to, Change::Answered, &facts, 1);
+        assert_eq!(
+            named(&answered, &facts),
+            ["status", "dialing_since", "claimed_by", "lease_until"]
+        );
+        let facts = Facts {
+            carrier_call_id: Some("CA1".into()),
+            from: Some("+1".into()),
+            due_at: Some(1),
+            ..Facts::default()
+        };
+        let (from, to) = (Status::CallDisconnected, Status::Completed);
+        let over = Update::new(Some(1), from, to, Change::Recorded, &facts, 1);
+        assert_eq!(named(&over, &facts), INDEXED);
+    }
+}
