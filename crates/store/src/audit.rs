@@ -77,7 +77,7 @@ pub(crate) fn listed(account: AccountId, from: i64, to: i64) -> Listed {
 impl Store {
     /// Adds a line.
     pub async fn audit(&self, line: &Audited) -> Result<(), Error> {
-        // What it tells of has been committed.
+        // A power cut may take its last second.
         let mut tx = self.db().begin_unsynced().await?;
         on!(&mut tx, |tx| {
             sqlx::query(
