@@ -5,7 +5,7 @@ use bolo_simulator::{
     caller::CallerScript,
     deepgram, elevenlabs,
     llm::{self, FakeLlm, Fault, Reply},
-    voices::{self, cartesia},
+    voices::{self, azure, cartesia},
 };
 use rstest::rstest;
 use serde_json::{Value, json};
@@ -115,6 +115,81 @@ async fn a_call_whose_vendors_all_refuse_is_held_by_others(
     assert_eq!(spoken.as_f64(), usage["synthesizer_characters"].as_f64());
     world
         .end(&["takes over", "rendered ahead", "model server refused"])
+        .await;
+}
+
+/// Most transcribers tell a wrong key only to who is connected, voices their quota; a voice over HTTP
+/// refuses each sentence.
+#[rstest]
+#[case::over_a_socket(Database::Sqlite, "elevenlabs")]
+#[case::over_http(Database::Postgres, "azuretts")]
+#[tokio::test] // R193, R195
+async fn vendors_that_refuse_only_after_they_let_in_are_replaced(
+    #[case] database: Database,
+    #[case] own_voice: &str,
+) {
+    let ears = FakeAssembly::start(assembly::Options::default())
+        .await
+        .unwrap();
+    let other = cartesia::start(voices::Options::default()).await.unwrap();
+    let over_http = azure::start(voices::Options::default()).await.unwrap();
+    let (ears_url, other_url, http_url) = (ears.base_url(), other.base_url(), over_http.base_url());
+    let world = World::with(
+        database,
+        &[
+            ("BOLO_PROVIDERS__ASSEMBLY__BASE_URL", &ears_url),
+            ("BOLO_PROVIDERS__ASSEMBLY__API_KEY", "of-somebody-else"),
+            ("BOLO_PROVIDERS__AZURETTS__BASE_URL", &http_url),
+            ("BOLO_PROVIDERS__AZURETTS__API_KEY", "of-somebody-else"),
+            ("BOLO_PROVIDERS__CARTESIA__BASE_URL", &other_url),
+            ("BOLO_PROVIDERS__CARTESIA__API_KEY", other.api_key()),
+        ],
+    )
+    .await;
+    let fakes = &world.fakes;
+    fakes
+        .elevenlabs
+        .fail_next(vec![elevenlabs::Fault::QuotaMessage; 50]);
+    fakes
+        .llm
+        .on("where is my order", Reply::text("It ships on Monday."));
+    let mut agent = agent();
+    let tools = &mut agent["agent_config"]["tasks"][0]["tools_config"];
+    tools["fallbacks"] = json!({
+        "transcriber": tools["transcriber"],
+        "synthesizer": {"provider": "cartesia", "provider_config": {"voice": "Nila", "voice_id": "n1", "model": "sonic-3"}},
+    });
+    tools["transcriber"] =
+        json!({"provider": "assembly", "model": "universal-streaming-english", "language": "en"});
+    if own_voice == "azuretts" {
+        tools["synthesizer"] = json!({"provider": own_voice, "provider_config": {"voice": "en-US-JennyNeural", "model": "Neural"}});
+    }
+
+    let (execution, call) = world.dial(&agent, CallerScript::default()).await;
+    call.hears("Hello there").await.unwrap();
+    call.agent_stopped().await.unwrap();
+    call.says("where is my order").await.unwrap();
+    call.hears("It ships on Monday").await.unwrap();
+    call.agent_stopped().await.unwrap();
+    call.hangs_up().await.unwrap();
+    let record = world.server.status(&execution, "completed").await;
+    assert_eq!(
+        record["transcript"],
+        "assistant: Hello there.\nuser: where is my order\nassistant: It ships on Monday."
+    );
+    assert_eq!(record["error_message"], Value::Null);
+    assert_eq!(fakes.deepgram.sessions(), 1);
+    assert_eq!(
+        record["usage_breakdown"]["synthesizer_model"],
+        "cartesia:sonic-3"
+    );
+    world
+        .end(&[
+            "takes over",
+            "rendered ahead",
+            "reports a failure",
+            "refuses a request",
+        ])
         .await;
 }
 

@@ -8,7 +8,7 @@ use std::{
 };
 
 use bolo_execution::AccountId;
-use bolo_providers::{Error, llm::Gate};
+use bolo_providers::{Error, ErrorKind, llm::Gate};
 use tokio::time::Instant;
 
 /// So many calls that failed within [`WITHIN`] shut a vendor out for [`SHUT`].
@@ -127,8 +127,12 @@ impl Gate for CallGate {
 
     fn note(&self, vendor: &'static str, outcome: Result<(), &Error>) {
         let now = Instant::now();
-        if outcome.is_ok() {
-            return self.breakers.worked(&self.key(vendor), now);
+        let error = match outcome {
+            Ok(()) => return self.breakers.worked(&self.key(vendor), now),
+            Err(error) => error,
+        };
+        if is_of_one_agent(error.kind) {
+            return;
         }
         let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
         if counted.insert(vendor) {
@@ -137,18 +141,25 @@ impl Gate for CallGate {
     }
 }
 
+/// What an agent asks for or says is refused; those that ask for something else are served.
+fn is_of_one_agent(kind: ErrorKind) -> bool {
+    matches!(
+        kind,
+        ErrorKind::BadRequest | ErrorKind::NotFound | ErrorKind::Content
+    )
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-    use bolo_providers::ErrorKind;
     use tokio::time::advance;
 
     use super::*;
 
-    fn error() -> Error {
+    fn error(kind: ErrorKind) -> Error {
         Error {
-            kind: ErrorKind::Server,
+            kind,
             vendor: "one",
             role: "llm",
             cause: "down".into(),
@@ -159,8 +170,8 @@ mod tests {
     /// A call of this account in which the vendor fails twice.
     fn fails(breakers: &Breakers, of: AccountId) {
         let call = breakers.for_call(of, "llm");
-        call.note("one", Err(&error()));
-        call.note("one", Err(&error()));
+        call.note("one", Err(&error(ErrorKind::Server)));
+        call.note("one", Err(&error(ErrorKind::Server)));
     }
 
     fn is_open(breakers: &Breakers, of: AccountId) -> bool {
@@ -190,6 +201,22 @@ mod tests {
         advance(SHUT).await;
         breakers.for_call(one, "llm").note("one", Ok(()));
         fails(&breakers, one);
+        assert!(is_open(&breakers, one));
+    }
+
+    #[tokio::test(start_paused = true)] // R197
+    async fn an_agent_that_asks_for_what_is_not_there_shuts_nobody_out() {
+        let (breakers, one) = (Breakers::default(), AccountId::new());
+        for kind in [
+            ErrorKind::BadRequest,
+            ErrorKind::NotFound,
+            ErrorKind::Content,
+        ] {
+            for _ in 0..5 {
+                let call = breakers.for_call(one, "llm");
+                call.note("one", Err(&error(kind)));
+            }
+        }
         assert!(is_open(&breakers, one));
     }
 

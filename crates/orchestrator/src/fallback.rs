@@ -10,10 +10,13 @@ use std::{
 };
 
 use bolo_providers::{Error, ErrorKind, Session, llm::Gate};
-use futures_util::FutureExt;
+use futures_util::{FutureExt, future::BoxFuture};
 use tokio::time::Instant;
 
-use crate::{line::Opener, prepare::Found};
+use crate::{
+    line::{Open, Opener},
+    prepare::Found,
+};
 
 /// How long a vendor that is not the last may take to connect: time for the next must be left within the
 /// limit of the line.
@@ -112,17 +115,29 @@ pub(crate) fn first_of<I: Send + 'static, O: Send + 'static>(
     gate: Arc<dyn Gate>,
     at_work: AtWork,
 ) -> Opener<I, O> {
-    let vendors = Arc::new(Vendors {
+    Arc::new(FirstOf(Arc::new(Vendors {
         members,
         gate,
         place: Mutex::default(),
         at_work,
-    });
-    Arc::new(move || vendors.clone().open().boxed())
+    })))
+}
+
+/// See [`first_of`].
+struct FirstOf<I, O>(Arc<Vendors<I, O>>);
+
+impl<I: Send + 'static, O: Send + 'static> Open<I, O> for FirstOf<I, O> {
+    fn open(&self) -> BoxFuture<'static, Result<Session<I, O>, Error>> {
+        self.0.clone().connect().boxed()
+    }
+
+    fn refused(&self, error: &Error) -> bool {
+        self.0.refused(error)
+    }
 }
 
 impl<I, O> Vendors<I, O> {
-    async fn open(self: Arc<Self>) -> Result<Session<I, O>, Error> {
+    async fn connect(self: Arc<Self>) -> Result<Session<I, O>, Error> {
         let mut at = self.begin();
         loop {
             let Some(member) = self.members.get(at) else {
@@ -130,8 +145,8 @@ impl<I, O> Vendors<I, O> {
             };
             let is_last = at + 1 == self.members.len();
             let opened = match is_last {
-                true => (member.open)().await,
-                false => tokio::time::timeout(CONNECT, (member.open)())
+                true => member.open.open().await,
+                false => tokio::time::timeout(CONNECT, member.open.open())
                     .await
                     .unwrap_or_else(|_| Err(too_slow(member.vendor))),
             };
@@ -171,6 +186,22 @@ impl<I, O> Vendors<I, O> {
             place.at += 1;
         }
         place.at
+    }
+
+    /// Who refuses a connection that it let in would refuse the next one, too.
+    fn refused(&self, error: &Error) -> bool {
+        let mut place = self.place.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(member) = self.members.get(place.at) else {
+            return false;
+        };
+        self.gate.note(member.vendor, Err(error));
+        let is_last = place.at + 1 == self.members.len();
+        if !is_last {
+            tracing::warn!(vendor = member.vendor, %error, "the fallback takes over");
+            place.at += 1;
+            place.opened = 0;
+        }
+        !is_last
     }
 
     fn opened(&self, at: usize) {
@@ -255,10 +286,24 @@ mod tests {
             member("two", &[], &tried),
         ];
         let open = first_of(members, gate(), at_work.clone());
-        open().await.unwrap();
+        open.open().await.unwrap();
         assert_eq!(at_work.place(), 1);
-        open().await.unwrap();
+        open.open().await.unwrap();
         assert_eq!(*tried.lock().unwrap(), ["one", "two", "two"]);
+    }
+
+    #[tokio::test(start_paused = true)] // R193, R195
+    async fn who_refuses_after_it_let_in_is_replaced_unless_it_is_the_last() {
+        let tried = Tried::default();
+        let at_work = AtWork::default();
+        let members = vec![member("one", &[], &tried), member("two", &[], &tried)];
+        let open = first_of(members, gate(), at_work.clone());
+        open.open().await.unwrap();
+        assert!(open.refused(&error(ErrorKind::Quota, "one", "out of credit")));
+        open.open().await.unwrap();
+        assert_eq!(at_work.place(), 1);
+        assert!(!open.refused(&error(ErrorKind::Auth, "two", "wrong key")));
+        assert_eq!(*tried.lock().unwrap(), ["one", "two"]);
     }
 
     #[tokio::test(start_paused = true)] // R195
@@ -266,10 +311,10 @@ mod tests {
         let tried = Tried::default();
         let members = vec![member("one", &[], &tried), member("two", &[], &tried)];
         let open = first_of(members, gate(), AtWork::default());
-        open().await.unwrap();
+        open.open().await.unwrap();
         advance(LIVED).await;
         for _ in 0..3 {
-            open().await.unwrap();
+            open.open().await.unwrap();
         }
         assert_eq!(*tried.lock().unwrap(), ["one", "one", "one", "two"]);
     }
@@ -284,12 +329,11 @@ mod tests {
         let gate = breakers.for_call(account, "transcriber");
         let tried = Tried::default();
         let members = vec![member("one", &[], &tried), member("two", &[], &tried)];
-        first_of(members, gate.clone(), AtWork::default())()
-            .await
-            .unwrap();
-        first_of(vec![member("one", &[], &tried)], gate, AtWork::default())()
-            .await
-            .unwrap();
+        let alone = vec![member("one", &[], &tried)];
+        for members in [members, alone] {
+            let open = first_of(members, gate.clone(), AtWork::default());
+            open.open().await.unwrap();
+        }
         assert_eq!(*tried.lock().unwrap(), ["two", "one"]);
     }
 
@@ -301,7 +345,7 @@ mod tests {
             member("two", &[Some(ErrorKind::Connect)], &tried),
         ];
         let open = first_of(members, gate(), AtWork::default());
-        let refused = open().await.err().unwrap();
+        let refused = open.open().await.err().unwrap();
         assert_eq!((refused.vendor, refused.kind), ("two", ErrorKind::Connect));
     }
 }

@@ -18,9 +18,28 @@ use crate::faults::fault;
 /// A try to connect may take this long (wire-providers.md §10.4).
 const CONNECT: Duration = Duration::from_secs(3);
 
-/// Makes one connection.
-pub(crate) type Opener<I, O> =
-    Arc<dyn Fn() -> BoxFuture<'static, Result<Session<I, O>, Error>> + Send + Sync>;
+/// Makes the connections of a line. A function that makes one is a line of one vendor.
+pub(crate) trait Open<I, O>: Send + Sync {
+    /// Makes one.
+    fn open(&self) -> BoxFuture<'static, Result<Session<I, O>, Error>>;
+
+    /// The vendor has let the last one in and now refuses it; whether the next will be another vendor's.
+    fn refused(&self, _error: &Error) -> bool {
+        false
+    }
+}
+
+impl<I, O, F> Open<I, O> for F
+where
+    F: Fn() -> BoxFuture<'static, Result<Session<I, O>, Error>> + Send + Sync,
+{
+    fn open(&self) -> BoxFuture<'static, Result<Session<I, O>, Error>> {
+        self()
+    }
+}
+
+/// See [`Open`].
+pub(crate) type Opener<I, O> = Arc<dyn Open<I, O>>;
 
 /// A connection on its way.
 pub(crate) type Opening<I, O> = AbortOnDropHandle<Result<(Session<I, O>, Duration), Error>>;
@@ -72,7 +91,7 @@ pub(crate) fn open_after<I: Send + 'static, O: Send + 'static>(
             tokio::time::sleep(wait).await;
         }
         let begun = Instant::now();
-        match tokio::time::timeout(CONNECT, open()).await {
+        match tokio::time::timeout(CONNECT, open.open()).await {
             Ok(session) => session.map(|session| (session, begun.elapsed())),
             Err(_) => Err(Error {
                 kind: ErrorKind::Timeout,
@@ -224,7 +243,8 @@ impl<I: Send + 'static, O: Send + 'static> Line<I, O> {
 
     fn broke(&mut self, error: Error) -> LineNews<O> {
         metrics::counter!(crate::figures::VENDOR_DOWN, "role" => self.role).increment(1);
-        if hopeless(error.kind) {
+        // Vendors of speech tell many a wrong key or used-up quota only after the connection stands.
+        if hopeless(error.kind) && !self.open.refused(&error) {
             self.state = State::Shut;
             return LineNews::Lost(fault(&error));
         }

@@ -360,7 +360,7 @@ pub(crate) async fn render(
 ) -> Result<Bytes, Error> {
     let (session, lines) = match session {
         Some(open) => open,
-        None => session.insert((speak().await?, 0)),
+        None => session.insert((speak.open().await?, 0)),
     };
     *lines += 1;
     let context = *lines;
