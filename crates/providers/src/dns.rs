@@ -10,10 +10,11 @@ use std::{
     time::Duration,
 };
 
+use futures_util::{StreamExt, stream::FuturesUnordered};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use tokio::{
     net::TcpStream,
-    time::{Instant, timeout},
+    time::{Instant, sleep_until, timeout},
 };
 use url::Host;
 
@@ -23,6 +24,8 @@ const LIMIT: Duration = Duration::from_secs(5);
 const FRESH: Duration = Duration::from_secs(30);
 /// Of use for so long where the resolver fails.
 const STALE: Duration = Duration::from_secs(300);
+/// An address has so long to answer before the next is tried beside it (RFC 8305; wire-providers.md §10.3).
+const HEAD_START: Duration = Duration::from_millis(100);
 /// Customers name hosts too; more are not kept.
 const MOST: usize = 1024;
 
@@ -40,21 +43,56 @@ pub(crate) async fn addresses(name: &str) -> io::Result<Addresses> {
     CACHE.get(name, ask).await
 }
 
-/// A connection to the first of a host's addresses that takes one.
-pub(crate) async fn connect(host: Host<&str>, port: u16) -> io::Result<TcpStream> {
+/// A connection to the first of a host's addresses that takes one. Who gives up waiting calls [`forget`].
+pub(crate) async fn connect(host: &Host<&str>, port: u16) -> io::Result<TcpStream> {
     let name = match host {
-        Host::Ipv4(address) => return TcpStream::connect((address, port)).await,
-        Host::Ipv6(address) => return TcpStream::connect((address, port)).await,
+        Host::Ipv4(address) => return TcpStream::connect((*address, port)).await,
+        Host::Ipv6(address) => return TcpStream::connect((*address, port)).await,
         Host::Domain(name) => name,
     };
     let found = addresses(name).await?;
     let found: Vec<SocketAddr> = found.iter().map(|ip| SocketAddr::new(*ip, port)).collect();
-    let connected = TcpStream::connect(found.as_slice()).await;
+    let connected = first(&found, TcpStream::connect::<SocketAddr>).await;
     if connected.is_err() {
-        // The host may have moved.
-        CACHE.forget(name);
+        forget(host);
     }
     connected
+}
+
+/// The host may have moved: its name is resolved anew.
+pub(crate) fn forget(host: &Host<&str>) {
+    if let Host::Domain(name) = host {
+        CACHE.forget(name);
+    }
+}
+
+/// The first connection that stands. An address that does not answer holds the next one up for [`HEAD_START`],
+/// one that refuses not at all.
+async fn first<C, T>(addresses: &[SocketAddr], connect: impl Fn(SocketAddr) -> C) -> io::Result<T>
+where
+    C: Future<Output = io::Result<T>>,
+{
+    let mut waiting = addresses.iter();
+    let mut tries = FuturesUnordered::new();
+    let mut next_at = Instant::now();
+    let mut refused = io::Error::from(io::ErrorKind::NotFound);
+    loop {
+        tokio::select! {
+            biased;
+            Some(tried) = tries.next() => match tried {
+                Ok(connection) => return Ok(connection),
+                Err(error) => {
+                    refused = error;
+                    next_at = Instant::now();
+                }
+            },
+            () = sleep_until(next_at), if waiting.len() > 0 => {
+                tries.extend(waiting.next().map(|address| connect(*address)));
+                next_at = Instant::now() + HEAD_START;
+            }
+            else => return Err(refused),
+        }
+    }
 }
 
 /// For HTTP clients.
@@ -168,5 +206,34 @@ mod tests {
         advance(FRESH).await;
         asked(&cache, "another", Some([192, 0, 2, 1])).await;
         assert_eq!(cache.known().len(), 1);
+    }
+
+    /// How long it takes to reach the first of these: `None` never answers, `false` refuses.
+    async fn reached(fates: &[Option<bool>]) -> (io::Result<usize>, Duration) {
+        let addresses: Vec<SocketAddr> = (0..fates.len())
+            .map(|port| SocketAddr::from(([192, 0, 2, 1], port as u16)))
+            .collect();
+        let begun = Instant::now();
+        let found = first(&addresses, |address| async move {
+            let at = usize::from(address.port());
+            match fates[at] {
+                Some(true) => Ok(at),
+                Some(false) => Err(io::ErrorKind::ConnectionRefused.into()),
+                None => std::future::pending().await,
+            }
+        });
+        (found.await, begun.elapsed())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_address_that_does_not_answer_holds_the_next_up_for_a_moment_only() {
+        let (found, took) = reached(&[Some(true), Some(true)]).await;
+        assert_eq!((found.unwrap(), took), (0, Duration::ZERO));
+        let (found, took) = reached(&[Some(false), Some(true)]).await;
+        assert_eq!((found.unwrap(), took), (1, Duration::ZERO));
+        let (found, took) = reached(&[None, None, Some(true)]).await;
+        assert_eq!((found.unwrap(), took), (2, 2 * HEAD_START));
+        let (found, _) = reached(&[Some(false), Some(false)]).await;
+        assert_eq!(found.unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
     }
 }

@@ -8,6 +8,11 @@ use rustls::{ClientConfig, RootCertStore, crypto::ring};
 /// DNS, TCP and TLS together.
 pub const CONNECT_LIMIT: Duration = Duration::from_secs(2);
 
+/// A connection whose other end has not acknowledged what was sent for so long is dead: a kept one that went
+/// silently must fail while there is still time to ask again within the turn.
+#[cfg(target_os = "linux")]
+const DEAD: Duration = Duration::from_millis(1500);
+
 /// TLS with ring and the roots of webpki, sessions resumed from memory.
 pub fn tls_config() -> Result<Arc<ClientConfig>, rustls::Error> {
     let roots = RootCertStore::from_iter(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
@@ -21,7 +26,7 @@ pub fn tls_config() -> Result<Arc<ClientConfig>, rustls::Error> {
 /// HTTP/1.1 only: to drop a stream must close it at the vendor at once, and HTTP/2 pins cancelled
 /// streams. Follows no redirect, so that no key is carried to another host.
 pub fn client(tls: &Arc<ClientConfig>) -> Result<reqwest::Client, reqwest::Error> {
-    reqwest::Client::builder()
+    let client = reqwest::Client::builder()
         .tls_backend_preconfigured(ClientConfig::clone(tls))
         .dns_resolver(crate::dns::Cached)
         .http1_only()
@@ -33,8 +38,10 @@ pub fn client(tls: &Arc<ClientConfig>) -> Result<reqwest::Client, reqwest::Error
         .pool_idle_timeout(Duration::from_secs(75))
         .tcp_nodelay(true)
         .tcp_keepalive(Duration::from_secs(30))
-        .user_agent(concat!("bolo/", env!("CARGO_PKG_VERSION")))
-        .build()
+        .user_agent(concat!("bolo/", env!("CARGO_PKG_VERSION")));
+    #[cfg(target_os = "linux")]
+    let client = client.tcp_user_timeout(DEAD);
+    client.build()
 }
 
 /// Seconds, a fraction of them or an HTTP date; `retry-after-ms` goes first (wire-providers.md §3.3).

@@ -103,7 +103,7 @@ pub(crate) async fn connect(
         .zip(url.port_or_known_default())
         .ok_or_else(bad_address)?;
     let connecting = Box::pin(async {
-        let stream = dns::connect(host, port).await?;
+        let stream = dns::connect(&host, port).await?;
         stream.set_nodelay(true)?;
         client_async_tls_with_config(request, stream, Some(config), Some(connector)).await
     });
@@ -130,7 +130,10 @@ pub(crate) async fn connect(
             tracing::debug!(vendor = origin.vendor, role = origin.role, %error, "no vendor socket");
             Err(origin.unreachable())
         }
-        Err(_) => Err(origin.unreachable()),
+        Err(_) => {
+            dns::forget(&host);
+            Err(origin.unreachable())
+        }
     }
 }
 
