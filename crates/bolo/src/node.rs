@@ -86,11 +86,18 @@ impl Node {
             settings.models_dir.clone(),
             settings.data_dir.join("models"),
         );
+        let reach = bolo_providers::Reach {
+            all: settings.security.allow_private_addresses,
+            hosts: settings.security.private_hosts.clone().into(),
+        };
+        let of_agents = bolo_providers::PublicClient::for_models(&tls, reach.clone())
+            .context("can't make the client for agents' models")?;
         let vendors = bolo_providers::Vendors::new(
             settings.vendors(),
             models,
             settings.limits.speech_threads,
             http.clone(),
+            of_agents,
             tls.clone(),
         );
         let rules = &settings.runtime;
@@ -103,10 +110,6 @@ impl Node {
         let vendors = vendors.with_llm_hedge(Duration::from_millis(rules.llm_hedge_ms));
         let carriers = Carriers::new(settings.telephony.carriers()?, http);
         let callbacks = Callbacks::new(public_url.clone(), callback_key(&settings)?);
-        let reach = bolo_providers::Reach {
-            all: settings.security.allow_private_addresses,
-            hosts: settings.security.private_hosts.clone().into(),
-        };
         let public = bolo_providers::PublicClient::new(&tls, reach)
             .context("can't make the client for customers' addresses")?;
         let prices = bolo_orchestrator::Prices::shipped().context("config/prices.toml")?;

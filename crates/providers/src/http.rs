@@ -26,9 +26,13 @@ pub fn tls_config() -> Result<Arc<ClientConfig>, rustls::Error> {
 /// HTTP/1.1 only: to drop a stream must close it at the vendor at once, and HTTP/2 pins cancelled
 /// streams. Follows no redirect, so that no key is carried to another host.
 pub fn client(tls: &Arc<ClientConfig>) -> Result<reqwest::Client, reqwest::Error> {
+    builder(tls).dns_resolver(crate::dns::Cached).build()
+}
+
+/// The same without a resolver.
+pub(crate) fn builder(tls: &Arc<ClientConfig>) -> reqwest::ClientBuilder {
     let client = reqwest::Client::builder()
         .tls_backend_preconfigured(ClientConfig::clone(tls))
-        .dns_resolver(crate::dns::Cached)
         .http1_only()
         .redirect(reqwest::redirect::Policy::none())
         .connect_timeout(CONNECT_LIMIT)
@@ -41,7 +45,7 @@ pub fn client(tls: &Arc<ClientConfig>) -> Result<reqwest::Client, reqwest::Error
         .user_agent(concat!("bolo/", env!("CARGO_PKG_VERSION")));
     #[cfg(target_os = "linux")]
     let client = client.tcp_user_timeout(DEAD);
-    client.build()
+    client
 }
 
 /// Seconds, a fraction of them or an HTTP date; `retry-after-ms` goes first (wire-providers.md §3.3).

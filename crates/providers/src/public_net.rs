@@ -107,6 +107,18 @@ impl PublicClient {
             .no_proxy()
             .connect_timeout(Duration::from_secs(10))
             .user_agent(concat!("bolo/", env!("CARGO_PKG_VERSION")));
+        Self::build(builder, reach)
+    }
+
+    /// One for models whose address an agent names: it keeps connections as that of the vendors does.
+    pub fn for_models(
+        tls: &Arc<rustls::ClientConfig>,
+        reach: Reach,
+    ) -> Result<Self, reqwest::Error> {
+        Self::build(crate::http::builder(tls).no_proxy(), reach)
+    }
+
+    fn build(builder: reqwest::ClientBuilder, reach: Reach) -> Result<Self, reqwest::Error> {
         let http = builder.dns_resolver(PublicOnly(reach.clone())).build()?;
         Ok(Self { http, reach })
     }
@@ -116,12 +128,17 @@ impl PublicClient {
         self.request(reqwest::Method::POST, url)
     }
 
-    /// A request to `url`. A literal address never passes the resolver, so it is checked here.
+    /// A request to `url`.
     pub fn request(
         &self,
         method: reqwest::Method,
         url: Url,
     ) -> Result<reqwest::RequestBuilder, NotPublic> {
+        self.to(&url).map(|http| http.request(method, url))
+    }
+
+    /// The client to ask for `url` with. A literal address never passes the resolver, so it is checked here.
+    pub(crate) fn to(&self, url: &Url) -> Result<&reqwest::Client, NotPublic> {
         let literal = match url.host() {
             Some(Host::Ipv4(address)) => Some(IpAddr::V4(address)),
             Some(Host::Ipv6(address)) => Some(IpAddr::V6(address)),
@@ -131,7 +148,7 @@ impl PublicClient {
         if literal.is_some_and(|address| !is_public(address)) && !is_allowed() {
             return Err(NotPublic);
         }
-        Ok(self.http.request(method, url))
+        Ok(&self.http)
     }
 
     /// Whether a request failed because the name stands for no public address.

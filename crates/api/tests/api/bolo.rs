@@ -313,13 +313,15 @@ fn calls(store: &Store, http: reqwest::Client, model: String) -> Calls {
         api_key: None,
     };
     let demo = HashMap::from([("demo".to_owned(), demo)]);
-    let vendors = Vendors::new(demo, models, 1, http.clone(), tls.clone());
+    let reach = bolo_providers::Reach::all(true);
+    let of_agents = bolo_providers::PublicClient::for_models(&tls, reach.clone()).unwrap();
+    let vendors = Vendors::new(demo, models, 1, http.clone(), of_agents, tls.clone());
     let settings = bolo_orchestrator::Settings {
         rules: bolo_conversation::Rules::default(),
         prices: bolo_orchestrator::Prices::default(),
         clip_cache_bytes: 1 << 20,
         max_calls: 10,
-        public: bolo_providers::PublicClient::new(&tls, bolo_providers::Reach::all(true)).unwrap(),
+        public: bolo_providers::PublicClient::new(&tls, reach).unwrap(),
     };
     let carriers = bolo_telephony::Carriers::new(HashMap::new(), http);
     Calls::new(store.clone(), vendors, carriers, settings)

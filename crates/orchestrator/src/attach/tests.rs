@@ -6,7 +6,7 @@ use std::path::Path;
 use bolo_agent::Agent;
 use bolo_conversation::Rules;
 use bolo_execution::{AccountId, AgentId, Change, Direction, HangupBy};
-use bolo_providers::{ErrorKind, Heard, HeardEnd, Vendors};
+use bolo_providers::{ErrorKind, Heard, HeardEnd, PublicClient, Reach, Vendors};
 use bolo_store::{Command, Facts, MasterKeys, NewExecution, Store};
 use bolo_telephony::{Carriers, MediaCommand};
 use serde_json::json;
@@ -53,7 +53,8 @@ impl Node {
         let tls = bolo_providers::http::tls_config().unwrap();
         let http = bolo_providers::http::client(&tls).unwrap();
         let models = bolo_models::Store::new(None, folder.join("models"));
-        let vendors = Vendors::new(Default::default(), models, 1, http.clone(), tls);
+        let of_agents = PublicClient::for_models(&tls, Reach::default()).unwrap();
+        let vendors = Vendors::new(Default::default(), models, 1, http.clone(), of_agents, tls);
         let settings = Settings {
             rules: Rules::default(),
             prices: Prices::shipped().unwrap(),

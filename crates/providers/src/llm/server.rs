@@ -16,7 +16,7 @@ use super::{
     gemini::Gemini,
     openai::OpenAi,
 };
-use crate::{Ask, Delta, Error, Llm, error::Origin};
+use crate::{Ask, Delta, Error, ErrorKind, Llm, NotPublic, PublicClient, error::Origin};
 
 /// A connection opened ahead may take this long, its answer included.
 const WARM: Duration = Duration::from_secs(5);
@@ -109,6 +109,9 @@ impl Server {
                 Err(error) => error.without_url(),
             };
             let vendor = origin.vendor;
+            if PublicClient::refused(&error) {
+                return Err(origin.fault(ErrorKind::BadRequest, format!("base_url: {NotPublic}")));
+            }
             if error.is_connect() {
                 tracing::warn!(vendor, %error, "no connection to the model server");
                 return Err(origin.unreachable());

@@ -28,7 +28,7 @@ impl Vendors {
     /// The agent's model, likewise.
     ///
     /// The server's own key goes to the vendor's or the server's own address only: to one that an agent
-    /// names, goes no key but the account's.
+    /// names, goes no key but the account's, and it must be public (R107).
     pub fn llm(&self, agent: &LlmConfig, keys: &Keys) -> Result<Arc<dyn Llm>, Error> {
         let Some(dialect) = dialect(&agent.provider) else {
             let names: Vec<_> = DIALECTS.iter().map(|dialect| dialect.name).collect();
@@ -59,10 +59,15 @@ impl Vendors {
             )
         })?;
         let trimmed = |base: &str| base.trim_end_matches('/').to_owned();
-        let server_key_may_go =
-            of_agent.is_none() || of_agent.map(trimmed) == of_server.map(trimmed);
+        let is_of_server = of_agent.is_none() || of_agent.map(trimmed) == of_server.map(trimmed);
+        let http = match &agent.base_url {
+            Some(named) if !is_of_server => self.of_agents.to(named).map_err(|error| {
+                origin.fault(ErrorKind::BadRequest, format!("base_url: {error}"))
+            })?,
+            _ => &self.http,
+        };
         let own = own_key(dialect.keys, keys);
-        let key = own.or_else(|| self.server_key(dialect.name).filter(|_| server_key_may_go));
+        let key = own.or_else(|| self.server_key(dialect.name).filter(|_| is_of_server));
         if key.is_none() && dialect.needs_key {
             return Err(origin.no_key());
         }
@@ -71,7 +76,7 @@ impl Vendors {
             base,
             &agent.model,
             key,
-            self.http.clone(),
+            http.clone(),
             self.llm_limits,
         )?);
         Ok(match &self.llm_hedge {

@@ -9,7 +9,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::{
-    Embedder, Error,
+    Embedder, Error, PublicClient,
     error::Origin,
     llm::{Allowance, Limits},
     local,
@@ -34,6 +34,7 @@ pub struct Keys(pub HashMap<String, SecretString>);
 pub struct Vendors {
     settings: Arc<HashMap<String, VendorSettings>>,
     pub(crate) http: reqwest::Client,
+    of_agents: PublicClient,
     tls: Arc<rustls::ClientConfig>,
     local: local::Speech,
     llm_limits: Limits,
@@ -44,17 +45,19 @@ pub struct Vendors {
 impl Vendors {
     /// `settings` by vendor name (`deepgram`, `openai`, `elevenlabs`, `demo`). `models` tells where the
     /// local models lie; they load when first used. `speech_threads` bounds local inference.
-    /// `http` and `tls` come from [`crate::http`].
+    /// `http` and `tls` come from [`crate::http`]; `of_agents` asks the models whose addresses agents name.
     pub fn new(
         settings: HashMap<String, VendorSettings>,
         models: bolo_models::Store,
         speech_threads: usize,
         http: reqwest::Client,
+        of_agents: PublicClient,
         tls: Arc<rustls::ClientConfig>,
     ) -> Self {
         Self {
             settings: Arc::new(settings),
             http,
+            of_agents,
             tls,
             local: local::Speech::new(models, speech_threads),
             llm_limits: Limits::default(),

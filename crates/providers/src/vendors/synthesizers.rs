@@ -93,10 +93,8 @@ impl Vendors {
         let origin = Azure::ORIGIN;
         let names = ["AZURE_SPEECH_KEY", "AZURETTS", "AZURE_SPEECH"];
         let key = self.key(origin, &names, keys)?;
-        let of_region = own_key(&["AZURE_SPEECH_REGION"], keys).map(|region| {
-            let region = region.expose_secret().trim().to_lowercase();
-            format!("https://{region}.tts.speech.microsoft.com")
-        });
+        let of_region = region(origin, "AZURE_SPEECH_REGION", keys)?
+            .map(|region| format!("https://{region}.tts.speech.microsoft.com"));
         let base = self.base_url(origin.vendor).map(str::to_owned);
         let base_url = base.or(of_region).ok_or_else(|| {
             origin.fault(
@@ -115,7 +113,7 @@ impl Vendors {
         let in_address = base
             .and_then(|base| base.split_once("//polly."))
             .and_then(|(_, rest)| rest.split('.').next());
-        let region = own("AWS_REGION")
+        let region = region(origin, "AWS_REGION", keys)?
             .or_else(|| in_address.map(str::to_owned))
             .unwrap_or_else(|| "us-east-1".to_owned());
         let of_account = own("AWS_ACCESS_KEY_ID").zip(own("AWS_SECRET_ACCESS_KEY"));
@@ -137,5 +135,20 @@ impl Vendors {
             key_id,
             secret: SecretString::from(secret),
         })
+    }
+}
+
+/// An account's region. It becomes part of a host's name, so nothing else may be in it.
+fn region(origin: Origin, name: &'static str, keys: &Keys) -> Result<Option<String>, Error> {
+    let Some(region) = own_key(&[name], keys) else {
+        return Ok(None);
+    };
+    let region = region.expose_secret().trim().to_lowercase();
+    match region
+        .chars()
+        .all(|c| c.is_ascii_alphanumeric() || c == '-')
+    {
+        true => Ok(Some(region)),
+        false => Err(origin.fault(ErrorKind::BadRequest, format!("{name} is no region's name"))),
     }
 }

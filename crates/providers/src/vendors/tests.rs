@@ -3,10 +3,11 @@
 
 use bolo_agent::{LlmConfig, SynthesizerVendor, TranscriberVendor};
 use bolo_audio::Format;
+use futures_util::StreamExt;
 
 use super::*;
 use crate::{
-    ErrorKind,
+    ErrorKind, Reach,
     testing::{SocketServer, tls},
 };
 
@@ -23,7 +24,9 @@ fn vendors(settings: &[(&str, Option<&str>, Option<&str>)]) -> Vendors {
         .collect();
     let models = bolo_models::Store::new(None, std::env::temp_dir());
     let tls = tls();
-    Vendors::new(settings, models, 1, crate::http::client(&tls).unwrap(), tls)
+    let http = crate::http::client(&tls).unwrap();
+    let of_agents = PublicClient::for_models(&tls, Reach::default()).unwrap();
+    Vendors::new(settings, models, 1, http, of_agents, tls)
 }
 
 fn keys(entries: &[(&str, &str)]) -> Keys {
@@ -250,7 +253,7 @@ fn servers_of_ones_own_need_an_address_but_no_key() {
     assert!(bare.llm(&llm("ollama", None), &Keys::default()).is_ok());
     assert!(
         bare.llm(
-            &llm("custom", Some("http://10.0.0.5:8000/v1")),
+            &llm("custom", Some("https://llm.example.com/v1")),
             &Keys::default()
         )
         .is_ok()
@@ -302,4 +305,59 @@ fn addresses_that_are_none_are_refused() {
         error(&vendors(&[("openai", Some("ftp://x/v1"), None)])),
         ErrorKind::BadRequest
     );
+}
+
+#[tokio::test] // R107
+async fn a_model_of_an_agents_address_is_asked_on_the_public_internet_only() {
+    let vendors = vendors(&[("vllm", Some("http://10.0.0.7:8000/v1"), None)]);
+    for private in ["http://169.254.169.254/latest", "http://[::1]:11434/v1"] {
+        let refused = vendors.llm(&llm("custom", Some(private)), &keys(&[]));
+        let refused = refused.err().unwrap();
+        assert_eq!(refused.kind, ErrorKind::BadRequest);
+        assert!(
+            refused
+                .cause
+                .starts_with("base_url: the address is not public")
+        );
+    }
+    // The server's own, whoever names it, and a name's addresses when it is connected to.
+    let own = llm("vllm", Some("http://10.0.0.7:8000/v1"));
+    vendors.llm(&own, &keys(&[])).unwrap();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let named = llm("custom", Some(&format!("http://localhost:{port}/v1")));
+    let named = vendors.llm(&named, &keys(&[])).unwrap();
+    named.warm().await;
+    let mut answer = named.answer(crate::testing::ask("m"));
+    let refused = answer.next().await.unwrap().unwrap_err();
+    assert_eq!(refused.kind, ErrorKind::BadRequest);
+    assert!(refused.cause.contains("not public"), "{refused:?}");
+    let nobody_came = futures_util::FutureExt::now_or_never(listener.accept());
+    assert!(nobody_came.is_none());
+}
+
+#[test]
+fn a_region_names_no_host() {
+    let vendors = vendors(&[]);
+    for (vendor, name) in [
+        (SynthesizerVendor::Azure, "AZURE_SPEECH_REGION"),
+        (SynthesizerVendor::Polly, "AWS_REGION"),
+    ] {
+        let agent = bolo_agent::Synthesizer {
+            vendor,
+            ..synthesizer()
+        };
+        let with = |region: &str| {
+            let keys = keys(&[
+                ("AZURE_SPEECH_KEY", "k"),
+                ("AWS_ACCESS_KEY_ID", "i"),
+                ("AWS_SECRET_ACCESS_KEY", "s"),
+                (name, region),
+            ]);
+            vendors.synthesizer(&agent, &keys, None, Format::Mulaw8k)
+        };
+        assert!(with("eu-west-1").is_ok());
+        let refused = with("evil.example/#").err().unwrap();
+        assert_eq!(refused.cause, format!("{name} is no region's name"));
+    }
 }

@@ -8,7 +8,7 @@ mod speaking;
 
 use std::collections::HashMap;
 
-use bolo_providers::{Error, Keys, Session, VendorSettings, Vendors, http};
+use bolo_providers::{Error, Keys, PublicClient, Reach, Session, VendorSettings, Vendors, http};
 use secrecy::SecretString;
 
 /// Vendors whose `name` is the fake at `base_url`.
@@ -19,12 +19,14 @@ fn vendors(name: &str, base_url: String, key: &str) -> Vendors {
     };
     let tls = http::tls_config().unwrap();
     let client = http::client(&tls).unwrap();
+    let of_agents = PublicClient::for_models(&tls, Reach::default()).unwrap();
     let models = bolo_models::Store::new(None, std::env::temp_dir());
     Vendors::new(
         HashMap::from([(name.to_owned(), settings)]),
         models,
         1,
         client,
+        of_agents,
         tls,
     )
 }

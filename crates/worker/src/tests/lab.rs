@@ -256,12 +256,14 @@ impl Lab {
             phone_number: None,
         };
         let models = bolo_models::Store::new(None, self.folder.path().join("models"));
+        let reach = Reach::all(self.allow_private);
+        let of_agents = PublicClient::for_models(&tls(), reach.clone()).unwrap();
         let worker = Worker {
             store: self.store.clone(),
             carriers: Carriers::new([("twilio".to_owned(), server)].into(), http.clone()),
             callbacks: Callbacks::new("https://bolo.example".into(), "a key for callbacks".into()),
-            vendors: Vendors::new(self.vendors.clone(), models, 1, http, tls()),
-            webhooks: PublicClient::new(&tls(), Reach::all(self.allow_private)).unwrap(),
+            vendors: Vendors::new(self.vendors.clone(), models, 1, http, of_agents, tls()),
+            webhooks: PublicClient::new(&tls(), reach).unwrap(),
             llm_cents: Arc::new(|_, _, tokens| tokens.input as f64),
             settings: self.settings.clone(),
         };
