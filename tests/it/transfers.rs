@@ -8,7 +8,7 @@ use bolo_simulator::{
 use rstest::rstest;
 use serde_json::{Value, json};
 
-use crate::support::{Database, OURS, World, agent};
+use crate::support::{Database, Fakes, OURS, World, agent, receiver::Receiver};
 
 const SALES: &str = "+14155550177";
 
@@ -143,5 +143,61 @@ async fn a_caller_who_hangs_up_while_the_other_phone_rings_ends_both(#[case] car
     let record = world.server.status(&execution, "completed").await;
     assert_eq!(record["telephony_data"]["hangup_by"], "Callee");
     assert!(["canceled", "completed"].contains(&sales.ended().await.unwrap().as_str()));
+    world.end(&[]).await;
+}
+
+/// Carriers differ in what they tell when a call is taken from its stream: Twilio stops it, Plivo closes the
+/// socket without a word.
+#[rstest]
+#[case::told(Kind::Twilio)]
+#[case::not_told(Kind::Plivo)]
+#[tokio::test]
+async fn a_caller_whom_a_controller_takes_keeps_the_line(#[case] carrier: Kind) {
+    let controller = Receiver::start(200, "{}").await;
+    let page = match carrier {
+        Kind::Twilio => "<Response><Pause length=\"600\"/></Response>",
+        _ => "<Response><Wait length=\"600\"/></Response>",
+    };
+    let desk = Receiver::start(200, page).await;
+    let allowed = [("BOLO_SECURITY__ALLOW_PRIVATE_ADDRESSES", "true")];
+    let world = World::around(Fakes::start(carrier).await, Database::Sqlite, &allowed).await;
+    let mut agent = with_sales();
+    agent["agent_config"]["tasks"][0]["tools_config"]["api_tools"]["tools_params"]["sales"]["url"] =
+        json!(controller.base);
+    world
+        .fakes
+        .llm
+        .on("sales please", Reply::call("sales", "{}"));
+    let (execution, call) = world.dial(&agent, CallerScript::default()).await;
+    call.hears("Hello there").await.unwrap();
+    call.agent_stopped().await.unwrap();
+    call.says("sales please").await.unwrap();
+    call.hears("I will put you through").await.unwrap();
+    controller.requests_reach(1).await;
+
+    let fake = &world.fakes.carrier;
+    let (base, account, id) = (fake.base_url(), fake.account(), call.id());
+    let http = reqwest::Client::new();
+    let request = match carrier {
+        Kind::Twilio => http
+            .post(format!(
+                "{base}/2010-04-01/Accounts/{account}/Calls/{id}.json"
+            ))
+            .form(&[("Url", &desk.base)]),
+        _ => http
+            .post(format!("{base}/v1/Account/{account}/Call/{id}/"))
+            .json(&json!({"legs": "aleg", "aleg_url": desk.base})),
+    };
+    let request = request.basic_auth(account, Some(fake.token()));
+    let taken = request.send().await.unwrap();
+    assert!(taken.status().is_success(), "{taken:?}");
+    let record = world.server.status(&execution, "completed").await;
+    assert_eq!(
+        record["telephony_data"]["hangup_reason"],
+        "call_transferred"
+    );
+    // Only the caller himself ends it.
+    call.hangs_up().await.unwrap();
+    assert_eq!(call.ended().await.unwrap(), "completed");
     world.end(&[]).await;
 }

@@ -39,7 +39,8 @@ impl Conversation {
         self.tools.handover.is_some()
     }
 
-    fn has_handed_over(&self) -> bool {
+    /// Whether somebody was told to take the caller over, and has not failed to.
+    pub fn has_handed_over(&self) -> bool {
         self.tools
             .handover
             .as_ref()

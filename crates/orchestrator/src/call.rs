@@ -42,14 +42,14 @@ use crate::{
 
 /// No frame for this long is told (R200).
 const FROZEN: Duration = Duration::from_secs(3);
-/// A hang-up that is not confirmed by then counts as done; the supervisor repeats it at the carrier.
-const HANGING: Duration = Duration::from_secs(8);
 
 /// What decides. [`Conversation`], or a script in tests.
 pub(crate) trait Machine: Send + 'static {
     fn handle(&mut self, at: At, input: Input) -> Vec<Output>;
     fn deadline(&self) -> Option<At>;
     fn is_over(&self) -> bool;
+    /// Somebody was told to take the caller over, and has not failed to.
+    fn has_handed_over(&self) -> bool;
     fn end(&self) -> Option<End>;
     fn transcript(&self) -> String;
 }
@@ -63,6 +63,9 @@ impl Machine for Conversation {
     }
     fn is_over(&self) -> bool {
         Conversation::is_over(self)
+    }
+    fn has_handed_over(&self) -> bool {
+        Conversation::has_handed_over(self)
     }
     fn end(&self) -> Option<End> {
         Conversation::end(self).map(|end| match end {
@@ -264,14 +267,12 @@ impl<M: Machine> Call<M> {
             .is_some()
             .then(|| self.playout.wake_at())
             .flatten();
-        let hanging = state.hanging.map(|since| since + HANGING);
         [
             machine,
             socket,
             playout,
             self.mouth.wake_at(),
-            hanging,
-            state.last_words,
+            self.end_due_at(),
         ]
         .into_iter()
         .flatten()
@@ -400,14 +401,7 @@ impl<M: Machine> Call<M> {
                 );
             }
         }
-        if self
-            .state
-            .hanging
-            .is_some_and(|since| now >= since + HANGING)
-        {
-            self.state.hanging = None;
-            self.media_stopped(now);
-        }
+        self.end_due(now);
     }
 
     /// Feeds the carrier what the clock allows.

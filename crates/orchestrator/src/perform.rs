@@ -23,7 +23,6 @@ impl<M: Machine> Call<M> {
     /// What the driver itself makes of a fact before the machine hears of it.
     pub(crate) fn before(&mut self, input: &Input, now: Instant) {
         match input {
-            Input::TransferChanged { .. } => self.state.controlled = false,
             Input::Token { answer, .. }
             | Input::ToolNamed { answer, .. }
             | Input::ToolCalls { answer, .. } => {
@@ -207,9 +206,11 @@ impl<M: Machine> Call<M> {
         ring_s: u64,
         offer: Option<Offer>,
     ) {
-        match self.toolbox.transfer(tool, arguments) {
+        let handover = self.toolbox.transfer(tool, arguments);
+        self.state.controlled = matches!(handover, Handover::Controller);
+        match handover {
             Handover::Carrier(to) => self.desk.transfer(Leg { to, ring_s, offer }),
-            Handover::Controller => self.state.controlled = true,
+            Handover::Controller => {}
             Handover::Impossible(why) => {
                 let outcome = TransferOutcome::Failed { why };
                 let fact = Input::TransferChanged { outcome };

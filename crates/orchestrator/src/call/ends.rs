@@ -12,11 +12,36 @@ use crate::{ending::End, media::Socket};
 
 /// The machine waits 2 s for a last final (R10); the driver lets it.
 const LAST_WORDS: Duration = Duration::from_millis(2500);
+/// A hang-up that is not confirmed by then counts as done; the supervisor repeats it at the carrier.
+const HANGING: Duration = Duration::from_secs(8);
+/// A socket that was only lost is back by then (R199).
+const BACK: Duration = Duration::from_secs(5);
 
 impl<M: Machine> Call<M> {
+    /// When the call ends, or [`Call::end_due`] has something to do, unless something else comes first.
+    pub(super) fn end_due_at(&self) -> Option<Instant> {
+        let state = &self.state;
+        let hanging = state.hanging.map(|since| since + HANGING);
+        [hanging, state.last_words, state.taken_at]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// What was waited for has not come.
+    pub(super) fn end_due(&mut self, now: Instant) {
+        let hanging = self.state.hanging;
+        if hanging.is_some_and(|since| now >= since + HANGING) {
+            self.state.hanging = None;
+            self.media_stopped(now);
+        }
+        if self.state.taken_at.is_some_and(|at| now >= at) {
+            self.caller_taken(now);
+        }
+    }
+
     pub(super) fn remote_end(&mut self, now: Instant) {
-        // A customer's controller takes the caller away without a word to us.
-        let end = match self.state.controlled {
+        let end = match self.is_controllers() {
             true => End::Ours(EndReason::CallTransferred),
             false => End::Remote,
         };
@@ -56,6 +81,22 @@ impl<M: Machine> Call<M> {
         self.playout.lost(now);
         self.tape.cleared(now);
         self.give(now, Input::MediaLost);
+        // Carriers that tell no stop only close the socket when the caller is taken from it.
+        self.state.taken_at = self.is_controllers().then(|| now + BACK);
+    }
+
+    /// A customer's controller takes the caller away without a word to us.
+    fn is_controllers(&self) -> bool {
+        self.state.controlled && self.machine.has_handed_over()
+    }
+
+    /// The caller is the controller's: what he hears now is not ours to end.
+    fn caller_taken(&mut self, now: Instant) {
+        self.state.taken_at = None;
+        let end = self.machine.end();
+        let taken = End::Ours(EndReason::CallTransferred);
+        self.ledger.books().ended(end.unwrap_or(taken));
+        self.media_stopped(now);
     }
 
     /// The carrier takes the caller over when our socket closes: what it then asks for says to whom.
@@ -82,6 +123,7 @@ impl<M: Machine> Call<M> {
             return;
         }
         self.lost(now);
+        self.state.taken_at = None;
         self.socket = Some(socket);
         self.state.bells.open(Source::Socket);
         self.state.frame_at = now;

@@ -54,6 +54,8 @@ pub(crate) struct State {
     pub(super) leaving: Option<AbortOnDropHandle<()>>,
     /// A customer's controller was told to take the caller over.
     pub(crate) controlled: bool,
+    /// Without a socket until then, the controller has the caller.
+    pub(super) taken_at: Option<Instant>,
     /// Nothing is said or done until the record has said whether the call is still ours.
     pub(super) doubt: Option<oneshot::Receiver<bool>>,
     /// A socket that waits for that.
@@ -83,6 +85,7 @@ impl State {
             log_broken: false,
             leaving: None,
             controlled: false,
+            taken_at: None,
             doubt: None,
             arrived: None,
             taken_over: false,
