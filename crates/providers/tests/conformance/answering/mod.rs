@@ -11,12 +11,41 @@ use bolo_simulator::llm::{FakeLlm, Fault, Options, Outcome, Reply};
 use futures_util::StreamExt;
 use serde_json::json;
 
-use self::vendors::{Api, CASES, Case, LONG};
+use self::vendors::{Api, CASES, Case, LONG, case};
 use crate::keys;
 
 const SHORT: Duration = Duration::from_millis(50);
 /// Long enough for what comes before a stall on a busy machine.
 const A_WHILE: Duration = Duration::from_secs(1);
+
+conforms! {
+    every [
+        an_answer_with_text_a_call_and_a_bill
+        what_is_missing_garbled_or_new_does_not_matter
+        what_came_before_a_failure_is_kept_and_the_failure_named
+        refusals_are_told_apart
+        an_empty_answer_ends_as_one
+        an_answer_that_is_dropped_stops_at_the_vendor
+        a_connection_is_opened_ahead
+    ];
+    openai: case("openai") => [a_calls_result_goes_back_and_the_next_answer_comes];
+    azure: case("azure") => [a_calls_result_goes_back_and_the_next_answer_comes];
+    azure_openai: case("azure-openai") => [a_calls_result_goes_back_and_the_next_answer_comes];
+    anthropic: case("anthropic") => [a_calls_result_goes_back_and_the_next_answer_comes];
+    google: case("google") => [a_calls_result_goes_back_and_the_next_answer_comes];
+    groq: case("groq") => [a_calls_result_goes_back_and_the_next_answer_comes];
+    deepseek: case("deepseek") => [a_calls_result_goes_back_and_the_next_answer_comes];
+    openrouter: case("openrouter") => [a_calls_result_goes_back_and_the_next_answer_comes];
+    together: case("together") => [a_calls_result_goes_back_and_the_next_answer_comes];
+    fireworks: case("fireworks") => [a_calls_result_goes_back_and_the_next_answer_comes];
+    deepinfra: case("deepinfra") => [a_calls_result_goes_back_and_the_next_answer_comes];
+    perplexity: case("perplexity") => [a_vendor_without_tools_says_so];
+    anyscale: case("anyscale") => [a_calls_result_goes_back_and_the_next_answer_comes];
+    ollama: case("ollama") => [a_calls_result_goes_back_and_the_next_answer_comes];
+    vllm: case("vllm") => [a_calls_result_goes_back_and_the_next_answer_comes];
+    custom: case("custom") => [a_calls_result_goes_back_and_the_next_answer_comes];
+    ola: case("ola") => [a_calls_result_goes_back_and_the_next_answer_comes];
+}
 
 type Deltas = Vec<Result<Delta, Error>>;
 
@@ -145,203 +174,179 @@ fn is_estimated(deltas: &Deltas) -> bool {
     *estimated
 }
 
-#[tokio::test]
-async fn an_answer_with_text_a_call_and_a_bill() {
-    for case in &CASES {
-        let deltas = answer(case, None, LONG).await;
-        is_whole(case, &deltas);
-        assert!(!is_estimated(&deltas), "{}", case.name);
+async fn an_answer_with_text_a_call_and_a_bill(case: &Case) {
+    let deltas = answer(case, None, LONG).await;
+    is_whole(case, &deltas);
+    assert!(!is_estimated(&deltas), "{}", case.name);
+}
+
+async fn what_is_missing_garbled_or_new_does_not_matter(case: &Case) {
+    for fault in [Fault::Garbage {}, Fault::UnknownEvent {}, Fault::NoDone {}] {
+        is_whole(case, &answer(case, Some(fault), LONG).await);
+    }
+    let deltas = answer(case, Some(Fault::NoUsage {}), LONG).await;
+    is_whole(case, &deltas);
+    assert!(is_estimated(&deltas), "{}", case.name);
+}
+
+async fn what_came_before_a_failure_is_kept_and_the_failure_named(case: &Case) {
+    for (fault, stall, wanted, said) in [
+        (Fault::NoHeaders {}, SHORT, ErrorKind::Timeout, ""),
+        (Fault::Silence {}, SHORT, ErrorKind::Timeout, ""),
+        (
+            Fault::StallAfter { tokens: 2 },
+            A_WHILE,
+            ErrorKind::Timeout,
+            "It ships",
+        ),
+        (Fault::ResetBeforeFirst {}, LONG, ErrorKind::Dropped, ""),
+        (
+            Fault::ResetAfter { tokens: 2 },
+            LONG,
+            ErrorKind::Dropped,
+            "It ships",
+        ),
+        (
+            Fault::CutShort { tokens: 2 },
+            LONG,
+            ErrorKind::Dropped,
+            "It ships",
+        ),
+        (
+            Fault::ErrorChunkAfter { tokens: 2 },
+            LONG,
+            ErrorKind::Server,
+            "It ships",
+        ),
+    ] {
+        let deltas = answer(case, Some(fault.clone()), stall).await;
+        assert_eq!(text(&deltas), said, "{} {fault:?}", case.name);
+        assert_eq!(kind(&deltas), wanted, "{} {fault:?}", case.name);
     }
 }
 
-#[tokio::test]
-async fn what_is_missing_garbled_or_new_does_not_matter() {
-    for case in &CASES {
-        for fault in [Fault::Garbage {}, Fault::UnknownEvent {}, Fault::NoDone {}] {
-            is_whole(case, &answer(case, Some(fault), LONG).await);
-        }
-        let deltas = answer(case, Some(Fault::NoUsage {}), LONG).await;
-        is_whole(case, &deltas);
-        assert!(is_estimated(&deltas), "{}", case.name);
-    }
-}
-
-#[tokio::test]
-async fn what_came_before_a_failure_is_kept_and_the_failure_named() {
-    for case in &CASES {
-        for (fault, stall, wanted, said) in [
-            (Fault::NoHeaders {}, SHORT, ErrorKind::Timeout, ""),
-            (Fault::Silence {}, SHORT, ErrorKind::Timeout, ""),
-            (
-                Fault::StallAfter { tokens: 2 },
-                A_WHILE,
-                ErrorKind::Timeout,
-                "It ships",
-            ),
-            (Fault::ResetBeforeFirst {}, LONG, ErrorKind::Dropped, ""),
-            (
-                Fault::ResetAfter { tokens: 2 },
-                LONG,
-                ErrorKind::Dropped,
-                "It ships",
-            ),
-            (
-                Fault::CutShort { tokens: 2 },
-                LONG,
-                ErrorKind::Dropped,
-                "It ships",
-            ),
-            (
-                Fault::ErrorChunkAfter { tokens: 2 },
-                LONG,
-                ErrorKind::Server,
-                "It ships",
-            ),
-        ] {
-            let deltas = answer(case, Some(fault.clone()), stall).await;
-            assert_eq!(text(&deltas), said, "{} {fault:?}", case.name);
-            assert_eq!(kind(&deltas), wanted, "{} {fault:?}", case.name);
+async fn refusals_are_told_apart(case: &Case) {
+    for (status, wanted) in [
+        (400, ErrorKind::BadRequest),
+        (401, ErrorKind::Auth),
+        (403, ErrorKind::Auth),
+        (404, ErrorKind::NotFound),
+        (429, ErrorKind::RateLimited),
+        (500, ErrorKind::Server),
+        (503, ErrorKind::Server),
+    ] {
+        let fault = Fault::Status {
+            status,
+            retry_after_s: Some(2),
+        };
+        let deltas = answer(case, Some(fault), LONG).await;
+        assert_eq!(kind(&deltas), wanted, "{} {status}", case.name);
+        if wanted == ErrorKind::RateLimited {
+            let error = deltas[0].as_ref().unwrap_err();
+            assert_eq!(
+                error.retry_after,
+                Some(Duration::from_secs(2)),
+                "{}",
+                case.name
+            );
         }
     }
-}
-
-#[tokio::test]
-async fn refusals_are_told_apart() {
-    for case in &CASES {
-        for (status, wanted) in [
-            (400, ErrorKind::BadRequest),
-            (401, ErrorKind::Auth),
-            (403, ErrorKind::Auth),
-            (404, ErrorKind::NotFound),
-            (429, ErrorKind::RateLimited),
-            (500, ErrorKind::Server),
-            (503, ErrorKind::Server),
-        ] {
-            let fault = Fault::Status {
-                status,
-                retry_after_s: Some(2),
-            };
-            let deltas = answer(case, Some(fault), LONG).await;
-            assert_eq!(kind(&deltas), wanted, "{} {status}", case.name);
-            if wanted == ErrorKind::RateLimited {
-                let error = deltas[0].as_ref().unwrap_err();
-                assert_eq!(
-                    error.retry_after,
-                    Some(Duration::from_secs(2)),
-                    "{}",
-                    case.name
-                );
-            }
-        }
-        let fake = fake(case).await;
-        for (key, wanted) in [
-            ("bad-key", ErrorKind::Auth),
-            ("busy", ErrorKind::RateLimited),
-            ("no-credit", ErrorKind::Quota),
-        ] {
-            let llm = case.at(&fake, key, limits(LONG));
-            let deltas: Deltas = llm.answer(ask(case)).collect().await;
-            // Google words a spent quota as it words too many requests.
-            let wanted = match (case.api, wanted) {
-                (Api::Gemini, ErrorKind::Quota) => ErrorKind::RateLimited,
-                (_, wanted) => wanted,
-            };
-            assert_eq!(kind(&deltas), wanted, "{} {key}", case.name);
-            let words = deltas[0].as_ref().unwrap_err().to_string();
-            assert!(!words.contains(key), "{words}");
-        }
-    }
-}
-
-#[tokio::test]
-async fn an_empty_answer_ends_as_one() {
-    for case in &CASES {
-        let fake = FakeLlm::start(Options::default()).await.unwrap();
-        fake.on("where is my order", Reply::text(""));
-        let llm = case.at(&fake, fake.api_key(), limits(LONG));
+    let fake = fake(case).await;
+    for (key, wanted) in [
+        ("bad-key", ErrorKind::Auth),
+        ("busy", ErrorKind::RateLimited),
+        ("no-credit", ErrorKind::Quota),
+    ] {
+        let llm = case.at(&fake, key, limits(LONG));
         let deltas: Deltas = llm.answer(ask(case)).collect().await;
-        assert!(
-            matches!(deltas[..], [Ok(Delta::Done { finish: "stop", .. })]),
-            "{}: {deltas:?}",
-            case.name
-        );
-    }
-}
-
-#[tokio::test]
-async fn an_answer_that_is_dropped_stops_at_the_vendor() {
-    for case in &CASES {
-        let fake = fake(case).await;
-        fake.fail_next([Fault::StallAfter { tokens: 2 }]);
-        let llm = case.at(&fake, fake.api_key(), limits(LONG));
-        let mut deltas = llm.answer(ask(case));
-        assert_eq!(
-            deltas.next().await.unwrap().unwrap(),
-            Delta::Text("It".into())
-        );
-        drop(deltas);
-        let gone = fake.shows(|requests| (requests[0].outcome == Outcome::Aborted).then_some(()));
-        assert!(gone.await.is_some(), "{}", case.name);
-    }
-}
-
-#[tokio::test] // R84, R99, R109
-async fn a_calls_result_goes_back_and_the_next_answer_comes() {
-    for case in CASES.iter().filter(|case| case.tools) {
-        let fake = fake(case).await;
-        let llm = case.at(&fake, fake.api_key(), limits(LONG));
-        let mut ask = ask(case);
-        let first: Deltas = llm.answer(ask.clone()).collect().await;
-        let call = calls(&first).remove(0);
-        ask.messages.push(AskMessage {
-            tool_calls: vec![(call.id.clone(), call.name, call.arguments)],
-            ..message("assistant", &text(&first))
-        });
-        ask.messages.push(AskMessage {
-            tool_call_id: Some(call.id),
-            ..message("tool", "on a truck")
-        });
-        ask.messages.push(message("user", "and now"));
-        let second: Deltas = llm.answer(ask.clone()).collect().await;
-        assert_eq!(text(&second), "It is there.", "{}: {second:?}", case.name);
-        // Also where the tools are not shown any more.
-        ask.tools.clear();
-        let third: Deltas = llm.answer(ask).collect().await;
-        assert_eq!(text(&third), "It is there.", "{}: {third:?}", case.name);
-        if case.api == Api::Gemini {
-            let contents = fake.requests()[1]["contents"].to_string();
-            assert!(contents.contains("c2VhbGVkIHRob3VnaHQ="), "{contents}");
-        }
-    }
-}
-
-#[tokio::test] // R98
-async fn a_vendor_without_tools_says_so() {
-    for case in CASES.iter().filter(|case| !case.tools) {
-        let fake = fake(case).await;
-        let llm = case.at(&fake, fake.api_key(), limits(LONG));
-        let mut ask = ask(case);
-        ask.tools = self::ask(&CASES[0]).tools;
-        let deltas: Deltas = llm.answer(ask).collect().await;
+        // Google words a spent quota as it words too many requests.
+        let wanted = match (case.api, wanted) {
+            (Api::Gemini, ErrorKind::Quota) => ErrorKind::RateLimited,
+            (_, wanted) => wanted,
+        };
+        assert_eq!(kind(&deltas), wanted, "{} {key}", case.name);
         let words = deltas[0].as_ref().unwrap_err().to_string();
-        assert_eq!(words, format!("{} llm: takes no tools", case.name));
-        assert!(fake.requests().is_empty());
+        assert!(!words.contains(key), "{words}");
     }
 }
 
-#[tokio::test] // R3, R95
-async fn a_connection_is_opened_ahead() {
-    for case in &CASES {
-        let fake = fake(case).await;
-        let llm = case.at(&fake, fake.api_key(), limits(LONG));
-        llm.warm().await;
-        for _ in 0..3 {
-            is_whole(case, &llm.answer(ask(case)).collect().await);
-        }
-        assert_eq!(fake.connections(), 1, "{}", case.name);
-        // Nothing was asked, so nothing is billed.
-        assert_eq!(fake.requests().len(), 3, "{}", case.name);
+async fn an_empty_answer_ends_as_one(case: &Case) {
+    let fake = FakeLlm::start(Options::default()).await.unwrap();
+    fake.on("where is my order", Reply::text(""));
+    let llm = case.at(&fake, fake.api_key(), limits(LONG));
+    let deltas: Deltas = llm.answer(ask(case)).collect().await;
+    assert!(
+        matches!(deltas[..], [Ok(Delta::Done { finish: "stop", .. })]),
+        "{}: {deltas:?}",
+        case.name
+    );
+}
+
+async fn an_answer_that_is_dropped_stops_at_the_vendor(case: &Case) {
+    let fake = fake(case).await;
+    fake.fail_next([Fault::StallAfter { tokens: 2 }]);
+    let llm = case.at(&fake, fake.api_key(), limits(LONG));
+    let mut deltas = llm.answer(ask(case));
+    assert_eq!(
+        deltas.next().await.unwrap().unwrap(),
+        Delta::Text("It".into())
+    );
+    drop(deltas);
+    let gone = fake.shows(|requests| (requests[0].outcome == Outcome::Aborted).then_some(()));
+    assert!(gone.await.is_some(), "{}", case.name);
+}
+
+// R84, R99, R109
+async fn a_calls_result_goes_back_and_the_next_answer_comes(case: &Case) {
+    let fake = fake(case).await;
+    let llm = case.at(&fake, fake.api_key(), limits(LONG));
+    let mut ask = ask(case);
+    let first: Deltas = llm.answer(ask.clone()).collect().await;
+    let call = calls(&first).remove(0);
+    ask.messages.push(AskMessage {
+        tool_calls: vec![(call.id.clone(), call.name, call.arguments)],
+        ..message("assistant", &text(&first))
+    });
+    ask.messages.push(AskMessage {
+        tool_call_id: Some(call.id),
+        ..message("tool", "on a truck")
+    });
+    ask.messages.push(message("user", "and now"));
+    let second: Deltas = llm.answer(ask.clone()).collect().await;
+    assert_eq!(text(&second), "It is there.", "{}: {second:?}", case.name);
+    // Also where the tools are not shown any more.
+    ask.tools.clear();
+    let third: Deltas = llm.answer(ask).collect().await;
+    assert_eq!(text(&third), "It is there.", "{}: {third:?}", case.name);
+    if case.api == Api::Gemini {
+        let contents = fake.requests()[1]["contents"].to_string();
+        assert!(contents.contains("c2VhbGVkIHRob3VnaHQ="), "{contents}");
     }
+}
+
+// R98
+async fn a_vendor_without_tools_says_so(case: &Case) {
+    let fake = fake(case).await;
+    let llm = case.at(&fake, fake.api_key(), limits(LONG));
+    let mut ask = ask(case);
+    ask.tools = self::ask(&CASES[0]).tools;
+    let deltas: Deltas = llm.answer(ask).collect().await;
+    let words = deltas[0].as_ref().unwrap_err().to_string();
+    assert_eq!(words, format!("{} llm: takes no tools", case.name));
+    assert!(fake.requests().is_empty());
+}
+
+// R3, R95
+async fn a_connection_is_opened_ahead(case: &Case) {
+    let fake = fake(case).await;
+    let llm = case.at(&fake, fake.api_key(), limits(LONG));
+    llm.warm().await;
+    for _ in 0..3 {
+        is_whole(case, &llm.answer(ask(case)).collect().await);
+    }
+    assert_eq!(fake.connections(), 1, "{}", case.name);
+    // Nothing was asked, so nothing is billed.
+    assert_eq!(fake.requests().len(), 3, "{}", case.name);
 }
 
 #[tokio::test]
@@ -361,7 +366,6 @@ async fn the_demo_answers_without_a_key() {
     );
 }
 
-/// What the document says of vendors is what this suite shows.
 #[test]
 fn the_document_has_a_row_a_vendor() {
     let document = include_str!("../../../../../docs/vendors.md");
@@ -374,4 +378,5 @@ fn the_document_has_a_row_a_vendor() {
     let rows = table.lines().filter(|line| line.starts_with("| `")).count();
     // The demo is not of this suite.
     assert_eq!(rows, CASES.len() + 1);
+    assert_eq!(BESIDES.len(), CASES.len());
 }

@@ -52,7 +52,7 @@ const CHAT: Case = Case {
 };
 
 /// All of them but the demo's.
-pub const CASES: [Case; 17] = [
+pub static CASES: [Case; 17] = [
     CHAT,
     Case {
         name: "azure",
@@ -111,6 +111,11 @@ const fn keyless(name: &'static str) -> Case {
         key: None,
         ..CHAT
     }
+}
+
+/// The one of this name.
+pub fn case(name: &str) -> &'static Case {
+    CASES.iter().find(|case| case.name == name).unwrap()
 }
 
 impl Case {

@@ -40,7 +40,7 @@ pub(super) struct Case {
     key: &'static str,
 }
 
-const fn case(vendor: SynthesizerVendor, model: &'static str) -> Case {
+const fn of(vendor: SynthesizerVendor, model: &'static str) -> Case {
     Case {
         vendor,
         model,
@@ -52,47 +52,52 @@ const fn case(vendor: SynthesizerVendor, model: &'static str) -> Case {
 }
 
 /// All vendors but `local`, which has tests of its own.
-pub(super) const CASES: [Case; 10] = [
+pub(super) static CASES: [Case; 10] = [
     Case {
         words: true,
         key: "elevenlabs-test-key",
-        ..case(SynthesizerVendor::Elevenlabs, "eleven_turbo_v2_5")
+        ..of(SynthesizerVendor::Elevenlabs, "eleven_turbo_v2_5")
     },
     Case {
         words: true,
-        ..case(SynthesizerVendor::Elevenlabs, "eleven_v3")
+        ..of(SynthesizerVendor::Elevenlabs, "eleven_v3")
     },
-    case(SynthesizerVendor::Deepgram, "aura-2"),
+    of(SynthesizerVendor::Deepgram, "aura-2"),
     Case {
         words: true,
-        ..case(SynthesizerVendor::Cartesia, "sonic-3")
+        ..of(SynthesizerVendor::Cartesia, "sonic-3")
     },
     Case {
         socket: false,
         sound: Sound::Resampled,
-        ..case(SynthesizerVendor::Openai, "gpt-4o-mini-tts")
+        ..of(SynthesizerVendor::Openai, "gpt-4o-mini-tts")
     },
-    case(SynthesizerVendor::Sarvam, "bulbul:v3"),
+    of(SynthesizerVendor::Sarvam, "bulbul:v3"),
     Case {
         socket: false,
-        ..case(SynthesizerVendor::Azure, "Neural")
+        ..of(SynthesizerVendor::Azure, "Neural")
     },
     Case {
         socket: false,
         sound: Sound::Samples,
         key: "AKIDTEST:secret",
-        ..case(SynthesizerVendor::Polly, "neural")
+        ..of(SynthesizerVendor::Polly, "neural")
     },
     Case {
         words: true,
-        ..case(SynthesizerVendor::Rime, "mistv2")
+        ..of(SynthesizerVendor::Rime, "mistv2")
     },
     Case {
         words: true,
         sound: Sound::Samples,
-        ..case(SynthesizerVendor::Smallest, "lightning_v3.1")
+        ..of(SynthesizerVendor::Smallest, "lightning_v3.1")
     },
 ];
+
+/// The one with this model.
+pub(super) fn case(model: &str) -> &'static Case {
+    CASES.iter().find(|case| case.model == model).unwrap()
+}
 
 /// A fake that runs.
 pub(super) enum Fake {

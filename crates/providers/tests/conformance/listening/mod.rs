@@ -1,0 +1,204 @@
+//! Every transcriber, against its fake: one suite, an entry a vendor. See [`conforms`].
+
+mod vendors;
+
+use bolo_agent::TranscriberVendor;
+use bolo_providers::{Error, ErrorKind, Hear, Heard, HeardEnd, Session};
+use bolo_simulator::{hearing::Fault, tone};
+use bytes::Bytes;
+use tokio::sync::mpsc;
+
+use self::vendors::{Subject, assembly, ear, flux, nova};
+use crate::all;
+
+conforms! {
+    every [
+        noise_changes_nothing
+        a_lost_connection_is_told_and_billed
+        a_silent_vendor_ends_nothing
+        a_dropped_session_ends_at_the_vendor
+        a_wrong_key_is_told
+        refusals_are_told_apart
+    ];
+    nova: nova().await => [turns_are_heard_and_billed a_turn_can_be_ended_by_request];
+    flux: flux().await => [turns_are_heard_and_billed a_turn_can_be_ended_by_request];
+    assembly_ai: assembly().await => [turns_are_heard_and_billed a_turn_can_be_ended_by_request];
+    scribe: ear(TranscriberVendor::Elevenlabs, "scribe_v2_realtime", HeardEnd::SpeechFinal, true).await
+        => [turns_are_heard_and_billed a_turn_can_be_ended_by_request];
+    sarvam: ear(TranscriberVendor::Sarvam, "saaras:v3", HeardEnd::SpeechFinal, false).await
+        => [turns_are_heard_and_billed a_turn_can_be_ended_by_request];
+    openai: ear(TranscriberVendor::Openai, "gpt-4o-mini-transcribe", HeardEnd::SpeechFinal, false).await
+        => [turns_are_heard_and_billed a_turn_can_be_ended_by_request];
+    openai_live: ear(TranscriberVendor::Openai, "gpt-live-transcribe", HeardEnd::SpeechFinal, true).await
+        => [a_turn_can_be_ended_by_request];
+    soniox: ear(TranscriberVendor::Soniox, "stt-rt-v5", HeardEnd::EndOfTurn, true).await
+        => [turns_are_heard_and_billed a_turn_can_be_ended_by_request];
+    gladia: ear(TranscriberVendor::Gladia, "solaria-1", HeardEnd::SpeechFinal, true).await
+        => [turns_are_heard_and_billed];
+    smallest: ear(TranscriberVendor::Smallest, "pulse", HeardEnd::SpeechFinal, true).await
+        => [turns_are_heard_and_billed a_turn_can_be_ended_by_request];
+}
+
+/// Frames of these texts, a second of silence behind each.
+fn audio(texts: &[&str]) -> Vec<Bytes> {
+    let mut audio = Vec::new();
+    for text in texts {
+        audio.extend(tone::speak(text));
+        audio.resize((audio.len() + 8000).next_multiple_of(160), 0xFF);
+    }
+    audio.chunks(160).map(Bytes::copy_from_slice).collect()
+}
+
+async fn send(input: &mpsc::Sender<Hear>, frames: Vec<Bytes>) {
+    for frame in frames {
+        // A session that ended on a fault takes no more.
+        if input.send(Hear::Audio(frame)).await.is_err() {
+            break;
+        }
+    }
+}
+
+/// All that a session tells of these texts until it ends, and its error.
+async fn hear(session: Session<Hear, Heard>, texts: &[&str]) -> (Vec<Heard>, Option<Error>) {
+    let (input, frames) = (session.input.clone(), audio(texts));
+    let say = async move { send(&input, frames).await };
+    tokio::join!(all(session), say).0
+}
+
+/// The turns that ended: whole texts, and how they ended.
+fn turns(facts: &[Heard]) -> Vec<(String, HeardEnd)> {
+    let mut turns = Vec::new();
+    let mut parts: Vec<&str> = Vec::new();
+    for fact in facts {
+        match fact {
+            Heard::Final(text) => parts.push(text),
+            Heard::TurnEnd { text, why } => {
+                parts.push(text);
+                parts.retain(|part| !part.is_empty());
+                turns.push((std::mem::take(&mut parts).join(" "), *why));
+            }
+            _ => {}
+        }
+    }
+    turns
+}
+
+fn billed(facts: &[Heard]) -> f64 {
+    match facts.last() {
+        Some(Heard::Billed(seconds)) => *seconds,
+        other => panic!("no bill at the end: {other:?}"),
+    }
+}
+
+async fn turns_are_heard_and_billed<O>(subject: Subject<O>) {
+    let session = subject.open(None).await;
+    let texts = ["where is my order", "are you there"];
+    let (facts, error) = hear(session, &texts).await;
+    assert!(error.is_none(), "{error:?}");
+    let is_early = match &facts[..] {
+        _ if !subject.interims => facts[0] == Heard::SpeechStarted,
+        [Heard::SpeechStarted, Heard::Interim(text), ..] | [Heard::Interim(text), ..] => {
+            text.starts_with("where") && text != "where is my order"
+        }
+        _ => false,
+    };
+    assert!(
+        is_early,
+        "the caller is noticed before the turn's end: {facts:?}"
+    );
+    assert_eq!(
+        turns(&facts),
+        [
+            ("where is my order".to_owned(), subject.end),
+            ("are you there".to_owned(), subject.end)
+        ]
+    );
+    assert!(billed(&facts) >= audio(&texts).len() as f64 / 50.0);
+    subject.is_left().await;
+    // Where audio is resampled, the last frame may be a sample short.
+    let at_the_vendor = (subject.billed_ms)(&subject.fake) as f64 / 1000.0;
+    assert!((billed(&facts) - at_the_vendor).abs() < 0.03);
+}
+
+async fn noise_changes_nothing<O>(subject: Subject<O>) {
+    for fault in [Fault::Garbage, Fault::UnknownMessages] {
+        let session = subject.open(Some(fault)).await;
+        let (facts, error) = hear(session, &["where is my order"]).await;
+        assert!(error.is_none(), "{error:?}");
+        assert_eq!(
+            turns(&facts),
+            [("where is my order".to_owned(), subject.end)]
+        );
+    }
+}
+
+async fn a_lost_connection_is_told_and_billed<O>(subject: Subject<O>) {
+    let close = Fault::CloseAfter {
+        ms: 200,
+        code: 1011,
+        reason: "NET-0000".into(),
+    };
+    for fault in [Fault::LostAfter(200), close] {
+        let session = subject.open(Some(fault)).await;
+        let (facts, error) = hear(session, &["where is my order"]).await;
+        assert_eq!(error.map(|error| error.kind), Some(ErrorKind::Dropped));
+        assert!(billed(&facts) > 0.0);
+    }
+}
+
+/// Whether a silent vendor is dead, only the caller's voice can tell: the session itself takes audio for
+/// as long as it is wanted.
+async fn a_silent_vendor_ends_nothing<O>(subject: Subject<O>) {
+    let mut session = subject.open(Some(Fault::SilentAfter(20))).await;
+    send(&session.input, audio(&["where is my order"])).await;
+    assert!(!session.input.is_closed());
+    assert!(session.output.try_recv().is_err());
+    drop(session);
+    subject.is_left().await;
+}
+
+async fn a_dropped_session_ends_at_the_vendor<O>(subject: Subject<O>) {
+    let mut session = subject.open(None).await;
+    send(&session.input, audio(&["where is my order"])).await;
+    session.output.recv().await.unwrap().unwrap();
+    assert_eq!(subject.fake.open_sessions(), 1);
+    drop(session);
+    subject.is_left().await;
+}
+
+async fn a_wrong_key_is_told<O>(subject: Subject<O>) {
+    let error = subject.open_with("bad-key").await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Auth);
+    assert!(!error.to_string().contains("bad-key"));
+}
+
+async fn refusals_are_told_apart<O>(subject: Subject<O>) {
+    for (status, kind) in [
+        (402, ErrorKind::Quota),
+        (429, ErrorKind::RateLimited),
+        (400, ErrorKind::BadRequest),
+        (500, ErrorKind::Server),
+        (503, ErrorKind::Server),
+    ] {
+        subject.fake.fail_next([Fault::Status(status)]);
+        let error = subject.open_with(&subject.key).await.unwrap_err();
+        assert_eq!(error.kind, kind, "{status}");
+    }
+}
+
+async fn a_turn_can_be_ended_by_request<O>(subject: Subject<O>) {
+    let mut session = subject.open(Some(Fault::NeverEnds)).await;
+    // Without the silence behind it.
+    let mut frames = audio(&["where is my order"]);
+    frames.truncate(frames.len() - 50);
+    send(&session.input, frames).await;
+    session.input.send(Hear::EndTurn).await.unwrap();
+    let mut facts = Vec::new();
+    while turns(&facts).is_empty() {
+        facts.push(session.output.recv().await.unwrap().unwrap());
+    }
+    assert_eq!(
+        turns(&facts),
+        [("where is my order".to_owned(), HeardEnd::Forced)]
+    );
+}
