@@ -242,6 +242,11 @@ impl Wire for Turns {
         Then::Listen
     }
 
+    fn failure(&self) -> (Value, u16, &'static str) {
+        let words = json!({"type": "Error", "error_code": 3005, "error": "Server error"});
+        (words, 3005, "Server error")
+    }
+
     fn heard_ms(&self) -> u64 {
         self.clock_ms
     }

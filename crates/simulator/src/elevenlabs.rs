@@ -62,6 +62,8 @@ pub enum Fault {
     StallAfter(u32),
     /// Closed with this code after so many audio messages.
     CloseAfter(u32, u16),
+    /// Reports a failure of its own after so many audio messages, and closes.
+    FailsAfter(u32),
     /// The connection is taken, and nothing ever answers.
     HalfOpen,
     /// Each audio message is preceded by one nobody has heard of.

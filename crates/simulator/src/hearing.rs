@@ -39,6 +39,8 @@ pub enum Fault {
     },
     /// Says nothing any more after so much audio, ms, and keeps the socket open.
     SilentAfter(u64),
+    /// Reports a failure of its own after so much audio, ms, and closes.
+    FailsAfter(u64),
     /// Each result is preceded by text that is no JSON.
     Garbage,
     /// Each result is preceded by a message type nobody has heard of.
@@ -85,6 +87,9 @@ pub(crate) trait Wire: Send {
 
     /// A text or binary message of the client.
     fn take(&mut self, message: &Message, out: &mut Out) -> Then;
+
+    /// How the vendor reports a failure of its own, and closes then: code and reason.
+    fn failure(&self) -> (Value, u16, &'static str);
 
     /// Audio heard so far, ms.
     fn heard_ms(&self) -> u64;
@@ -237,6 +242,15 @@ impl<W: Wire> Session<W> {
                 close(socket, *code, reason).await;
                 false
             }
+            Some(Fault::FailsAfter(ms)) if heard >= *ms => {
+                let (words, code, reason) = self.wire.failure();
+                if say(socket, words.to_string()).await {
+                    close(socket, code, reason).await;
+                    // What is unread at the end would take the words with it.
+                    while let Some(Ok(_)) = socket.recv().await {}
+                }
+                false
+            }
             _ => true,
         }
     }
@@ -271,7 +285,7 @@ impl<W: Wire> Session<W> {
             _ => None,
         };
         if let Some(noise) = noise
-            && socket.send(Message::text(noise)).await.is_err()
+            && !say(socket, noise).await
         {
             return false;
         }
@@ -279,9 +293,11 @@ impl<W: Wire> Session<W> {
             sent.at = Instant::now();
             observer(&sent);
         }
-        socket
-            .send(Message::text(message.to_string()))
-            .await
-            .is_ok()
+        say(socket, message.to_string()).await
     }
+}
+
+/// `false` when the client is gone.
+async fn say(socket: &mut WebSocket, text: String) -> bool {
+    socket.send(Message::text(text)).await.is_ok()
 }

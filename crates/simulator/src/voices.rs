@@ -67,6 +67,8 @@ pub enum Fault {
     LostAfter(u32),
     /// Closed with this code after so many chunks of audio. HTTP: lost.
     CloseAfter(u32, u16),
+    /// Reports a failure of its own after so many chunks of audio, and closes. HTTP: lost.
+    FailsAfter(u32),
     /// Each chunk is preceded by text that is no JSON. Nothing of it over HTTP.
     Garbage,
     /// Each chunk is preceded by a message nobody has heard of. Nothing of it over HTTP.

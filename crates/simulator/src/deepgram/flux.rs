@@ -338,6 +338,13 @@ impl Wire for Flux {
         Then::Listen
     }
 
+    fn failure(&self) -> (Value, u16, &'static str) {
+        let words = json!({"type": "Error", "code": "INTERNAL_SERVER_ERROR",
+            "description": "Internal server error.", "request_id": self.request_id,
+            "sequence_id": self.sequence});
+        (words, 1011, "INTERNAL_SERVER_ERROR")
+    }
+
     fn heard_ms(&self) -> u64 {
         self.clock_ms
     }

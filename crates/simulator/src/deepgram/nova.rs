@@ -139,6 +139,12 @@ impl Wire for Nova {
         Then::Listen
     }
 
+    fn failure(&self) -> (Value, u16, &'static str) {
+        let words = json!({"type": "Error", "description": "Internal server error.",
+            "message": "", "variant": "InternalError"});
+        (words, 1011, "NET-0000")
+    }
+
     fn heard_ms(&self) -> u64 {
         self.ear.clock_ms()
     }

@@ -210,6 +210,12 @@ impl Wire for Gladia {
         Then::Listen
     }
 
+    fn failure(&self) -> (Value, u16, &'static str) {
+        let words = json!({"type": "error", "session_id": self.session,
+            "data": {"message": "internal error"}});
+        (words, 1011, "")
+    }
+
     fn heard_ms(&self) -> u64 {
         self.listener.ms()
     }

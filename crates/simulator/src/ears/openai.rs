@@ -264,6 +264,11 @@ impl Wire for OpenAi {
         Then::Listen
     }
 
+    fn failure(&self) -> (Value, u16, &'static str) {
+        let words = event_error("server_error", "server_error", "internal error");
+        (words, 1011, "")
+    }
+
     fn heard_ms(&self) -> u64 {
         self.listener.ms()
     }

@@ -172,6 +172,12 @@ impl Wire for Sarvam {
         Then::Listen
     }
 
+    fn failure(&self) -> (Value, u16, &'static str) {
+        let data = json!({"message": "internal error", "code": "internal_server_error",
+            "request_id": request_id()});
+        (json!({"type": "error", "data": data}), 1011, "")
+    }
+
     fn heard_ms(&self) -> u64 {
         self.listener.ms()
     }

@@ -183,6 +183,11 @@ impl Wire for Scribe {
         Then::Listen
     }
 
+    fn failure(&self) -> (Value, u16, &'static str) {
+        let words = json!({"message_type": "transcriber_error", "error": "internal error"});
+        (words, 1011, "")
+    }
+
     fn heard_ms(&self) -> u64 {
         self.listener.ms()
     }

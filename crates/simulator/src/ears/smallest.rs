@@ -162,6 +162,11 @@ impl Wire for Pulse {
         Then::Listen
     }
 
+    fn failure(&self) -> (Value, u16, &'static str) {
+        let words = json!({"type": "error", "status": 500, "message": "internal error"});
+        (words, 1011, "")
+    }
+
     fn heard_ms(&self) -> u64 {
         self.listener.ms()
     }

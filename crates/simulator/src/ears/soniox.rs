@@ -169,6 +169,11 @@ impl Wire for Soniox {
         Then::Listen
     }
 
+    fn failure(&self) -> (Value, u16, &'static str) {
+        let words = json!({"tokens": [], "error_code": 503, "error_message": "Cannot continue."});
+        (words, 1000, "")
+    }
+
     fn heard_ms(&self) -> u64 {
         self.listener.as_ref().map_or(0, Listener::ms)
     }

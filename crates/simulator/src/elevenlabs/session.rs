@@ -91,7 +91,7 @@ impl Session {
                         let text = format!(
                             "Have not received a new text input within the timeout of {} seconds. \
                              Streaming input terminated.", self.inactivity.as_secs());
-                        fail(&mut socket, "input_timeout_exceeded", &text).await;
+                        fail(&mut socket, "input_timeout_exceeded", &text, 1008).await;
                         return;
                     };
                     match read {
@@ -126,12 +126,8 @@ impl Session {
 
     async fn take(&mut self, text: &str, socket: &mut WebSocket) -> Then {
         let Ok(said) = serde_json::from_str::<Said>(text) else {
-            fail(
-                socket,
-                "invalid_input_message",
-                "Could not parse input message",
-            )
-            .await;
+            let words = "Could not parse input message";
+            fail(socket, "invalid_input_message", words, 1008).await;
             return Then::End;
         };
         let wrong = match &self.fault {
@@ -142,12 +138,12 @@ impl Session {
             _ => None,
         };
         if let Some((error, message)) = wrong {
-            fail(socket, error, message).await;
+            fail(socket, error, message, 1008).await;
             return Then::End;
         }
         if !self.authenticated {
             if said.xi_api_key.as_deref() != Some(self.desk.options.api_key.as_str()) {
-                fail(socket, "invalid_api_key", "Invalid API key").await;
+                fail(socket, "invalid_api_key", "Invalid API key", 1008).await;
                 return Then::End;
             }
             self.authenticated = true;
@@ -166,12 +162,8 @@ impl Session {
                 return Then::Listen;
             }
             if self.contexts.len() >= MAX_CONTEXTS {
-                fail(
-                    socket,
-                    "max_active_contexts",
-                    "Maximum simultaneous contexts exceeded (5).",
-                )
-                .await;
+                let words = "Maximum simultaneous contexts exceeded (5).";
+                fail(socket, "max_active_contexts", words, 1008).await;
                 return Then::End;
             }
         }
@@ -270,6 +262,10 @@ impl Session {
                 close(socket, code, "").await;
                 return Then::End;
             }
+            Some(Fault::FailsAfter(count)) if self.sent >= count => {
+                fail(socket, "internal_error", "Something went wrong.", 1011).await;
+                return Then::End;
+            }
             Some(Fault::Garbage) => Some("{\"audio\":\""),
             Some(Fault::UnknownMessages) => Some("{\"type\":\"novelty\",\"since\":2027}"),
             _ => None,
@@ -310,10 +306,12 @@ fn sent(result: Result<(), axum::Error>) -> Then {
     }
 }
 
-/// Tells what is wrong, then closes with 1008.
-async fn fail(socket: &mut WebSocket, error: &str, message: &str) {
-    let told = json!({"message": message, "error": error, "code": 1008}).to_string();
+/// Tells what is wrong, then closes with this code.
+async fn fail(socket: &mut WebSocket, error: &str, message: &str, code: u16) {
+    let told = json!({"message": message, "error": error, "code": code}).to_string();
     if let Then::Listen = sent(socket.send(Message::text(told)).await) {
-        close(socket, 1008, message).await;
+        close(socket, code, message).await;
+        // What is unread at the end would take the words with it.
+        while let Some(Ok(_)) = socket.recv().await {}
     }
 }

@@ -164,6 +164,7 @@ impl Wire for Aura {
         let (code, words) = match why {
             Why::Key => ("INVALID_AUTH", "Invalid credentials: unauthorized."),
             Why::Quota => ("ASR_PAYMENT_REQUIRED", "Out of credit."),
+            Why::Failure => ("INTERNAL_SERVER_ERROR", "Something went wrong."),
         };
         json!({"type": "Error", "code": code, "description": words})
     }

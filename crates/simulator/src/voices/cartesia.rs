@@ -155,6 +155,7 @@ impl Wire for Cartesia {
         let (status, title) = match why {
             Why::Key => (401, "Invalid API key"),
             Why::Quota => (402, "Credit limit reached"),
+            Why::Failure => (500, "Internal server error"),
         };
         json!({"type": "error", "done": true, "status_code": status, "title": title, "message": title})
     }

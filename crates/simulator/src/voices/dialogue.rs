@@ -156,8 +156,13 @@ impl Wire for Dialogue {
         let (error, message) = match why {
             Why::Key => ("invalid_api_key", "Invalid API key"),
             Why::Quota => ("quota_exceeded", "This request exceeds your quota."),
+            Why::Failure => ("internal_error", "Something went wrong."),
         };
-        json!({"message": message, "error": error, "code": 1008, "param": null})
+        let code = match why {
+            Why::Key | Why::Quota => 1008,
+            Why::Failure => 1011,
+        };
+        json!({"message": message, "error": error, "code": code, "param": null})
     }
 }
 

@@ -40,7 +40,11 @@ pub(super) fn speech(
                     Some(Fault::StallAfter(sent)) if count >= sent => {
                         return give.closed().await;
                     }
-                    Some(Fault::LostAfter(sent) | Fault::CloseAfter(sent, _)) if count >= sent => {
+                    Some(
+                        Fault::LostAfter(sent)
+                        | Fault::CloseAfter(sent, _)
+                        | Fault::FailsAfter(sent),
+                    ) if count >= sent => {
                         let lost = io::Error::from(io::ErrorKind::ConnectionReset);
                         // A client that is gone needs no loss.
                         let _ = give.send(Err(lost)).await;

@@ -121,6 +121,7 @@ impl Wire for Rime {
         let words = match why {
             Why::Key => "Unauthorized",
             Why::Quota => "Out of credit",
+            Why::Failure => "Internal error",
         };
         json!({"type": "error", "message": words})
     }

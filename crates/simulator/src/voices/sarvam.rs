@@ -131,6 +131,7 @@ impl Wire for Sarvam {
         let (code, words) = match why {
             Why::Key => (403, "invalid api key"),
             Why::Quota => (429, "insufficient quota"),
+            Why::Failure => (500, "internal server error"),
         };
         json!({"type": "error", "data": {"message": words, "code": code, "request_id": "r"}})
     }

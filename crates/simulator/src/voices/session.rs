@@ -24,7 +24,7 @@ pub(super) trait Wire: Send + 'static {
     /// What the client says, as JSON; `Err`: the close that it earns.
     fn take(&mut self, said: Value, out: &mut Outbox) -> Result<(), (u16, &'static str)>;
 
-    /// How a client is told that its key is wrong, or its quota used up.
+    /// How a client is told that its key is wrong, its quota used up, or the vendor at fault.
     fn refuse(&self, why: Why) -> Value;
 }
 
@@ -33,6 +33,8 @@ pub(super) trait Wire: Send + 'static {
 pub(super) enum Why {
     Key,
     Quota,
+    /// The vendor's own failure.
+    Failure,
 }
 
 pub(super) struct Session<W> {
@@ -99,11 +101,7 @@ impl<W: Wire> Session<W> {
             _ => None,
         };
         if let Some(why) = why {
-            let told = Message::text(self.wire.refuse(why).to_string());
-            if let Then::Listen = sent(socket.send(told).await) {
-                close(socket, 1008, "").await;
-            }
-            return Then::End;
+            return self.refuse(why, 1008, socket).await;
         }
         let taken = match serde_json::from_str(text) {
             Ok(said) => self.wire.take(said, &mut self.out),
@@ -118,6 +116,16 @@ impl<W: Wire> Session<W> {
             self.plan(Duration::ZERO);
         }
         Then::Listen
+    }
+
+    /// Tells why, and closes.
+    async fn refuse(&self, why: Why, code: u16, socket: &mut WebSocket) -> Then {
+        let told = Message::text(self.wire.refuse(why).to_string());
+        if let Then::Listen = sent(socket.send(told).await) {
+            close(socket, code, "").await;
+        }
+        // What is unread at the end would take the words with it.
+        stalled(socket).await
     }
 
     /// Sets when the next item goes out: after the audio before it, and after the vendor's own time where
@@ -146,6 +154,9 @@ impl<W: Wire> Session<W> {
                     Some(Fault::CloseAfter(count, code)) if self.sent >= count => {
                         close(socket, code, "").await;
                         return Then::End;
+                    }
+                    Some(Fault::FailsAfter(count)) if self.sent >= count => {
+                        return self.refuse(Why::Failure, 1011, socket).await;
                     }
                     Some(Fault::StallAfter(count)) if self.sent >= count => {
                         // The queue stands still.

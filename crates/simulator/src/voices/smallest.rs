@@ -105,6 +105,7 @@ impl Wire for Smallest {
         let words = match why {
             Why::Key => "Invalid API key",
             Why::Quota => "Insufficient credits",
+            Why::Failure => "Internal error",
         };
         json!({"status": "error", "message": words})
     }

@@ -24,6 +24,7 @@ conforms! {
         what_is_missing_garbled_or_new_does_not_matter
         what_came_before_a_failure_is_kept_and_the_failure_named
         refusals_are_told_apart
+        a_connection_that_died_is_not_waited_for_and_not_used_again
         an_empty_answer_ends_as_one
         an_answer_that_is_dropped_stops_at_the_vendor
         a_connection_is_opened_ahead
@@ -268,6 +269,18 @@ async fn refusals_are_told_apart(case: &Case) {
         let words = deltas[0].as_ref().unwrap_err().to_string();
         assert!(!words.contains(key), "{words}");
     }
+}
+
+async fn a_connection_that_died_is_not_waited_for_and_not_used_again(case: &Case) {
+    let fake = fake(case).await;
+    let llm = case.at(&fake, fake.api_key(), limits(A_WHILE));
+    llm.warm().await;
+    fake.outage().freeze();
+    let deltas: Deltas = llm.answer(ask(case)).collect().await;
+    assert_eq!(kind(&deltas), ErrorKind::Timeout, "{}", case.name);
+    fake.outage().end();
+    is_whole(case, &llm.answer(ask(case)).collect().await);
+    assert_eq!(fake.requests().len(), 1, "{}", case.name);
 }
 
 async fn an_empty_answer_ends_as_one(case: &Case) {

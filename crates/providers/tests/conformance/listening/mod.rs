@@ -15,6 +15,9 @@ conforms! {
     every [
         noise_changes_nothing
         a_lost_connection_is_told_and_billed
+        a_failure_told_in_mid_session_is_named_and_billed
+        a_half_open_connection_ends_nothing_until_it_breaks
+        a_vendor_behind_a_dead_network_is_not_waited_for
         a_silent_vendor_ends_nothing
         a_dropped_session_ends_at_the_vendor
         a_wrong_key_is_told
@@ -144,6 +147,40 @@ async fn a_lost_connection_is_told_and_billed<O>(subject: Subject<O>) {
         assert_eq!(error.map(|error| error.kind), Some(ErrorKind::Dropped));
         assert!(billed(&facts) > 0.0);
     }
+}
+
+async fn a_failure_told_in_mid_session_is_named_and_billed<O>(subject: Subject<O>) {
+    let session = subject.open(Some(Fault::FailsAfter(200))).await;
+    let (facts, error) = hear(session, &["where is my order"]).await;
+    assert_eq!(error.map(|error| error.kind), Some(ErrorKind::Server));
+    assert!(billed(&facts) > 0.0);
+}
+
+async fn a_half_open_connection_ends_nothing_until_it_breaks<O>(subject: Subject<O>) {
+    let mut session = subject.open(None).await;
+    send(&session.input, audio(&["where is my order"])).await;
+    let mut facts = vec![session.output.recv().await.unwrap().unwrap()];
+    subject.fake.outage().freeze();
+    send(&session.input, audio(&["are you there"])).await;
+    assert!(!session.input.is_closed());
+    subject.fake.outage().end();
+    // Without it the session would be at its end anyway.
+    let _more = session.input.clone();
+    let (rest, error) = all(session).await;
+    facts.extend(rest);
+    assert_eq!(error.map(|error| error.kind), Some(ErrorKind::Dropped));
+    assert!(billed(&facts) > 0.0);
+    let second = |(text, _): &(String, HeardEnd)| text.contains("there");
+    assert!(!turns(&facts).iter().any(second), "{facts:?}");
+}
+
+/// Connections are made, and no byte comes through.
+async fn a_vendor_behind_a_dead_network_is_not_waited_for<O>(subject: Subject<O>) {
+    subject.fake.outage().freeze();
+    // Nothing else is to happen than that time runs out.
+    tokio::time::pause();
+    let error = subject.open_with(&subject.key).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Connect);
 }
 
 /// Whether a silent vendor is dead, only the caller's voice can tell: the session itself takes audio for

@@ -26,6 +26,8 @@ conforms! {
         failures_are_told_apart
         a_wrong_key_is_told
         a_vendor_that_says_nothing_is_not_waited_for
+        a_connection_that_dies_in_mid_speech_is_not_waited_for
+        a_vendor_behind_a_dead_network_is_not_waited_for
         a_dropped_session_ends_the_work_at_the_vendor
     ];
     // Its fake speaks mu-law only.
@@ -275,6 +277,8 @@ async fn failures_are_told_apart(case: &Case) {
         (Fault::QuotaMessage, ErrorKind::Quota),
         (Fault::LostAfter(2), ErrorKind::Dropped),
         (Fault::CloseAfter(2, 1011), ErrorKind::Dropped),
+        (Fault::FailsAfter(0), case.failure()),
+        (Fault::FailsAfter(2), case.failure()),
         (Fault::Status(401), ErrorKind::Auth),
         (Fault::Status(429), ErrorKind::RateLimited),
         (Fault::Status(503), ErrorKind::Server),
@@ -320,6 +324,33 @@ async fn a_vendor_that_says_nothing_is_not_waited_for(case: &Case) {
         let got = outcome(opened).await;
         assert_eq!(got, Some(kind), "{}: {fault:?}", case.name());
     }
+}
+
+async fn a_connection_that_dies_in_mid_speech_is_not_waited_for(case: &Case) {
+    let fake = case.start().await;
+    let (synthesizer, spec) = case.client(&fake, case.key(), Format::Mulaw8k);
+    let mut session = synthesizer.open(&spec).await.unwrap();
+    say(&session, 1, &TEXTS).await;
+    session.output.recv().await.unwrap().unwrap();
+    fake.outage().freeze();
+    // Nothing else is to happen than that time runs out.
+    tokio::time::pause();
+    let (_, error) = all(session).await;
+    let kind = error.map(|error| error.kind);
+    assert_eq!(kind, Some(ErrorKind::Timeout), "{}", case.name());
+}
+
+async fn a_vendor_behind_a_dead_network_is_not_waited_for(case: &Case) {
+    let fake = case.start().await;
+    fake.outage().freeze();
+    tokio::time::pause();
+    let (synthesizer, spec) = case.client(&fake, case.key(), Format::Mulaw8k);
+    let got = outcome(synthesizer.open(&spec).await).await;
+    let kind = match case.socket {
+        true => ErrorKind::Connect,
+        false => ErrorKind::Timeout,
+    };
+    assert_eq!(got, Some(kind), "{}", case.name());
 }
 
 async fn a_dropped_session_ends_the_work_at_the_vendor(case: &Case) {

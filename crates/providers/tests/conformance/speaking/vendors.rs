@@ -4,8 +4,9 @@ use std::{sync::Arc, time::Duration};
 
 use bolo_agent::{Synthesizer as Agent, SynthesizerVendor};
 use bolo_audio::Format;
-use bolo_providers::{Synthesizer, SynthesizerLimits, SynthesizerSpec};
+use bolo_providers::{ErrorKind, Synthesizer, SynthesizerLimits, SynthesizerSpec};
 use bolo_simulator::{
+    Outage,
     elevenlabs::{self, FakeElevenlabs},
     voices::{
         self, FakeVoice, aura, azure, cartesia, dialogue, openai, polly, rime, sarvam, smallest,
@@ -190,6 +191,16 @@ impl Case {
             .unwrap()
     }
 
+    /// What a failure that it reports in mid-speech amounts to; ElevenLabs names those like lost
+    /// connections, and over HTTP there is no other way to tell one.
+    pub fn failure(&self) -> ErrorKind {
+        match self.vendor {
+            SynthesizerVendor::Elevenlabs => ErrorKind::Dropped,
+            _ if !self.socket => ErrorKind::Dropped,
+            _ => ErrorKind::Server,
+        }
+    }
+
     /// Its row of `docs/vendors.md`.
     pub fn row(&self) -> String {
         let way = if self.socket { "socket" } else { "HTTP" };
@@ -225,11 +236,19 @@ impl Fake {
                 Fault::StallAfter(count) => elevenlabs::Fault::StallAfter(count),
                 Fault::LostAfter(count) => elevenlabs::Fault::LostAfter(count),
                 Fault::CloseAfter(count, code) => elevenlabs::Fault::CloseAfter(count, code),
+                Fault::FailsAfter(count) => elevenlabs::Fault::FailsAfter(count),
                 Fault::Garbage => elevenlabs::Fault::Garbage,
                 Fault::UnknownMessages => elevenlabs::Fault::UnknownMessages,
                 Fault::NoAudio => elevenlabs::Fault::Stall,
             }]),
             Self::Voice(fake) => fake.fail_next([fault]),
+        }
+    }
+
+    pub fn outage(&self) -> &Outage {
+        match self {
+            Self::Elevenlabs(fake) => fake.outage(),
+            Self::Voice(fake) => fake.outage(),
         }
     }
 
