@@ -14,7 +14,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::{
-    Error, FakeVendor, g711,
+    Error, FakeVendor, Jitter, g711,
     hearing::{self, Fault, Frames, Out, Pace, Then, Wire},
     server, tone, vendor,
 };
@@ -31,6 +31,10 @@ pub struct Options {
     pub addr: SocketAddr,
     /// The one key that is let in.
     pub api_key: String,
+    /// How long a result takes after the audio that caused it. Default 0.
+    pub result_delay: Duration,
+    /// How that scatters. Default: not at all.
+    pub jitter: Jitter,
 }
 
 impl Default for Options {
@@ -38,6 +42,8 @@ impl Default for Options {
         Self {
             addr: server::ANY,
             api_key: "assembly-test-key".into(),
+            result_delay: Duration::ZERO,
+            jitter: Jitter::default(),
         }
     }
 }
@@ -105,7 +111,9 @@ async fn listen(
         _ if !known => Some((3006, "Invalid parameters")),
         _ => None,
     };
+    let mut dice = desk.dice(desk.options.jitter);
     let wire = Turns {
+        id: dice.id(),
         refusal,
         linear16: asked.encoding == "pcm_s16le",
         silence_ms: asked.min_turn_silence.unwrap_or(400),
@@ -119,13 +127,19 @@ async fn listen(
         last_speech_ms: 0,
         last_look_ms: 0,
     };
+    let pace = Pace {
+        delay: desk.options.result_delay,
+        dice,
+        observer: None,
+    };
     let of_session = desk.clone();
     desk.upgrade(upgrade, move |socket| {
-        hearing::run(of_session, wire, fault, Pace::default(), socket)
+        hearing::run(of_session, wire, fault, pace, socket)
     })
 }
 
 struct Turns {
+    id: String,
     refusal: Option<(u16, &'static str)>,
     linear16: bool,
     silence_ms: u64,
@@ -201,7 +215,7 @@ impl Wire for Turns {
     fn greet(&mut self, out: &mut Out) {
         out.say(match self.refusal {
             Some((code, why)) => json!({"type": "Error", "error_code": code, "error": why}),
-            None => json!({"type": "Begin", "id": uuid::Uuid::new_v4().to_string(),
+            None => json!({"type": "Begin", "id": self.id,
                 "expires_at": 1_795_000_000}),
         });
     }

@@ -18,8 +18,9 @@ use serde_json::json;
 
 pub use crate::hearing::{Fault, Observer, Sent};
 use crate::{
-    Error, FakeVendor,
+    Error, FakeVendor, Jitter,
     hearing::{self, Pace},
+    jitter::Dice,
     server, vendor,
 };
 
@@ -32,6 +33,8 @@ pub struct Options {
     pub api_key: String,
     /// How long a result takes after the audio that caused it. Default 0.
     pub result_delay: Duration,
+    /// How that scatters. Default: not at all.
+    pub jitter: Jitter,
     /// Speech between two interims, ms. Default 200.
     pub interim_ms: u64,
     /// Told of every text sent, the moment it is sent.
@@ -44,6 +47,7 @@ impl Default for Options {
             addr: server::ANY,
             api_key: "deepgram-test-key".into(),
             result_delay: Duration::ZERO,
+            jitter: Jitter::default(),
             interim_ms: 200,
             observer: None,
         }
@@ -51,9 +55,10 @@ impl Default for Options {
 }
 
 impl Options {
-    fn pace(&self) -> Pace {
+    fn pace(&self, dice: Dice) -> Pace {
         Pace {
             delay: self.result_delay,
+            dice,
             observer: self.observer.clone(),
         }
     }
@@ -117,7 +122,8 @@ async fn listen(
     Query(asked): Query<Asked>,
     upgrade: WebSocketUpgrade,
 ) -> Response {
-    let request_id = uuid::Uuid::new_v4().to_string();
+    let mut dice = desk.dice(desk.options.jitter);
+    let request_id = dice.id();
     let fault = match admit(&desk, &headers, &request_id) {
         Ok(fault) => fault,
         Err(refusal) => return *refusal,
@@ -136,7 +142,7 @@ async fn listen(
     let never_ends = fault == Some(Fault::NeverEnds);
     let interim_ms = desk.options.interim_ms;
     let wire = nova::Nova::new(&asked, interim_ms, never_ends, request_id.clone());
-    let_in(desk, upgrade, wire, fault, &request_id)
+    let_in(desk, upgrade, wire, (fault, dice), &request_id)
 }
 
 async fn listen_to_turns(
@@ -145,7 +151,8 @@ async fn listen_to_turns(
     Query(query): Query<Vec<(String, String)>>,
     upgrade: WebSocketUpgrade,
 ) -> Response {
-    let request_id = uuid::Uuid::new_v4().to_string();
+    let mut dice = desk.dice(desk.options.jitter);
+    let request_id = dice.id();
     let fault = match admit(&desk, &headers, &request_id) {
         Ok(fault) => fault,
         Err(refusal) => return *refusal,
@@ -156,7 +163,7 @@ async fn listen_to_turns(
     };
     let (never_ends, hasty) = (fault == Some(Fault::NeverEnds), fault == Some(Fault::Hasty));
     let wire = flux::Flux::new(wishes, never_ends, hasty, request_id.clone());
-    let_in(desk, upgrade, wire, fault, &request_id)
+    let_in(desk, upgrade, wire, (fault, dice), &request_id)
 }
 
 /// What goes wrong with this connection; or why there will be none.
@@ -192,10 +199,10 @@ fn let_in(
     desk: Arc<Desk>,
     upgrade: WebSocketUpgrade,
     wire: impl hearing::Wire + 'static,
-    fault: Option<Fault>,
+    (fault, dice): (Option<Fault>, Dice),
     request_id: &str,
 ) -> Response {
-    let (of_session, pace) = (desk.clone(), desk.options.pace());
+    let (of_session, pace) = (desk.clone(), desk.options.pace(dice));
     let mut response = desk.upgrade(upgrade, move |socket| {
         hearing::run(of_session, wire, fault, pace, socket)
     });

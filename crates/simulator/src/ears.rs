@@ -23,7 +23,7 @@ use serde_json::Value;
 
 pub use crate::hearing::Fault;
 use crate::{
-    Error, FakeVendor,
+    Error, FakeVendor, Jitter,
     ear::{Ear, Finding, Manners},
     g711,
     hearing::{self, Frames, Pace, Wire},
@@ -39,6 +39,8 @@ pub struct Options {
     pub api_key: String,
     /// How long a result takes after the audio that caused it. Default 0.
     pub result_delay: Duration,
+    /// How that scatters. Default: not at all.
+    pub jitter: Jitter,
 }
 
 impl Default for Options {
@@ -47,6 +49,7 @@ impl Default for Options {
             addr: server::ANY,
             api_key: "ear-test-key".into(),
             result_delay: Duration::ZERO,
+            jitter: Jitter::default(),
         }
     }
 }
@@ -115,6 +118,7 @@ fn refuse(desk: &Arc<Desk>, upgrade: WebSocketUpgrade, why: Value, code: u16) ->
 fn pace(desk: &Desk) -> Pace {
     Pace {
         delay: desk.options.result_delay,
+        dice: desk.dice(desk.options.jitter),
         observer: None,
     }
 }

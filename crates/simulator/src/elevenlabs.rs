@@ -15,7 +15,7 @@ use axum::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, FakeVendor, Observer, server, vendor};
+use crate::{Error, FakeVendor, Jitter, Observer, server, vendor};
 
 /// How a fake ElevenLabs is set up; the defaults suit tests.
 #[derive(Debug, Clone)]
@@ -26,6 +26,8 @@ pub struct Options {
     pub api_key: String,
     /// From the text that triggers a generation to its first audio. Default 0.
     pub first_byte: Duration,
+    /// How that scatters. Default: not at all.
+    pub jitter: Jitter,
     /// How much faster than real time audio is sent. Default 20; the vendor's is about 3.
     pub speed: f64,
     /// Is told of each generation's first audio.
@@ -38,6 +40,7 @@ impl Default for Options {
             addr: server::ANY,
             api_key: "elevenlabs-test-key".into(),
             first_byte: Duration::ZERO,
+            jitter: Jitter::default(),
             speed: 20.0,
             observer: None,
         }

@@ -14,6 +14,7 @@ use tokio::time::{sleep_until, timeout_at};
 
 use crate::{
     g711,
+    jitter::Dice,
     vendor::{Desk, Struck, close, strike},
 };
 
@@ -69,10 +70,11 @@ pub struct Sent {
 }
 
 /// How fast a fake is, and who watches it.
-#[derive(Clone, Default)]
 pub(crate) struct Pace {
     /// How long a message takes after the audio that caused it.
     pub delay: Duration,
+    /// How that scatters.
+    pub dice: Dice,
     /// Told of every text sent, the moment it is sent.
     pub observer: Option<Observer>,
 }
@@ -219,7 +221,8 @@ impl<W: Wire> Session<W> {
                         return;
                     }
                     if let Then::Close(code, reason) = then {
-                        while !self.due.is_empty() {
+                        while let Some((at, ..)) = self.due.front() {
+                            sleep_until(*at).await;
                             if !self.send_due(socket).await {
                                 return;
                             }
@@ -263,7 +266,12 @@ impl<W: Wire> Session<W> {
         if self.is_silent() {
             return;
         }
-        let at = tokio::time::Instant::now() + self.pace.delay;
+        if out.0.is_empty() {
+            return;
+        }
+        let at = tokio::time::Instant::now() + self.pace.dice.delay(self.pace.delay);
+        // What is fast waits for what is slow: the order stays.
+        let at = self.due.back().map_or(at, |(last, ..)| at.max(*last));
         for (message, sent) in out.0 {
             if self.due.len() >= ROOM {
                 self.due.pop_front();

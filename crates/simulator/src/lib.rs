@@ -31,6 +31,7 @@ pub mod exotel;
 pub mod g711;
 pub mod hearing;
 mod http;
+mod jitter;
 mod lag;
 pub mod llm;
 pub mod load;
@@ -49,5 +50,6 @@ pub mod wav;
 mod xml;
 
 pub use error::Error;
+pub use jitter::Jitter;
 pub use outage::Outage;
 pub use vendor::{Begun, FakeVendor, Observer};

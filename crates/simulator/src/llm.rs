@@ -41,7 +41,7 @@ pub use faults::Fault;
 pub use rules::{Reply, ToolCall};
 
 use crate::{
-    Error, Observer,
+    Error, Jitter, Observer,
     outage::Outage,
     server::{self, Server},
 };
@@ -62,6 +62,8 @@ pub struct Options {
     pub first_token: Duration,
     /// Between tokens. Default 0.
     pub per_token: Duration,
+    /// How both scatter, request by request. Default: not at all.
+    pub jitter: Jitter,
     /// Answers by the demo's script instead of by rules.
     pub demo: bool,
     /// Is told of each streamed answer's first token.
@@ -77,6 +79,7 @@ impl Default for Options {
             api_key: Some("openai-test-key".into()),
             first_token: Duration::ZERO,
             per_token: Duration::ZERO,
+            jitter: Jitter::default(),
             demo: false,
             observer: None,
             deadline: Duration::from_secs(20),

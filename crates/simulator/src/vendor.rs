@@ -19,7 +19,12 @@ use axum::{
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Error, outage::Outage, server::Server};
+use crate::{
+    Error,
+    jitter::{Dice, Jitter},
+    outage::Outage,
+    server::Server,
+};
 
 /// The first token or audio of an answer that a fake is about to send, whatever fault then breaks it.
 #[derive(Debug, Clone)]
@@ -73,6 +78,8 @@ pub(crate) struct Desk<O, F> {
     sessions: AtomicU64,
     open: AtomicU64,
     billed: AtomicU64,
+    /// Those that had chance of their own.
+    rolled: AtomicU64,
     struck: watch::Sender<Option<F>>,
     stop: CancellationToken,
 }
@@ -112,6 +119,7 @@ impl<O, F> FakeVendor<O, F> {
             sessions: AtomicU64::new(0),
             open: AtomicU64::new(0),
             billed: AtomicU64::new(0),
+            rolled: AtomicU64::new(0),
             struck: watch::channel(None).0,
             stop: stop.clone(),
         });
@@ -192,6 +200,11 @@ impl<O, F> Desk<O, F> {
     /// Tells a session of faults that strike while it lives.
     pub fn struck(&self) -> Struck<F> {
         self.struck.subscribe()
+    }
+
+    /// The chance of the connection or request at hand.
+    pub fn dice(&self, jitter: Jitter) -> Dice {
+        jitter.dice(self.rolled.fetch_add(1, Ordering::Relaxed))
     }
 
     /// Adds to the bill.

@@ -23,7 +23,7 @@ use std::{net::SocketAddr, time::Duration};
 use axum::http::HeaderMap;
 use serde::{Deserialize, Serialize};
 
-use crate::{FakeVendor, server, vendor};
+use crate::{FakeVendor, Jitter, server, vendor};
 
 /// How a fake is set up; the defaults suit tests.
 #[derive(Debug, Clone)]
@@ -34,6 +34,8 @@ pub struct Options {
     pub api_key: String,
     /// From the text that triggers a generation to its first audio. Default 0.
     pub first_byte: Duration,
+    /// How that scatters. Default: not at all.
+    pub jitter: Jitter,
     /// How much faster than real time audio is sent. Default 20; vendors' is about 3.
     pub speed: f64,
 }
@@ -44,6 +46,7 @@ impl Default for Options {
             addr: server::ANY,
             api_key: "voice-test-key".into(),
             first_byte: Duration::ZERO,
+            jitter: Jitter::default(),
             speed: 20.0,
         }
     }

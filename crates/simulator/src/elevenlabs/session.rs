@@ -11,6 +11,7 @@ use tokio::time::{Duration, Instant, sleep_until, timeout_at};
 use super::{Desk, Fault, context::Context};
 use crate::{
     g711,
+    jitter::Dice,
     vendor::{close, strike},
 };
 
@@ -19,6 +20,7 @@ const MAX_CONTEXTS: usize = 5;
 
 pub(super) struct Session {
     desk: Arc<Desk>,
+    dice: Dice,
     fault: Option<Fault>,
     authenticated: bool,
     inactivity: Duration,
@@ -58,6 +60,7 @@ impl Session {
         single: bool,
     ) -> Self {
         Self {
+            dice: desk.dice(desk.options.jitter),
             desk,
             fault,
             authenticated,
@@ -197,7 +200,7 @@ impl Session {
             .find(|context| context.has_chunks() || context.closed);
         self.next = waiting.map(|context| {
             let own = if context.starts_generation() {
-                self.desk.options.first_byte
+                self.dice.delay(self.desk.options.first_byte)
             } else {
                 Duration::ZERO
             };

@@ -186,6 +186,7 @@ async fn answer(
         shared.lock().rules.answer(&chat, &user)
     };
     let (reply, finish) = shorten(reply, &chat);
+    let mut dice = shared.options.jitter.dice(number as u64);
     let mut response = if chat["stream"] == true {
         let plan = Plan {
             words: wire.words(&body, fault.as_ref()),
@@ -197,12 +198,13 @@ async fn answer(
             asked,
             first: delays.0,
             each: delays.1,
+            dice,
         };
         stream::respond(shared.clone(), number, plan)
     } else if wire == Wire::Anthropic {
         return fail(wire.refuse(400, "this fake only streams", Why::Status));
     } else {
-        let wait = delays.0 + delays.1 * tokens(&reply.text).len() as u32;
+        let wait = dice.delay(delays.0) + delays.1 * tokens(&reply.text).len() as u32;
         whole(shared, number, &body, reply, finish, fault, wait).await
     };
     wire.decorate(&mut response);

@@ -11,6 +11,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::{Fault, Outcome, Reply, Shared, chunks::tokens, wire::Words};
+use crate::jitter::Dice;
 
 /// What is to be sent, and how.
 pub(super) struct Plan {
@@ -23,6 +24,8 @@ pub(super) struct Plan {
     pub asked: Instant,
     pub first: Duration,
     pub each: Duration,
+    /// How both scatter.
+    pub dice: Dice,
     pub words: Box<dyn Words>,
     /// Tokens of the prompt.
     pub prompt: usize,
@@ -90,7 +93,8 @@ fn pieces(plan: &mut Plan) -> VecDeque<Piece> {
         out.push_back(Piece::Stall);
         return out;
     }
-    out.push_back(Piece::Until(plan.asked + plan.first + late));
+    let first = plan.dice.delay(plan.first);
+    out.push_back(Piece::Until(plan.asked + first + late));
     if let Some(Fault::ResetBeforeFirst {}) = fault {
         out.push_back(Piece::Reset);
         return out;
@@ -109,7 +113,7 @@ fn pieces(plan: &mut Plan) -> VecDeque<Piece> {
             return out;
         }
         if n > 0 && !plan.each.is_zero() {
-            out.push_back(Piece::Wait(plan.each));
+            out.push_back(Piece::Wait(plan.dice.delay(plan.each)));
         }
         out.push_back(Piece::Text(words.token(&token)));
         out.push_back(Piece::Token);

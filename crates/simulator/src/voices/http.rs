@@ -31,10 +31,11 @@ pub(super) fn speech(
     desk.bill(text.trim().chars().count() as u64);
     let (give, take) = mpsc::channel::<io::Result<Bytes>>(CHUNKS);
     let (own, chunks) = (desk.clone(), chunks(text, encoding));
+    let mut dice = desk.dice(desk.options.jitter);
     // Ends with the fake, or when the answer is dropped.
     tokio::spawn(async move {
         let work = async {
-            sleep(own.options.first_byte).await;
+            sleep(dice.delay(own.options.first_byte)).await;
             for (count, chunk) in (0_u32..).zip(chunks) {
                 match fault {
                     Some(Fault::StallAfter(sent)) if count >= sent => {

@@ -11,7 +11,7 @@ use super::{
     Desk, Fault,
     outbox::{Item, Outbox},
 };
-use crate::vendor::close;
+use crate::{jitter::Dice, vendor::close};
 
 /// A vendor's side of one connection.
 pub(super) trait Wire: Send + 'static {
@@ -39,6 +39,7 @@ pub(super) enum Why {
 
 pub(super) struct Session<W> {
     desk: Arc<Desk>,
+    dice: Dice,
     fault: Option<Fault>,
     wire: W,
     out: Outbox,
@@ -56,6 +57,7 @@ enum Then {
 impl<W: Wire> Session<W> {
     pub fn new(desk: Arc<Desk>, fault: Option<Fault>, wire: W) -> Self {
         Self {
+            dice: desk.dice(desk.options.jitter),
             desk,
             fault,
             wire,
@@ -132,7 +134,7 @@ impl<W: Wire> Session<W> {
     /// it begins a generation.
     fn plan(&mut self, after: Duration) {
         let own = match self.out.starts_generation() {
-            true => self.desk.options.first_byte,
+            true => self.dice.delay(self.desk.options.first_byte),
             false => Duration::ZERO,
         };
         self.next = (!self.out.is_empty()).then(|| Instant::now() + after.max(own));
