@@ -94,7 +94,7 @@ async fn listen(
     Query(asked): Query<Asked>,
     upgrade: WebSocketUpgrade,
 ) -> Response {
-    let fault = desk.next_fault();
+    let fault = hearing::next_fault(&desk, &headers);
     let given = headers
         .get("authorization")
         .and_then(|value| value.to_str().ok());
@@ -103,11 +103,11 @@ async fn listen(
         ("pcm_mulaw" | "pcm_s16le", 8000)
     ) && asked.speech_model.starts_with("universal-");
     let refusal = match &fault {
-        _ if given != Some(desk.options.api_key.as_str()) => Some((1008, "Not authorized")),
         Some(Fault::Status(402)) => Some((1008, "Insufficient account balance")),
         Some(Fault::Status(429)) => Some((1008, "Too many concurrent sessions")),
         Some(Fault::Status(500..)) => Some((3005, "Server error")),
         Some(Fault::Status(_)) => Some((3006, "Invalid parameters")),
+        _ if given != Some(desk.options.api_key.as_str()) => Some((1008, "Not authorized")),
         _ if !known => Some((3006, "Invalid parameters")),
         _ => None,
     };

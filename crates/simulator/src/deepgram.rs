@@ -172,7 +172,7 @@ fn admit(
     headers: &HeaderMap,
     request_id: &str,
 ) -> Result<Option<Fault>, Box<Response>> {
-    let fault = desk.next_fault();
+    let fault = hearing::next_fault(desk, headers);
     if let Some(Fault::Status(status)) = fault {
         let (code, text) = match status {
             402 => (

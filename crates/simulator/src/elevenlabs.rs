@@ -71,6 +71,14 @@ pub enum Fault {
     HalfOpen,
     /// Each audio message is preceded by one nobody has heard of.
     UnknownMessages,
+    /// Its first audio comes so much later, ms.
+    DelayFirst(u64),
+    /// Sends nothing after so many audio messages, for so long, ms; then the rest.
+    PausesAfter(u32, u64),
+    /// Reads nothing after the first text, for so long, ms.
+    Deaf(u64),
+    /// Each audio message is preceded by one of a context nobody knows.
+    WrongContext,
     /// Never sends `isFinal`.
     NeverFinal,
     /// Each audio message is preceded by text that is no JSON.
@@ -127,7 +135,11 @@ async fn speak(
     Query(asked): Query<Asked>,
     upgrade: WebSocketUpgrade,
 ) -> Response {
-    let fault = desk.next_fault();
+    let fault = match vendor::refusal(&headers) {
+        Some(402) => Some(Fault::QuotaMessage),
+        Some(status) => Some(Fault::Status(status)),
+        None => desk.next_fault(),
+    };
     if fault == Some(Fault::HalfOpen) {
         desk.session(std::future::pending()).await;
     }
@@ -136,6 +148,7 @@ async fn speak(
         .and_then(|value| value.to_str().ok());
     let refused = match &fault {
         Some(Fault::Status(status)) => Some(*status),
+        Some(Fault::QuotaMessage) => None,
         _ if given.is_some_and(|key| key != desk.options.api_key) => Some(401),
         // The fake speaks mu-law only.
         _ if asked.output_format != "ulaw_8000" || voice.is_empty() => Some(403),

@@ -1,21 +1,20 @@
 //! What all fakes of transcribers have in common: a session that hears audio by the frame, says what the
 //! vendor's [`Wire`] makes of it after the vendor's delay, and misbehaves as told.
 
-use std::{
-    collections::VecDeque,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
-use axum::extract::ws::{Message, WebSocket};
+use axum::{
+    extract::ws::{Message, WebSocket},
+    http::HeaderMap,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use tokio::time::{sleep_until, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::{
     g711,
     jitter::Dice,
-    vendor::{Desk, Struck, close, strike},
+    vendor::{self, Desk, Struck, close, strike},
 };
 
 /// Messages not yet sent; a client that reads nothing loses the oldest.
@@ -42,6 +41,28 @@ pub enum Fault {
     SilentAfter(u64),
     /// Reports a failure of its own after so much audio, ms, and closes.
     FailsAfter(u64),
+    /// Its first message comes so much later, ms.
+    DelayFirst(u64),
+    /// Says nothing after so much audio, for so long; then what it had to say.
+    PausesAfter {
+        /// Audio heard, ms.
+        ms: u64,
+        /// How long, ms.
+        lasts_ms: u64,
+    },
+    /// Reads nothing after so much audio, for so long.
+    DeafAfter {
+        /// Audio heard, ms.
+        ms: u64,
+        /// How long, ms.
+        lasts_ms: u64,
+    },
+    /// Final texts, and what comes after them, come so much later, ms.
+    LateFinals(u64),
+    /// Each final text comes twice.
+    DoubleFinals,
+    /// `UtteranceEnd` never comes.
+    NoUtteranceEnd,
     /// Each result is preceded by text that is no JSON.
     Garbage,
     /// Each result is preceded by a message type nobody has heard of.
@@ -60,7 +81,7 @@ pub type Observer = Arc<dyn Fn(&Sent) + Send + Sync>;
 #[derive(Debug, Clone)]
 pub struct Sent {
     /// When.
-    pub at: Instant,
+    pub at: std::time::Instant,
     /// The transcript of the window.
     pub text: String,
     /// It ends the turn.
@@ -123,7 +144,7 @@ impl Out {
     /// Says a transcript.
     pub fn tell(&mut self, message: Value, text: String, is_final: bool, ends_turn: bool) {
         let sent = Sent {
-            at: Instant::now(),
+            at: std::time::Instant::now(),
             text,
             ends_turn,
             is_final,
@@ -152,12 +173,23 @@ impl Frames {
     }
 }
 
+/// What goes wrong with the connection that these headers ask for.
+pub(crate) fn next_fault<O>(desk: &Desk<O, Fault>, headers: &HeaderMap) -> Option<Fault> {
+    let by_key = vendor::refusal(headers).map(Fault::Status);
+    by_key.or_else(|| desk.next_fault())
+}
+
 /// A connection.
 struct Session<W> {
     wire: W,
     fault: Option<Fault>,
     pace: Pace,
-    due: VecDeque<(tokio::time::Instant, Value, Option<Sent>)>,
+    /// It has said something.
+    spoke: bool,
+    /// It says nothing, or reads nothing, until then.
+    mute_until: Option<Instant>,
+    deaf_until: Option<Instant>,
+    due: VecDeque<(Instant, Value, Option<Sent>)>,
 }
 
 /// Lets a wire talk to its client until one of them leaves; then bills it.
@@ -172,6 +204,9 @@ pub(crate) async fn run<W: Wire, O>(
         wire,
         fault,
         pace,
+        spoke: false,
+        mute_until: None,
+        deaf_until: None,
         due: VecDeque::new(),
     };
     let mut struck = desk.struck();
@@ -182,11 +217,12 @@ pub(crate) async fn run<W: Wire, O>(
 impl<W: Wire> Session<W> {
     async fn run(&mut self, socket: &mut WebSocket, struck: &mut Struck<Fault>) {
         let (limit, code, reason) = W::IDLE;
-        let mut idle = tokio::time::Instant::now() + limit;
+        let mut idle = Instant::now() + limit;
         let mut out = Out::default();
         self.wire.greet(&mut out);
         self.queue(out);
         loop {
+            let deaf = self.deaf_until.filter(|until| *until > Instant::now());
             let next = self.due.front().map_or(idle, |(at, ..)| *at);
             tokio::select! {
                 biased;
@@ -201,19 +237,20 @@ impl<W: Wire> Session<W> {
                         return;
                     }
                 }
-                read = timeout_at(idle, socket.recv()) => {
+                () = sleep_until(deaf.unwrap_or(idle)), if deaf.is_some() => {}
+                read = timeout_at(idle, socket.recv()), if deaf.is_none() => {
                     let Ok(read) = read else {
                         return close(socket, code, reason).await;
                     };
                     let message = match read {
                         Some(Ok(message @ (Message::Text(_) | Message::Binary(_)))) => message,
                         Some(Ok(Message::Ping(_) | Message::Pong(_))) => {
-                            idle = tokio::time::Instant::now() + limit;
+                            idle = Instant::now() + limit;
                             continue;
                         }
                         _ => return,
                     };
-                    idle = tokio::time::Instant::now() + limit;
+                    idle = Instant::now() + limit;
                     let mut out = Out::default();
                     let then = self.wire.take(&message, &mut out);
                     self.queue(out);
@@ -254,6 +291,22 @@ impl<W: Wire> Session<W> {
                 }
                 false
             }
+            Some(Fault::PausesAfter { ms, lasts_ms })
+                if heard >= *ms && self.mute_until.is_none() =>
+            {
+                let until = Instant::now() + Duration::from_millis(*lasts_ms);
+                self.mute_until = Some(until);
+                for (at, ..) in &mut self.due {
+                    *at = until.max(*at);
+                }
+                true
+            }
+            Some(Fault::DeafAfter { ms, lasts_ms })
+                if heard >= *ms && self.deaf_until.is_none() =>
+            {
+                self.deaf_until = Some(Instant::now() + Duration::from_millis(*lasts_ms));
+                true
+            }
             _ => true,
         }
     }
@@ -269,10 +322,24 @@ impl<W: Wire> Session<W> {
         if out.0.is_empty() {
             return;
         }
-        let at = tokio::time::Instant::now() + self.pace.dice.delay(self.pace.delay);
+        let mut at = Instant::now() + self.pace.dice.delay(self.pace.delay);
+        if let (false, Some(Fault::DelayFirst(ms))) = (self.spoke, &self.fault) {
+            at += Duration::from_millis(*ms);
+        }
+        self.spoke = true;
         // What is fast waits for what is slow: the order stays.
-        let at = self.due.back().map_or(at, |(last, ..)| at.max(*last));
+        let last = self.due.back().map(|(last, ..)| *last);
+        at = at.max(last.max(self.mute_until).unwrap_or(at));
         for (message, sent) in out.0 {
+            let is_final = sent.as_ref().is_some_and(|sent| sent.is_final);
+            match &self.fault {
+                Some(Fault::NoUtteranceEnd) if message["type"] == "UtteranceEnd" => continue,
+                Some(Fault::LateFinals(ms)) if is_final => at += Duration::from_millis(*ms),
+                Some(Fault::DoubleFinals) if is_final => {
+                    self.due.push_back((at, message.clone(), sent.clone()));
+                }
+                _ => {}
+            }
             if self.due.len() >= ROOM {
                 self.due.pop_front();
             }
@@ -298,7 +365,7 @@ impl<W: Wire> Session<W> {
             return false;
         }
         if let (Some(observer), Some(mut sent)) = (&self.pace.observer, sent) {
-            sent.at = Instant::now();
+            sent.at = std::time::Instant::now();
             observer(&sent);
         }
         say(socket, message.to_string()).await

@@ -5,8 +5,11 @@ use std::{
     io,
     net::SocketAddr,
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    task::{Context, Poll},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
@@ -35,6 +38,8 @@ enum State {
 pub struct Outage {
     state: Arc<watch::Sender<State>>,
     cut: Arc<Mutex<CancellationToken>>,
+    /// The next message is cut in the middle.
+    halve: Arc<AtomicBool>,
 }
 
 impl Outage {
@@ -42,7 +47,13 @@ impl Outage {
         Self {
             state: Arc::new(watch::channel(State::Up).0),
             cut: Arc::default(),
+            halve: Arc::default(),
         }
+    }
+
+    /// The next that is sent is cut in the middle, and the connection lost with it.
+    pub fn cut_in_a_message(&self) {
+        self.halve.store(true, Ordering::Relaxed);
     }
 
     /// Every connection that there is gets a reset.
@@ -165,6 +176,7 @@ impl Listener for Door {
                         state: self.state.clone(),
                         cut: Box::pin(cut.cancelled_owned()),
                         is_cut: false,
+                        halve: self.outage.halve.clone(),
                     };
                     return (cord, addr);
                 }
@@ -188,6 +200,7 @@ pub(crate) struct Cord {
     state: watch::Receiver<State>,
     cut: Pin<Box<WaitForCancellationFutureOwned>>,
     is_cut: bool,
+    halve: Arc<AtomicBool>,
 }
 
 impl Cord {
@@ -238,7 +251,14 @@ impl AsyncWrite for Cord {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         checked!(self, cx);
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
+        let half = bytes.len() / 2;
+        if half == 0 || !self.halve.load(Ordering::Relaxed) {
+            return Pin::new(&mut self.stream).poll_write(cx, bytes);
+        }
+        let written = ready!(Pin::new(&mut self.stream).poll_write(cx, &bytes[..half]));
+        self.halve.store(false, Ordering::Relaxed);
+        self.is_cut = true;
+        Poll::Ready(written)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -257,6 +277,11 @@ impl AsyncWrite for Cord {
         bytes: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         checked!(self, cx);
+        if self.halve.load(Ordering::Relaxed)
+            && let Some(first) = bytes.iter().find(|bytes| bytes.len() > 1)
+        {
+            return self.poll_write(cx, first);
+        }
         Pin::new(&mut self.stream).poll_write_vectored(cx, bytes)
     }
 

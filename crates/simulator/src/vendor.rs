@@ -13,7 +13,12 @@ use std::{
 
 use axum::{
     Router,
-    extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade},
+    extract::{
+        Request,
+        ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade},
+    },
+    http::{HeaderMap, StatusCode, header::RETRY_AFTER},
+    middleware::{self, Next},
     response::Response,
 };
 use tokio::sync::watch;
@@ -123,7 +128,8 @@ impl<O, F> FakeVendor<O, F> {
             struck: watch::channel(None).0,
             stop: stop.clone(),
         });
-        let server = Server::start(addr, routes(desk.clone()), stop).await?;
+        let routes = routes(desk.clone()).layer(middleware::from_fn(ask_for_patience));
+        let server = Server::start(addr, routes, stop).await?;
         Ok(Self { desk, server })
     }
 
@@ -238,6 +244,45 @@ impl<O: Send + Sync + 'static, F: Send + Sync + 'static> Desk<O, F> {
             .write_buffer_size(0)
             .on_upgrade(move |socket| async move { desk.session(run(socket)).await })
     }
+}
+
+/// Headers that carry keys.
+const KEYS: [&str; 6] = [
+    "authorization",
+    "x-api-key",
+    "xi-api-key",
+    "api-subscription-key",
+    "x-gladia-key",
+    "ocp-apim-subscription-key",
+];
+
+/// The keys `no-credit` and `busy` always meet the refusal they are named for: its HTTP status.
+pub(crate) fn refusal_of(key: &str) -> Option<u16> {
+    match key {
+        "no-credit" => Some(402),
+        "busy" => Some(429),
+        _ => None,
+    }
+}
+
+/// That of the key that these headers carry.
+pub(crate) fn refusal(headers: &HeaderMap) -> Option<u16> {
+    let given = KEYS
+        .iter()
+        .filter_map(|name| headers.get(*name)?.to_str().ok());
+    // Behind `Bearer` and the like; Amazon's between other parts.
+    let mut keys = given.flat_map(|value| value.split([' ', '=', '/']));
+    keys.find_map(refusal_of)
+}
+
+/// Says how long a busy vendor wants to be left alone.
+async fn ask_for_patience(request: Request, next: Next) -> Response {
+    let is_busy = refusal(request.headers()) == Some(429);
+    let mut response = next.run(request).await;
+    if is_busy && response.status() == StatusCode::TOO_MANY_REQUESTS {
+        response.headers_mut().insert(RETRY_AFTER, 1.into());
+    }
+    response
 }
 
 /// Counts a session as closed however it ends.

@@ -72,6 +72,17 @@ pub enum Fault {
     CloseAfter(u32, u16),
     /// Reports a failure of its own after so many chunks of audio, and closes. HTTP: lost.
     FailsAfter(u32),
+    /// Its first audio comes so much later, ms.
+    DelayFirst(u64),
+    /// Sends nothing after so many chunks of audio, for so long, ms; then the rest.
+    PausesAfter(u32, u64),
+    /// Reads nothing after the first text, for so long, ms. HTTP has nothing of it.
+    Deaf(u64),
+    /// Never tells that audio is through. HTTP has nothing of it.
+    NoEnd,
+    /// Each chunk is preceded by one that is labelled as of an utterance nobody knows, where the vendor has
+    /// such labels.
+    WrongContext,
     /// Each chunk is preceded by text that is no JSON. Nothing of it over HTTP.
     Garbage,
     /// Each chunk is preceded by a message nobody has heard of. Nothing of it over HTTP.
@@ -103,15 +114,29 @@ impl FakeVoice {
     }
 }
 
+/// What goes wrong with the connection or request that has these headers.
+fn next_fault(desk: &Desk, headers: &HeaderMap) -> Option<Fault> {
+    match vendor::refusal(headers) {
+        Some(402) => Some(Fault::QuotaMessage),
+        Some(status) => Some(Fault::Status(status)),
+        None => desk.next_fault(),
+    }
+}
+
 /// Whether this header says this.
 fn says(headers: &HeaderMap, name: &str, wanted: &str) -> bool {
     let value = headers.get(name).and_then(|value| value.to_str().ok());
     value == Some(wanted)
 }
 
+/// Whether a key that is let in comes so: this one, or one that is out of credit.
+fn shows(headers: &HeaderMap, name: &str, wanted: &str) -> bool {
+    says(headers, name, wanted) || vendor::refusal(headers) == Some(402)
+}
+
 /// Whether the key comes as a bearer token.
 fn bears(headers: &HeaderMap, desk: &Desk) -> bool {
-    says(
+    shows(
         headers,
         "authorization",
         &format!("Bearer {}", desk.options.api_key),

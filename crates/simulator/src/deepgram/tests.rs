@@ -91,6 +91,34 @@ async fn a_turn_is_heard_word_by_word_and_billed_by_its_audio() {
 }
 
 #[tokio::test]
+async fn a_busy_key_is_told_to_wait() {
+    let deepgram = FakeDeepgram::start(Options::default()).await.unwrap();
+    let error = open(&deepgram, "busy").await.unwrap_err();
+    let tokio_tungstenite::tungstenite::Error::Http(response) = error else {
+        panic!("{error}");
+    };
+    assert_eq!(response.status().as_u16(), 429);
+    assert_eq!(response.headers()["retry-after"], "1");
+}
+
+#[tokio::test]
+async fn finals_come_twice_where_that_is_asked_for() {
+    let deepgram = FakeDeepgram::start(Options::default()).await.unwrap();
+    deepgram.fail_next([Fault::DoubleFinals]);
+    let mut socket = open(&deepgram, deepgram.api_key()).await.unwrap();
+    say(&mut socket, "yes", 500).await;
+    socket
+        .send(Message::text(r#"{"type":"CloseStream"}"#))
+        .await
+        .unwrap();
+    let (messages, _) = messages_until_end(&mut socket).await;
+    let ends = messages
+        .iter()
+        .filter(|message| message["speech_final"] == true);
+    assert_eq!(ends.count(), 2);
+}
+
+#[tokio::test]
 async fn a_wrong_key_is_refused_at_the_upgrade() {
     let deepgram = FakeDeepgram::start(Options::default()).await.unwrap();
     let Err(tokio_tungstenite::tungstenite::Error::Http(response)) = open(&deepgram, "bad").await

@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 use super::{Desk, Fault, Listener, Sound, get as said, listen, says, unless_endless};
 use crate::{
     ear::{Finding, Manners},
-    hearing::{Out, Then, Wire},
+    hearing::{Out, Then, Wire, next_fault},
     vendor,
 };
 
@@ -45,7 +45,7 @@ async fn ask(
     headers: HeaderMap,
     Json(config): Json<Value>,
 ) -> Response {
-    let fault = desk.next_fault();
+    let fault = next_fault(&desk, &headers);
     if let Some(status) = super::status(fault.as_ref()) {
         return refused(status, "refused");
     }

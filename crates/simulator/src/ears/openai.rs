@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     ear::{Finding, Manners},
-    hearing::{Out, Then, Wire},
+    hearing::{Out, Then, Wire, next_fault},
 };
 
 /// Less audio than this is no segment, ms.
@@ -44,7 +44,7 @@ async fn open(
     Query(query): Query<Vec<(String, String)>>,
     upgrade: WebSocketUpgrade,
 ) -> Response {
-    let fault = desk.next_fault();
+    let fault = next_fault(&desk, &headers);
     let event = |kind: &str, code: &str| event_error(kind, code, "refused");
     match super::status(fault.as_ref()) {
         Some(400) => {

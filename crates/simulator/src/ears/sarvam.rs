@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use super::{Desk, Fault, Listener, Sound, get as said, listen, refuse, says, unless_endless};
 use crate::{
     ear::{Finding, Manners},
-    hearing::{Out, Then, Wire},
+    hearing::{Out, Then, Wire, next_fault},
 };
 
 /// Silence that ends speech, ms.
@@ -34,7 +34,7 @@ async fn open(
     Query(query): Query<Vec<(String, String)>>,
     upgrade: WebSocketUpgrade,
 ) -> Response {
-    let fault = desk.next_fault();
+    let fault = next_fault(&desk, &headers);
     match super::status(fault.as_ref()) {
         Some(400) => {
             let data = json!({"message": "refused", "code": 422, "request_id": request_id()});

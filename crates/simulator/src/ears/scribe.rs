@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use super::{Desk, Fault, Listener, Sound, get as said, listen, refuse, says, unless_endless};
 use crate::{
     ear::{Finding, Manners},
-    hearing::{Out, Then, Wire},
+    hearing::{Out, Then, Wire, next_fault},
 };
 
 /// Audio between two partial texts, ms.
@@ -36,7 +36,7 @@ async fn open(
     Query(query): Query<Vec<(String, String)>>,
     upgrade: WebSocketUpgrade,
 ) -> Response {
-    let fault = desk.next_fault();
+    let fault = next_fault(&desk, &headers);
     let kind = match super::status(fault.as_ref()) {
         Some(400) => Some("invalid_request"),
         Some(402) => Some("quota_exceeded"),

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use super::{Desk, Fault, Listener, Sound, bears, get as said, listen, unless_endless};
 use crate::{
     ear::{Finding, Manners},
-    hearing::{Out, Then, Wire},
+    hearing::{Out, Then, Wire, next_fault},
 };
 
 /// Speech between two interim texts, ms.
@@ -33,7 +33,7 @@ async fn open(
     Query(query): Query<Vec<(String, String)>>,
     upgrade: WebSocketUpgrade,
 ) -> Response {
-    let fault = desk.next_fault();
+    let fault = next_fault(&desk, &headers);
     if let Some(status) = super::status(fault.as_ref()) {
         return refused(status, "refused");
     }

@@ -17,6 +17,7 @@ use super::{Desk, Fault, Listener, Sound, listen, tokens, unless_endless};
 use crate::{
     ear::{Finding, Manners},
     hearing::{Out, Then, Wire},
+    vendor,
 };
 
 /// Speech between two messages, ms.
@@ -52,7 +53,11 @@ impl Soniox {
         if let Some(Fault::Status(status)) = self.fault {
             return Err((status, "refused"));
         }
-        if config["api_key"] != self.api_key.as_str() {
+        let key = config["api_key"].as_str().unwrap_or_default();
+        if let Some(status) = vendor::refusal_of(key) {
+            return Err((status, "refused"));
+        }
+        if key != self.api_key {
             return Err((401, "Incorrect API key provided."));
         }
         let model = config["model"].as_str().unwrap_or_default();

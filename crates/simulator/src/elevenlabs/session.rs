@@ -30,6 +30,8 @@ pub(super) struct Session {
     /// When the next audio message goes out.
     next: Option<Instant>,
     sent: u32,
+    /// It reads nothing until then.
+    deaf_until: Option<Instant>,
 }
 
 /// A client's message; unknown fields are ignored.
@@ -69,6 +71,7 @@ impl Session {
             contexts: BTreeMap::new(),
             next: None,
             sent: 0,
+            deaf_until: None,
         }
     }
 
@@ -77,6 +80,7 @@ impl Session {
         let mut struck = self.desk.struck();
         loop {
             let due = self.next.unwrap_or(idle);
+            let deaf = self.deaf_until.filter(|until| *until > Instant::now());
             tokio::select! {
                 biased;
                 () = sleep_until(due), if self.next.is_some() => {
@@ -89,7 +93,8 @@ impl Session {
                         return;
                     }
                 }
-                read = timeout_at(idle, socket.recv()) => {
+                () = sleep_until(deaf.unwrap_or(idle)), if deaf.is_some() => {}
+                read = timeout_at(idle, socket.recv()), if deaf.is_none() => {
                     let Ok(read) = read else {
                         let text = format!(
                             "Have not received a new text input within the timeout of {} seconds. \
@@ -143,6 +148,9 @@ impl Session {
         if let Some((error, message)) = wrong {
             fail(socket, error, message, 1008).await;
             return Then::End;
+        }
+        if let (Some(Fault::Deaf(ms)), None) = (&self.fault, self.deaf_until) {
+            self.deaf_until = Some(Instant::now() + Duration::from_millis(*ms));
         }
         if !self.authenticated {
             if said.xi_api_key.as_deref() != Some(self.desk.options.api_key.as_str()) {
@@ -198,9 +206,13 @@ impl Session {
             .contexts
             .values()
             .find(|context| context.has_chunks() || context.closed);
+        let late = match self.fault {
+            Some(Fault::DelayFirst(ms)) if self.sent == 0 => Duration::from_millis(ms),
+            _ => Duration::ZERO,
+        };
         self.next = waiting.map(|context| {
             let own = if context.starts_generation() {
-                self.dice.delay(self.desk.options.first_byte)
+                self.dice.delay(self.desk.options.first_byte) + late
             } else {
                 Duration::ZERO
             };
@@ -209,6 +221,14 @@ impl Session {
     }
 
     async fn send_next(&mut self, socket: &mut WebSocket) -> Then {
+        match self.fault {
+            Some(Fault::PausesAfter(count, ms)) if self.sent >= count => {
+                self.fault = None;
+                self.next = Some(Instant::now() + Duration::from_millis(ms));
+                return Then::Listen;
+            }
+            _ => {}
+        }
         let found = self
             .contexts
             .iter_mut()
@@ -269,8 +289,15 @@ impl Session {
                 fail(socket, "internal_error", "Something went wrong.", 1011).await;
                 return Then::End;
             }
-            Some(Fault::Garbage) => Some("{\"audio\":\""),
-            Some(Fault::UnknownMessages) => Some("{\"type\":\"novelty\",\"since\":2027}"),
+            Some(Fault::Garbage) => Some("{\"audio\":\"".to_owned()),
+            Some(Fault::UnknownMessages) => {
+                Some("{\"type\":\"novelty\",\"since\":2027}".to_owned())
+            }
+            Some(Fault::WrongContext) => {
+                let mut foreign = message.clone();
+                foreign["contextId"] = "nobody".into();
+                Some(foreign.to_string())
+            }
             _ => None,
         };
         if let Some(before) = before

@@ -29,6 +29,13 @@ pub enum Fault {
         /// Tokens that are sent.
         tokens: usize,
     },
+    /// Nothing comes after so many tokens, for so long; then the rest.
+    PauseAfter {
+        /// Tokens that are sent.
+        tokens: usize,
+        /// How long, milliseconds.
+        ms: u64,
+    },
     /// The connection breaks after so many tokens.
     ResetAfter {
         /// Tokens that are sent.

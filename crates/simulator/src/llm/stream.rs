@@ -139,6 +139,10 @@ fn broken_at(
 ) -> bool {
     match fault {
         Some(Fault::StallAfter { tokens }) if *tokens == n => out.push_back(Piece::Stall),
+        Some(Fault::PauseAfter { tokens, ms }) if *tokens == n => {
+            out.push_back(Piece::Wait(Duration::from_millis(*ms)));
+            return false;
+        }
         Some(Fault::ResetAfter { tokens }) if *tokens == n => {
             // Time for what went before to leave the process.
             out.push_back(Piece::Wait(Duration::from_millis(5)));

@@ -14,10 +14,10 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::{
-    Desk, FakeVoice, Fault, Options,
+    Desk, FakeVoice, Fault, Options, next_fault,
     outbox::Outbox,
-    says,
     session::{Session, Why, Wire},
+    shows,
     sound::{Encoding, sentences},
 };
 use crate::Error;
@@ -51,14 +51,14 @@ async fn speak(
     Query(asked): Query<Asked>,
     upgrade: WebSocketUpgrade,
 ) -> Response {
-    let fault = desk.next_fault();
+    let fault = next_fault(&desk, &headers);
     if fault == Some(Fault::HalfOpen) {
         desk.session(std::future::pending()).await;
     }
     if let Some(Fault::Status(status)) = fault {
         return refused(status, "TEST", "Refused.");
     }
-    if !says(
+    if !shows(
         &headers,
         "authorization",
         &format!("Token {}", desk.options.api_key),

@@ -10,7 +10,7 @@ use axum::{
     routing::post,
 };
 
-use super::{Desk, FakeVoice, Fault, Options, http, says, sound::Encoding};
+use super::{Desk, FakeVoice, Fault, Options, http, next_fault, says, shows, sound::Encoding};
 use crate::{Error, xml};
 
 /// Starts it. `Error::Listen` if the address is taken.
@@ -24,7 +24,7 @@ pub async fn start(options: Options) -> Result<FakeVoice, Error> {
 }
 
 async fn speak(State(desk): State<Arc<Desk>>, headers: HeaderMap, ssml: String) -> Response {
-    let fault = desk.next_fault();
+    let fault = next_fault(&desk, &headers);
     match &fault {
         Some(Fault::HalfOpen) => match http::half_open(&desk).await {},
         Some(Fault::Status(status)) => return refused(*status),
@@ -32,7 +32,7 @@ async fn speak(State(desk): State<Arc<Desk>>, headers: HeaderMap, ssml: String) 
             return (StatusCode::TOO_MANY_REQUESTS, "quota exceeded").into_response();
         }
         Some(Fault::KeyMessage) => return refused(401),
-        _ if !says(&headers, "ocp-apim-subscription-key", &desk.options.api_key) => {
+        _ if !shows(&headers, "ocp-apim-subscription-key", &desk.options.api_key) => {
             return refused(401);
         }
         _ => {}

@@ -17,10 +17,10 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use serde_json::{Value, json};
 
 use super::{
-    Desk, FakeVoice, Fault, Options, bears,
+    Desk, FakeVoice, Fault, Options, bears, next_fault,
     outbox::Outbox,
-    says,
     session::{Session, Why, Wire},
+    shows,
     sound::{Encoding, chunks},
 };
 use crate::Error;
@@ -40,14 +40,14 @@ async fn speak(
     headers: HeaderMap,
     upgrade: WebSocketUpgrade,
 ) -> Response {
-    let fault = desk.next_fault();
+    let fault = next_fault(&desk, &headers);
     if fault == Some(Fault::HalfOpen) {
         desk.session(std::future::pending()).await;
     }
     if let Some(Fault::Status(status)) = fault {
         return refused(status, "Refused");
     }
-    if !bears(&headers, &desk) && !says(&headers, "x-api-key", &desk.options.api_key) {
+    if !bears(&headers, &desk) && !shows(&headers, "x-api-key", &desk.options.api_key) {
         return refused(401, "Invalid API key");
     }
     if !headers.contains_key("cartesia-version") {

@@ -14,10 +14,10 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use serde_json::{Value, json};
 
 use super::{
-    Desk, FakeVoice, Fault, Options,
+    Desk, FakeVoice, Fault, Options, next_fault,
     outbox::Outbox,
-    says,
     session::{Session, Why, Wire},
+    shows,
     sound::{Chunk, Encoding},
 };
 use crate::{Error, tone};
@@ -41,7 +41,7 @@ async fn speak(
     Query(asked): Query<BTreeMap<String, String>>,
     upgrade: WebSocketUpgrade,
 ) -> Response {
-    let fault = desk.next_fault();
+    let fault = next_fault(&desk, &headers);
     if fault == Some(Fault::HalfOpen) {
         desk.session(std::future::pending()).await;
     }
@@ -59,7 +59,7 @@ async fn speak(
         .is_some_and(|model| model.starts_with("eleven_v3"));
     let (status, encoding) = match (&fault, encoding) {
         (Some(Fault::Status(status)), _) => (*status, None),
-        _ if !says(&headers, "xi-api-key", &desk.options.api_key) => (401, None),
+        _ if !shows(&headers, "xi-api-key", &desk.options.api_key) => (401, None),
         _ if !is_v3 || foreign.iter().any(|name| asked.contains_key(*name)) => (400, None),
         (_, encoding) => (400, encoding),
     };

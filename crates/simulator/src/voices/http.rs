@@ -36,8 +36,14 @@ pub(super) fn speech(
     tokio::spawn(async move {
         let work = async {
             sleep(dice.delay(own.options.first_byte)).await;
+            if let Some(Fault::DelayFirst(ms)) = fault {
+                sleep(Duration::from_millis(ms)).await;
+            }
             for (count, chunk) in (0_u32..).zip(chunks) {
                 match fault {
+                    Some(Fault::PausesAfter(sent, ms)) if count == sent => {
+                        sleep(Duration::from_millis(ms)).await;
+                    }
                     Some(Fault::StallAfter(sent)) if count >= sent => {
                         return give.closed().await;
                     }

@@ -11,7 +11,7 @@ use axum::{
 };
 use serde_json::{Value, json};
 
-use super::{Desk, FakeVoice, Fault, Options, bears, http, sound::Encoding};
+use super::{Desk, FakeVoice, Fault, Options, bears, http, next_fault, sound::Encoding};
 use crate::Error;
 
 /// Starts it. `Error::Listen` if the address is taken.
@@ -29,7 +29,7 @@ async fn speak(
     headers: HeaderMap,
     Json(asked): Json<Value>,
 ) -> Response {
-    let fault = desk.next_fault();
+    let fault = next_fault(&desk, &headers);
     match &fault {
         Some(Fault::HalfOpen) => match http::half_open(&desk).await {},
         Some(Fault::Status(status)) => return refused(*status, "server_error", "Refused"),

@@ -14,7 +14,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::{Desk, FakeVoice, Fault, Options, http, sound::Encoding};
+use super::{Desk, FakeVoice, Fault, Options, http, next_fault, sound::Encoding};
 use crate::{Error, xml};
 
 /// Starts it. `Error::Listen` if the address is taken.
@@ -33,7 +33,7 @@ async fn speak(
     headers: HeaderMap,
     body: String,
 ) -> Response {
-    let fault = desk.next_fault();
+    let fault = next_fault(&desk, &headers);
     let forged = || {
         refused(
             403,

@@ -14,7 +14,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
-    Desk, FakeVoice, Fault, Options, bears,
+    Desk, FakeVoice, Fault, Options, bears, next_fault,
     outbox::Outbox,
     session::{Session, Why, Wire},
     sound::{Encoding, sentences, words},
@@ -45,7 +45,7 @@ async fn speak(
     Query(asked): Query<Asked>,
     upgrade: WebSocketUpgrade,
 ) -> Response {
-    let fault = desk.next_fault();
+    let fault = next_fault(&desk, &headers);
     if fault == Some(Fault::HalfOpen) {
         desk.session(std::future::pending()).await;
     }

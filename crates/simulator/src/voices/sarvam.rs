@@ -14,10 +14,10 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
-    Desk, FakeVoice, Fault, Options,
+    Desk, FakeVoice, Fault, Options, next_fault,
     outbox::Outbox,
-    says,
     session::{Session, Why, Wire},
+    shows,
     sound::Encoding,
 };
 use crate::Error;
@@ -44,14 +44,14 @@ async fn speak(
     Query(asked): Query<Asked>,
     upgrade: WebSocketUpgrade,
 ) -> Response {
-    let fault = desk.next_fault();
+    let fault = next_fault(&desk, &headers);
     if fault == Some(Fault::HalfOpen) {
         desk.session(std::future::pending()).await;
     }
     if let Some(Fault::Status(status)) = fault {
         return refused(status, "internal_server_error");
     }
-    if !says(&headers, "api-subscription-key", &desk.options.api_key) {
+    if !shows(&headers, "api-subscription-key", &desk.options.api_key) {
         return refused(403, "invalid_api_key_error");
     }
     let wire = Sarvam {

@@ -13,6 +13,9 @@ use super::{
 };
 use crate::{jitter::Dice, vendor::close};
 
+/// What vendors call the label of an utterance.
+const LABELS: [&str; 3] = ["context_id", "contextId", "request_id"];
+
 /// A vendor's side of one connection.
 pub(super) trait Wire: Send + 'static {
     /// A client that says nothing for this long is closed on.
@@ -47,6 +50,8 @@ pub(super) struct Session<W> {
     next: Option<Instant>,
     /// Chunks sent.
     sent: u32,
+    /// It reads nothing until then.
+    deaf_until: Option<Instant>,
 }
 
 enum Then {
@@ -64,6 +69,7 @@ impl<W: Wire> Session<W> {
             out: Outbox::default(),
             next: None,
             sent: 0,
+            deaf_until: None,
         }
     }
 
@@ -74,6 +80,7 @@ impl<W: Wire> Session<W> {
         let mut idle = Instant::now() + patience;
         loop {
             let due = self.next.unwrap_or(idle);
+            let deaf = self.deaf_until.filter(|until| *until > Instant::now());
             tokio::select! {
                 biased;
                 () = sleep_until(due), if self.next.is_some() => {
@@ -81,7 +88,8 @@ impl<W: Wire> Session<W> {
                         return;
                     }
                 }
-                read = timeout_at(idle, socket.recv()) => match read {
+                () = sleep_until(deaf.unwrap_or(idle)), if deaf.is_some() => {}
+                read = timeout_at(idle, socket.recv()), if deaf.is_none() => match read {
                     Err(_) => return close(&mut socket, code, reason).await,
                     Ok(Some(Ok(Message::Text(text)))) => {
                         idle = Instant::now() + patience;
@@ -104,6 +112,9 @@ impl<W: Wire> Session<W> {
         };
         if let Some(why) = why {
             return self.refuse(why, 1008, socket).await;
+        }
+        if let (Some(Fault::Deaf(ms)), None) = (&self.fault, self.deaf_until) {
+            self.deaf_until = Some(Instant::now() + Duration::from_millis(*ms));
         }
         let taken = match serde_json::from_str(text) {
             Ok(said) => self.wire.take(said, &mut self.out),
@@ -133,20 +144,35 @@ impl<W: Wire> Session<W> {
     /// Sets when the next item goes out: after the audio before it, and after the vendor's own time where
     /// it begins a generation.
     fn plan(&mut self, after: Duration) {
+        let late = match self.fault {
+            Some(Fault::DelayFirst(ms)) if self.sent == 0 => Duration::from_millis(ms),
+            _ => Duration::ZERO,
+        };
         let own = match self.out.starts_generation() {
-            true => self.dice.delay(self.desk.options.first_byte),
+            true => self.dice.delay(self.desk.options.first_byte) + late,
             false => Duration::ZERO,
         };
         self.next = (!self.out.is_empty()).then(|| Instant::now() + after.max(own));
     }
 
     async fn send_next(&mut self, socket: &mut WebSocket) -> Then {
+        match self.fault {
+            Some(Fault::PausesAfter(count, ms)) if self.sent >= count => {
+                self.fault = None;
+                self.next = Some(Instant::now() + Duration::from_millis(ms));
+                return Then::Listen;
+            }
+            _ => {}
+        }
         let mut after = Duration::ZERO;
         let mut messages = match self.out.next() {
             None => Vec::new(),
             Some(Item::Close(code, reason)) => {
                 close(socket, code, &reason).await;
                 return Then::End;
+            }
+            Some(Item::Tell { .. }) if self.fault == Some(Fault::NoEnd) && self.sent > 0 => {
+                Vec::new()
             }
             Some(Item::Tell { message, .. }) => vec![message],
             Some(Item::Audio { messages, ms, .. }) => {
@@ -167,6 +193,11 @@ impl<W: Wire> Session<W> {
                         return stalled(socket).await;
                     }
                     Some(Fault::NoAudio) => Vec::new(),
+                    Some(Fault::WrongContext) => {
+                        let mut all: Vec<_> = messages.iter().filter_map(foreign).collect();
+                        all.extend(messages);
+                        all
+                    }
                     Some(Fault::Garbage) => prefixed("{\"type\":\"", messages),
                     Some(Fault::UnknownMessages) => {
                         let novelty =
@@ -202,6 +233,14 @@ fn prefixed(text: &str, messages: Vec<Message>) -> Vec<Message> {
     let mut all = vec![Message::text(text.to_owned())];
     all.extend(messages);
     all
+}
+
+/// The message with another label, where it has one.
+fn foreign(message: &Message) -> Option<Message> {
+    let mut told: Value = serde_json::from_str(message.to_text().ok()?).ok()?;
+    let label = LABELS.iter().find(|name| told[**name].is_string())?;
+    told[*label] = "nobody".into();
+    Some(Message::text(told.to_string()))
 }
 
 fn sent(result: Result<(), axum::Error>) -> Then {

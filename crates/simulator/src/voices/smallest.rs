@@ -13,7 +13,7 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use serde_json::{Value, json};
 
 use super::{
-    Desk, FakeVoice, Fault, Options, bears,
+    Desk, FakeVoice, Fault, Options, bears, next_fault,
     outbox::Outbox,
     session::{Session, Why, Wire},
     sound::Encoding,
@@ -35,7 +35,7 @@ async fn speak(
     headers: HeaderMap,
     upgrade: WebSocketUpgrade,
 ) -> Response {
-    let fault = desk.next_fault();
+    let fault = next_fault(&desk, &headers);
     if fault == Some(Fault::HalfOpen) {
         desk.session(std::future::pending()).await;
     }

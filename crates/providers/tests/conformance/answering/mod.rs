@@ -23,6 +23,8 @@ conforms! {
         an_answer_with_text_a_call_and_a_bill
         what_is_missing_garbled_or_new_does_not_matter
         what_came_before_a_failure_is_kept_and_the_failure_named
+        delays_change_nothing
+        a_chunk_cut_in_the_middle_is_a_lost_connection
         refusals_are_told_apart
         a_connection_that_died_is_not_waited_for_and_not_used_again
         an_empty_answer_ends_as_one
@@ -188,6 +190,29 @@ async fn what_is_missing_garbled_or_new_does_not_matter(case: &Case) {
     let deltas = answer(case, Some(Fault::NoUsage {}), LONG).await;
     is_whole(case, &deltas);
     assert!(is_estimated(&deltas), "{}", case.name);
+}
+
+async fn delays_change_nothing(case: &Case) {
+    for fault in [
+        Fault::DelayFirst { ms: 100 },
+        Fault::PauseAfter { tokens: 2, ms: 100 },
+    ] {
+        is_whole(case, &answer(case, Some(fault), LONG).await);
+    }
+}
+
+async fn a_chunk_cut_in_the_middle_is_a_lost_connection(case: &Case) {
+    let fake = fake(case).await;
+    // Time for the cut.
+    fake.fail_next([Fault::PauseAfter { tokens: 1, ms: 500 }]);
+    let llm = case.at(&fake, fake.api_key(), limits(LONG));
+    let mut deltas = llm.answer(ask(case));
+    let first = deltas.next().await.unwrap();
+    fake.outage().cut_in_a_message();
+    let mut all = vec![first];
+    all.extend(deltas.collect::<Deltas>().await);
+    assert_eq!(text(&all), "It", "{}", case.name);
+    assert_eq!(kind(&all), ErrorKind::Dropped, "{}", case.name);
 }
 
 async fn what_came_before_a_failure_is_kept_and_the_failure_named(case: &Case) {

@@ -20,6 +20,8 @@ conforms! {
         a_vendor_behind_a_dead_network_is_not_waited_for
         a_silent_vendor_ends_nothing
         a_dropped_session_ends_at_the_vendor
+        delays_change_nothing
+        a_message_cut_in_the_middle_is_a_lost_connection
         a_wrong_key_is_told
         refusals_are_told_apart
     ];
@@ -135,6 +137,37 @@ async fn noise_changes_nothing<O>(subject: Subject<O>) {
     }
 }
 
+async fn delays_change_nothing<O>(subject: Subject<O>) {
+    let (ms, lasts_ms) = (200, 100);
+    for fault in [
+        Fault::DelayFirst(100),
+        Fault::PausesAfter { ms, lasts_ms },
+        Fault::DeafAfter { ms, lasts_ms },
+        Fault::LateFinals(100),
+        Fault::NoUtteranceEnd,
+    ] {
+        let session = subject.open(Some(fault)).await;
+        let (facts, error) = hear(session, &["where is my order"]).await;
+        assert!(error.is_none(), "{error:?}");
+        assert_eq!(
+            turns(&facts),
+            [("where is my order".to_owned(), subject.end)]
+        );
+    }
+}
+
+async fn a_message_cut_in_the_middle_is_a_lost_connection<O>(subject: Subject<O>) {
+    let mut session = subject.open(None).await;
+    send(&session.input, audio(&["where is my order"])).await;
+    session.output.recv().await.unwrap().unwrap();
+    subject.fake.outage().cut_in_a_message();
+    let input = session.input.clone();
+    let say = send(&input, audio(&["are you there"]));
+    let ((facts, error), ()) = tokio::join!(all(session), say);
+    assert_eq!(error.map(|error| error.kind), Some(ErrorKind::Dropped));
+    assert!(billed(&facts) > 0.0);
+}
+
 async fn a_lost_connection_is_told_and_billed<O>(subject: Subject<O>) {
     let close = Fault::CloseAfter {
         ms: 200,
@@ -207,6 +240,13 @@ async fn a_wrong_key_is_told<O>(subject: Subject<O>) {
     let error = subject.open_with("bad-key").await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::Auth);
     assert!(!error.to_string().contains("bad-key"));
+    for (key, kind) in [
+        ("no-credit", ErrorKind::Quota),
+        ("busy", ErrorKind::RateLimited),
+    ] {
+        let error = subject.open_with(key).await.unwrap_err();
+        assert_eq!(error.kind, kind, "{key}");
+    }
 }
 
 async fn refusals_are_told_apart<O>(subject: Subject<O>) {

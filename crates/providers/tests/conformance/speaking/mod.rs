@@ -28,19 +28,44 @@ conforms! {
         a_vendor_that_says_nothing_is_not_waited_for
         a_connection_that_dies_in_mid_speech_is_not_waited_for
         a_vendor_behind_a_dead_network_is_not_waited_for
+        delays_change_nothing
+        a_message_cut_in_the_middle_is_a_lost_connection
         a_dropped_session_ends_the_work_at_the_vendor
     ];
-    // Its fake speaks mu-law only.
-    elevenlabs: case("eleven_turbo_v2_5") => [];
-    elevenlabs_v3: case("eleven_v3") => [wide_lines_get_whole_samples];
-    deepgram: case("aura-2") => [wide_lines_get_whole_samples];
-    cartesia: case("sonic-3") => [wide_lines_get_whole_samples];
+    elevenlabs: case("eleven_turbo_v2_5") => [
+        sound_of_another_utterance_is_not_taken
+        an_end_that_is_never_told_is_not_waited_for
+    ];
+    elevenlabs_v3: case("eleven_v3") => [
+        wide_lines_get_whole_samples
+        sound_of_another_utterance_is_not_taken
+        an_end_that_is_never_told_is_not_waited_for
+    ];
+    deepgram: case("aura-2") => [
+        wide_lines_get_whole_samples
+        an_end_that_is_never_told_is_not_waited_for
+    ];
+    cartesia: case("sonic-3") => [
+        wide_lines_get_whole_samples
+        sound_of_another_utterance_is_not_taken
+        an_end_that_is_never_told_is_not_waited_for
+    ];
     openai: case("gpt-4o-mini-tts") => [wide_lines_get_whole_samples];
-    sarvam: case("bulbul:v3") => [wide_lines_get_whole_samples];
+    sarvam: case("bulbul:v3") => [
+        wide_lines_get_whole_samples
+        an_end_that_is_never_told_is_not_waited_for
+    ];
     azuretts: case("Neural") => [wide_lines_get_whole_samples];
     polly: case("neural") => [wide_lines_get_whole_samples];
-    rime: case("mistv2") => [wide_lines_get_whole_samples];
-    smallest: case("lightning_v3.1") => [wide_lines_get_whole_samples];
+    rime: case("mistv2") => [
+        wide_lines_get_whole_samples
+        sound_of_another_utterance_is_not_taken
+        an_end_that_is_never_told_is_not_waited_for
+    ];
+    smallest: case("lightning_v3.1") => [
+        wide_lines_get_whole_samples
+        an_end_that_is_never_told_is_not_waited_for
+    ];
 }
 
 /// The session of a call, and its vendor, which meets this fault.
@@ -305,6 +330,58 @@ async fn a_wrong_key_is_told(case: &Case) {
         "{}",
         case.name()
     );
+    for (key, kind) in [
+        ("no-credit", ErrorKind::Quota),
+        ("busy", ErrorKind::RateLimited),
+    ] {
+        let (synthesizer, spec) = case.client(&fake, &case.named(key), Format::Mulaw8k);
+        let got = outcome(synthesizer.open(&spec).await).await;
+        assert_eq!(got, Some(kind), "{}: {key}", case.name());
+    }
+}
+
+async fn delays_change_nothing(case: &Case) {
+    for fault in [
+        Fault::DelayFirst(100),
+        Fault::PausesAfter(2, 100),
+        Fault::Deaf(100),
+    ] {
+        let (session, _fake) = open(case, Some(fault)).await;
+        say(&session, 1, &TEXTS).await;
+        let (facts, error) = all(session).await;
+        assert!(error.is_none(), "{}: {error:?}", case.name());
+        assert_all_said(case, &facts, &TEXTS);
+    }
+}
+
+async fn sound_of_another_utterance_is_not_taken(case: &Case) {
+    let (session, _fake) = open(case, Some(Fault::WrongContext)).await;
+    say(&session, 1, &TEXTS).await;
+    let (facts, error) = all(session).await;
+    assert!(error.is_none(), "{}: {error:?}", case.name());
+    assert_all_said(case, &facts, &TEXTS);
+}
+
+/// Its pieces would never end, nor what is said after them come.
+async fn an_end_that_is_never_told_is_not_waited_for(case: &Case) {
+    let fake = case.start().await;
+    fake.fail(Fault::NoEnd);
+    let (synthesizer, spec) = case.hasty_client(&fake, &Fault::NoEnd);
+    let got = outcome(synthesizer.open(&spec).await).await;
+    // The times of its characters tell that all has come.
+    let knows = matches!(fake, Fake::Elevenlabs(_));
+    let wanted = (!knows).then_some(ErrorKind::Timeout);
+    assert_eq!(got, wanted, "{}", case.name());
+}
+
+async fn a_message_cut_in_the_middle_is_a_lost_connection(case: &Case) {
+    let (mut session, fake) = open(case, None).await;
+    say(&session, 1, &TEXTS).await;
+    session.output.recv().await.unwrap().unwrap();
+    fake.outage().cut_in_a_message();
+    let (_, error) = all(session).await;
+    let kind = error.map(|error| error.kind);
+    assert_eq!(kind, Some(ErrorKind::Dropped), "{}", case.name());
 }
 
 async fn a_vendor_that_says_nothing_is_not_waited_for(case: &Case) {

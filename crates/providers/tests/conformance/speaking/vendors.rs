@@ -213,6 +213,14 @@ impl Case {
         format!("| `{}` | {way} | {sound} | {words} |", self.name())
     }
 
+    /// A key of this name; of Amazon's, the public half.
+    pub fn named(&self, name: &str) -> String {
+        match self.vendor {
+            SynthesizerVendor::Polly => format!("{name}:secret"),
+            _ => name.to_owned(),
+        }
+    }
+
     pub fn key(&self) -> &'static str {
         self.key
     }
@@ -239,6 +247,11 @@ impl Fake {
                 Fault::FailsAfter(count) => elevenlabs::Fault::FailsAfter(count),
                 Fault::Garbage => elevenlabs::Fault::Garbage,
                 Fault::UnknownMessages => elevenlabs::Fault::UnknownMessages,
+                Fault::DelayFirst(ms) => elevenlabs::Fault::DelayFirst(ms),
+                Fault::PausesAfter(count, ms) => elevenlabs::Fault::PausesAfter(count, ms),
+                Fault::Deaf(ms) => elevenlabs::Fault::Deaf(ms),
+                Fault::NoEnd => elevenlabs::Fault::NeverFinal,
+                Fault::WrongContext => elevenlabs::Fault::WrongContext,
                 Fault::NoAudio => elevenlabs::Fault::Stall,
             }]),
             Self::Voice(fake) => fake.fail_next([fault]),
