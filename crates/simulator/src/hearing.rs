@@ -315,6 +315,18 @@ impl<W: Wire> Session<W> {
         matches!(&self.fault, Some(Fault::SilentAfter(ms)) if self.wire.heard_ms() >= *ms)
     }
 
+    /// When what is made now is said.
+    fn due_at(&mut self, now: Instant) -> Instant {
+        let mut at = now + self.pace.dice.delay(self.pace.delay);
+        if let (false, Some(Fault::DelayFirst(ms))) = (self.spoke, &self.fault) {
+            at += Duration::from_millis(*ms);
+        }
+        self.spoke = true;
+        // What is fast waits for what is slow: the order stays.
+        let last = self.due.back().map(|(last, ..)| *last);
+        at.max(last.max(self.mute_until).unwrap_or(at))
+    }
+
     fn queue(&mut self, out: Out) {
         if self.is_silent() {
             return;
@@ -322,14 +334,7 @@ impl<W: Wire> Session<W> {
         if out.0.is_empty() {
             return;
         }
-        let mut at = Instant::now() + self.pace.dice.delay(self.pace.delay);
-        if let (false, Some(Fault::DelayFirst(ms))) = (self.spoke, &self.fault) {
-            at += Duration::from_millis(*ms);
-        }
-        self.spoke = true;
-        // What is fast waits for what is slow: the order stays.
-        let last = self.due.back().map(|(last, ..)| *last);
-        at = at.max(last.max(self.mute_until).unwrap_or(at));
+        let mut at = self.due_at(Instant::now());
         for (message, sent) in out.0 {
             let is_final = sent.as_ref().is_some_and(|sent| sent.is_final);
             match &self.fault {
@@ -375,4 +380,65 @@ impl<W: Wire> Session<W> {
 /// `false` when the client is gone.
 async fn say(socket: &mut WebSocket, text: String) -> bool {
     socket.send(Message::text(text)).await.is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Jitter;
+
+    /// A vendor that says nothing.
+    struct Quiet;
+
+    impl Wire for Quiet {
+        const IDLE: (Duration, u16, &'static str) = (Duration::MAX, 1000, "");
+
+        fn take(&mut self, _message: &Message, _out: &mut Out) -> Then {
+            Then::Listen
+        }
+
+        fn failure(&self) -> (Value, u16, &'static str) {
+            (Value::Null, 1011, "")
+        }
+
+        fn heard_ms(&self) -> u64 {
+            0
+        }
+    }
+
+    /// When the messages of this seed are due, said at once.
+    fn due(seed: u64) -> Vec<Duration> {
+        let jitter = Jitter {
+            seed,
+            around_ms: 50,
+            p99_ms: 0,
+        };
+        let mut session = Session {
+            wire: Quiet,
+            fault: None,
+            pace: Pace {
+                delay: Duration::from_millis(150),
+                dice: jitter.dice(0),
+                observer: None,
+            },
+            spoke: false,
+            mute_until: None,
+            deaf_until: None,
+            due: VecDeque::new(),
+        };
+        let now = Instant::now();
+        for _ in 0..10 {
+            let at = session.due_at(now);
+            session.due.push_back((at, Value::Null, None));
+        }
+        session.due.iter().map(|(at, ..)| *at - now).collect()
+    }
+
+    #[test]
+    fn the_same_seed_gives_the_same_pace_in_the_same_order() {
+        assert_eq!(due(1), due(1));
+        assert_ne!(due(1), due(2));
+        assert!(due(1).is_sorted());
+        assert!(due(1)[0] < due(1)[9]);
+    }
 }

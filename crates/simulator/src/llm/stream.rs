@@ -251,3 +251,46 @@ pub(super) fn respond(shared: Arc<Shared>, number: usize, mut plan: Plan) -> Res
     ];
     (headers, Body::from_stream(events)).into_response()
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::{super::wire::Wire, *};
+    use crate::Jitter;
+
+    /// When the first token comes, and how long the others take.
+    fn delays(seed: u64) -> Vec<Duration> {
+        let jitter = Jitter {
+            seed,
+            around_ms: 10,
+            p99_ms: 0,
+        };
+        let asked = Instant::now();
+        let mut plan = Plan {
+            user: "".into(),
+            reply: Reply::text("one two three"),
+            finish: "stop",
+            fault: None,
+            asked,
+            first: Duration::from_millis(100),
+            each: Duration::from_millis(20),
+            dice: jitter.dice(0),
+            words: Wire::Chat.words(&json!({"model": "m"}), None),
+            prompt: 0,
+        };
+        let delay = |piece: &Piece| match piece {
+            Piece::Until(at) => Some(*at - asked),
+            Piece::Wait(time) => Some(*time),
+            _ => None,
+        };
+        pieces(&mut plan).iter().filter_map(delay).collect()
+    }
+
+    #[test]
+    fn the_same_seed_gives_the_same_pace() {
+        assert_eq!(delays(1).len(), 3);
+        assert_eq!(delays(1), delays(1));
+        assert_ne!(delays(1), delays(2));
+    }
+}
