@@ -2,7 +2,7 @@
 
 use bolo_simulator::{
     caller::{CallHandle, CallerScript, Outcome},
-    carrier::Kind,
+    carrier::{CallFaults, Kind},
     llm::Reply,
 };
 use rstest::rstest;
@@ -199,5 +199,40 @@ async fn a_caller_whom_a_controller_takes_keeps_the_line(#[case] carrier: Kind) 
     // Only the caller himself ends it.
     call.hangs_up().await.unwrap();
     assert_eq!(call.ended().await.unwrap(), "completed");
+    world.end(&[]).await;
+}
+
+/// Callbacks may come in any order: one of the caller's answer that comes when he talks with somebody else
+/// ends nothing.
+#[tokio::test]
+async fn late_news_of_a_caller_who_is_taken_over_does_not_cut_him_off() {
+    let world = World::on(Kind::Twilio, Database::Sqlite).await;
+    world
+        .fakes
+        .llm
+        .on("sales please", Reply::call("sales", "{}"));
+    let faults = CallFaults {
+        late_status: [("answered".to_owned(), 12_000)].into(),
+        ..CallFaults::default()
+    };
+    let script = CallerScript::default().with_faults(faults);
+    let (execution, call) = world.dial(&with_sales(), script).await;
+    call.hears("Hello there").await.unwrap();
+    call.agent_stopped().await.unwrap();
+    call.says("sales please").await.unwrap();
+    call.hears("I will put you through").await.unwrap();
+    let sales = world.fakes.carrier.dialled(SALES).await.unwrap();
+    world.server.status(&execution, "completed").await;
+    let ledger = world.fakes.carrier.ledger();
+    let has_come = |_: &Value| {
+        let told = ledger.webhooks_of(call.id(), "status");
+        told.iter()
+            .any(|told| told.field("CallStatus") == Some("in-progress"))
+    };
+    world.server.until(&execution, "late news", has_come).await;
+    sales.hangs_up().await.unwrap();
+    assert_eq!(call.ended().await.unwrap(), "completed");
+    let updates = ledger.updates(call.id());
+    assert!(updates.is_empty(), "hung up by us: {updates:?}");
     world.end(&[]).await;
 }

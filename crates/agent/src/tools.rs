@@ -212,6 +212,11 @@ fn read_list(tools: &Place<'_>, params: &Place<'_>) -> Vec<Tool> {
 }
 
 impl Tool {
+    /// The caller may go on with somebody else.
+    pub fn is_transfer(&self) -> bool {
+        matches!(&self.action, ToolAction::Transfer(_))
+    }
+
     /// Whoever is called hears first what it is about (R115).
     pub fn is_warm_transfer(&self) -> bool {
         matches!(&self.action, ToolAction::Transfer(transfer) if transfer.warm)

@@ -91,3 +91,10 @@ pub struct Hangup {
     /// Code in Plivo's numbering, which Bolna's clients know (wire-telephony.md §5).
     pub code: u16,
 }
+
+impl Hangup {
+    /// The caller was handed over: our part is over, not his call.
+    pub fn is_transfer(&self) -> bool {
+        self.reason == EndReason::CallTransferred.as_str()
+    }
+}

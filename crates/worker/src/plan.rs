@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use bolo_agent::{Agent, SipTrunk};
+use bolo_agent::{Agent, SipTrunk, Tool};
 use bolo_execution::{E164, Record};
 use bolo_providers::{Format, Keys};
 use bolo_store::{Error, Kind};
@@ -12,6 +12,9 @@ use crate::{Worker, clock::now_ms, hours};
 
 /// Added to `call_terminate` for the carrier's own cap (wire-telephony.md §1.2).
 const LIMIT_SLACK: Duration = Duration::from_secs(60);
+/// The same where the caller may be handed over: whom he talks with then `call_terminate` does not bind. What
+/// Twilio, Plivo and Exotel take where none is told.
+const TRANSFER_LIMIT: Duration = Duration::from_secs(14_400);
 
 /// The carrier of trunks.
 const SIP_TRUNK: &str = "sip-trunk";
@@ -88,6 +91,12 @@ impl Worker {
         let trunk = self.trunk_of(record, &from).await?;
         self.check_vendors(&agent, record, &Keys(secrets))
             .map_err(faulty(""))?;
+        let conversation = &agent.conversation;
+        let own = Duration::from_millis(conversation.config.call_terminate_ms) + LIMIT_SLACK;
+        let limit = match conversation.tools.iter().any(Tool::is_transfer) {
+            true => own.max(TRANSFER_LIMIT),
+            false => own,
+        };
         Ok(Plan {
             carrier: account.carrier,
             to: record
@@ -97,7 +106,7 @@ impl Worker {
             from,
             trunk,
             seeks_machines: agent.conversation.config.voicemail.is_some(),
-            limit: Duration::from_millis(agent.conversation.config.call_terminate_ms) + LIMIT_SLACK,
+            limit,
         })
     }
 

@@ -42,7 +42,10 @@ pub async fn apply(
     let ended = event.change.is_some_and(ends);
     let over = attempt != record.attempt || record.status.is_terminal();
     if over {
-        if !ended {
+        // News may come late, and a caller who was handed over still talks.
+        let is_away =
+            attempt == record.attempt && record.hangup.as_ref().is_some_and(Hangup::is_transfer);
+        if !ended && !is_away {
             tracing::info!(execution_id = %record.id, status = %record.status, "a call that is over goes on: hung up");
             hang_up_later(app, &record, Some(event.call_id));
         }

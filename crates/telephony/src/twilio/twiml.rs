@@ -67,7 +67,12 @@ pub(super) fn render(instruction: &Instruction) -> String {
             if offer.is_some() {
                 attribute(&mut xml, "method", "POST");
             }
-            attribute(&mut xml, "statusCallback", status_url);
+            // Without it a caller who was taken over would count as not.
+            attribute(
+                &mut xml,
+                "statusCallback",
+                &format!("{status_url}{FETCH_RULES}"),
+            );
             attribute(&mut xml, "statusCallbackEvent", "answered completed");
             attribute(&mut xml, "statusCallbackMethod", "POST");
             if let Some(offer) = offer {
@@ -176,7 +181,8 @@ mod tests {
                 r#"action="https://h.example/telephony/twilio/outcome/7f1c/1/ab"#,
                 r#"#rc=2&amp;rp=ct,rt,5xx&amp;ct=2000&amp;rt=4000" "#,
                 r#"callerId="+14155550100" method="POST" timeout="40">"#,
-                r#"<Number statusCallback="https://h.example/telephony/twilio/leg/7f1c/1/ab" "#,
+                r#"<Number statusCallback="https://h.example/telephony/twilio/leg/7f1c/1/ab"#,
+                r#"#rc=2&amp;rp=ct,rt,5xx&amp;ct=2000&amp;rt=4000" "#,
                 r#"statusCallbackEvent="answered completed" statusCallbackMethod="POST">"#,
                 r#"+14155550177</Number></Dial></Response>"#,
             )
@@ -204,7 +210,7 @@ mod tests {
                 concat!(
                     r#"<?xml version="1.0" encoding="UTF-8"?><Response><Dial action="https://h.example/o{0}" "#,
                     r#"answerOnBridge="true" callerId="+14155550100" method="POST" timeout="40">"#,
-                    r#"<Number method="POST" statusCallback="https://h.example/l" "#,
+                    r#"<Number method="POST" statusCallback="https://h.example/l{0}" "#,
                     r#"statusCallbackEvent="answered completed" statusCallbackMethod="POST" "#,
                     r#"url="https://h.example/offer{0}">+14155550177</Number></Dial></Response>"#,
                 ),

@@ -8,7 +8,10 @@ use bolo_store::Facts;
 use serde_json::json;
 use tokio::sync::Notify;
 
-use super::{carrier::Reply, lab::Lab};
+use super::{
+    carrier::Reply,
+    lab::{Lab, agent_body},
+};
 use crate::clock::now_ms;
 
 #[tokio::test]
@@ -44,6 +47,22 @@ async fn a_due_call_is_dialled_once_with_everything_in_it() {
     lab.rest().await;
     assert!(!lab.carrier.was_dialled_again());
     assert_eq!(lab.store.unsettled_dials(i64::MAX).await.unwrap().len(), 0);
+}
+
+#[tokio::test] // R113
+async fn a_call_that_may_be_handed_over_is_not_cut_by_the_carrier() {
+    let mut lab = Lab::start().await;
+    let tools = json!({
+        "tools": [{"name": "sales", "key": "transfer_call", "description": "To sales.", "parameters": {}}],
+        "tools_params": {"sales": {"param": {"call_transfer_number": "+14155550177"}}},
+    });
+    let mut task = agent_body()["agent_config"]["tasks"][0]["tools_config"].clone();
+    task["api_tools"] = tools;
+    lab.change_agent("/agent_config/tasks/0/tools_config", task)
+        .await;
+    lab.work();
+    lab.create(lab.call()).await;
+    assert_eq!(lab.carrier.dialled().await["TimeLimit"], "14400");
 }
 
 #[tokio::test]
