@@ -1,6 +1,10 @@
 //! Calls that a machine answers.
 
-use bolo_simulator::{caller::CallerScript, carrier::Kind, llm::Reply};
+use bolo_simulator::{
+    caller::{AnsweredBy, CallerScript},
+    carrier::Kind,
+    llm::Reply,
+};
 use rstest::rstest;
 use serde_json::json;
 
@@ -64,7 +68,7 @@ async fn a_machine_that_answers_is_noticed_and_recorded(#[case] message: &str) {
 async fn a_machine_that_the_carrier_hears_is_hung_up_on(#[case] carrier: Kind) {
     let world = World::on(carrier, Database::Sqlite).await;
     let script = CallerScript {
-        is_machine: Some(true),
+        answered_by: Some(AnsweredBy::MachineStart),
         ..CallerScript::default()
     };
     let (execution, call) = world

@@ -12,6 +12,7 @@ pub(crate) use rest::routes;
 use base64::{Engine, engine::general_purpose::STANDARD};
 
 use crate::{
+    caller::AnsweredBy,
     carrier::{
         Call,
         call::Status,
@@ -124,7 +125,7 @@ impl Dialect for Asterisk {
         })
     }
 
-    fn machine_form(&self, _: &Call, _: bool) -> Option<Form> {
+    fn machine_form(&self, _: &Call, _: AnsweredBy) -> Option<Form> {
         None
     }
 

@@ -10,7 +10,7 @@ mod timeline;
 
 pub use handle::{CallHandle, Missed};
 pub use lines::{Ears, Voice};
-pub use script::{CallerScript, Line, Outcome, Step, Then};
+pub use script::{AnsweredBy, CallerScript, Line, Outcome, Step, Then};
 pub use timeline::{Event, Timed};
 
 pub(crate) use actor::{Act, Actor, LiveStep};

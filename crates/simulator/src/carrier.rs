@@ -22,6 +22,7 @@ pub(crate) mod call;
 pub(crate) mod dialect;
 pub(crate) mod document;
 mod faults;
+mod held;
 mod inventory;
 mod ledger;
 pub(crate) mod life;
@@ -132,6 +133,7 @@ struct State {
     purchase_faults: VecDeque<DialFault>,
     dial_faults: VecDeque<DialFault>,
     number_faults: HashMap<String, VecDeque<DialFault>>,
+    request_faults: VecDeque<DialFault>,
     /// Calls that a test has already taken with [`FakeCarrier::dialled`].
     taken: HashSet<String>,
     next_slot: Option<Instant>,
@@ -175,6 +177,10 @@ impl Shared {
             .get_mut(to)
             .and_then(VecDeque::pop_front);
         own.or_else(|| state.dial_faults.pop_front())
+    }
+
+    fn request_fault(&self) -> Option<DialFault> {
+        self.lock().request_faults.pop_front()
     }
 
     /// How long a new call waits for the account's calls per second.
@@ -313,6 +319,11 @@ impl FakeCarrier {
             .entry(number.to_owned())
             .or_default()
             .extend(faults);
+    }
+
+    /// The next requests that are no dials meet these faults, one each: hang-ups, look-ups, lists.
+    pub fn fail_next_requests(&self, faults: impl IntoIterator<Item = DialFault>) {
+        self.shared.lock().request_faults.extend(faults);
     }
 
     /// Waits for the next outbound call to a number: each call is given once. Fails after the

@@ -13,6 +13,7 @@ use serde_json::Value;
 pub(crate) use rest::routes;
 
 use crate::{
+    caller::AnsweredBy,
     carrier::{
         Call,
         call::Status,
@@ -162,7 +163,7 @@ impl Dialect for Exotel {
         })
     }
 
-    fn machine_form(&self, _: &Call, _: bool) -> Option<Form> {
+    fn machine_form(&self, _: &Call, _: AnsweredBy) -> Option<Form> {
         None
     }
 

@@ -1,9 +1,9 @@
 //! The client side of the fakes: one HTTP client, one way to open a socket.
 
-use std::{io, time::Duration};
+use std::{io, net::SocketAddr, time::Duration};
 
 use rustls::{ClientConfig, RootCertStore};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio_tungstenite::{
     MaybeTlsStream, WebSocketStream, client_async_tls_with_config,
     tungstenite::{self, client::IntoClientRequest, http::HeaderValue, protocol::WebSocketConfig},
@@ -55,17 +55,20 @@ pub(crate) async fn open_socket(
     read_buffer: usize,
     limit: Duration,
 ) -> Result<Socket, tungstenite::Error> {
-    let (socket, _line) = open_through(url, headers, read_buffer, limit, Duration::ZERO).await?;
+    let (socket, _line) =
+        open_through(url, headers, read_buffer, limit, Duration::ZERO, None).await?;
     Ok(socket)
 }
 
-/// The same through a network that takes `delay` each way; the socket ends with the line.
+/// The same through a network that takes `delay` each way; the socket ends with the line. `window`: bytes that wait
+/// to be read at most, where there is no such network.
 pub(crate) async fn open_through(
     url: &str,
     headers: &[(&'static str, String)],
     read_buffer: usize,
     limit: Duration,
     delay: Duration,
+    window: Option<u32>,
 ) -> Result<(Socket, Option<AbortOnDropHandle<()>>), tungstenite::Error> {
     install_crypto();
     let mut request = url.into_client_request()?;
@@ -89,7 +92,7 @@ pub(crate) async fn open_through(
     let opening = async {
         let host = (host.as_str(), port);
         let (stream, line) = match delay.is_zero() {
-            true => (TcpStream::connect(host).await?, None),
+            true => (connect(host, window).await?, None),
             false => {
                 let (stream, line) = network::connect(host, delay).await?;
                 (stream, Some(line))
@@ -105,6 +108,21 @@ pub(crate) async fn open_through(
         Ok(opened) => opened,
         Err(_) => Err(io::Error::from(io::ErrorKind::TimedOut).into()),
     }
+}
+
+async fn connect(host: (&str, u16), window: Option<u32>) -> io::Result<TcpStream> {
+    let Some(window) = window else {
+        return TcpStream::connect(host).await;
+    };
+    let mut addresses = tokio::net::lookup_host(host).await?;
+    let address = addresses.next().ok_or(io::ErrorKind::NotFound)?;
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    // Before it is connected: the other end is told.
+    socket.set_recv_buffer_size(window)?;
+    socket.connect(address).await
 }
 
 fn other(message: String) -> tungstenite::Error {

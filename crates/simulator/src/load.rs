@@ -77,7 +77,7 @@ pub enum Callers {
         barge_ins: usize,
     },
     /// This, each of them.
-    Script(CallerScript),
+    Script(Box<CallerScript>),
 }
 
 impl Callers {
@@ -379,7 +379,7 @@ struct Measured {
 fn script(callers: &Callers, call: usize) -> CallerScript {
     let (turns, barge_ins) = match callers {
         Callers::Turns { turns, barge_ins } => (*turns, *barge_ins),
-        Callers::Script(script) => return script.clone(),
+        Callers::Script(script) => return (**script).clone(),
     };
     // One text for all turns: each new one takes a place in the table of tones.
     let note = || Step::Say(Line::Tone(format!("call {call} here is a note")));

@@ -11,6 +11,7 @@ use chrono::{DateTime, Utc};
 pub(crate) use rest::routes;
 
 use crate::{
+    caller::AnsweredBy,
     carrier::{
         Call,
         call::{Plan, Status},
@@ -174,11 +175,11 @@ impl Dialect for Plivo {
         Some(Telling { url, method, form })
     }
 
-    /// No news of people.
-    fn machine_form(&self, call: &Call, is_machine: bool) -> Option<Form> {
+    /// No news of people, nor of what it can't tell.
+    fn machine_form(&self, call: &Call, by: AnsweredBy) -> Option<Form> {
         let mut form = self.form(call, "MachineDetection", "in-progress");
         form.push(("Machine".to_owned(), "true".to_owned()));
-        is_machine.then_some(form)
+        by.word().starts_with("machine").then_some(form)
     }
 
     fn stream_form(&self, call: &Call, stream: &Stream, id: &str, news: &StreamNews) -> Form {

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 pub(crate) use rest::routes;
 
 use crate::{
+    caller::AnsweredBy,
     carrier::{
         Call,
         call::Status,
@@ -133,12 +134,11 @@ impl Dialect for Twilio {
         })
     }
 
-    fn machine_form(&self, call: &Call, is_machine: bool) -> Option<Form> {
-        let word = if is_machine { "machine_start" } else { "human" };
+    fn machine_form(&self, call: &Call, by: AnsweredBy) -> Option<Form> {
         Some(pairs(&[
             ("CallSid", &call.id),
             ("AccountSid", ACCOUNT),
-            ("AnsweredBy", word),
+            ("AnsweredBy", by.word()),
             ("MachineDetectionDuration", "2400"),
         ]))
     }

@@ -42,7 +42,7 @@ fn error(status: u16, message: &str) -> Response {
 async fn guard(State(shared): App, request: Request, next: Next) -> Response {
     tokio::time::sleep(Duration::from_millis(shared.options.delays.rest_ms)).await;
     if shared.knows(request.headers()) {
-        next.run(request).await
+        rest::pass(&shared, request, next, &ANSWERS.refusals).await
     } else {
         error(401, "Authentication required")
     }

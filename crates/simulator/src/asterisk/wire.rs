@@ -62,7 +62,8 @@ impl dialect::Writer for Writer {
     fn bad_media(&mut self, _: u64, audio: Option<&[u8]>, bad: BadFrame) -> Option<Sent> {
         Some(match bad {
             BadFrame::Missing => return None,
-            BadFrame::Doubled => Sent::Binary(frame(audio)),
+            // Nothing is counted here.
+            BadFrame::Doubled | BadFrame::Restarted => Sent::Binary(frame(audio)),
             BadFrame::Empty => Sent::Binary(Vec::new()),
             BadFrame::Huge => Sent::Binary(vec![g711::SILENCE; 64 * 1024]),
             // What can't be wrong with bare audio is wrong with an event instead.

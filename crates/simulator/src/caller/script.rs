@@ -26,9 +26,9 @@ pub struct CallerScript {
     pub ring_ms: u64,
     /// What becomes of the ringing phone.
     pub outcome: Outcome,
-    /// A machine answers, or a person: what a carrier that listens for it says. Absent = it finds out nothing.
+    /// Who answers, as a carrier says that listens for it. Absent = it finds out nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub is_machine: Option<bool>,
+    pub answered_by: Option<AnsweredBy>,
     /// What the caller does once connected, in order.
     pub steps: Vec<Step>,
     /// After the last step: stay on the line for the test's own verbs (default), or hang up.
@@ -45,7 +45,7 @@ impl Default for CallerScript {
         Self {
             ring_ms: 20,
             outcome: Outcome::Answer,
-            is_machine: None,
+            answered_by: None,
             steps: Vec::new(),
             then: Then::Stay,
             patience_ms: 30_000,
@@ -89,6 +89,41 @@ impl CallerScript {
     pub fn then_hang_up(mut self) -> Self {
         self.then = Then::HangUp;
         self
+    }
+}
+
+/// What a carrier makes of who answered. In Twilio's words; others have fewer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AnsweredBy {
+    /// A person.
+    Human,
+    /// A machine begins to speak.
+    MachineStart,
+    /// It has ended with a beep.
+    MachineEndBeep,
+    /// It has fallen silent.
+    MachineEndSilence,
+    /// It has ended some other way.
+    MachineEndOther,
+    /// A fax.
+    Fax,
+    /// It was not to be found out.
+    Unknown,
+}
+
+impl AnsweredBy {
+    /// As in scripts, and at Twilio.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Human => "human",
+            Self::MachineStart => "machine_start",
+            Self::MachineEndBeep => "machine_end_beep",
+            Self::MachineEndSilence => "machine_end_silence",
+            Self::MachineEndOther => "machine_end_other",
+            Self::Fax => "fax",
+            Self::Unknown => "unknown",
+        }
     }
 }
 

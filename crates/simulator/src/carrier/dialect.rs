@@ -6,6 +6,7 @@ use super::{
     faults::BadFrame,
     life::Ending,
 };
+use crate::caller::AnsweredBy;
 
 /// Fields of a webhook, in order.
 pub(crate) type Form = Vec<(String, String)>;
@@ -154,7 +155,7 @@ pub(crate) trait Dialect: Send + Sync {
     /// How news are told; `None` = not by this carrier, or not asked for.
     fn news(&self, call: &Call, news: &News<'_>) -> Option<Telling>;
     /// Fields of the news of who answered; `None` = this carrier doesn't tell that.
-    fn machine_form(&self, call: &Call, is_machine: bool) -> Option<Form>;
+    fn machine_form(&self, call: &Call, by: AnsweredBy) -> Option<Form>;
     /// Fields of a stream's status callback.
     fn stream_form(&self, call: &Call, stream: &Stream, id: &str, news: &StreamNews) -> Form;
     /// What the debugger says of a socket that did not open: the status of its upgrade, or why there is none.

@@ -26,18 +26,40 @@ pub struct CallFaults {
     pub reversed_status: bool,
     /// A `ringing` callback with a higher sequence number follows the final one.
     pub ringing_after_end: bool,
+    /// Status callbacks have a field that nobody knows, and each but the final one is followed by one whose words
+    /// for the state nobody knows.
+    pub strange_status: bool,
+    /// Webhooks come as GET, whatever was asked for.
+    pub get_webhooks: bool,
+    /// Webhooks come as HTTP/1.0.
+    pub http_1_0: bool,
+    /// Webhooks with a body say `Expect: 100-continue`.
+    pub expect_continue: bool,
     /// Every webhook and the socket upgrade carry a wrong signature.
     pub bad_signature: bool,
     /// No media socket is opened; the call stays connected in silence.
     pub no_media: bool,
     /// The far end hangs up as soon as it has answered, before the media socket opens.
     pub hang_up_at_answer: bool,
+    /// The far end hangs up between the upgrade of the media socket and its `start`.
+    pub hang_up_in_upgrade: bool,
     /// The far end's hang-up closes the socket without a `stop` message.
     pub no_stop: bool,
+    /// Audio follows the `stop` message.
+    pub media_after_stop: bool,
+    /// From so many milliseconds after its start on, the socket stays open, and nothing goes either way.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub half_open_after_ms: Option<u64>,
     /// Marks are never echoed.
     pub never_echo: bool,
     /// Marks are echoed twice.
     pub echo_twice: bool,
+    /// Marks are echoed so many milliseconds late.
+    pub late_echo_ms: u64,
+    /// With `late_echo_ms`: marks that wait together are echoed last first.
+    pub reversed_echo: bool,
+    /// A clear is done and never confirmed, where the carrier has a message for that.
+    pub never_cleared: bool,
     /// The carrier stops reading the socket so many milliseconds after its start.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stop_reading_after_ms: Option<u64>,
@@ -46,6 +68,12 @@ pub struct CallFaults {
     pub stop_reading_for_ms: Option<u64>,
     /// Frame numbers (from 1) in whose place something else is sent.
     pub bad_frames: BTreeMap<u64, BadFrame>,
+    /// Each message of audio comes up to so many milliseconds late, none before an earlier one.
+    pub jitter_ms: u64,
+    /// Messages of audio come together, each so many milliseconds.
+    pub bursts_ms: u64,
+    /// The same seed, the same jitter.
+    pub seed: u64,
     /// Media messages before `start`.
     pub media_before_start: bool,
     /// `start` carries no `customParameters`.
@@ -76,9 +104,11 @@ pub enum BadFrame {
     Binary,
     /// Numbers instead of strings for counters.
     Numbers,
+    /// A good frame; counters begin anew with it.
+    Restarted,
 }
 
-/// What becomes of a dial request, or of the purchase of a number.
+/// What becomes of a dial request, of the purchase of a number, or of another request: then "placed" is "done".
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DialFault {
@@ -105,6 +135,8 @@ pub enum DialFault {
     ResetAfterPlacing {},
     /// A good answer whose JSON body is cut in half; the call is placed.
     TruncatedJson {},
+    /// A good answer that names no call; the call is placed.
+    NoId {},
     /// The call is placed and the answer comes so late.
     SlowAnswer {
         /// Milliseconds.
@@ -168,6 +200,7 @@ impl DialFault {
             Self::ErrorAfterPlacing {}
                 | Self::ResetAfterPlacing {}
                 | Self::TruncatedJson {}
+                | Self::NoId {}
                 | Self::SlowAnswer { .. }
         )
     }

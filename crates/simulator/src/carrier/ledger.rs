@@ -69,6 +69,7 @@ struct Entries {
     updates: Vec<(String, Vec<(String, String)>)>,
     purchases: Vec<String>,
     refused_auth: u64,
+    spoilt: u64,
 }
 
 /// All of a carrier's entries, oldest first.
@@ -105,6 +106,11 @@ impl Ledger {
 
     pub(crate) fn refused(&self) {
         self.lock().refused_auth += 1;
+        self.tell();
+    }
+
+    pub(crate) fn spoilt(&self) {
+        self.lock().spoilt += 1;
         self.tell();
     }
 
@@ -175,6 +181,11 @@ impl Ledger {
     /// The number of every request to buy one, refused ones too.
     pub fn purchases(&self) -> Vec<String> {
         self.lock().purchases.clone()
+    }
+
+    /// Requests, other than dials, that met a fault.
+    pub fn requests_spoilt(&self) -> u64 {
+        self.lock().spoilt
     }
 
     /// Requests refused for bad credentials.

@@ -175,8 +175,8 @@ impl Life {
         let Some(url) = self.call.plan().machine_url else {
             return;
         };
-        let heard = self.script.is_machine;
-        let Some(form) = heard.and_then(|it| self.shared.dialect.machine_form(&self.call, it))
+        let heard = self.script.answered_by;
+        let Some(form) = heard.and_then(|by| self.shared.dialect.machine_form(&self.call, by))
         else {
             return;
         };

@@ -4,7 +4,9 @@ use std::{sync::Arc, time::Duration};
 
 use axum::{
     body::{Body, Bytes},
-    http::{HeaderMap, StatusCode, header},
+    extract::Request,
+    http::{HeaderMap, Method, StatusCode, header},
+    middleware::Next,
     response::{IntoResponse, Response},
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -95,11 +97,48 @@ pub(crate) async fn answer(
     act: impl FnOnce() -> Response,
 ) -> Response {
     let good = fault.is_none_or(DialFault::places).then(act);
+    spoil(fault, refusals, good).await
+}
+
+/// Any request but a dial, as its fault says.
+pub(crate) async fn pass(
+    shared: &Shared,
+    request: Request,
+    next: Next,
+    refusals: &Refusals,
+) -> Response {
+    if is_dial(&request) {
+        return next.run(request).await;
+    }
+    let Some(fault) = shared.request_fault() else {
+        return next.run(request).await;
+    };
+    let good = match fault.places() {
+        true => Some(next.run(request).await),
+        false => None,
+    };
+    let response = spoil(Some(&fault), refusals, good).await;
+    shared.ledger.spoilt();
+    linger(Some(fault)).await;
+    response
+}
+
+/// Those have faults of their own.
+fn is_dial(request: &Request) -> bool {
+    let path = request.uri().path();
+    let places = ["/Calls.json", "/Call/", "/Calls/connect.json"];
+    let is_place = places.iter().any(|place| path.ends_with(place));
+    request.method() == Method::POST && (is_place || path.starts_with("/ari/"))
+}
+
+/// What becomes of a good answer.
+async fn spoil(fault: Option<&DialFault>, refusals: &Refusals, good: Option<Response>) -> Response {
     match (fault, good) {
         (None | Some(DialFault::SlowAnswer { .. }), Some(response)) => response,
         (Some(fault @ DialFault::Refuse { .. }), _) => refusal(fault, refusals),
         (Some(DialFault::ResetBeforePlacing {} | DialFault::ResetAfterPlacing {}), _) => broken(),
         (Some(DialFault::TruncatedJson {}), Some(response)) => half(response).await,
+        (Some(DialFault::NoId {}), Some(response)) => nameless(response).await,
         _ => (refusals.oops)(),
     }
 }
@@ -144,12 +183,31 @@ pub(crate) fn json(status: u16, body: &Value) -> Response {
 
 /// The same answer with half of its body.
 async fn half(response: Response) -> Response {
+    let (status, body) = whole(response).await;
+    (status, body.slice(..body.len() / 2)).into_response()
+}
+
+/// The same answer without the id of what was made.
+async fn nameless(response: Response) -> Response {
+    let (status, body) = whole(response).await;
+    let mut body: Value = serde_json::from_slice(&body).unwrap_or_default();
+    let body = match body.get_mut("Call") {
+        Some(call) => call,
+        None => &mut body,
+    };
+    if let Some(fields) = body.as_object_mut() {
+        fields.retain(|name, _| !["sid", "Sid", "request_uuid", "id"].contains(&name.as_str()));
+    }
+    json(status.as_u16(), body)
+}
+
+async fn whole(response: Response) -> (StatusCode, Bytes) {
     let (head, body) = response.into_parts();
     // It was made from a text a moment ago.
     let body = axum::body::to_bytes(body, usize::MAX)
         .await
         .unwrap_or_default();
-    (head.status, body.slice(..body.len() / 2)).into_response()
+    (head.status, body)
 }
 
 /// A response whose connection breaks before its body.

@@ -16,6 +16,7 @@ use super::{
     dialect::{Ask, Cleared, Complaint, Sent, StreamNews, Writer},
     document::Stream,
     faults::{BadFrame, CallFaults},
+    held::{Echo, Echoes, Shaking},
     playout::Playout,
     webhook::{self, Webhook},
 };
@@ -25,6 +26,9 @@ use crate::{
     http::{self, Socket},
     ticker::FRAME,
 };
+
+/// Bytes that wait to be read by a carrier that stops reading.
+const WINDOW: u32 = 4096;
 
 /// A message of the socket that the session must know of.
 #[derive(Debug)]
@@ -53,6 +57,9 @@ pub(crate) struct Media {
     frames: u64,
     verb: Stream,
     faults: CallFaults,
+    echoes: Echoes,
+    /// Of a line that shakes.
+    shaking: Option<Shaking<Message>>,
     /// Tell of the next audible audio.
     pub tell_audio: bool,
 }
@@ -74,7 +81,7 @@ impl Media {
             Some(_) => format!("{}{}", shared.by_hand(), verb.url),
             None => verb.url.clone(),
         };
-        let (socket, line) = match connect(&shared, &url, faults.bad_signature).await {
+        let (socket, line) = match connect(&shared, &url, &faults).await {
             Ok(open) => open,
             Err(fault) => {
                 let news = StreamNews::Failed(fault.clone());
@@ -93,6 +100,8 @@ impl Media {
             started: Instant::now(),
             frames: 0,
             verb,
+            echoes: Echoes::new(&faults),
+            shaking: Shaking::new(&faults),
             faults,
             tell_audio: true,
         };
@@ -107,6 +116,9 @@ impl Media {
     async fn hello(&mut self, start_ms: u64) -> Result<(), tungstenite::Error> {
         if let Some(hello) = self.writer.hello() {
             self.socket.send(Message::text(hello)).await?;
+        }
+        if self.faults.hang_up_in_upgrade {
+            return Ok(());
         }
         tokio::time::sleep(Duration::from_millis(start_ms)).await;
         if self.faults.media_before_start
@@ -129,8 +141,19 @@ impl Media {
         self.started.elapsed().as_micros() as u64 * g711::RATE / 1_000_000
     }
 
+    /// Whether nothing goes either way any more.
+    fn is_half_open(&self) -> bool {
+        let ms = self.started.elapsed().as_millis() as u64;
+        self.faults
+            .half_open_after_ms
+            .is_some_and(|from| ms >= from)
+    }
+
     /// Whether the carrier reads the socket now.
     pub fn reads(&self) -> bool {
+        if self.is_half_open() {
+            return false;
+        }
         let Some(from) = self.faults.stop_reading_after_ms else {
             return true;
         };
@@ -158,20 +181,44 @@ impl Media {
             Some(bad) => self.writer.bad_media(ms, audio, bad),
         };
         let message = match (sent, bad) {
-            (None, _) => return Ok(()),
+            (None, _) => return self.shake(ms, None).await,
             (Some(Sent::Text(text)), Some(BadFrame::Binary)) => Message::binary(text.into_bytes()),
             (Some(sent), Some(BadFrame::Doubled)) => {
                 let message = message(sent);
-                self.socket.feed(message.clone()).await?;
+                self.shake(ms, Some(message.clone())).await?;
                 message
             }
             (Some(sent), _) => message(sent),
         };
-        self.socket.send(message).await
+        self.shake(ms, Some(message)).await
+    }
+
+    /// Sends a message of audio, and those that were held, or holds it.
+    async fn shake(&mut self, ms: u64, message: Option<Message>) -> Result<(), tungstenite::Error> {
+        if self.is_half_open() {
+            return Ok(());
+        }
+        let Some(line) = &mut self.shaking else {
+            return match message {
+                Some(message) => self.socket.send(message).await,
+                None => Ok(()),
+            };
+        };
+        message
+            .into_iter()
+            .for_each(|message| line.push(ms, message));
+        let now = self.started.elapsed().as_millis() as u64;
+        while let Some(message) = line.due(now) {
+            self.socket.send(message).await?;
+        }
+        Ok(())
     }
 
     /// Presses a key.
     pub async fn dtmf(&mut self, key: char) -> Result<(), tungstenite::Error> {
+        if self.is_half_open() {
+            return Ok(());
+        }
         let message = self.writer.dtmf(key);
         self.socket.send(Message::text(message)).await
     }
@@ -199,6 +246,12 @@ impl Media {
 
     async fn echo(&mut self, names: Vec<String>, cleared: bool) -> Result<(), tungstenite::Error> {
         for name in names {
+            self.echoes.push(name, cleared);
+        }
+        if self.is_half_open() {
+            return Ok(());
+        }
+        for Echo { name, cleared } in self.echoes.due() {
             if self.faults.never_echo {
                 continue;
             }
@@ -272,7 +325,7 @@ impl Media {
                 self.tell_audio = true;
                 match self.writer.cleared() {
                     Cleared::Silence => {}
-                    Cleared::Said(_) if self.faults.never_echo => {}
+                    Cleared::Said(_) if self.faults.never_echo || self.faults.never_cleared => {}
                     Cleared::Said(text) => self.socket.send(Message::text(text)).await?,
                     Cleared::Echoes => self.echo(marks, true).await?,
                 }
@@ -315,6 +368,7 @@ impl Media {
     /// 1000, and a second for the server to close its side.
     pub async fn end(self) {
         self.closed(Some(1000), false);
+        let is_dead = self.is_half_open();
         let Self {
             shared,
             mut socket,
@@ -324,9 +378,18 @@ impl Media {
             ..
         } = self;
         shared.spawn(async move {
+            if is_dead {
+                // Nobody tells the server.
+                std::future::pending::<()>().await;
+            }
             let closing = async {
                 if let Some(stop) = writer.stop().filter(|_| !faults.no_stop) {
                     socket.send(Message::text(stop)).await?;
+                }
+                for _ in 0..if faults.media_after_stop { 10 } else { 0 } {
+                    if let Some(audio) = writer.media(0, None) {
+                        socket.send(message(audio)).await?;
+                    }
                 }
                 socket.close(Some(frame(CloseCode::Normal))).await?;
                 while let Some(message) = socket.next().await {
@@ -372,10 +435,10 @@ fn frame(code: CloseCode) -> CloseFrame {
 async fn connect(
     shared: &Shared,
     url: &str,
-    bad_signature: bool,
+    faults: &CallFaults,
 ) -> Result<(Socket, Option<AbortOnDropHandle<()>>), String> {
     let dialect = &shared.dialect;
-    let token = if bad_signature {
+    let token = if faults.bad_signature {
         "not the token"
     } else {
         dialect.token()
@@ -386,7 +449,9 @@ async fn connect(
         let headers = dialect.upgrade_headers(token, url);
         let delay = Duration::from_millis(shared.options.delays.network_ms);
         let limit = Duration::from_secs(5);
-        let fault = match http::open_through(url, &headers, 4096, limit, delay).await {
+        // Who stops reading is to be felt soon.
+        let window = faults.stop_reading_after_ms.map(|_| WINDOW);
+        let fault = match http::open_through(url, &headers, 4096, limit, delay, window).await {
             Ok(open) => return Ok(open),
             Err(tungstenite::Error::Http(response)) => {
                 let status = response.status();

@@ -20,6 +20,7 @@ use super::{
 const BODY: usize = 64 * 1024;
 
 /// One request to send.
+#[derive(Clone)]
 pub(crate) struct Webhook {
     /// For the ledger: `answer`, `status`, ….
     pub what: &'static str,
@@ -29,6 +30,8 @@ pub(crate) struct Webhook {
     /// The same on each repetition.
     pub token: String,
     pub bad_signature: bool,
+    http_1_0: bool,
+    expect_continue: bool,
 }
 
 impl Webhook {
@@ -40,6 +43,18 @@ impl Webhook {
             form,
             token: uuid::Uuid::new_v4().to_string(),
             bad_signature: false,
+            http_1_0: false,
+            expect_continue: false,
+        }
+    }
+
+    /// What goes wrong with all of a call's.
+    pub fn suffer(&mut self, faults: &CallFaults) {
+        self.bad_signature = faults.bad_signature;
+        self.http_1_0 = faults.http_1_0;
+        self.expect_continue = faults.expect_continue;
+        if faults.get_webhooks {
+            self.method = "GET".to_owned();
         }
     }
 }
@@ -168,6 +183,12 @@ async fn attempt(
     for (name, value) in dialect.headers(key, &outgoing) {
         request = request.header(name, value);
     }
+    if hook.http_1_0 {
+        request = request.version(reqwest::Version::HTTP_10);
+    }
+    if hook.expect_continue && !get {
+        request = request.header("Expect", "100-continue");
+    }
     let request = request.header("Accept", "*/*");
     let limit = rules.total.min(rules.connect + rules.read);
     match tokio::time::timeout(limit, receive(request)).await {
@@ -277,7 +298,10 @@ struct Sender {
 impl Sender {
     async fn run(mut self, mut jobs: mpsc::Receiver<(String, Webhook)>) {
         while let Some((event, mut hook)) = jobs.recv().await {
-            hook.bad_signature = self.faults.bad_signature;
+            hook.suffer(&self.faults);
+            if self.faults.strange_status {
+                hook.form.push(("Weather".to_owned(), "fine".to_owned()));
+            }
             if self.faults.lost_status.contains(&event) {
                 continue;
             }
@@ -297,6 +321,9 @@ impl Sender {
             if self.faults.doubled_status.contains(&event) {
                 self.send(&hook).await;
             }
+            if self.faults.strange_status && event != "completed" {
+                self.send(&strange(&hook)).await;
+            }
             if self.faults.reversed_status {
                 // `send` has held the first of the pair back; now it follows the second.
                 if let Some(first) = self.held.take_if(|held| held.token != hook.token) {
@@ -311,14 +338,7 @@ impl Sender {
 
     async fn send(&mut self, hook: &Webhook) {
         if self.faults.reversed_status && self.held.is_none() {
-            self.held = Some(Webhook {
-                what: hook.what,
-                url: hook.url.clone(),
-                method: hook.method.clone(),
-                form: hook.form.clone(),
-                token: hook.token.clone(),
-                bad_signature: hook.bad_signature,
-            });
+            self.held = Some(hook.clone());
             return;
         }
         self.deliver(hook).await;
@@ -328,6 +348,17 @@ impl Sender {
         tokio::time::sleep(self.shared.options.delays.callback()).await;
         send(&self.shared, &self.id, hook).await;
     }
+}
+
+/// The same in words for a call's state that nobody knows.
+fn strange(hook: &Webhook) -> Webhook {
+    let mut strange = hook.clone();
+    for (name, value) in &mut strange.form {
+        if ["CallStatus", "Status", "EventType", "Event"].contains(&name.as_str()) {
+            *value = "teleported".to_owned();
+        }
+    }
+    strange
 }
 
 #[cfg(test)]

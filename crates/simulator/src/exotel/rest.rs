@@ -58,7 +58,7 @@ async fn guard(
         shared.ledger.refused();
         return error(401, "Authentication failed");
     }
-    next.run(request).await
+    rest::pass(&shared, request, next, &ANSWERS.refusals).await
 }
 
 fn form(headers: &HeaderMap, body: &Bytes) -> Fields {

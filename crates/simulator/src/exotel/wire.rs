@@ -121,13 +121,16 @@ impl dialect::Writer for Writer {
     }
 
     fn bad_media(&mut self, ms: u64, audio: Option<&[u8]>, bad: BadFrame) -> Option<Sent> {
+        if bad == BadFrame::Restarted {
+            (self.sequence, self.chunk) = (0, 0);
+        }
         let mut good = self.media(ms, &samples(audio));
         let payload = |message: &mut Value, payload: &str| {
             message["media"]["payload"] = payload.into();
         };
         match bad {
             BadFrame::Missing => return None,
-            BadFrame::Doubled | BadFrame::Binary => {}
+            BadFrame::Doubled | BadFrame::Binary | BadFrame::Restarted => {}
             BadFrame::HalfJson => {
                 let text = good.to_string();
                 return Some(Sent::Text(text[..text.len() / 2].to_owned()));

@@ -69,7 +69,7 @@ async fn guard(
     if !shared.knows(request.headers()) || !ours {
         return error(401, "authentication failed");
     }
-    next.run(request).await
+    rest::pass(&shared, request, next, &REFUSALS).await
 }
 
 /// Checks a dial request; the refusal has Plivo's form.
@@ -144,7 +144,7 @@ const ANSWERS: rest::Answers = rest::Answers {
     refusals: REFUSALS,
 };
 
-const REFUSALS: rest::Refusals = rest::Refusals {
+pub(crate) const REFUSALS: rest::Refusals = rest::Refusals {
     refused: |status, _code, text| error(status, text),
     oops: || error(500, "internal server error"),
 };

@@ -74,7 +74,7 @@ async fn guard(
     {
         not_found(request.uri().path())
     } else {
-        next.run(request).await
+        rest::pass(&shared, request, next, &REFUSALS).await
     };
     let id = format!("RQ{:032x}", rand::random::<u128>());
     if let Ok(id) = id.parse() {

@@ -89,6 +89,9 @@ impl Writer {
     }
 
     fn bad_frame(&mut self, ms: u64, audio: Option<&[u8]>, bad: BadFrame) -> Option<String> {
+        if bad == BadFrame::Restarted {
+            (self.sequence, self.chunk) = (0, 0);
+        }
         let good = self.frame(ms, audio);
         let payload = |payload: &str| {
             let start = good.find("\"payload\":\"").map_or(0, |at| at + 11);
@@ -97,7 +100,7 @@ impl Writer {
         };
         Some(match bad {
             BadFrame::Missing => return None,
-            BadFrame::Doubled | BadFrame::Binary => good,
+            BadFrame::Doubled | BadFrame::Binary | BadFrame::Restarted => good,
             BadFrame::HalfJson => good[..good.len() / 2].to_owned(),
             BadFrame::BadBase64 => payload("!!not base64!!"),
             BadFrame::Empty => payload(""),

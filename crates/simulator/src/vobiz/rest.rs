@@ -18,11 +18,11 @@ use super::VOBIZ;
 use crate::{
     carrier::{
         Call, Command, Shared,
-        rest::{Refusal, json as answer},
+        rest::{self, Refusal, json as answer},
     },
     plivo::{
         digits, direction,
-        rest::{api_id, create, error, find, is, live, query, tell},
+        rest::{REFUSALS, api_id, create, error, find, is, live, query, tell},
     },
 };
 
@@ -63,7 +63,7 @@ async fn guard(
         shared.ledger.refused();
         return error(401, "unauthorized");
     }
-    next.run(request).await
+    rest::pass(&shared, request, next, &REFUSALS).await
 }
 
 async fn queued(State(shared): App, RawQuery(text): RawQuery) -> Response {

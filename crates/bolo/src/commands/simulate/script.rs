@@ -65,7 +65,7 @@ pub(super) fn parse(text: &str) -> anyhow::Result<(Callers, Delays)> {
             barge_ins: own.barge_ins,
         }
     } else {
-        Callers::Script(caller.try_into()?)
+        Callers::Script(Box::new(caller.try_into()?))
     };
     let delays = Delays {
         result: Duration::from_millis(own.result_ms),

@@ -73,7 +73,7 @@ impl Session {
             .ask_form(&self.call, what, status, failed);
         form.extend(more);
         let mut hook = Webhook::new(what, url.clone(), method, form);
-        hook.bad_signature = self.faults.bad_signature;
+        hook.suffer(&self.faults);
         if let Some(ms) = self.faults.duplicate_answer_ms
             && what == "answer"
         {
@@ -211,6 +211,10 @@ impl Session {
             Done::Gathered => self.gathered(),
             Done::Dialled { form, after } => self.dialled(form, after),
             Done::Opened(opened) => match *opened {
+                Ok(media) if self.faults.hang_up_in_upgrade => {
+                    media.end().await;
+                    self.stage = Stage::Over(Ending::FarEnd);
+                }
                 Ok(media) => {
                     self.call.timeline.note(Event::MediaOpened);
                     if let Some(old) = self.media.replace(media) {
