@@ -3,9 +3,16 @@
 use bolo_execution::E164;
 use bolo_simulator::carrier::{DialFault, FakeCarrier, Kind, Options};
 use bolo_telephony::{CarrierAccount, NumberSearch, Numbers, NumbersError};
-use rstest::rstest;
 
 use crate::account;
+
+rules! {
+    a_number_from_search_to_release: twilio plivo;
+    a_country_and_a_pattern_narrow_the_search: twilio plivo;
+    a_purchase_without_an_answer_is_looked_up_and_never_repeated: twilio plivo;
+    a_refused_purchase_says_why: twilio plivo;
+    nobody_listening_means_not_bought: twilio plivo;
+}
 
 const URL: &str = "https://bolo.example.com/inbound_call?agent_id=1&user_id=2";
 
@@ -30,11 +37,7 @@ async fn listed(account: &CarrierAccount) -> Vec<String> {
     all.iter().map(|owned| owned.number.to_string()).collect()
 }
 
-#[rstest]
-#[case::twilio(Kind::Twilio)]
-#[case::plivo(Kind::Plivo)]
-#[tokio::test]
-async fn a_number_from_search_to_release(#[case] carrier: Kind) {
+async fn a_number_from_search_to_release(carrier: Kind) {
     let (fake, account) = world(carrier).await;
     let numbers = numbers(&account);
     let search = NumberSearch {
@@ -72,11 +75,7 @@ async fn a_number_from_search_to_release(#[case] carrier: Kind) {
     ));
 }
 
-#[rstest]
-#[case::twilio(Kind::Twilio)]
-#[case::plivo(Kind::Plivo)]
-#[tokio::test]
-async fn a_country_and_a_pattern_narrow_the_search(#[case] carrier: Kind) {
+async fn a_country_and_a_pattern_narrow_the_search(carrier: Kind) {
     let (_fake, account) = world(carrier).await;
     let search = async |country: &str, pattern: Option<&str>| {
         let search = NumberSearch {
@@ -96,11 +95,7 @@ async fn a_country_and_a_pattern_narrow_the_search(#[case] carrier: Kind) {
     ));
 }
 
-#[rstest]
-#[case::twilio(Kind::Twilio)]
-#[case::plivo(Kind::Plivo)]
-#[tokio::test]
-async fn a_purchase_without_an_answer_is_looked_up_and_never_repeated(#[case] carrier: Kind) {
+async fn a_purchase_without_an_answer_is_looked_up_and_never_repeated(carrier: Kind) {
     for (fault, bought) in [
         (DialFault::ErrorAfterPlacing {}, true),
         (DialFault::ResetAfterPlacing {}, true),
@@ -121,11 +116,7 @@ async fn a_purchase_without_an_answer_is_looked_up_and_never_repeated(#[case] ca
     }
 }
 
-#[rstest]
-#[case::twilio(Kind::Twilio)]
-#[case::plivo(Kind::Plivo)]
-#[tokio::test]
-async fn a_refused_purchase_says_why(#[case] carrier: Kind) {
+async fn a_refused_purchase_says_why(carrier: Kind) {
     let (fake, account) = world(carrier).await;
     fake.fail_next_purchases([
         DialFault::unauthorized(),
@@ -154,9 +145,8 @@ async fn a_refused_purchase_says_why(#[case] carrier: Kind) {
     assert_eq!(listed(&account).await, ["+14155550100"]);
 }
 
-#[tokio::test]
-async fn nobody_listening_means_not_bought() {
-    let (fake, account) = world(Kind::Twilio).await;
+async fn nobody_listening_means_not_bought(carrier: Kind) {
+    let (fake, account) = world(carrier).await;
     drop(fake);
     let outcome = numbers(&account).buy(&new()).await;
     assert!(
