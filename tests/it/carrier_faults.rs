@@ -72,8 +72,8 @@ fn answered_twice() -> CallFaults {
 
 fn bad_media() -> CallFaults {
     use BadFrame::{
-        BadBase64, Binary, Doubled, Empty, HalfJson, Huge, Missing, Numbers, UnknownEvent,
-        WrongStream,
+        BadBase64, Binary, Doubled, Empty, HalfJson, Huge, Missing, Numbers, Restarted,
+        UnknownEvent, WrongStream,
     };
     let kinds = [
         HalfJson,
@@ -86,6 +86,7 @@ fn bad_media() -> CallFaults {
         Numbers,
         Missing,
         Doubled,
+        Restarted,
     ];
     let bad_frames = kinds
         .into_iter()
@@ -108,6 +109,49 @@ fn no_marks() -> CallFaults {
     }
 }
 
+fn late_callbacks() -> CallFaults {
+    let late = [("initiated", 900), ("ringing", 700), ("answered", 1100)];
+    CallFaults {
+        late_status: late.map(|(event, ms)| (event.to_owned(), ms)).into(),
+        ..CallFaults::default()
+    }
+}
+
+fn strange_callbacks() -> CallFaults {
+    CallFaults {
+        strange_status: true,
+        http_1_0: true,
+        ..CallFaults::default()
+    }
+}
+
+fn late_marks() -> CallFaults {
+    CallFaults {
+        late_echo_ms: 300,
+        reversed_echo: true,
+        echo_twice: true,
+        ..CallFaults::default()
+    }
+}
+
+fn shaken_media() -> CallFaults {
+    CallFaults {
+        jitter_ms: 200,
+        bursts_ms: 400,
+        seed: 7,
+        media_after_stop: true,
+        ..CallFaults::default()
+    }
+}
+
+fn reads_late() -> CallFaults {
+    CallFaults {
+        stop_reading_after_ms: Some(0),
+        stop_reading_for_ms: Some(1000),
+        ..CallFaults::default()
+    }
+}
+
 #[rstest]
 #[case::callbacks_reordered(reordered())]
 #[case::callbacks_lost(lost())]
@@ -115,6 +159,11 @@ fn no_marks() -> CallFaults {
 #[case::answered_twice(answered_twice())]
 #[case::malformed_media(bad_media())]
 #[case::no_marks_and_no_stop(no_marks())]
+#[case::callbacks_late(late_callbacks())]
+#[case::callbacks_strange(strange_callbacks())]
+#[case::marks_late_twice_and_in_reverse(late_marks())]
+#[case::media_late_and_in_bursts(shaken_media())]
+#[case::nothing_read_for_a_while(reads_late())]
 #[tokio::test]
 async fn a_call_survives_its_carrier(#[case] faults: CallFaults) {
     for (carrier, database) in EVERYWHERE {

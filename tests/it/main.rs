@@ -5,6 +5,7 @@
 mod after_calls;
 mod batches;
 mod calls;
+mod carrier_ends;
 mod carrier_faults;
 mod chaos;
 mod commands;

@@ -62,13 +62,20 @@ async fn a_machine_that_answers_is_noticed_and_recorded(#[case] message: &str) {
 }
 
 #[rstest]
-#[case::twilio(Kind::Twilio)]
-#[case::plivo(Kind::Plivo)]
+#[case::twilio(Kind::Twilio, AnsweredBy::MachineStart)]
+#[case::ended_with_a_beep(Kind::Twilio, AnsweredBy::MachineEndBeep)]
+#[case::ended_in_silence(Kind::Twilio, AnsweredBy::MachineEndSilence)]
+#[case::ended_somehow(Kind::Twilio, AnsweredBy::MachineEndOther)]
+#[case::a_fax(Kind::Twilio, AnsweredBy::Fax)]
+#[case::plivo(Kind::Plivo, AnsweredBy::MachineStart)]
 #[tokio::test]
-async fn a_machine_that_the_carrier_hears_is_hung_up_on(#[case] carrier: Kind) {
+async fn a_machine_that_the_carrier_hears_is_hung_up_on(
+    #[case] carrier: Kind,
+    #[case] by: AnsweredBy,
+) {
     let world = World::on(carrier, Database::Sqlite).await;
     let script = CallerScript {
-        answered_by: Some(AnsweredBy::MachineStart),
+        answered_by: Some(by),
         ..CallerScript::default()
     };
     let (execution, call) = world
@@ -83,5 +90,36 @@ async fn a_machine_that_the_carrier_hears_is_hung_up_on(#[case] carrier: Kind) {
         "voicemail_detected"
     );
     assert!(world.fakes.llm.requests().is_empty());
+    world.end(&[]).await;
+}
+
+#[rstest]
+#[case::a_person(AnsweredBy::Human)]
+#[case::not_to_be_found_out(AnsweredBy::Unknown)]
+#[tokio::test]
+async fn whom_the_carrier_takes_for_no_machine_is_talked_to(#[case] by: AnsweredBy) {
+    let world = World::start(Database::Sqlite).await;
+    world
+        .fakes
+        .llm
+        .on("where is my order", Reply::text("It ships on Monday."));
+    let script = CallerScript {
+        answered_by: Some(by),
+        ..CallerScript::default()
+    };
+    let agent = agent_with(json!({ "voicemail": true }));
+    let (execution, call) = world.dial(&agent, script).await;
+    let told = |ledger: &bolo_simulator::carrier::Ledger| {
+        let told = ledger.webhooks_of(call.id(), "machine");
+        (!told.is_empty()).then_some(())
+    };
+    world.fakes.carrier.ledger_shows(told).await.unwrap();
+    call.hears("Hello there").await.unwrap();
+    call.agent_stopped().await.unwrap();
+    call.says("where is my order").await.unwrap();
+    call.hears("It ships on Monday").await.unwrap();
+    call.hangs_up().await.unwrap();
+    let record = world.server.status(&execution, "completed").await;
+    assert_eq!(record["answered_by_voice_mail"], false);
     world.end(&[]).await;
 }
