@@ -25,7 +25,7 @@ rules! {
     webhooks_by_get_are_read: twilio plivo vobiz;
     webhooks_by_http_1_0_are_read: twilio plivo vobiz exotel sip_trunk;
     webhooks_that_wait_for_a_continue_are_read: twilio plivo vobiz exotel sip_trunk;
-    who_answered_is_told: twilio plivo;
+    who_answered_is_told: twilio plivo vobiz;
 }
 
 /// A call that must go well: greeted, a key pressed, hung up. Everything seen.
@@ -229,7 +229,7 @@ async fn who_answered_is_told(carrier: Kind) {
         };
         let caller = world.fake.dialled(TO).await.unwrap();
         let is_machine = machines.contains(&by);
-        // One tells of all, the other of machines only.
+        // One tells of all, the others of machines only.
         let expected = match (carrier, is_machine) {
             (Kind::Twilio, _) => Some(is_machine || by == Fax),
             (_, true) => Some(true),
