@@ -392,28 +392,3 @@ async fn a_call_can_be_stopped_while_it_waits_rings_and_talks(
     assert_eq!(again.status, 400);
     world.end(&[]).await;
 }
-
-#[tokio::test] // R3, R95
-async fn what_a_turn_needs_is_connected_while_the_phone_rings() {
-    let world = World::start(Database::Sqlite).await;
-    orders(&world);
-    let script = CallerScript {
-        ring_ms: 5000,
-        ..CallerScript::default()
-    };
-    let (execution, call) = world.dial(&agent(), script).await;
-    call.media_opened().await.unwrap();
-    let (deepgram, llm) = (&world.fakes.deepgram, &world.fakes.llm);
-    assert_eq!((deepgram.connections(), llm.connections()), (1, 1));
-    assert!(llm.requests().is_empty());
-    call.hears("Hello there").await.unwrap();
-    call.agent_stopped().await.unwrap();
-    call.says("where is my order").await.unwrap();
-    call.hears("Your order ships on").await.unwrap();
-    // The first question went over the connections that were there.
-    assert!(!llm.requests().is_empty());
-    assert_eq!((deepgram.connections(), llm.connections()), (1, 1));
-    call.hangs_up().await.unwrap();
-    world.server.status(&execution, "completed").await;
-    world.end(&[]).await;
-}

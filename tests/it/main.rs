@@ -28,6 +28,7 @@ mod numbers;
 mod plivo_sdk;
 mod realtime;
 mod rest_load;
+mod ringing;
 mod schemathesis;
 mod secrets;
 mod simulate;

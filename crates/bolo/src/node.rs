@@ -131,6 +131,8 @@ impl Node {
         let client_wait = Duration::from_secs(settings.limits.client_wait_s);
         let mut tasks = JoinSet::new();
         if settings.server.roles.contains(&Role::Worker) {
+            let runs_calls = settings.server.roles.contains(&Role::Media);
+            let to_prepare = Some(calls.clone()).filter(|_| runs_calls);
             let worker = Worker {
                 store: store.clone(),
                 carriers: carriers.clone(),
@@ -139,6 +141,12 @@ impl Node {
                 webhooks: public.clone(),
                 llm_cents: Arc::new(move |vendor, model, tokens| {
                     prices.llm_cents(vendor, model, tokens)
+                }),
+                // Whichever node its media reaches: preparing twice is harmless.
+                rings: Arc::new(move |record| {
+                    if let Some(calls) = &to_prepare {
+                        calls.prepare(record);
+                    }
                 }),
                 settings: bolo_worker::Settings {
                     ring_s: settings.telephony.ring_s,

@@ -55,6 +55,11 @@ impl Waiting {
         self.calls.clear();
     }
 
+    /// Forgets one.
+    pub(crate) fn forget(&self, id: ExecutionId) {
+        self.calls.remove(&id);
+    }
+
     /// Puts a preparation of a test's own making.
     #[cfg(test)]
     pub(crate) fn put(&self, id: ExecutionId, prepared: Prepared) {

@@ -183,6 +183,11 @@ impl Calls {
         }
     }
 
+    /// Nobody picks up: vendor sockets that were opened for this call are closed.
+    pub fn forget(&self, id: ExecutionId) {
+        self.inner.waiting.forget(id);
+    }
+
     /// Runs the call on this media socket until the socket or the call ends. A second socket for a live
     /// call takes it over (R199); a socket for an in-progress call that no node runs rebuilds it from its
     /// event log (R202). `low_water` is what the stream below the socket heeds.

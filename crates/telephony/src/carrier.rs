@@ -302,6 +302,11 @@ pub trait Carrier: Send + Sync {
     /// Reads the news of who answered.
     fn parse_answered_by(&self, request: RequestParts<'_>) -> Option<AnsweredBy>;
 
+    /// Whether it tells that a phone which it was asked to call rings.
+    fn tells_ringing(&self) -> bool {
+        true
+    }
+
     /// Whether [`Instruction::Dial`] can be given.
     fn transfers(&self) -> bool {
         false

@@ -204,8 +204,12 @@ impl Worker {
         match outcome {
             Dialled::Accepted(call_id) => {
                 tracing::info!(execution = %id, account = %record.account, attempt, carrier, call_id, "dialled");
-                self.accepted(&record, plan.carrier.as_ref(), &call_id)
-                    .await
+                let carrier = plan.carrier.as_ref();
+                let rings = self.accepted(&record, carrier, &call_id).await?;
+                if let Some(record) = rings.filter(|_| !carrier.tells_ringing()) {
+                    (self.rings)(&record);
+                }
+                Ok(())
             }
             Dialled::Refused(NotPlaced::Later(wait)) => self.postpone(&record, wait).await,
             Dialled::Refused(NotPlaced::Number(hangup)) => {

@@ -30,7 +30,7 @@ mod tests;
 
 use std::sync::Arc;
 
-use bolo_execution::LlmUsage;
+use bolo_execution::{LlmUsage, Record};
 use bolo_providers::{PublicClient, Vendors};
 use bolo_store::Store;
 use bolo_telephony::{Callbacks, Carriers};
@@ -53,12 +53,17 @@ pub struct Worker {
     pub webhooks: PublicClient,
     /// What tokens cost.
     pub llm_cents: LlmCents,
+    /// Sets up ahead a call that rings now, of a carrier that will not tell so (R3).
+    pub rings: Rings,
     /// Settings.
     pub settings: Settings,
 }
 
 /// Cents that tokens of a vendor's model cost.
 pub type LlmCents = Arc<dyn Fn(&str, &str, &LlmUsage) -> f64 + Send + Sync>;
+
+/// Is told of a call that rings.
+pub type Rings = Arc<dyn Fn(&Record) + Send + Sync>;
 
 impl Worker {
     /// Places no more calls once `drain` is cancelled (R201), and returns when, after `stop`, all its

@@ -7,15 +7,16 @@ use bolo_telephony::{CallState, Carrier};
 use crate::{Worker, dial::unless_late};
 
 impl Worker {
-    /// The carrier took the call: binds it. One that was stopped, or given up, meanwhile is hung up.
+    /// The carrier took the call: binds it. One that was stopped, or given up, meanwhile is hung up. Gives the record of
+    /// a call of which nothing else has been heard yet.
     pub(crate) async fn accepted(
         &self,
         record: &Record,
         carrier: &dyn Carrier,
         call_id: &str,
-    ) -> Result<(), Error> {
+    ) -> Result<Option<Record>, Error> {
         if self.is_under_way(record).await {
-            return Ok(());
+            return Ok(None);
         }
         let facts = Facts {
             carrier_call_id: Some(call_id.to_owned()),
@@ -23,9 +24,12 @@ impl Worker {
         };
         let accepted = self.change(record, Change::CarrierAccepted, facts.clone());
         match accepted.await {
-            Ok(_) => Ok(()),
+            Ok(record) => Ok(Some(record)),
             // Its end was told before the dial's reply came, and another attempt is planned.
-            Err(Error::Superseded) => self.hang_up(record, carrier, call_id).await,
+            Err(Error::Superseded) => {
+                self.hang_up(record, carrier, call_id).await?;
+                Ok(None)
+            }
             Err(Error::Illegal(Illegal { from, .. })) => {
                 if matches!(from, Status::Stopped | Status::Error) {
                     tracing::info!(execution = %record.id, call_id, status = %from, "hanging up a call nobody wants any more");
@@ -33,7 +37,8 @@ impl Worker {
                     self.hang_up(record, carrier, call_id).await?;
                 }
                 // Else a callback was faster: the row is further on already.
-                unless_late(self.note(record, facts).await.map(drop))
+                unless_late(self.note(record, facts).await.map(drop))?;
+                Ok(None)
             }
             Err(error) => Err(error),
         }

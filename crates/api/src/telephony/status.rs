@@ -41,6 +41,9 @@ pub async fn apply(
     note_once(app, &record, "status", which, &event.raw);
     let ended = event.change.is_some_and(ends);
     let over = attempt != record.attempt || record.status.is_terminal();
+    if ended && attempt == record.attempt {
+        app.calls.forget(record.id);
+    }
     if over {
         // News may come late, and a caller who was handed over still talks.
         let is_away =

@@ -108,6 +108,11 @@ impl Carrier for SipTrunk {
         None
     }
 
+    /// The dialplan speaks to us at the answer and at the end only.
+    fn tells_ringing(&self) -> bool {
+        false
+    }
+
     /// One line, in pieces that the dialplan's `CUT` takes apart: `stream|<query of the socket>|<what to ask
     /// when it ends>`, or `hangup`.
     fn render(&self, instruction: &Instruction) -> (String, &'static str) {

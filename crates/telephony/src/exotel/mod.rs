@@ -74,6 +74,11 @@ impl Carrier for Exotel {
         None
     }
 
+    /// It has callbacks for the answer and the end only.
+    fn tells_ringing(&self) -> bool {
+        false
+    }
+
     /// An applet without an address is over, and the flow goes on to its end.
     fn render(&self, instruction: &Instruction) -> (String, &'static str) {
         let document = match instruction {

@@ -265,6 +265,7 @@ impl Lab {
             vendors: Vendors::new(self.vendors.clone(), models, 1, http, of_agents, tls()),
             webhooks: PublicClient::new(&tls(), reach).unwrap(),
             llm_cents: Arc::new(|_, _, tokens| tokens.input as f64),
+            rings: Arc::new(|_| {}),
             settings: self.settings.clone(),
         };
         let stop = CancellationToken::new();
