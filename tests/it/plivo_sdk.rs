@@ -5,6 +5,7 @@ use bolo_simulator::{
     plivo::signature,
     twilio,
 };
+use rstest::rstest;
 use serde_json::{Value, json};
 
 use crate::support::{
@@ -137,8 +138,19 @@ fn the_sdks_for_node_accept_the_fakes_signatures() {
     assert_eq!(found, verdicts(2 * requests().len()));
 }
 
+fn by_python(token: &str, line: &str) -> String {
+    python(SCRIPT, &["sign", token], line)
+}
+
+fn by_node(_: &str, line: &str) -> String {
+    node("judge.js", &["sign"], line)
+}
+
+#[rstest]
+#[case::python(by_python)]
+#[case::node(by_node)]
 #[tokio::test(flavor = "multi_thread")]
-async fn the_server_accepts_the_sdks_signatures() {
+async fn the_server_accepts_the_sdks_signatures(#[case] sign: fn(&str, &str) -> String) {
     let world = World::on(Kind::Plivo, Database::Sqlite).await;
     let agent = world.server.create_agent(&agent()).await;
     let url = format!("{}/inbound_call?agent_id={agent}", world.server.base);
@@ -154,19 +166,24 @@ async fn the_server_accepts_the_sdks_signatures() {
     ];
     let params = form.map(|(name, value)| (name.to_owned(), value.to_owned()));
     let nonce = signature::nonce();
-    let line = json!({"method": "POST", "url": url, "nonce": nonce, "params": object(&params)});
-    let made = python(SCRIPT, &["sign", carrier.token()], &line.to_string());
-    let made: String = serde_json::from_str(&made).unwrap();
-    let post = |signature: String| {
+    let token = carrier.token();
+    let line = json!({"carrier": "plivo", "token": token, "method": "POST", "url": url,
+        "nonce": nonce, "params": object(&params)});
+    let made: String = serde_json::from_str(&sign(token, &line.to_string())).unwrap();
+    let post = |signature: &str, form: &[(&str, &str)]| {
         let request = reqwest::Client::new()
             .post(&url)
             .header("x-plivo-signature-v3", signature)
             .header("x-plivo-signature-v3-nonce", &nonce)
-            .form(&form);
+            .form(form);
         async move { request.send().await.unwrap() }
     };
-    assert_eq!(post("AAAA".to_owned()).await.status().as_u16(), 403);
-    let answer = post(made).await;
+    let spoilt = format!("AAAA{}", &made[4..]);
+    assert_eq!(post(&spoilt, &form).await.status().as_u16(), 403);
+    let mut other = form;
+    other[2].1 = "14155550198";
+    assert_eq!(post(&made, &other).await.status().as_u16(), 403);
+    let answer = post(&made, &form).await;
     assert_eq!(answer.status().as_u16(), 200);
     let document = answer.text().await.unwrap();
     assert!(

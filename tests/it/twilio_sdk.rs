@@ -5,9 +5,13 @@ use bolo_simulator::{
     carrier::{FakeCarrier, Kind, Options},
     twilio::signature,
 };
+use rstest::rstest;
 use serde_json::{Value, json};
 
-use crate::support::{Database, OURS, THEIRS, World, agent, peer::python};
+use crate::support::{
+    Database, OURS, THEIRS, World, agent,
+    peer::{node, python},
+};
 
 const SCRIPT: &str = "twilio_peer.py";
 
@@ -88,8 +92,19 @@ fn the_sdk_accepts_the_fakes_signatures() {
     assert_eq!(python(SCRIPT, &["verify", token], &wrong).trim(), "false");
 }
 
+fn by_python(token: &str, line: &str) -> String {
+    python(SCRIPT, &["sign", token], line)
+}
+
+fn by_node(_: &str, line: &str) -> String {
+    node("judge.js", &["sign"], line)
+}
+
+#[rstest]
+#[case::python(by_python)]
+#[case::node(by_node)]
 #[tokio::test(flavor = "multi_thread")]
-async fn the_server_accepts_the_sdks_signatures() {
+async fn the_server_accepts_the_sdks_signatures(#[case] sign: fn(&str, &str) -> String) {
     let world = World::start(Database::Sqlite).await;
     let agent = world.server.create_agent(&agent()).await;
     let url = format!("{}/inbound_call?agent_id={agent}", world.server.base);
@@ -107,17 +122,21 @@ async fn the_server_accepts_the_sdks_signatures() {
         .iter()
         .map(|(key, value)| ((*key).to_owned(), json!(value)))
         .collect();
-    let line = json!({"url": url, "params": params}).to_string();
-    let signature: String = serde_json::from_str(&python(SCRIPT, &["sign", token], &line)).unwrap();
-    let post = |signature: String| {
+    let line = json!({"carrier": "twilio", "token": token, "url": url, "params": params});
+    let signature: String = serde_json::from_str(&sign(token, &line.to_string())).unwrap();
+    let post = |signature: &str, form: &[(&str, String)]| {
         let request = reqwest::Client::new()
             .post(&url)
             .header("x-twilio-signature", signature)
-            .form(&form);
+            .form(form);
         async move { request.send().await.unwrap() }
     };
-    assert_eq!(post("AAAA".to_owned()).await.status().as_u16(), 403);
-    let answer = post(signature).await;
+    let spoilt = format!("AAAA{}", &signature[4..]);
+    assert_eq!(post(&spoilt, &form).await.status().as_u16(), 403);
+    let mut other = form.clone();
+    other[2].1 = "+14155550198".to_owned();
+    assert_eq!(post(&signature, &other).await.status().as_u16(), 403);
+    let answer = post(&signature, &form).await;
     assert_eq!(answer.status().as_u16(), 200);
     let document = answer.text().await.unwrap();
     assert!(
