@@ -10,7 +10,7 @@ use bolo_simulator::{
 use rstest::rstest;
 use serde_json::{Value, json};
 
-use crate::support::{Database, World, agent};
+use crate::support::{Database, THEIRS, World, agent};
 
 /// Where the fallbacks stand.
 #[derive(Debug, Clone, Copy)]
@@ -113,6 +113,17 @@ async fn a_call_whose_vendors_all_refuse_is_held_by_others(
     assert_eq!(usage["synthesizer_model"], "cartesia:sonic-3");
     let spoken = &usage["synthesizers"]["cartesia:sonic-3"]["characters"];
     assert_eq!(spoken.as_f64(), usage["synthesizer_characters"].as_f64());
+    // Others take over, so that the refused keys keep nobody from being called (R196).
+    let agent = record["agent_id"].as_str().unwrap();
+    for _ in 0..2 {
+        let again = world.server.call(agent, THEIRS).await;
+        let call = fakes.carrier.dialled(THEIRS).await.unwrap();
+        call.hears("Hello there").await.unwrap();
+        call.says("where is my order").await.unwrap();
+        call.hears("It ships on Monday").await.unwrap();
+        call.hangs_up().await.unwrap();
+        world.server.status(&again, "completed").await;
+    }
     world
         .end(&["takes over", "rendered ahead", "model server refused"])
         .await;

@@ -27,6 +27,7 @@ mod nodes;
 mod numbers;
 mod plivo_sdk;
 mod realtime;
+mod refused_keys;
 mod rest_load;
 mod ringing;
 mod schemathesis;

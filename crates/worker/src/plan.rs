@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use bolo_agent::{Agent, SipTrunk, Tool};
+use bolo_agent::{Agent, Fallbacks, SipTrunk, Tool};
 use bolo_execution::{E164, Record};
 use bolo_providers::{Format, Keys};
 use bolo_store::{Error, Kind};
@@ -18,6 +18,9 @@ const TRANSFER_LIMIT: Duration = Duration::from_secs(14_400);
 
 /// The carrier of trunks.
 const SIP_TRUNK: &str = "sip-trunk";
+
+/// Why transcriber, synthesizer and model refused their keys lately.
+type Refusals = [Option<bolo_providers::Error>; 3];
 
 /// How to place a call.
 pub(crate) struct Plan {
@@ -89,8 +92,11 @@ impl Worker {
             given => given.parse().map_err(faulty("from_phone_number "))?,
         };
         let trunk = self.trunk_of(record, &from).await?;
-        self.check_vendors(&agent, record, &Keys(secrets))
-            .map_err(faulty(""))?;
+        let keys = Keys(secrets);
+        let vendors = (self.check_vendors(&agent, record, &keys)).map_err(faulty(""))?;
+        if vendors.iter().any(Option::is_some) {
+            self.check_refused(&agent, record, vendors).await?;
+        }
         let conversation = &agent.conversation;
         let own = Duration::from_millis(conversation.config.call_terminate_ms) + LIMIT_SLACK;
         let limit = match conversation.tools.iter().any(Tool::is_transfer) {
@@ -147,23 +153,47 @@ impl Worker {
         }))
     }
 
-    /// Keys are there, models too, and the languages can be done. Opens no connection.
+    /// Keys are there, models too, and the languages can be done. Opens no connection: tells what the last calls
+    /// found out, of transcriber, synthesizer and model.
     fn check_vendors(
         &self,
         agent: &Agent,
         record: &Record,
         keys: &Keys,
-    ) -> Result<(), bolo_providers::Error> {
+    ) -> Result<Refusals, bolo_providers::Error> {
         // Which format the call has is known when it is answered, and every vendor makes every format.
         let (task, format) = (&agent.conversation, Format::Mulaw8k);
-        self.vendors.transcriber(&task.transcriber, keys, format)?;
-        self.vendors
-            .synthesizer(&task.synthesizer, keys, record.voice_id.as_deref(), format)?;
-        self.vendors.llm(&task.llm.config, keys)?;
+        let (ears, _) = self.vendors.transcriber(&task.transcriber, keys, format)?;
+        let (voice, _) = self.vendors.synthesizer(
+            &task.synthesizer,
+            keys,
+            record.voice_id.as_deref(),
+            format,
+        )?;
+        let llm = self.vendors.llm(&task.llm.config, keys)?;
         if task.llm.routes.is_some() {
             self.vendors.embedder()?;
         }
-        Ok(())
+        Ok([ears.refused(), voice.refused(), llm.refused()])
+    }
+
+    /// A vendor that refused its key is at fault, unless another takes over.
+    async fn check_refused(
+        &self,
+        agent: &Agent,
+        record: &Record,
+        [ears, voice, llm]: Refusals,
+    ) -> Result<(), NoPlan> {
+        let of_account = self.store.fallbacks(record.account).await?;
+        let of_account = of_account.and_then(|body| Fallbacks::parse(&body).ok());
+        let others = (agent.conversation.fallbacks).or(&of_account.unwrap_or_default());
+        let ears = ears.filter(|_| others.transcriber.is_none());
+        let voice = voice.filter(|_| others.synthesizer.is_none());
+        let llm = llm.filter(|_| others.llm.is_none());
+        match ears.or(voice).or(llm) {
+            Some(error) => Err(NoPlan::Faulty(error.to_string())),
+            None => Ok(()),
+        }
     }
 }
 

@@ -138,6 +138,11 @@ pub trait Llm: Send + Sync {
     fn warm(&self) -> BoxFuture<'static, ()> {
         std::future::ready(()).boxed()
     }
+
+    /// Why it refused this key in the last calls of this process, the last of them within a minute (R196).
+    fn refused(&self) -> Option<Error> {
+        None
+    }
 }
 
 #[cfg(test)]

@@ -127,4 +127,9 @@ pub trait Synthesizer: Send + Sync {
     fn warm(&self, _: &SynthesizerSpec) -> BoxFuture<'static, ()> {
         std::future::ready(()).boxed()
     }
+
+    /// Why it refused this key in the last calls of this process, the last of them within a minute (R196).
+    fn refused(&self) -> Option<Error> {
+        None
+    }
 }

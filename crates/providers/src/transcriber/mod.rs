@@ -123,4 +123,9 @@ pub trait Transcriber: Send + Sync {
 
     /// Connects; returns when the connection is usable (wire-providers.md §7.2).
     async fn open(&self, spec: &TranscriberSpec) -> Result<Session<Hear, Heard>, Error>;
+
+    /// Why it refused this key in the last calls of this process, the last of them within a minute (R196).
+    fn refused(&self) -> Option<Error> {
+        None
+    }
 }

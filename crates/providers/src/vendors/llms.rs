@@ -79,9 +79,12 @@ impl Vendors {
             http.clone(),
             self.llm_limits,
         )?);
-        Ok(match &self.llm_hedge {
+        let llm: Arc<dyn Llm> = match &self.llm_hedge {
             Some((after, allowance)) => Arc::new(Hedged::new(server, *after, allowance.clone())),
             None => server,
-        })
+        };
+        // Whose address it is matters too.
+        let whose = format!("{} {base}", dialect.name);
+        Ok(self.refused.watch(llm, ["llm", &whose, &agent.model], keys))
     }
 }

@@ -1,6 +1,7 @@
 //! From an agent's words to a vendor: which client, which key, which address.
 
 mod llms;
+mod refused;
 mod synthesizers;
 mod transcribers;
 
@@ -40,6 +41,7 @@ pub struct Vendors {
     llm_limits: Limits,
     llm_hedge: Option<(Duration, Allowance)>,
     synthesizer_limits: SynthesizerLimits,
+    refused: refused::Refused,
 }
 
 impl Vendors {
@@ -63,6 +65,7 @@ impl Vendors {
             llm_limits: Limits::default(),
             llm_hedge: None,
             synthesizer_limits: SynthesizerLimits::default(),
+            refused: refused::Refused::default(),
         }
     }
 

@@ -69,7 +69,8 @@ impl Vendors {
                 self.local.synthesizer()
             }
         };
-        Ok((synthesizer, spec))
+        let which = ["synthesizer", agent.vendor.as_str(), &spec.model];
+        Ok((self.refused.watch(synthesizer, which, keys), spec))
     }
 
     fn streamed<W: Wire>(&self, keys: &Keys) -> Result<Arc<dyn Synthesizer>, Error> {

@@ -91,7 +91,8 @@ impl Vendors {
                 self.local.transcriber()
             }
         };
-        Ok((transcriber, spec))
+        let which = ["transcriber", agent.vendor.as_str(), &spec.model];
+        Ok((self.refused.watch(transcriber, which, keys), spec))
     }
 
     /// What leads to a vendor: its key under any of `names`, and `base` where the settings have no other.
