@@ -6,7 +6,7 @@ use bolo_simulator::{caller::CallerScript, carrier::Kind, llm::Reply};
 use rstest::rstest;
 use tokio::time::Instant;
 
-use crate::support::{DEADLINE, Database, Fakes, World, agent};
+use crate::support::{DEADLINE, Database, Fakes, World, agent, cluster::Cluster};
 
 /// Longer than any test waits: it rings until the test ends it.
 const FOR_EVER: u64 = 10 * DEADLINE.as_millis() as u64;
@@ -91,4 +91,24 @@ async fn the_call_uses_what_was_connected_while_it_rang(#[case] carrier: Kind) {
     call.hangs_up().await.unwrap();
     world.server.status(&execution, "completed").await;
     world.end(&[]).await;
+}
+
+#[rstest]
+#[case::exotel(Kind::Exotel)]
+#[case::sip_trunk(Kind::SipTrunk)]
+#[tokio::test]
+async fn a_call_whose_media_reaches_another_node_than_dialled_it_is_held(#[case] carrier: Kind) {
+    const ROLES: &str = "BOLO_SERVER__ROLES";
+    let fakes = Fakes::start(carrier).await;
+    // The balancer gives the first node all that comes in; the second dials.
+    let mut cluster = Cluster::start(fakes, 0, &[]).await;
+    (cluster.add_node_with(&[(ROLES, r#"["api", "media"]"#)])).await;
+    cluster.add_node().await;
+    cluster.fakes.carrier.set_up_for(&cluster.balancer.base);
+    let (execution, call) = cluster.dial(&agent(), CallerScript::default()).await;
+    call.hears("Hello there").await.unwrap();
+    assert_eq!(cluster.runner().await.0, 0);
+    call.hangs_up().await.unwrap();
+    cluster.nodes[0].status(&execution, "completed").await;
+    cluster.end(&[]).await;
 }
