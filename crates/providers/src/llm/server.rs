@@ -86,7 +86,7 @@ impl Server {
     ) -> Result<Self, Error> {
         let base = dialect.base(address, model)?;
         let wire: Arc<dyn Wire> = match dialect.api {
-            Api::Chat | Api::Deployments => Arc::new(OpenAi { dialect, base, key }),
+            Api::Chat | Api::Deployments => Arc::new(OpenAi::new(dialect, base, key)),
             Api::Messages => Arc::new(Anthropic { dialect, base, key }),
             Api::Gemini => Arc::new(Gemini::new(dialect, base, key)),
         };

@@ -5,7 +5,10 @@
 //! fail on the odd fields of other vendors.
 
 mod chunk;
+mod model;
 mod request;
+
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use reqwest::{RequestBuilder, Url};
 use secrecy::SecretString;
@@ -19,9 +22,22 @@ use crate::{Ask, error::Origin};
 
 /// A server of chat completions.
 pub(crate) struct OpenAi {
-    pub(super) dialect: &'static Dialect,
-    pub(super) base: Url,
-    pub(super) key: Option<SecretString>,
+    dialect: &'static Dialect,
+    base: Url,
+    key: Option<SecretString>,
+    /// The log says once a call that the agent's effort is not what the model gets.
+    complained: AtomicBool,
+}
+
+impl OpenAi {
+    pub(super) fn new(dialect: &'static Dialect, base: Url, key: Option<SecretString>) -> Self {
+        Self {
+            dialect,
+            base,
+            key,
+            complained: AtomicBool::new(false),
+        }
+    }
 }
 
 impl Wire for OpenAi {
@@ -30,9 +46,21 @@ impl Wire for OpenAi {
     }
 
     fn request(&self, http: &reqwest::Client, ask: &Ask) -> RequestBuilder {
+        let body = Body::new(ask, self.dialect);
+        if let Some(sent) = body.other_effort(ask)
+            && !self.complained.swap(true, Ordering::Relaxed)
+        {
+            let (wished, model) = (&ask.config.reasoning_effort, &ask.config.model);
+            tracing::warn!(
+                model,
+                ?wished,
+                sent,
+                "the model does not take this effort here"
+            );
+        }
         let request = http
             .post(under(&self.base, &["chat", "completions"]))
-            .json(&Body::new(ask, self.dialect));
+            .json(&body);
         self.dialect.with_key(request, self.key.as_ref())
     }
 

@@ -4,7 +4,7 @@
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::super::dialect::Dialect;
+use super::{super::dialect::Dialect, model::Model};
 use crate::{Ask, AskMessage, AskTool, ToolChoice};
 
 /// Most stop sequences that OpenAI takes.
@@ -106,6 +106,15 @@ impl<'a> Body<'a> {
     }
 }
 
+impl Body<'_> {
+    /// The effort that this model is asked for instead of what the agent wishes.
+    pub(super) fn other_effort(&self, ask: &Ask) -> Option<&str> {
+        let wished = ask.config.reasoning_effort.as_deref()?;
+        let sent = self.sampling.reasoning_effort.unwrap_or("none");
+        (sent != wished).then_some(sent)
+    }
+}
+
 impl<'a> Message<'a> {
     fn system(text: &'a str) -> Self {
         Self {
@@ -128,15 +137,11 @@ impl<'a> Sampling<'a> {
     fn new(ask: &'a Ask, has_tools: bool) -> Self {
         let config = &ask.config;
         let model = Model::of(&config.model);
-        if let Model::Gpt5 { minor } = model {
-            // From 5.4 on, this endpoint refuses tools together with an effort.
-            let effort = config
-                .reasoning_effort
-                .as_deref()
-                .unwrap_or(lowest_effort(&config.model, minor));
+        let reasoning_effort = model.effort(config.reasoning_effort.as_deref(), has_tools);
+        if let Model::Gpt5 { .. } = model {
             return Self {
                 max_completion_tokens: Some(config.max_tokens),
-                reasoning_effort: (!(has_tools && minor >= 4)).then_some(effort),
+                reasoning_effort,
                 verbosity: Some(config.verbosity.as_deref().unwrap_or("low")),
                 ..Self::default()
             };
@@ -144,7 +149,7 @@ impl<'a> Sampling<'a> {
         if model == Model::OSeries {
             return Self {
                 max_completion_tokens: Some(config.max_tokens),
-                reasoning_effort: config.reasoning_effort.as_deref(),
+                reasoning_effort,
                 ..Self::default()
             };
         }
@@ -166,51 +171,9 @@ impl<'a> Sampling<'a> {
             presence_penalty: config.presence_penalty,
             frequency_penalty: config.frequency_penalty,
             stop,
-            reasoning_effort: config.reasoning_effort.as_deref(),
+            reasoning_effort,
             ..Self::default()
         }
-    }
-}
-
-/// Families whose parameters differ.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Model {
-    /// `gpt-5.<minor>`; plain `gpt-5` is 0.
-    Gpt5 {
-        minor: u32,
-    },
-    OSeries,
-    Other,
-}
-
-impl Model {
-    /// A path before the name (`openai/gpt-5`) does not count.
-    fn of(name: &str) -> Self {
-        let name = name.rsplit('/').next().unwrap_or_default();
-        if let Some(rest) = name.strip_prefix("gpt-5") {
-            let minor = rest
-                .strip_prefix('.')
-                .map(|rest| rest.split('-').next().unwrap_or_default());
-            return Self::Gpt5 {
-                minor: minor
-                    .and_then(|minor| minor.parse().ok())
-                    .unwrap_or_default(),
-            };
-        }
-        let mut characters = name.chars();
-        match (characters.next(), characters.next(), characters.next()) {
-            (Some('o'), Some('1'..='9'), None | Some('-')) => Self::OSeries,
-            _ => Self::Other,
-        }
-    }
-}
-
-/// The least thinking that the model can be asked for: a caller waits.
-fn lowest_effort(name: &str, minor: u32) -> &'static str {
-    match minor {
-        0 if name.contains("pro") => "high",
-        0 => "minimal",
-        _ => "none",
     }
 }
 

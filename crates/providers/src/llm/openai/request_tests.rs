@@ -124,14 +124,39 @@ fn gpt_5_thinks_as_little_as_it_can_and_takes_no_temperature() {
 }
 
 #[test]
-fn an_effort_is_left_out_where_tools_forbid_it() {
-    let mut ask = ask("gpt-5.4-mini");
-    assert_eq!(value(&ask, "openai")["reasoning_effort"], "none");
-    ask.tools.push(weather());
-    assert!(value(&ask, "openai").get("reasoning_effort").is_none());
-    ask.config.model = "gpt-5.1".into();
-    ask.config.reasoning_effort = Some("low".into());
-    assert_eq!(value(&ask, "openai")["reasoning_effort"], "low");
+fn tools_leave_no_effort_from_5_4_on() {
+    for (model, wished, alone, with_tools) in [
+        ("gpt-5.1", Some("low"), json!("low"), json!("low")),
+        ("gpt-5.4-mini", None, json!("none"), Value::Null),
+        ("gpt-5.5", Some("low"), json!("low"), Value::Null),
+        // Refused where the field is left out, too.
+        ("gpt-5.6-terra", None, json!("none"), json!("none")),
+        ("gpt-5.6", Some("high"), json!("high"), json!("none")),
+        ("gpt-5.10", None, json!("none"), json!("none")),
+    ] {
+        let mut ask = ask(model);
+        ask.config.reasoning_effort = wished.map(str::to_owned);
+        assert_eq!(value(&ask, "openai")["reasoning_effort"], alone, "{model}");
+        ask.tools.push(weather());
+        let told = value(&ask, "openai")["reasoning_effort"].clone();
+        assert_eq!(told, with_tools, "{model}");
+    }
+}
+
+#[test]
+fn an_effort_that_can_not_be_sent_is_noticed() {
+    let told = |model: &str, wished: Option<&str>| {
+        let mut ask = ask(model);
+        ask.tools.push(weather());
+        ask.config.reasoning_effort = wished.map(str::to_owned);
+        let body = Body::new(&ask, dialect("openai").unwrap());
+        body.other_effort(&ask).map(str::to_owned)
+    };
+    assert_eq!(told("gpt-5.5", Some("high")).as_deref(), Some("none"));
+    assert_eq!(told("gpt-5.6", Some("high")).as_deref(), Some("none"));
+    assert_eq!(told("gpt-5.6", Some("none")), None);
+    assert_eq!(told("gpt-5.6", None), None);
+    assert_eq!(told("gpt-5.1", Some("high")), None);
 }
 
 #[test] // R100

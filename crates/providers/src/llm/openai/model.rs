@@ -1,0 +1,58 @@
+//! Families of models whose parameters differ, told by the model's name. Source: wire-providers.md §3.1;
+//! OpenAI's API reference; what its refusals say.
+
+/// See the module.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Model {
+    /// `gpt-5.<minor>`; plain `gpt-5` is 0.
+    Gpt5 {
+        minor: u32,
+        is_pro: bool,
+    },
+    /// `o3`, `o4-mini`, …
+    OSeries,
+    Other,
+}
+
+impl Model {
+    /// A path before the name (`openai/gpt-5`) does not count.
+    pub(super) fn of(name: &str) -> Self {
+        let name = name.rsplit('/').next().unwrap_or_default();
+        if let Some(rest) = name.strip_prefix("gpt-5") {
+            return Self::gpt_5(rest);
+        }
+        let mut characters = name.chars();
+        match (characters.next(), characters.next(), characters.next()) {
+            (Some('o'), Some('1'..='9'), None | Some('-')) => Self::OSeries,
+            _ => Self::Other,
+        }
+    }
+
+    /// By what follows `gpt-5`.
+    fn gpt_5(rest: &str) -> Self {
+        let minor = rest
+            .strip_prefix('.')
+            .map(|rest| rest.split('-').next().unwrap_or_default());
+        Self::Gpt5 {
+            minor: minor
+                .and_then(|minor| minor.parse().ok())
+                .unwrap_or_default(),
+            is_pro: rest.contains("pro"),
+        }
+    }
+
+    /// The effort that is asked for: what the agent wishes, else the least, for a caller waits.
+    pub(super) fn effort(self, wished: Option<&str>, has_tools: bool) -> Option<&str> {
+        match self {
+            // With tools chat completions take no effort from 5.4 on, and from 5.6 on want to be told so.
+            Self::Gpt5 { minor: 6.., .. } if has_tools => Some("none"),
+            Self::Gpt5 { minor: 4.., .. } if has_tools => None,
+            Self::Gpt5 { minor, is_pro } => wished.or(Some(match minor {
+                0 if is_pro => "high",
+                0 => "minimal",
+                _ => "none",
+            })),
+            Self::OSeries | Self::Other => wished,
+        }
+    }
+}
