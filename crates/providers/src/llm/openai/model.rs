@@ -9,6 +9,8 @@ pub(super) enum Model {
         minor: u32,
         is_pro: bool,
     },
+    /// Thinks as much as it likes, and takes no effort: `gpt-5.2-chat`, `o1-mini`.
+    OwnEffort,
     /// `o3`, `o4-mini`, …
     OSeries,
     Other,
@@ -23,6 +25,12 @@ impl Model {
         }
         let mut characters = name.chars();
         match (characters.next(), characters.next(), characters.next()) {
+            _ if ["o1-mini", "o1-preview"]
+                .iter()
+                .any(|old| name.starts_with(old)) =>
+            {
+                Self::OwnEffort
+            }
             (Some('o'), Some('1'..='9'), None | Some('-')) => Self::OSeries,
             _ => Self::Other,
         }
@@ -33,11 +41,15 @@ impl Model {
         let minor = rest
             .strip_prefix('.')
             .map(|rest| rest.split('-').next().unwrap_or_default());
-        Self::Gpt5 {
-            minor: minor
-                .and_then(|minor| minor.parse().ok())
-                .unwrap_or_default(),
-            is_pro: rest.contains("pro"),
+        let minor = minor.and_then(|minor| minor.parse().ok()).unwrap_or(0);
+        match (minor, rest.contains("-chat")) {
+            // `gpt-5-chat` is no reasoning model, its successors are.
+            (0, true) => Self::Other,
+            (_, true) => Self::OwnEffort,
+            (_, false) => Self::Gpt5 {
+                minor,
+                is_pro: rest.contains("-pro"),
+            },
         }
     }
 
@@ -52,6 +64,7 @@ impl Model {
                 0 => "minimal",
                 _ => "none",
             })),
+            Self::OwnEffort => None,
             Self::OSeries | Self::Other => wished,
         }
     }

@@ -146,7 +146,7 @@ impl<'a> Sampling<'a> {
                 ..Self::default()
             };
         }
-        if model == Model::OSeries {
+        if matches!(model, Model::OSeries | Model::OwnEffort) {
             return Self {
                 max_completion_tokens: Some(config.max_tokens),
                 reasoning_effort,

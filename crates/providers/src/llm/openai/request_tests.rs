@@ -177,6 +177,24 @@ fn o_models_take_completion_tokens() {
 }
 
 #[test]
+fn models_for_chat_take_no_effort() {
+    for model in [
+        "gpt-5-chat-latest",
+        "gpt-5.2-chat",
+        "openai/gpt-5.1-chat-latest",
+        "o1-mini",
+    ] {
+        let body = value(&ask(model), "openai");
+        for field in ["reasoning_effort", "verbosity"] {
+            assert!(body.get(field).is_none(), "{model} {field}");
+        }
+        let is_plain = model == "gpt-5-chat-latest";
+        assert_eq!(body.get("temperature").is_some(), is_plain, "{model}");
+        assert_eq!(body.get("stop").is_some(), is_plain, "{model}");
+    }
+}
+
+#[test]
 fn stops_and_sampling_are_sent_as_given() {
     let mut ask = ask("gpt-4.1-mini");
     ask.config.stop = ["a", "b", "c", "d", "e"].map(String::from).to_vec();
