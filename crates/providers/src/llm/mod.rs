@@ -11,6 +11,7 @@ mod hedged;
 mod openai;
 mod server;
 mod sse;
+mod thoughts;
 mod turns;
 mod whole;
 

@@ -1,8 +1,12 @@
 //! The body of a request to Anthropic. Source: wire-providers.md §3.4; Anthropic's API reference.
 
+use bolo_agent::LlmConfig;
 use serde_json::{Value, json};
 
-use super::super::turns::{Part, Speaker, Turn, called, turns};
+use super::super::{
+    thoughts::with_thoughts,
+    turns::{Part, Speaker, Turn, called, turns},
+};
 use crate::{Ask, ToolChoice};
 
 /// Before the models of this generation thinking was not asked for by effort, and sampling was free.
@@ -36,7 +40,7 @@ pub(super) fn body(ask: &Ask) -> Value {
     }
     let version = version(&config.model);
     if version >= EFFORT_SINCE {
-        thinking(&mut body, &config.model, config.reasoning_effort.as_deref());
+        thinking(&mut body, config);
     } else if let Some(top_p) = config.top_p {
         // One or the other, not both.
         body["top_p"] = rounded(top_p);
@@ -47,13 +51,16 @@ pub(super) fn body(ask: &Ask) -> Value {
 }
 
 /// Nothing is thought over unless the agent says so: a caller waits.
-fn thinking(body: &mut Value, model: &str, effort: Option<&str>) {
+fn thinking(body: &mut Value, config: &LlmConfig) {
+    let (model, effort) = (&config.model, config.reasoning_effort.as_deref());
     let effort = match effort {
         None | Some("none") => None,
         Some("minimal") => Some("low"),
         other => other,
     };
     let always = ["fable", "mythos"].iter().any(|name| model.contains(name));
+    let thought = effort.or(always.then_some("low"));
+    body["max_tokens"] = with_thoughts(config.max_tokens, thought).into();
     match effort {
         Some(effort) => {
             body["thinking"] = json!({"type": "adaptive"});
@@ -266,6 +273,12 @@ mod tests {
         let thoughtful = told("claude-sonnet-5", Some("medium"));
         assert_eq!(thoughtful["thinking"], json!({"type": "adaptive"}));
         assert_eq!(thoughtful["output_config"], json!({"effort": "medium"}));
+        // Thoughts count into the limit.
+        assert_eq!(thoughtful["max_tokens"], 8342);
+        assert_eq!(told("claude-fable-5", None)["max_tokens"], 2198);
+        for model in ["claude-sonnet-5", "claude-opus-4-7"] {
+            assert_eq!(told(model, None)["max_tokens"], 150, "{model}");
+        }
         for model in [
             "claude-3-5-haiku-20241022",
             "claude-sonnet-4-20250514",

@@ -1,9 +1,13 @@
 //! The body of a request to Gemini. Source: wire-providers.md §3.4 (google); Google's API reference.
 
+use bolo_agent::LlmConfig;
 use serde_json::{Map, Value, json};
 
 use super::{
-    super::turns::{Part, Speaker, turns},
+    super::{
+        thoughts::with_thoughts,
+        turns::{Part, Speaker, turns},
+    },
     schema,
 };
 use crate::{Ask, ToolChoice};
@@ -91,7 +95,7 @@ fn generation_config(ask: &Ask) -> Value {
     let number = |number: f32| json!((f64::from(number) * 1000.0).round() / 1000.0);
     let mut told = json!({
         "temperature": number(ask.temperature),
-        "maxOutputTokens": config.max_tokens,
+        "maxOutputTokens": with_thoughts(config.max_tokens, thought(config)),
     });
     if let Some(top_p) = config.top_p {
         told["topP"] = number(top_p);
@@ -141,6 +145,23 @@ fn thinking(model: &str, effort: Option<&str>) -> Option<Value> {
         };
         json!({ "thinkingBudget": budget })
     })
+}
+
+/// How much it thinks, whether it was told or not.
+fn thought(config: &LlmConfig) -> Option<&str> {
+    let model = &config.model;
+    let effort = config.reasoning_effort.as_deref();
+    match (generation(model), effort) {
+        // `gemini-flash-latest` is told nothing.
+        (0, _) if model.starts_with("gemini-") => Some("medium"),
+        (3.., None | Some("none" | "minimal")) if !model.contains("pro") => Some("minimal"),
+        (3.., None | Some("none" | "minimal")) => Some("low"),
+        (3.., Some("medium")) if model.contains("pro") => Some("high"),
+        (3.., effort) => effort,
+        _ if !model.contains("2.5") => None,
+        (_, None | Some("none" | "minimal")) if model.contains("pro") => Some("low"),
+        (_, effort) => effort,
+    }
 }
 
 /// `gemini-3.5-flash` → 3; 0 for names without a number.
@@ -240,6 +261,27 @@ mod tests {
             ),
         ] {
             let told = thinking(model, effort).unwrap_or_default();
+            assert_eq!(told, expected, "{model}");
+        }
+    }
+
+    #[test]
+    fn the_limit_has_room_for_thoughts() {
+        for (model, effort, expected) in [
+            ("gemini-2.0-flash", Some("high"), 20),
+            ("gemini-2.0-pro", None, 20),
+            ("gemini-2.5-flash", None, 20),
+            ("gemini-2.5-flash", Some("low"), 2068),
+            ("gemini-2.5-pro", None, 2068),
+            ("gemini-3.5-flash", None, 532),
+            ("gemini-3-pro", None, 2068),
+            ("gemini-3-pro", Some("high"), 24_596),
+            ("gemini-flash-latest", None, 8212),
+        ] {
+            let mut ask = ask(model);
+            ask.config.max_tokens = 20;
+            ask.config.reasoning_effort = effort.map(str::to_owned);
+            let told = &body(&ask, |_| None)["generationConfig"]["maxOutputTokens"];
             assert_eq!(told, expected, "{model}");
         }
     }

@@ -13,8 +13,25 @@ pub(super) enum Model {
     OwnEffort,
     /// `o3`, `o4-mini`, …
     OSeries,
+    /// OpenAI's open models, at any vendor.
+    GptOss,
+    /// Another that always thinks.
+    Thinker,
     Other,
 }
+
+/// Parts of names of other vendors' models that always think.
+const THINKERS: [&str; 9] = [
+    "deepseek-r1",
+    "deepseek-reasoner",
+    "gemini-2.5-pro",
+    "gemini-3",
+    "magistral",
+    "qwq",
+    "reasoning",
+    "sonar-deep",
+    "thinking",
+];
 
 impl Model {
     /// A path before the name (`openai/gpt-5`) does not count.
@@ -32,6 +49,8 @@ impl Model {
                 Self::OwnEffort
             }
             (Some('o'), Some('1'..='9'), None | Some('-')) => Self::OSeries,
+            _ if name.starts_with("gpt-oss") => Self::GptOss,
+            _ if is_thinker(name) => Self::Thinker,
             _ => Self::Other,
         }
     }
@@ -59,13 +78,30 @@ impl Model {
             // With tools chat completions take no effort from 5.4 on, and from 5.6 on want to be told so.
             Self::Gpt5 { minor: 6.., .. } if has_tools => Some("none"),
             Self::Gpt5 { minor: 4.., .. } if has_tools => None,
-            Self::Gpt5 { minor, is_pro } => wished.or(Some(match minor {
-                0 if is_pro => "high",
-                0 => "minimal",
-                _ => "none",
-            })),
+            Self::Gpt5 { minor, is_pro } => Some(match (minor, wished) {
+                (0, None) if is_pro => "high",
+                (0, None | Some("none")) => "minimal",
+                (1.., None | Some("minimal")) => "none",
+                (_, Some(wished)) => wished,
+            }),
             Self::OwnEffort => None,
-            Self::OSeries | Self::Other => wished,
+            Self::OSeries | Self::GptOss => Some(match wished {
+                None | Some("none" | "minimal") => "low",
+                Some("xhigh") => "high",
+                Some(wished) => wished,
+            }),
+            Self::Thinker | Self::Other => wished,
         }
     }
+
+    /// How much it thinks where it is asked for no effort.
+    pub(super) fn own_effort(self) -> Option<&'static str> {
+        (self != Self::Other).then_some("medium")
+    }
+}
+
+fn is_thinker(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    let is_one = THINKERS.iter().any(|part| name.contains(part));
+    is_one && !name.contains("non-reasoning")
 }

@@ -4,7 +4,10 @@
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{super::dialect::Dialect, model::Model};
+use super::{
+    super::{dialect::Dialect, thoughts::with_thoughts},
+    model::Model,
+};
 use crate::{Ask, AskMessage, AskTool, ToolChoice};
 
 /// Most stop sequences that OpenAI takes.
@@ -138,9 +141,10 @@ impl<'a> Sampling<'a> {
         let config = &ask.config;
         let model = Model::of(&config.model);
         let reasoning_effort = model.effort(config.reasoning_effort.as_deref(), has_tools);
+        let limit = with_thoughts(config.max_tokens, reasoning_effort.or(model.own_effort()));
         if let Model::Gpt5 { .. } = model {
             return Self {
-                max_completion_tokens: Some(config.max_tokens),
+                max_completion_tokens: Some(limit),
                 reasoning_effort,
                 verbosity: Some(config.verbosity.as_deref().unwrap_or("low")),
                 ..Self::default()
@@ -148,7 +152,7 @@ impl<'a> Sampling<'a> {
         }
         if matches!(model, Model::OSeries | Model::OwnEffort) {
             return Self {
-                max_completion_tokens: Some(config.max_tokens),
+                max_completion_tokens: Some(limit),
                 reasoning_effort,
                 ..Self::default()
             };
@@ -165,7 +169,7 @@ impl<'a> Sampling<'a> {
         }
         stop.truncate(MOST_STOPS);
         Self {
-            max_tokens: Some(config.max_tokens),
+            max_tokens: Some(limit),
             temperature: Some(ask.temperature),
             top_p: config.top_p,
             presence_penalty: config.presence_penalty,

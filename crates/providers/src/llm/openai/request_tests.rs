@@ -104,18 +104,18 @@ fn a_conversation_with_tools_is_told_in_full() {
 
 #[test]
 fn gpt_5_thinks_as_little_as_it_can_and_takes_no_temperature() {
-    for (model, effort) in [
-        ("gpt-5-mini", json!("minimal")),
-        ("openai/gpt-5", json!("minimal")),
-        ("gpt-5-pro", json!("high")),
-        ("gpt-5.1", json!("none")),
-        ("gpt-5.2-2026-01-01", json!("none")),
+    for (model, effort, limit) in [
+        ("gpt-5-mini", json!("minimal"), 662),
+        ("openai/gpt-5", json!("minimal"), 662),
+        ("gpt-5-pro", json!("high"), 24_726),
+        ("gpt-5.1", json!("none"), 150),
+        ("gpt-5.2-2026-01-01", json!("none"), 150),
     ] {
         let body = value(&ask(model), "openai");
         assert_eq!(body["reasoning_effort"], effort, "{model}");
         assert_eq!(
             (&body["max_completion_tokens"], &body["verbosity"]),
-            (&json!(150), &json!("low"))
+            (&json!(limit), &json!("low"))
         );
         for field in ["max_tokens", "temperature", "stop", "top_p"] {
             assert!(body.get(field).is_none(), "{model} {field}");
@@ -171,7 +171,7 @@ fn parallel_calls_are_forbidden_but_where_the_field_is_refused() {
 #[test]
 fn o_models_take_completion_tokens() {
     let body = value(&ask("o4-mini"), "openai");
-    assert_eq!(body["max_completion_tokens"], 150);
+    assert_eq!(body["max_completion_tokens"], 2198);
     assert!(body.get("temperature").is_none());
     assert_eq!(value(&ask("o4x"), "openai")["max_tokens"], 150);
 }
@@ -191,6 +191,31 @@ fn models_for_chat_take_no_effort() {
         let is_plain = model == "gpt-5-chat-latest";
         assert_eq!(body.get("temperature").is_some(), is_plain, "{model}");
         assert_eq!(body.get("stop").is_some(), is_plain, "{model}");
+    }
+}
+
+#[test]
+fn what_always_thinks_does_so_as_little_as_it_can_and_has_room_for_it() {
+    for (model, wished, effort, limit) in [
+        ("o3", None, json!("low"), 2198),
+        ("o3", Some("none"), json!("low"), 2198),
+        ("o3", Some("high"), json!("high"), 24_726),
+        ("openai/gpt-oss-120b", None, json!("low"), 2198),
+        ("gpt-oss:20b", Some("medium"), json!("medium"), 8342),
+        ("gpt-5", Some("none"), json!("minimal"), 662),
+        ("gpt-5.6", Some("minimal"), json!("none"), 150),
+        ("gpt-5.2-chat", Some("low"), Value::Null, 8342),
+        ("deepseek-ai/DeepSeek-R1", None, Value::Null, 8342),
+        ("sonar-reasoning", Some("low"), json!("low"), 2198),
+        ("grok-4-fast-non-reasoning", None, Value::Null, 150),
+        ("llama-3.3-70b-versatile", None, Value::Null, 150),
+    ] {
+        let mut ask = ask(model);
+        ask.config.reasoning_effort = wished.map(str::to_owned);
+        let body = value(&ask, "groq");
+        assert_eq!(body["reasoning_effort"], effort, "{model} {wished:?}");
+        let told = [&body["max_tokens"], &body["max_completion_tokens"]];
+        assert!(told.contains(&&json!(limit)), "{model} {told:?}");
     }
 }
 
