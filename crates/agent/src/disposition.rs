@@ -114,6 +114,7 @@ impl Disposition {
         let named = |provider: &str, base_url| LlmConfig {
             provider: provider.to_owned(),
             model: self.model.clone(),
+            family: None,
             base_url,
             reasoning_effort: None,
             verbosity: None,

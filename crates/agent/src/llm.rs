@@ -21,6 +21,9 @@ pub struct LlmConfig {
     /// Model name without a vendor prefix (`azure/gpt-4.1-mini` → `gpt-4.1-mini`); default
     /// `gpt-4.1-mini`; the demo's is `demo`.
     pub model: String,
+    /// The model behind a name of the user's own (an Azure deployment), as OpenAI calls it. A vendor's name,
+    /// which stands there by default, is none.
+    pub family: Option<String>,
     /// Upper bound of an answer; default 100.
     pub max_tokens: u32,
     /// Default 0.1.
@@ -206,7 +209,9 @@ impl LlmConfig {
                 "is required: vendor {provider:?} has no address of its own"
             ));
         }
-        fields.at("family").text();
+        let family = fields.at("family");
+        let is_model = |name: &&str| name.contains(|c: char| c.is_ascii_digit());
+        let family = family.some_text().filter(is_model);
         for key in ["top_k", "min_p"] {
             fields.at(key).number(0.0..=1e9);
         }
@@ -231,6 +236,7 @@ impl LlmConfig {
                 .at("verbosity")
                 .word(&["low", "medium", "high"])
                 .map(str::to_owned),
+            family: family.map(str::to_owned),
             provider: provider.to_owned(),
             model,
         }

@@ -304,6 +304,7 @@ pub(crate) fn ask(model: &str) -> Ask {
         config: LlmConfig {
             provider: "openai".into(),
             model: model.into(),
+            family: None,
             max_tokens: 150,
             temperature: 0.7,
             top_p: None,

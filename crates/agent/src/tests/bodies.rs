@@ -23,6 +23,7 @@ fn what_is_absent_takes_our_defaults() {
                 config: LlmConfig {
                     provider: "demo",
                     model: "demo",
+                    family: None,
                     max_tokens: 100,
                     temperature: 0.1,
                     top_p: None,
@@ -146,6 +147,7 @@ fn a_whole_v2_document_is_read() {
                 config: LlmConfig {
                     provider: "openai",
                     model: "gpt-5.1",
+                    family: None,
                     max_tokens: 150,
                     temperature: 0.3,
                     top_p: Some(
@@ -361,6 +363,15 @@ fn the_nested_llm_config_wins_over_flat_fields() {
     ]));
     let config = agent.unwrap().conversation.llm.config;
     assert_eq!((config.model.as_str(), config.max_tokens), ("nested", 20));
+}
+
+#[test]
+fn a_family_that_is_a_vendor_names_no_model() {
+    for (family, read) in [("azure", None), ("gpt-5-mini", Some("gpt-5-mini"))] {
+        let path = tools("llm_agent/llm_config/family");
+        let agent = Agent::parse(&minimal_with(&[(&path, json!(family))])).unwrap();
+        assert_eq!(agent.conversation.llm.config.family.as_deref(), read);
+    }
 }
 
 #[test]

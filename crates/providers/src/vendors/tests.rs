@@ -67,6 +67,7 @@ fn llm(provider: &str, base_url: Option<&str>) -> LlmConfig {
     LlmConfig {
         provider: provider.into(),
         model: "m".into(),
+        family: None,
         max_tokens: 100,
         temperature: 0.1,
         top_p: None,

@@ -1,6 +1,10 @@
 //! Families of models whose parameters differ, told by the model's name. Source: wire-providers.md §3.1;
 //! OpenAI's API reference; what its refusals say.
 
+use bolo_agent::LlmConfig;
+
+use super::super::dialect::Api;
+
 /// See the module.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Model {
@@ -34,8 +38,35 @@ const THINKERS: [&str; 9] = [
 ];
 
 impl Model {
+    /// What the agent says it is, or what its name is. A deployment's name is the user's own: the family may
+    /// stand anywhere in it.
+    pub(super) fn of(config: &LlmConfig, api: Api) -> Self {
+        match (&config.family, api) {
+            (Some(family), _) => Self::within(family),
+            (None, Api::Deployments) => Self::within(&config.model),
+            (None, _) => Self::named(&config.model),
+        }
+    }
+
+    /// `prod-gpt5-mini`, `team.o4-mini`.
+    fn within(name: &str) -> Self {
+        let name = name.to_ascii_lowercase();
+        let gpt_5 = ["gpt-5", "gpt5", "gpt_5"];
+        let gpt_5 = gpt_5.iter().find_map(|family| name.split_once(family));
+        // Not the third generation, which Azure writes `gpt-35`, nor a fiftieth.
+        if let Some((_, rest)) = gpt_5.filter(|(_, rest)| !rest.starts_with(char::is_numeric)) {
+            return Self::gpt_5(rest);
+        }
+        let starts = name.char_indices().filter_map(|(at, _)| {
+            let starts = !name[..at].ends_with(char::is_alphanumeric);
+            starts.then(|| Self::named(&name[at..]))
+        });
+        let mut known = starts.filter(|model| *model != Self::Other);
+        known.next().unwrap_or(Self::Other)
+    }
+
     /// A path before the name (`openai/gpt-5`) does not count.
-    pub(super) fn of(name: &str) -> Self {
+    fn named(name: &str) -> Self {
         let name = name.rsplit('/').next().unwrap_or_default();
         if let Some(rest) = name.strip_prefix("gpt-5") {
             return Self::gpt_5(rest);

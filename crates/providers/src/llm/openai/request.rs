@@ -77,6 +77,7 @@ struct Message<'a> {
 
 impl<'a> Body<'a> {
     pub(super) fn new(ask: &'a Ask, dialect: &Dialect) -> Self {
+        let model = Model::of(&ask.config, dialect.api);
         let tools: Vec<Value> = ask.tools.iter().map(tool).collect();
         let has_tools = !tools.is_empty();
         let json = ask.json || ask.config.request_json;
@@ -95,12 +96,11 @@ impl<'a> Body<'a> {
                 include_usage: true,
                 include_obfuscation: dialect.is_openai.then_some(false),
             },
-            sampling: Sampling::new(ask, has_tools),
+            sampling: Sampling::new(ask, model, has_tools),
             tools,
             tool_choice: has_tools.then(|| choice(&ask.tool_choice)),
             // R100. OpenAI's o-models refuse the field itself.
-            parallel_tool_calls: (has_tools && Model::of(&ask.config.model) != Model::OSeries)
-                .then_some(false),
+            parallel_tool_calls: (has_tools && model != Model::OSeries).then_some(false),
             response_format: json.then(|| json!({"type": "json_object"})),
             service_tier: dialect.is_openai.then_some("default"),
             prompt_cache_key: (dialect.is_openai && !ask.cache_key.is_empty())
@@ -137,9 +137,8 @@ fn speaks_of_json(messages: &[AskMessage]) -> bool {
 }
 
 impl<'a> Sampling<'a> {
-    fn new(ask: &'a Ask, has_tools: bool) -> Self {
+    fn new(ask: &'a Ask, model: Model, has_tools: bool) -> Self {
         let config = &ask.config;
-        let model = Model::of(&config.model);
         let reasoning_effort = model.effort(config.reasoning_effort.as_deref(), has_tools);
         let limit = with_thoughts(config.max_tokens, reasoning_effort.or(model.own_effort()));
         if let Model::Gpt5 { .. } = model {

@@ -220,6 +220,45 @@ fn what_always_thinks_does_so_as_little_as_it_can_and_has_room_for_it() {
 }
 
 #[test]
+fn a_deployment_is_taken_for_the_model_that_its_name_tells() {
+    for (name, effort, limit) in [
+        ("prod-gpt5", json!("minimal"), 662),
+        ("Team-GPT-5.1-eu", json!("none"), 150),
+        ("my_gpt_5_mini", json!("minimal"), 662),
+        ("eu-o4-mini", json!("low"), 2198),
+        ("prod-gpt-oss-120b", json!("low"), 2198),
+        ("gpt-35-turbo", Value::Null, 150),
+        ("gpt-4o3", Value::Null, 150),
+        ("gpt-5-chat", Value::Null, 150),
+        ("prod", Value::Null, 150),
+    ] {
+        let body = value(&ask(name), "azure");
+        assert_eq!(body["reasoning_effort"], effort, "{name}");
+        let told = [&body["max_tokens"], &body["max_completion_tokens"]];
+        assert!(told.contains(&&json!(limit)), "{name} {told:?}");
+    }
+    // Elsewhere a name is the vendor's.
+    let body = value(&ask("prod-gpt5"), "openai");
+    assert!(body.get("reasoning_effort").is_none());
+}
+
+#[test]
+fn an_agent_may_say_what_its_model_is() {
+    let mut ask = ask("prod");
+    ask.config.family = Some("gpt-5-mini".into());
+    let body = value(&ask, "azure");
+    assert_eq!(
+        (&body["reasoning_effort"], body.get("temperature")),
+        (&json!("minimal"), None)
+    );
+    ask.config.model = "gpt-5-but-not-really".into();
+    ask.config.family = Some("gpt-4.1".into());
+    let body = value(&ask, "azure");
+    assert_eq!(body["max_tokens"], 150);
+    assert!(body.get("reasoning_effort").is_none());
+}
+
+#[test]
 fn stops_and_sampling_are_sent_as_given() {
     let mut ask = ask("gpt-4.1-mini");
     ask.config.stop = ["a", "b", "c", "d", "e"].map(String::from).to_vec();

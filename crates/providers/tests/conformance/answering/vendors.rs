@@ -123,6 +123,7 @@ impl Case {
         LlmConfig {
             provider: self.name.into(),
             model: self.model.into(),
+            family: None,
             max_tokens: 100,
             temperature: 0.1,
             top_p: None,
