@@ -5,7 +5,7 @@ use std::time::Duration;
 /// What went wrong, named for what can be done about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ErrorKind {
-    /// 401, 403: the key is wrong. No retry.
+    /// 401, 403: the key is wrong, or not for this. No retry.
     Auth,
     /// Out of credit. No retry.
     Quota,
@@ -83,6 +83,26 @@ impl Origin {
         )
     }
 
+    /// A 403: the key is right, but not for this model or place, unless the vendor says nothing, or that it
+    /// is the key.
+    pub(crate) fn denied(self, words: &str) -> Error {
+        let lower = words.to_lowercase();
+        let blamed = [
+            "api key",
+            "api_key",
+            "apikey",
+            "unauthorized",
+            "authenticat",
+            "security token",
+            "signature",
+        ];
+        if words.trim().is_empty() || blamed.iter().any(|name| lower.contains(name)) {
+            return self.bad_key();
+        }
+        let words: String = words.trim().chars().take(LONGEST_WORDS).collect();
+        self.fault(ErrorKind::Auth, format!("access denied: {words}"))
+    }
+
     pub(crate) fn quota(self) -> Error {
         self.fault(ErrorKind::Quota, "out of credit or quota")
     }
@@ -141,7 +161,8 @@ impl Origin {
     /// What an HTTP status means where the vendor says no more (wire-providers.md §7.1).
     pub(crate) fn status(self, status: u16, words: &str, retry_after: Option<Duration>) -> Error {
         match status {
-            401 | 403 => self.bad_key(),
+            401 => self.bad_key(),
+            403 => self.denied(words),
             402 => self.quota(),
             429 | 498 => self.rate_limited(retry_after),
             408 | 409 | 500.. => Error {
@@ -154,5 +175,41 @@ impl Origin {
                 words
             }),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ORIGIN: Origin = Origin {
+        vendor: "cartesia",
+        role: "synthesizer",
+        variable: "CARTESIA_API_KEY",
+    };
+
+    #[test]
+    fn a_403_tells_what_is_denied_unless_it_is_the_key() {
+        let told = |words: &str| {
+            let error = ORIGIN.status(403, words, None);
+            assert_eq!(error.kind, ErrorKind::Auth);
+            error.cause
+        };
+        let key = "authentication failed (check CARTESIA_API_KEY)";
+        for words in [
+            "",
+            " ",
+            "Invalid API key sk-123",
+            "invalid_api_key_error: no",
+        ] {
+            assert_eq!(told(words), key, "{words}");
+        }
+        assert_eq!(
+            told("voice_access_denied: your plan has no cloned voices"),
+            "access denied: voice_access_denied: your plan has no cloned voices"
+        );
+        assert_eq!(told(&"x".repeat(900)).len(), "access denied: ".len() + 200);
+        let error = ORIGIN.status(401, "your plan has no cloned voices", None);
+        assert_eq!(error.cause, key);
     }
 }

@@ -87,11 +87,6 @@ fn classify(origin: Origin, status: u16, said: &Said, wait: Option<Duration>) ->
             kind: ErrorKind::NotFound,
             ..origin.rejected(&said.message)
         },
-        // The key is right, but not for this model or place.
-        403 if !said.message.is_empty() => {
-            let words: String = said.message.chars().take(200).collect();
-            origin.fault(ErrorKind::Auth, format!("access denied: {words}"))
-        }
         _ => origin.status(status, &said.message, wait),
     }
 }
