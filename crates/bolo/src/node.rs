@@ -101,12 +101,13 @@ impl Node {
             tls.clone(),
         );
         let rules = &settings.runtime;
-        let vendors = vendors.with_llm_limits(bolo_providers::llm::Limits {
+        let llm_limits = bolo_providers::llm::Limits {
             first_token: Duration::from_secs(rules.llm_first_token_s),
             between: Duration::from_secs(rules.llm_between_s),
             total: Duration::from_secs(rules.llm_total_s),
             ..Default::default()
-        });
+        };
+        let vendors = vendors.with_llm_limits(llm_limits);
         let vendors = vendors.with_llm_hedge(Duration::from_millis(rules.llm_hedge_ms));
         let carriers = Carriers::new(settings.telephony.carriers()?, http);
         let callbacks = Callbacks::new(public_url.clone(), callback_key(&settings)?);
@@ -137,7 +138,7 @@ impl Node {
                 store: store.clone(),
                 carriers: carriers.clone(),
                 callbacks: callbacks.clone(),
-                vendors,
+                vendors: vendors.with_llm_limits(llm_limits.patient()),
                 webhooks: public.clone(),
                 llm_cents: Arc::new(move |vendor, model, tokens| {
                     prices.llm_cents(vendor, model, tokens)

@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::{
     failure,
     gathered::Gathered,
-    server::{Reader, Server},
+    server::{Limits, Reader, Server},
     sse::Events,
 };
 use crate::{Ask, Delta, Error, ErrorKind};
@@ -27,6 +27,7 @@ pub(super) struct Answer {
     gathered: Gathered,
     began: Instant,
     complained: bool,
+    limits: Limits,
 }
 
 enum Phase {
@@ -41,6 +42,7 @@ impl Answer {
         Self {
             reader: server.wire.reader(),
             gathered: Gathered::of(&ask),
+            limits: server.limits.of(&ask.config),
             server,
             phase: Phase::Ask(Box::new(ask)),
             began: Instant::now(),
@@ -82,7 +84,7 @@ impl Answer {
             // No such agent is asked with tools: nothing is left out in silence.
             return Err(origin.fault(ErrorKind::BadRequest, "takes no tools"));
         }
-        let limits = self.server.limits;
+        let limits = self.limits;
         let limit = limits.first_token.min(limits.total);
         let sending = self.server.send(ask);
         let response = match timeout_at(self.began + limit, sending).await {
@@ -170,7 +172,7 @@ impl Answer {
 
     /// Until when the next bytes must come, and the limit that says so.
     fn deadline(&self) -> (Instant, Duration) {
-        let limits = self.server.limits;
+        let limits = self.limits;
         let (from, limit) = match (self.gathered.finished, self.gathered.moved) {
             (Some(finished), _) => (finished, limits.usage),
             (None, Some(moved)) => (moved, limits.between),

@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use bolo_agent::LlmConfig;
 use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream, stream::BoxStream};
 use reqwest::{RequestBuilder, Response, header};
 use secrecy::SecretString;
@@ -41,6 +42,30 @@ impl Default for Limits {
             between: Duration::from_secs(8),
             total: Duration::from_secs(30),
             usage: Duration::from_secs(1),
+        }
+    }
+}
+
+impl Limits {
+    /// For a question about a call that is over: nobody waits on the line.
+    #[must_use]
+    pub fn patient(self) -> Self {
+        Self {
+            first_token: self.first_token.max(Duration::from_secs(60)),
+            between: self.between.max(Duration::from_secs(30)),
+            total: self.total.max(Duration::from_secs(90)),
+            ..self
+        }
+    }
+
+    /// An agent that wants much thought waits for it (wire-providers.md §10.4).
+    pub(super) fn of(self, config: &LlmConfig) -> Self {
+        match config.reasoning_effort.as_deref() {
+            None | Some("none" | "minimal" | "low") => self,
+            Some(_) => Self {
+                first_token: self.first_token * 3,
+                ..self
+            },
         }
     }
 }
@@ -209,6 +234,20 @@ mod tests {
             }
         });
         (base, seen, AbortOnDropHandle::new(task))
+    }
+
+    #[test]
+    fn a_model_that_is_to_think_gets_time_for_it() {
+        let limits = Limits::default();
+        let mut config = ask("m").config;
+        for (effort, seconds) in [(None, 5), (Some("low"), 5), (Some("medium"), 15)] {
+            config.reasoning_effort = effort.map(str::to_owned);
+            let first = limits.of(&config).first_token;
+            assert_eq!(first, Duration::from_secs(seconds), "{effort:?}");
+        }
+        let patient = limits.patient();
+        assert!(patient.first_token > limits.first_token * 3);
+        assert!(patient.total > limits.total && patient.usage == limits.usage);
     }
 
     #[tokio::test] // R95

@@ -368,6 +368,12 @@ async fn a_server_that_stalls_is_left() {
             "{script}"
         );
     }
+    let fake = stalling(HEAD).await;
+    let mut thinks = ask("m");
+    thinks.config.reasoning_effort = Some("high".into());
+    let all: Vec<_> = server(&fake.base, first).answer(thinks).collect().await;
+    let error = all[0].as_ref().unwrap_err();
+    assert_eq!(error.cause, "no answer within 90 ms");
     const ONE: &str = concat!(
         "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n",
         "data: {\"choices\":[{\"delta\":{\"content\":\"Hi\"}}]}\n\n"
