@@ -22,6 +22,8 @@ pub(crate) struct Dialect {
     pub auth: Auth,
     /// Takes `prompt_cache_key`, `service_tier` and `include_obfuscation`.
     pub is_openai: bool,
+    /// Loads a model when it is first asked for it, and forgets it when it is idle.
+    pub is_ollama: bool,
     /// What it speaks.
     pub api: Api,
 }
@@ -56,6 +58,7 @@ const PLAIN: Dialect = Dialect {
     needs_key: true,
     auth: Auth::Bearer,
     is_openai: false,
+    is_ollama: false,
     api: Api::Chat,
 };
 
@@ -188,6 +191,7 @@ pub(crate) const DIALECTS: &[Dialect] = &[
         keys: &["OLLAMA"],
         variable: "OLLAMA_API_KEY",
         needs_key: false,
+        is_ollama: true,
         ..PLAIN
     },
     Dialect {

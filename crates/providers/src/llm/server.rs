@@ -21,6 +21,8 @@ use crate::{Ask, Delta, Error, ErrorKind, Llm, NotPublic, PublicClient, error::O
 
 /// A connection opened ahead may take this long, its answer included.
 const WARM: Duration = Duration::from_secs(5);
+/// Where the server loads the model for it. To leave sooner would end the loading.
+const LOAD: Duration = Duration::from_secs(90);
 
 /// Time limits of one answer (R194). The connection has its own, in [`crate::http::CONNECT_LIMIT`].
 #[derive(Debug, Clone, Copy)]
@@ -80,6 +82,11 @@ pub(crate) trait Wire: Send + Sync {
     /// A request that costs nothing.
     fn free_request(&self, http: &reqwest::Client) -> RequestBuilder;
 
+    /// Whether the free request has the server load the model.
+    fn loads(&self) -> bool {
+        false
+    }
+
     /// For one answer.
     fn reader(&self) -> Box<dyn Reader>;
 }
@@ -111,7 +118,7 @@ impl Server {
     ) -> Result<Self, Error> {
         let base = dialect.base(address, model)?;
         let wire: Arc<dyn Wire> = match dialect.api {
-            Api::Chat | Api::Deployments => Arc::new(OpenAi::new(dialect, base, key)),
+            Api::Chat | Api::Deployments => Arc::new(OpenAi::new(dialect, base, model, key)),
             Api::Messages => Arc::new(Anthropic { dialect, base, key }),
             Api::Gemini => Arc::new(Gemini::new(dialect, base, key)),
         };
@@ -166,10 +173,12 @@ impl Llm for Server {
 
     fn warm(&self) -> BoxFuture<'static, ()> {
         let request = self.wire.free_request(&self.http);
+        let limit = if self.wire.loads() { LOAD } else { WARM };
         let vendor = self.name();
         async move {
             // Whatever the server says to it, the connection is open and goes back to the pool.
-            match timeout(WARM, request.send()).await {
+            let whole = async { request.send().await?.bytes().await };
+            match timeout(limit, whole).await {
                 Ok(Ok(_)) => {}
                 Ok(Err(error)) => {
                     let error = error.without_url();
@@ -190,7 +199,7 @@ mod tests {
     use tokio_util::task::AbortOnDropHandle;
 
     use super::{super::dialect, *};
-    use crate::testing::{ask, tls, try_read_request};
+    use crate::testing::{RawServer, ask, tls, try_read_request};
 
     const ANSWER: &str = "data: {\"choices\":[{\"delta\":{\"content\":\"Hi\"},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n";
 
@@ -260,6 +269,29 @@ mod tests {
         }
         // The second request was lost with its connection, and sent again on another.
         assert_eq!(*counts.borrow(), (2, 4));
+    }
+
+    #[tokio::test] // R3
+    async fn ollama_loads_the_model_ahead() {
+        for (path, expected) in [
+            ("/v1", "POST /api/generate "),
+            ("/ollama/v1/", "POST /ollama/api/generate "),
+            ("/ollama", "POST /ollama/api/generate "),
+        ] {
+            let (tell, mut told) = watch::channel(String::new());
+            let fake = RawServer::start(Box::new(move |mut stream, request| {
+                Box::pin(async move {
+                    tell.send_replace(request);
+                    let done = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";
+                    stream.write_all(done.as_bytes()).await.unwrap();
+                })
+            }))
+            .await;
+            server(&format!("{}{path}", fake.base)).warm().await;
+            let request = told.wait_for(|told| !told.is_empty()).await.unwrap();
+            assert!(request.starts_with(expected), "{}", *request);
+            assert!(request.ends_with(r#"{"model":"m"}"#), "{}", *request);
+        }
     }
 
     #[tokio::test] // R3, R95

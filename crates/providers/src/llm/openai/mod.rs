@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use reqwest::{RequestBuilder, Url};
 use secrecy::SecretString;
+use serde_json::json;
 
 use self::{chunk::Chunks, request::Body};
 use super::{
@@ -24,16 +25,23 @@ use crate::{Ask, error::Origin};
 pub(crate) struct OpenAi {
     dialect: &'static Dialect,
     base: Url,
+    model: String,
     key: Option<SecretString>,
     /// The log says once a call that the agent's effort is not what the model gets.
     complained: AtomicBool,
 }
 
 impl OpenAi {
-    pub(super) fn new(dialect: &'static Dialect, base: Url, key: Option<SecretString>) -> Self {
+    pub(super) fn new(
+        dialect: &'static Dialect,
+        base: Url,
+        model: &str,
+        key: Option<SecretString>,
+    ) -> Self {
         Self {
             dialect,
             base,
+            model: model.to_owned(),
             key,
             complained: AtomicBool::new(false),
         }
@@ -65,12 +73,30 @@ impl Wire for OpenAi {
     }
 
     fn free_request(&self, http: &reqwest::Client) -> RequestBuilder {
-        let request = http.head(under(&self.base, &["models"]));
+        let request = match self.dialect.is_ollama {
+            // A request without a prompt loads the model.
+            true => http
+                .post(under(&root(&self.base), &["api", "generate"]))
+                .json(&json!({ "model": self.model })),
+            false => http.head(under(&self.base, &["models"])),
+        };
         self.dialect.with_key(request, self.key.as_ref())
+    }
+
+    fn loads(&self) -> bool {
+        self.dialect.is_ollama
     }
 
     fn reader(&self) -> Box<dyn Reader> {
         let origin = self.origin();
         Box::new(Chunks { origin })
     }
+}
+
+/// Where a server's own API is found, beside OpenAI's under `/v1`.
+fn root(base: &Url) -> Url {
+    let mut root = base.clone();
+    let path = base.path().trim_end_matches('/');
+    root.set_path(path.strip_suffix("/v1").unwrap_or(path));
+    root
 }
