@@ -86,14 +86,21 @@ impl Answer {
         }
         let limits = self.limits;
         let limit = limits.first_token.min(limits.total);
-        let sending = self.server.send(ask);
-        let response = match timeout_at(self.began + limit, sending).await {
-            Ok(response) => response?,
-            Err(_) => return Err(origin.no_answer(limit)),
+        let mut again = true;
+        let response = loop {
+            let sending = self.server.send(ask);
+            let response = match timeout_at(self.began + limit, sending).await {
+                Ok(response) => response?,
+                Err(_) => return Err(origin.no_answer(limit)),
+            };
+            if response.status().is_success() {
+                break response;
+            }
+            let error = failure::refused(origin, response).await;
+            if !std::mem::replace(&mut again, false) || !self.server.wire.gives_way(ask, &error) {
+                return Err(error);
+            }
         };
-        if !response.status().is_success() {
-            return Err(failure::refused(origin, response).await);
-        }
         let content = response
             .headers()
             .get(header::CONTENT_TYPE)

@@ -46,6 +46,12 @@ pub struct Ask {
     pub cache_key: String,
 }
 
+impl Ask {
+    pub(crate) fn wants_json(&self) -> bool {
+        self.json || self.config.request_json
+    }
+}
+
 /// A message, shaped as in chat completions.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AskMessage {

@@ -79,6 +79,12 @@ pub(crate) trait Wire: Send + Sync {
     /// The request for a streamed answer.
     fn request(&self, http: &reqwest::Client, ask: &Ask) -> RequestBuilder;
 
+    /// Whether the same request, which was refused with this error, is worth another try: the server does not
+    /// know something that it can do without.
+    fn gives_way(&self, _ask: &Ask, _error: &Error) -> bool {
+        false
+    }
+
     /// A request that costs nothing.
     fn free_request(&self, http: &reqwest::Client) -> RequestBuilder;
 

@@ -23,7 +23,7 @@ pub(super) fn body(ask: &Ask) -> Value {
         "messages": turns.iter().map(message).collect::<Vec<_>>(),
         "stream": true,
     });
-    let head = match ask.json || config.request_json {
+    let head = match ask.wants_json() {
         true => format!("{head}\n\nAnswer with one JSON object and nothing else."),
         false => head,
     };

@@ -111,7 +111,7 @@ fn generation_config(ask: &Ask) -> Value {
     if !stops.is_empty() {
         told["stopSequences"] = json!(stops);
     }
-    if ask.json || config.request_json {
+    if ask.wants_json() {
         told["responseMimeType"] = "application/json".into();
     }
     if let Some(thinking) = thinking(&config.model, config.reasoning_effort.as_deref()) {

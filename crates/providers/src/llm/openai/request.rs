@@ -76,11 +76,12 @@ struct Message<'a> {
 }
 
 impl<'a> Body<'a> {
-    pub(super) fn new(ask: &'a Ask, dialect: &Dialect) -> Self {
+    /// `json_mode`: the server knows it. Where it is wanted, words ask for JSON in any case.
+    pub(super) fn new(ask: &'a Ask, dialect: &Dialect, json_mode: bool) -> Self {
         let model = Model::of(&ask.config, dialect.api);
         let tools: Vec<Value> = ask.tools.iter().map(tool).collect();
         let has_tools = !tools.is_empty();
-        let json = ask.json || ask.config.request_json;
+        let json = ask.wants_json();
         let mut messages: Vec<Message<'a>> = ask.messages.iter().map(message).collect();
         if json && !speaks_of_json(&ask.messages) {
             // Refused otherwise. Behind the head, which stays the same.
@@ -101,7 +102,7 @@ impl<'a> Body<'a> {
             tool_choice: has_tools.then(|| choice(&ask.tool_choice)),
             // R100. OpenAI's o-models refuse the field itself.
             parallel_tool_calls: (has_tools && model != Model::OSeries).then_some(false),
-            response_format: json.then(|| json!({"type": "json_object"})),
+            response_format: (json && json_mode).then(|| json!({"type": "json_object"})),
             service_tier: dialect.is_openai.then_some("default"),
             prompt_cache_key: (dialect.is_openai && !ask.cache_key.is_empty())
                 .then_some(ask.cache_key.as_str()),

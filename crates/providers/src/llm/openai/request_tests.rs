@@ -13,7 +13,7 @@ fn weather() -> AskTool {
 }
 
 fn body(ask: &Ask, name: &str) -> String {
-    serde_json::to_string(&Body::new(ask, dialect(name).unwrap())).unwrap()
+    serde_json::to_string(&Body::new(ask, dialect(name).unwrap(), true)).unwrap()
 }
 
 fn value(ask: &Ask, name: &str) -> Value {
@@ -149,7 +149,7 @@ fn an_effort_that_can_not_be_sent_is_noticed() {
         let mut ask = ask(model);
         ask.tools.push(weather());
         ask.config.reasoning_effort = wished.map(str::to_owned);
-        let body = Body::new(&ask, dialect("openai").unwrap());
+        let body = Body::new(&ask, dialect("openai").unwrap(), true);
         body.other_effort(&ask).map(str::to_owned)
     };
     assert_eq!(told("gpt-5.5", Some("high")).as_deref(), Some("none"));
