@@ -174,6 +174,15 @@ impl LlmConfig {
         self.provider != "perplexity"
     }
 
+    /// How many times longer than usual its first token may take: an agent that wants much thought waits for
+    /// it.
+    pub fn patience(&self) -> u32 {
+        match self.reasoning_effort.as_deref() {
+            None | Some("none" | "minimal" | "low") => 1,
+            Some(_) => 3,
+        }
+    }
+
     /// Reads a configuration that stands for itself.
     pub(crate) fn read_alone(place: Place<'_>) -> Self {
         Self::read(&Fields {

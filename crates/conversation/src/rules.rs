@@ -76,7 +76,8 @@ pub struct Rules {
     pub judge_s: u64,
     /// Keys gather until none came for this long (R162), s. Default 4.
     pub dtmf_s: u64,
-    /// The model's first token must come within this time (R194), s. Default 5.
+    /// The model's first token must come within this time (R194), thrice where the agent wants much thought, s.
+    /// Default 5.
     pub llm_first_token_s: u64,
     /// The next one within this time (R194), s. Default 8.
     pub llm_between_s: u64,

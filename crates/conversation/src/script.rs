@@ -203,7 +203,8 @@ impl Script {
             .as_ref()
             .map(|routes| routes.routes.as_slice())
             .unwrap_or_default();
-        let rules = rules.with_what_fits(&config.bolo);
+        let mut rules = rules.with_what_fits(&config.bolo);
+        rules.llm_first_token_s *= u64::from(task.llm.config.patience());
         let transfer_line = lines_of(&rules, &language).transfer;
         let tools = task.tools.iter().map(|tool| {
             let line = tool.pre_call_message.as_ref();
@@ -317,7 +318,11 @@ mod tests {
     use uuid::Uuid;
 
     fn script(task_config: Value, routes: Value) -> Script {
-        let agent = Agent::parse(&json!({
+        of(&agent(task_config, routes))
+    }
+
+    fn agent(task_config: Value, routes: Value) -> Value {
+        json!({
             "agent_config": {
                 "agent_name": "Asha",
                 "agent_welcome_message": "Hello {name}, this is {shop}",
@@ -331,8 +336,11 @@ mod tests {
                 }],
             },
             "agent_prompts": { "task_1": { "system_prompt": "You help {name}. {\"a\": 1} {call_sid}" } },
-        }))
-        .unwrap();
+        })
+    }
+
+    fn of(agent: &Value) -> Script {
+        let agent = Agent::parse(agent).unwrap();
         let recipient = json!({
             "name": "Ravi", "shop": "Asha's", "call_sid": "CA1",
             "current_date": "Saturday, August 22, 2026", "current_time": "09:05:00 AM", "timezone": "UTC",
@@ -413,6 +421,16 @@ mod tests {
             ),
             (700, false)
         );
+    }
+
+    #[test] // R194
+    fn a_model_that_is_to_think_is_waited_for() {
+        for (effort, seconds) in [(Value::Null, 5), (json!("low"), 5), (json!("high"), 15)] {
+            let mut wish = agent(json!({}), Value::Null);
+            let task = &mut wish["agent_config"]["tasks"][0]["tools_config"];
+            task["llm_agent"]["llm_config"]["reasoning_effort"] = effort;
+            assert_eq!(of(&wish).rules.llm_first_token_s, seconds);
+        }
     }
 
     #[test] // R121

@@ -60,14 +60,11 @@ impl Limits {
         }
     }
 
-    /// An agent that wants much thought waits for it (wire-providers.md §10.4).
+    /// Those for this model (wire-providers.md §10.4).
     pub(super) fn of(self, config: &LlmConfig) -> Self {
-        match config.reasoning_effort.as_deref() {
-            None | Some("none" | "minimal" | "low") => self,
-            Some(_) => Self {
-                first_token: self.first_token * 3,
-                ..self
-            },
+        Self {
+            first_token: self.first_token * config.patience(),
+            ..self
         }
     }
 }
