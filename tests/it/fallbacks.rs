@@ -19,6 +19,24 @@ enum Of {
     Account,
 }
 
+/// One whole conversation, in which nothing is missing; its record.
+async fn converse(world: &World, agent: &Value) -> Value {
+    let (execution, call) = world.dial(agent, CallerScript::default()).await;
+    call.hears("Hello there").await.unwrap();
+    call.agent_stopped().await.unwrap();
+    call.says("where is my order").await.unwrap();
+    call.hears("It ships on Monday").await.unwrap();
+    call.agent_stopped().await.unwrap();
+    call.hangs_up().await.unwrap();
+    let record = world.server.status(&execution, "completed").await;
+    assert_eq!(
+        record["transcript"],
+        "assistant: Hello there.\nuser: where is my order\nassistant: It ships on Monday."
+    );
+    assert_eq!(record["error_message"], Value::Null);
+    record
+}
+
 #[rstest]
 #[case::of_the_agent(Database::Sqlite, Of::Agent)]
 #[case::of_the_account(Database::Postgres, Of::Account)]
@@ -84,19 +102,7 @@ async fn a_call_whose_vendors_all_refuse_is_held_by_others(
     };
     fakes.llm.fail_next(vec![refused; 50]);
 
-    let (execution, call) = world.dial(&agent, CallerScript::default()).await;
-    call.hears("Hello there").await.unwrap();
-    call.agent_stopped().await.unwrap();
-    call.says("where is my order").await.unwrap();
-    call.hears("It ships on Monday").await.unwrap();
-    call.agent_stopped().await.unwrap();
-    call.hangs_up().await.unwrap();
-    let record = world.server.status(&execution, "completed").await;
-    assert_eq!(
-        record["transcript"],
-        "assistant: Hello there.\nuser: where is my order\nassistant: It ships on Monday."
-    );
-    assert_eq!(record["error_message"], Value::Null);
+    let record = converse(&world, &agent).await;
     assert_eq!(ears.sessions(), 1);
     // Who worked is who is counted.
     let usage = &record["usage_breakdown"];
@@ -176,19 +182,7 @@ async fn vendors_that_refuse_only_after_they_let_in_are_replaced(
         tools["synthesizer"] = json!({"provider": own_voice, "provider_config": {"voice": "en-US-JennyNeural", "model": "Neural"}});
     }
 
-    let (execution, call) = world.dial(&agent, CallerScript::default()).await;
-    call.hears("Hello there").await.unwrap();
-    call.agent_stopped().await.unwrap();
-    call.says("where is my order").await.unwrap();
-    call.hears("It ships on Monday").await.unwrap();
-    call.agent_stopped().await.unwrap();
-    call.hangs_up().await.unwrap();
-    let record = world.server.status(&execution, "completed").await;
-    assert_eq!(
-        record["transcript"],
-        "assistant: Hello there.\nuser: where is my order\nassistant: It ships on Monday."
-    );
-    assert_eq!(record["error_message"], Value::Null);
+    let record = converse(&world, &agent).await;
     assert_eq!(fakes.deepgram.sessions(), 1);
     assert_eq!(
         record["usage_breakdown"]["synthesizer_model"],

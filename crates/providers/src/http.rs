@@ -8,8 +8,8 @@ use rustls::{ClientConfig, RootCertStore, crypto::ring};
 /// DNS, TCP and TLS together.
 pub const CONNECT_LIMIT: Duration = Duration::from_secs(2);
 
-/// A connection whose other end has not acknowledged what was sent for so long is dead: a kept one that went
-/// silently must fail while there is still time to ask again within the turn.
+/// A connection whose other end has not acknowledged what was sent for so long is dead: one kept to a model that
+/// went silently must fail while there is still time to ask again within the turn. Voices and carriers over HTTP share it.
 #[cfg(target_os = "linux")]
 const DEAD: Duration = Duration::from_millis(1500);
 

@@ -180,7 +180,12 @@ impl Llm for Server {
         let vendor = self.name();
         async move {
             // Whatever the server says to it, the connection is open and goes back to the pool.
-            let whole = async { request.send().await?.bytes().await };
+            let whole = async {
+                let mut response = request.send().await?;
+                // Read to its end, and kept nowhere: an agent's server may send what it likes.
+                while response.chunk().await?.is_some() {}
+                Ok::<_, reqwest::Error>(())
+            };
             match timeout(limit, whole).await {
                 Ok(Ok(_)) => {}
                 Ok(Err(error)) => {
