@@ -40,12 +40,15 @@ fn four_ports() -> u16 {
         .unwrap()
 }
 
+#[rstest::rstest]
 #[tokio::test]
-async fn turns_and_delays_give_the_figures_of_a_server_of_its_own() {
+async fn turns_and_delays_give_the_figures_of_a_server_of_its_own(
+    #[values("twilio", "plivo", "vobiz", "exotel", "sip-trunk")] carrier: &str,
+) {
     let setup = Setup::new(Database::Sqlite, Vec::new()).await;
     let script = script(&setup, "turns = 1\nfirst_token_ms = 50");
     let arguments = ["--script", &script, "--calls", "2", "--ramp", "0.2"];
-    let report = simulate(&setup, &arguments).await;
+    let report = simulate(&setup, &[&arguments[..], &["--carrier", carrier]].concat()).await;
     assert_eq!(report["calls"], 2);
     assert_eq!(report["statuses"], json!({"completed": 2}));
     assert_eq!(report["dials"], json!({"placed": 2, "duplicate": 0}));
@@ -53,6 +56,7 @@ async fn turns_and_delays_give_the_figures_of_a_server_of_its_own() {
         (&report["turns_ok"], &report["errors"]),
         (&report["turns"], &json!(0))
     );
+    assert_eq!(report["barge_ins"], 2, "{report}");
     for figure in ["/added_ms/p50", "/barge_clear_ms/p50", "/kib_per_call"] {
         assert!(
             report.pointer(figure).unwrap().is_f64(),

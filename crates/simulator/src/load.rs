@@ -211,6 +211,15 @@ impl Load {
         })
     }
 
+    /// The server's client. What a carrier's user sets up by hand is done.
+    fn reach(&self, target: &Target) -> Result<Api, Error> {
+        self.carrier.set_up_for(&target.base_url);
+        Ok(Api {
+            http: http::client()?,
+            target: target.clone(),
+        })
+    }
+
     /// The agent under load: no hold, so that every wait of the server is its own.
     fn agent(&self) -> Value {
         let transcriber = if self.plan.callers.have_voices() {
@@ -250,10 +259,7 @@ impl Load {
                 message: format!("at most {MOST_CALLS} speak in tones at once"),
             });
         }
-        let api = Api {
-            http: http::client()?,
-            target: target.clone(),
-        };
+        let api = self.reach(target)?;
         let forgotten = tone::forgotten();
         let agent = match &self.plan.agent {
             Agent::OfFakes => api.create_agent(&self.agent()).await?,

@@ -95,6 +95,8 @@ enum Carrier {
     Twilio,
     Plivo,
     Vobiz,
+    Exotel,
+    SipTrunk,
 }
 
 impl From<Carrier> for Kind {
@@ -103,6 +105,8 @@ impl From<Carrier> for Kind {
             Carrier::Twilio => Self::Twilio,
             Carrier::Plivo => Self::Plivo,
             Carrier::Vobiz => Self::Vobiz,
+            Carrier::Exotel => Self::Exotel,
+            Carrier::SipTrunk => Self::SipTrunk,
         }
     }
 }

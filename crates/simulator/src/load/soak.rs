@@ -11,7 +11,6 @@ use super::{Api, Load, Target, number, process};
 use crate::{
     Error,
     caller::{CallerScript, Line, Step, Then},
-    http,
 };
 
 /// Calls before the first look: caches, pools and the allocator are warm then.
@@ -62,10 +61,7 @@ impl Load {
         let pid = target
             .pid
             .ok_or_else(|| Error::Peer("the server's process is not known".into()))?;
-        let api = Api {
-            http: http::client()?,
-            target: target.clone(),
-        };
+        let api = self.reach(target)?;
         let agent = api.create_agent(&self.agent()).await?;
         self.carrier.default_script(short());
         let warm = WARM.min(self.plan.calls / 2);
