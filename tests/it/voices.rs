@@ -1,5 +1,5 @@
-//! Whole calls with the voices of other vendors: over a socket with contexts, over one that knows no cancel,
-//! and over HTTP.
+//! Whole calls with other voices: over a socket with contexts, over one that knows no cancel, over one of a
+//! single stream, and over HTTP.
 
 use bolo_simulator::{
     caller::CallerScript,
@@ -57,6 +57,30 @@ async fn a_call_is_held_and_cut_in(#[case] provider: &str) {
     orders(&world);
     let (execution, call) = world.dial(&agent, CallerScript::default()).await;
     let record = barge_in(&world, &execution, &call).await;
+    assert_cut(&record);
+    assert!(fake.characters() > 0);
+    world.end(&[]).await;
+}
+
+#[tokio::test]
+async fn a_stream_a_socket_is_cut_in() {
+    let mut agent = agent();
+    let synthesizer = &mut agent["agent_config"]["tasks"][0]["tools_config"]["synthesizer"];
+    synthesizer["provider_config"]["endpoint"] = "stream-input".into();
+    let world = World::start(Database::Sqlite).await;
+    orders(&world);
+    let (execution, call) = world.dial(&agent, CallerScript::default()).await;
+    let record = barge_in(&world, &execution, &call).await;
+    assert_cut(&record);
+    // One for the welcome, for the answer that was cut, and for the one after it.
+    let elevenlabs = &world.fakes.elevenlabs;
+    assert!(elevenlabs.sessions() >= 3, "{}", elevenlabs.sessions());
+    assert!(elevenlabs.characters() > 0);
+    world.end(&[]).await;
+}
+
+/// Of the answer only what was heard is remembered.
+fn assert_cut(record: &Value) {
     let transcript = record["transcript"].as_str().unwrap();
     let lines: Vec<&str> = transcript.lines().collect();
     assert_eq!(lines[0], "assistant: Hello there.", "{transcript}");
@@ -69,6 +93,4 @@ async fn a_call_is_held_and_cut_in(#[case] provider: &str) {
         ["user: no wait please", "assistant: All right."],
         "{transcript}"
     );
-    assert!(fake.characters() > 0);
-    world.end(&[]).await;
 }

@@ -167,6 +167,9 @@ fn vendors_voice<'d>(
     for (option, range) in ranges(vendor) {
         config.at(option).number(range.clone());
     }
+    if vendor == SynthesizerVendor::Elevenlabs {
+        check_endpoint(&config.at("endpoint"), model.unwrap_or_default());
+    }
     let (id, language) = (
         config.at("voice_id").some_text(),
         config.at("language").some_text(),
@@ -177,6 +180,14 @@ fn vendors_voice<'d>(
         model: model?,
         language: language.unwrap_or(heard),
     })
+}
+
+/// Which of ElevenLabs' sockets; its v3 models have one of their own.
+fn check_endpoint(place: &Place<'_>, model: &str) {
+    let known = place.word(&["multi-stream-input", "stream-input"]);
+    if known.is_some() && model.starts_with("eleven_v3") {
+        place.fault(format_args!("{model} speaks over another; leave this out"));
+    }
 }
 
 /// Numbers that a vendor takes, and from where to where.

@@ -289,6 +289,13 @@ fn elevenlabs_needs_a_voice_and_a_model() {
     ");
     assert_eq!(of(json!({ "voice": "Nila", "model": "eleven_v3" })), "none");
     assert_snapshot!(of(json!({ "voice": "Nila", "model": "eleven_flash_v2_5" })), @"none");
+    let endpoint = |model: &str, endpoint: &str| {
+        of(json!({ "voice": "Nila", "model": model, "endpoint": endpoint }))
+    };
+    assert_eq!(endpoint("eleven_flash_v2_5", "stream-input"), "none");
+    assert_eq!(endpoint("eleven_flash_v2_5", "multi-stream-input"), "none");
+    assert_snapshot!(endpoint("eleven_flash_v2_5", "stream"), @r#"tasks[0].tools_config.synthesizer.provider_config.endpoint: unknown value "stream"; one of multi-stream-input, stream-input"#);
+    assert_snapshot!(endpoint("eleven_v3", "stream-input"), @"tasks[0].tools_config.synthesizer.provider_config.endpoint: eleven_v3 speaks over another; leave this out");
 }
 
 #[test]

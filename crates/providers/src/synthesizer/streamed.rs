@@ -95,6 +95,22 @@ pub(crate) trait Wire: Send + Sync + Sized + 'static {
         Message::Ping(Bytes::new())
     }
 
+    /// Whether the socket has served: what follows needs another.
+    fn is_spent(&self) -> bool {
+        false
+    }
+
+    /// How long the vendor may say nothing of parts that are on the way, where audio may take `limit`;
+    /// `None`: as long as it likes.
+    fn patience(&self, limit: Duration) -> Option<Duration> {
+        Some(limit)
+    }
+
+    /// What is taken for told where the vendor says no more; `None`: it fails.
+    fn presume(&mut self) -> Option<Vec<News>> {
+        None
+    }
+
     /// Asks the vendor to close; `None`: just close.
     fn bye(&self) -> Option<Message> {
         None
@@ -260,8 +276,12 @@ impl<W: Wire> Speaking<W> {
         let mut more = true;
         let mut close_by = None;
         loop {
+            let all_said = !more && self.pieces.is_empty();
+            if self.wire.is_spent() && !all_said {
+                self.redial().await?;
+            }
             self.send_ready().await?;
-            if !more && self.pieces.is_empty() && close_by.is_none() {
+            if all_said && close_by.is_none() {
                 let Some(bye) = self.wire.bye() else {
                     return Ok(());
                 };
@@ -303,7 +323,10 @@ impl<W: Wire> Speaking<W> {
                         self.hear(news).await
                     }
                     Ok(Incoming::Closed(_)) | Err(_) if close_by.is_some() => return Ok(()),
-                    Ok(Incoming::Closed(Some((code, words)))) => return Err(W::closed(code, &words)),
+                    Ok(Incoming::Closed(Some((code, words)))) => match self.wire.presume() {
+                        Some(news) if code == 1000 => self.hear(news).await,
+                        _ => return Err(W::closed(code, &words)),
+                    },
                     Ok(Incoming::Closed(None)) => return Err(W::ORIGIN.dropped()),
                     Err(error) => return Err(error),
                 },
@@ -311,8 +334,7 @@ impl<W: Wire> Speaking<W> {
                     if close_by.is_some() {
                         return Ok(());
                     }
-                    self.overdue().await?;
-                    true
+                    self.overdue().await?
                 }
                 () = self.facts.closed() => false,
             };
@@ -346,6 +368,9 @@ impl<W: Wire> Speaking<W> {
     async fn end(&mut self, context: u32) -> Result<(), Error> {
         if self.pieces.is_all_sent(context) {
             let messages = self.wire.end(context);
+            if !messages.is_empty() {
+                self.moved_at = Instant::now();
+            }
             self.send(messages).await?;
         }
         Ok(())
@@ -355,12 +380,15 @@ impl<W: Wire> Speaking<W> {
         let in_flight = self.pieces.cancel(context);
         match self.wire.stop(context, in_flight) {
             Stop::Send(messages) => self.send(messages).await,
-            Stop::Redial => {
-                self.socket = self.dial.connect::<W>().await?;
-                let greeting = self.wire.greet();
-                self.send(greeting).await
-            }
+            Stop::Redial => self.redial().await,
         }
+    }
+
+    /// Takes another socket.
+    async fn redial(&mut self) -> Result<(), Error> {
+        self.socket = self.dial.connect::<W>().await?;
+        let greeting = self.wire.greet();
+        self.send(greeting).await
     }
 
     fn read(&mut self, text: &str) -> Result<Vec<News>, Error> {
@@ -399,24 +427,34 @@ impl<W: Wire> Speaking<W> {
     /// When [`Self::overdue`] has something to do at the latest.
     fn next_deadline(&self) -> Instant {
         let keep_alive = self.sent_at + W::KEEP_ALIVE;
-        match self.pieces.front_sent() {
-            Some(_) => keep_alive.min(self.moved_at + self.dial.limits.audio),
+        match self.patience() {
+            Some(patience) => keep_alive.min(self.moved_at + patience),
             None => keep_alive,
         }
     }
 
-    /// Fails what waits in vain for audio, else keeps the socket alive.
-    async fn overdue(&mut self) -> Result<(), Error> {
+    /// How long the vendor may stand still, while it has work.
+    fn patience(&self) -> Option<Duration> {
+        self.pieces.front_sent()?;
+        self.wire.patience(self.dial.limits.audio)
+    }
+
+    /// Ends or fails what waits in vain, else keeps the socket alive.
+    async fn overdue(&mut self) -> Result<Listened, Error> {
         let now = Instant::now();
-        let limit = self.dial.limits.audio;
-        if self.pieces.front_sent().is_some() && self.moved_at + limit <= now {
-            return Err(W::ORIGIN.no_answer(limit));
+        if let Some(patience) = self.patience()
+            && self.moved_at + patience <= now
+        {
+            return match self.wire.presume() {
+                Some(news) => Ok(self.hear(news).await),
+                None => Err(W::ORIGIN.no_answer(patience)),
+            };
         }
         if self.sent_at + W::KEEP_ALIVE <= now {
             let message = self.wire.keep_alive();
             self.send(vec![message]).await?;
         }
-        Ok(())
+        Ok(true)
     }
 
     async fn send(&mut self, messages: Vec<Message>) -> Result<(), Error> {

@@ -13,7 +13,7 @@ use crate::{
         azure::Azure,
         cartesia::Cartesia,
         deepgram::Aura,
-        elevenlabs::{self, Elevenlabs, dialogue::Dialogue},
+        elevenlabs::{self, Elevenlabs, dialogue::Dialogue, stream::Stream},
         openai::{self, OpenAi},
         polly::{self, Polly},
         requested::{Requested, Vendor},
@@ -44,6 +44,9 @@ impl Vendors {
         let synthesizer: Arc<dyn Synthesizer> = match agent.vendor {
             SynthesizerVendor::Elevenlabs if spec.model.starts_with("eleven_v3") => {
                 self.streamed::<Dialogue>(keys)?
+            }
+            SynthesizerVendor::Elevenlabs if elevenlabs::is_stream_input(&spec) => {
+                self.streamed::<Stream>(keys)?
             }
             SynthesizerVendor::Elevenlabs => {
                 let origin = elevenlabs::ORIGIN;

@@ -46,6 +46,8 @@ struct Said {
     #[serde(default)]
     close_socket: bool,
     xi_api_key: Option<String>,
+    #[serde(default)]
+    voice_settings: Value,
 }
 
 enum Then {
@@ -158,6 +160,12 @@ impl Session {
                 return Then::End;
             }
             self.authenticated = true;
+        }
+        let speed = said.voice_settings["speed"].as_f64().unwrap_or(1.0);
+        if !(0.699..=1.201).contains(&speed) {
+            let words = "speed must be between 0.7 and 1.2";
+            fail(socket, "invalid_voice_settings", words, 1008).await;
+            return Then::End;
         }
         if said.close_socket {
             close(socket, 1000, "").await;

@@ -1,5 +1,5 @@
 //! ElevenLabs over its multi-context socket: one socket a call, one context an utterance. The v3 models
-//! have a socket of their own, [`dialogue`].
+//! have a socket of their own, [`dialogue`]; the one without contexts, [`stream`], is for who asks for it.
 //! Source: wire-providers.md §4.2.
 //!
 //! Each piece is flushed, since it is a whole sentence that the caller waits for. `isFinal` comes only
@@ -8,6 +8,7 @@
 pub(crate) mod dialogue;
 mod faults;
 mod session;
+pub(crate) mod stream;
 mod utterance;
 mod wire;
 
@@ -33,6 +34,11 @@ pub(crate) const ORIGIN: Origin = Origin {
     role: "synthesizer",
     variable: "ELEVENLABS_API_KEY",
 };
+
+/// The socket with contexts.
+const MULTI_STREAM_INPUT: &str = "multi-stream-input";
+/// The one without.
+const STREAM_INPUT: &str = "stream-input";
 
 /// Pieces of text that may wait.
 const INPUT_PIECES: usize = 64;
@@ -112,7 +118,7 @@ impl Synthesizer for Elevenlabs {
     }
 
     async fn open(&self, spec: &SynthesizerSpec) -> Result<Session<Speak, Spoken>, Error> {
-        let url = speech_url(&self.base_url, spec)?;
+        let url = speech_url(&self.base_url, spec, MULTI_STREAM_INPUT)?;
         let key = ("xi-api-key", self.key.expose_secret());
         let limits = (self.limits.connect, self.limits.write);
         let refused = |refusal| faults::refused(&refusal);
@@ -127,6 +133,12 @@ impl Synthesizer for Elevenlabs {
             task,
         })
     }
+}
+
+/// Whether the agent asks for the socket without contexts.
+pub(crate) fn is_stream_input(spec: &SynthesizerSpec) -> bool {
+    let endpoint = spec.options.get("endpoint");
+    endpoint.and_then(serde_json::Value::as_str) == Some(STREAM_INPUT)
 }
 
 /// The vendor's name of a format.
@@ -151,14 +163,11 @@ fn language(spec: &SynthesizerSpec) -> Option<&str> {
     primary.filter(|_| takes_one && is_one)
 }
 
-/// The address with the agent's wishes as its query.
-fn speech_url(base: &str, spec: &SynthesizerSpec) -> Result<Url, Error> {
+/// The address of a voice's socket of this name, with the agent's wishes as its query.
+fn speech_url(base: &str, spec: &SynthesizerSpec, endpoint: &str) -> Result<Url, Error> {
     let format = output_format(spec.format)?;
-    let mut url = socket::address(
-        ORIGIN,
-        base,
-        &["v1", "text-to-speech", &spec.voice_id, "multi-stream-input"],
-    )?;
+    let path = ["v1", "text-to-speech", &spec.voice_id, endpoint];
+    let mut url = socket::address(ORIGIN, base, &path)?;
     let mut query = url.query_pairs_mut();
     query
         .append_pair("model_id", &spec.model)

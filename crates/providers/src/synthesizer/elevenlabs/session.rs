@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     pin::pin,
+    time::Duration,
 };
 
 use tokio::{sync::mpsc, time::Instant};
@@ -46,6 +47,13 @@ struct Open {
     closed: bool,
     /// Last text or audio.
     moved_at: Instant,
+}
+
+impl Open {
+    /// How long it may stand still; `None`: as long as it likes.
+    fn patience(&self, limits: &Limits) -> Option<Duration> {
+        self.utterance.patience(self.closed, limits)
+    }
 }
 
 /// Whether somebody still listens.
@@ -286,14 +294,8 @@ impl Speaking {
                 return Ok(true);
             }
         };
-        if heard.error.is_some() || (heard.message.is_some() && heard.code.is_some()) {
-            let code = heard.code.as_ref().and_then(serde_json::Value::as_u64);
-            let words = [heard.error.as_deref(), heard.message.as_deref()];
-            let words: Vec<&str> = words.into_iter().flatten().collect();
-            return Err(faults::failed(
-                code.and_then(|code| code.try_into().ok()),
-                &words.join(": "),
-            ));
+        if let Some(error) = heard.failure() {
+            return Err(error);
         }
         let id = heard.context_id.as_deref();
         let Some((&context, open)) = self
@@ -320,43 +322,26 @@ impl Speaking {
         let overdue = self
             .open
             .values()
-            .filter_map(|open| Some(open.moved_at + self.patience(open)?));
+            .filter_map(|open| Some(open.moved_at + open.patience(&self.limits)?));
         overdue
             .min()
             .unwrap_or(self.last_sent + self.limits.keep_alive)
             .min(self.last_sent + self.limits.keep_alive)
     }
 
-    /// How long an utterance may stand still; `None`: as long as it likes.
-    fn patience(&self, open: &Open) -> Option<std::time::Duration> {
-        let utterance = &open.utterance;
-        match (utterance.is_covered(), open.closed) {
-            (true, true) => Some(self.limits.final_after_all),
-            (true, false) => None,
-            // Without times nobody can tell a pause of ours from one of the vendor's.
-            (false, closed) if utterance.sounded && !utterance.aligned => {
-                closed.then_some(self.limits.final_after_some)
-            }
-            (false, _) => Some(self.limits.audio),
-        }
-    }
-
     /// Ends what waits in vain for its end, fails what waits in vain for audio, else keeps the socket alive.
     async fn overdue(&mut self) -> Result<Listened, Error> {
         let now = Instant::now();
         let due = self.open.iter().find_map(|(context, open)| {
-            let patience = self.patience(open)?;
+            let patience = open.patience(&self.limits)?;
             (open.moved_at + patience <= now).then_some((*context, patience))
         });
         let Some((context, patience)) = due else {
             self.keep_alive().await?;
             return Ok(true);
         };
-        let missing_audio = |open: &Open| {
-            !open.utterance.is_covered() && (open.utterance.aligned || !open.utterance.sounded)
-        };
         match self.open.remove(&context) {
-            Some(open) if missing_audio(&open) => Err(ORIGIN.no_answer(patience)),
+            Some(open) if open.utterance.lacks_audio() => Err(ORIGIN.no_answer(patience)),
             Some(mut open) => Ok(self.tell(open.utterance.finish()).await),
             None => Ok(true),
         }

@@ -3,12 +3,12 @@
 //!
 //! Blanks are not counted: vendors add and drop them.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, time::Duration};
 
 use bolo_audio::Format;
 use bytes::Bytes;
 
-use super::wire::Alignment;
+use super::{Limits, wire::Alignment};
 use crate::{Spoken, synthesizer::pieces::WholeSamples};
 
 /// Times are whole ms, and audio may be cut in the middle of a sample.
@@ -26,9 +26,9 @@ pub(super) struct Utterance {
     owed: u64,
     whole: WholeSamples,
     /// The vendor tells character times.
-    pub(super) aligned: bool,
+    aligned: bool,
     /// Some audio has come.
-    pub(super) sounded: bool,
+    sounded: bool,
 }
 
 struct Piece {
@@ -73,6 +73,25 @@ impl Utterance {
     /// All text that was given has been heard, as far as the vendor tells.
     pub(super) fn is_covered(&self) -> bool {
         self.pieces.iter().all(|piece| piece.left == 0)
+    }
+
+    /// How long it may stand still before it is at its end, or without audio for too long; `None`: as long
+    /// as it likes. `closed`: no text follows.
+    pub(super) fn patience(&self, closed: bool, limits: &Limits) -> Option<Duration> {
+        match (self.is_covered(), closed) {
+            (true, true) => Some(limits.final_after_all),
+            (true, false) => None,
+            // Without times nobody can tell a pause of ours from one of the vendor's.
+            (false, closed) if self.sounded && !self.aligned => {
+                closed.then_some(limits.final_after_some)
+            }
+            (false, _) => Some(limits.audio),
+        }
+    }
+
+    /// Sound is missing, as far as that can be told.
+    pub(super) fn lacks_audio(&self) -> bool {
+        !self.is_covered() && (self.aligned || !self.sounded)
     }
 
     /// Audio from the vendor with its character times.

@@ -4,7 +4,8 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::SynthesizerSpec;
+use super::faults;
+use crate::{Error, SynthesizerSpec};
 
 /// What we send. Fields that are `None` are left out.
 #[derive(Default, Serialize)]
@@ -73,16 +74,16 @@ fn number(spec: &SynthesizerSpec, names: &[&str], default: f32) -> f32 {
 /// What came in, all kinds in one; other fields pass by.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub(super) struct Incoming {
+pub(crate) struct Incoming {
     audio: Option<String>,
     #[serde(alias = "is_final", rename = "isFinal")]
     is_final: Option<bool>,
     #[serde(alias = "context_id", rename = "contextId")]
     pub(super) context_id: Option<String>,
     pub(super) alignment: Option<Alignment>,
-    pub(super) error: Option<String>,
-    pub(super) message: Option<String>,
-    pub(super) code: Option<serde_json::Value>,
+    error: Option<String>,
+    message: Option<String>,
+    code: Option<serde_json::Value>,
 }
 
 /// Times of each character of the text as we sent it, ms from the start of this message's audio.
@@ -97,6 +98,18 @@ pub(super) struct Alignment {
 }
 
 impl Incoming {
+    /// What the vendor reports, if this is a report.
+    pub(super) fn failure(&self) -> Option<Error> {
+        if self.error.is_none() && (self.message.is_none() || self.code.is_none()) {
+            return None;
+        }
+        let code = self.code.as_ref().and_then(serde_json::Value::as_u64);
+        let code = code.and_then(|code| code.try_into().ok());
+        let words = [self.error.as_deref(), self.message.as_deref()];
+        let words: Vec<&str> = words.into_iter().flatten().collect();
+        Some(faults::failed(code, &words.join(": ")))
+    }
+
     pub(super) fn is_final(&self) -> bool {
         self.is_final == Some(true)
     }

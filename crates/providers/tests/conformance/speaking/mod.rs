@@ -36,6 +36,9 @@ conforms! {
         sound_of_another_utterance_is_not_taken
         an_end_that_is_never_told_is_not_waited_for
     ];
+    elevenlabs_stream_input: case("eleven_flash_v2_5") => [
+        an_end_that_is_never_told_is_not_waited_for
+    ];
     elevenlabs_v3: case("eleven_v3") => [
         wide_lines_get_whole_samples
         sound_of_another_utterance_is_not_taken

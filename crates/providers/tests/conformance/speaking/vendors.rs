@@ -38,6 +38,8 @@ pub(super) struct Case {
     pub sound: Sound,
     /// Tells the times of words.
     pub words: bool,
+    /// Speaks over ElevenLabs' socket without contexts.
+    stream_input: bool,
     key: &'static str,
 }
 
@@ -48,16 +50,23 @@ const fn of(vendor: SynthesizerVendor, model: &'static str) -> Case {
         socket: true,
         sound: Sound::Mulaw,
         words: false,
+        stream_input: false,
         key: "voice-test-key",
     }
 }
 
 /// All vendors but `local`, which has tests of its own.
-pub(super) static CASES: [Case; 10] = [
+pub(super) static CASES: [Case; 11] = [
     Case {
         words: true,
         key: "elevenlabs-test-key",
         ..of(SynthesizerVendor::Elevenlabs, "eleven_turbo_v2_5")
+    },
+    Case {
+        words: true,
+        stream_input: true,
+        key: "elevenlabs-test-key",
+        ..of(SynthesizerVendor::Elevenlabs, "eleven_flash_v2_5")
     },
     Case {
         words: true,
@@ -170,6 +179,10 @@ impl Case {
         format: Format,
         limits: SynthesizerLimits,
     ) -> (Arc<dyn Synthesizer>, SynthesizerSpec) {
+        let mut options = serde_json::Map::new();
+        if self.stream_input {
+            options.insert("endpoint".into(), "stream-input".into());
+        }
         let agent = Agent {
             vendor: self.vendor,
             voice: "Nila".into(),
@@ -179,7 +192,7 @@ impl Case {
             speed: 1.0,
             buffer_size: 250,
             caching: false,
-            options: serde_json::Map::new(),
+            options,
         };
         let base = match self.vendor {
             SynthesizerVendor::Openai => format!("{}/v1", fake.base_url()),
