@@ -99,6 +99,7 @@ fn address(base: &str, spec: &TranscriberSpec) -> Result<Url, Error> {
 #[serde(default)]
 struct Told {
     r#type: String,
+    turn_order: Option<u64>,
     end_of_turn: bool,
     transcript: Option<String>,
     words: Vec<Word>,
@@ -119,6 +120,8 @@ struct Turns {
     format: Format,
     /// The open turn was to be ended.
     forced: bool,
+    /// The last turn that ended.
+    ended: Option<u64>,
     billed: Option<f64>,
     /// Garbage was reported already.
     complained: bool,
@@ -130,6 +133,7 @@ impl Turns {
             batch: Batch::new(format, FRAME_MS),
             format,
             forced: false,
+            ended: None,
             billed: None,
             complained: false,
         }
@@ -143,9 +147,14 @@ impl Turns {
         Some(Message::binary(rest))
     }
 
+    /// Of a turn that has ended nothing more is told.
     fn turn(&mut self, told: Told) -> Option<Heard> {
+        if told.turn_order.is_some_and(|turn| Some(turn) <= self.ended) {
+            return None;
+        }
         let text = told.transcript.unwrap_or_default().trim().to_owned();
         if told.end_of_turn {
+            self.ended = told.turn_order.or(self.ended);
             let forced = std::mem::take(&mut self.forced);
             if text.is_empty() {
                 return Some(Heard::SpeechEnded);
@@ -266,6 +275,19 @@ mod tests {
             [Heard::SpeechStarted, Heard::Interim("where is".into()), end]
         );
         assert_eq!(turns.billed(3.0, 9.0), 4.5);
+    }
+
+    #[test]
+    fn a_turn_ends_once() {
+        let (mut turns, mut heard) = (Turns::new(Format::Mulaw8k), Vec::new());
+        for turn in [0, 0, 1] {
+            let text = format!(
+                r#"{{"type":"Turn","turn_order":{turn},"end_of_turn":true,"transcript":"yes"}}"#
+            );
+            turns.read(&text, &mut heard).unwrap();
+        }
+        let (text, why) = ("yes".to_owned(), HeardEnd::EndOfTurn);
+        assert_eq!(heard, vec![Heard::TurnEnd { text, why }; 2]);
     }
 
     #[test]

@@ -129,7 +129,7 @@ fn session(spec: &TranscriberSpec) -> Value {
 struct Protocol {
     /// The utterance whose text is coming, and the text.
     open: (String, String),
-    /// The utterance that was ended before its final text came.
+    /// The utterance that ended last: nothing more is told of it.
     ended: Option<String>,
 }
 
@@ -170,7 +170,7 @@ impl Dialect for Protocol {
     fn flush(&mut self, heard: &mut Vec<Heard>) -> Option<Message> {
         let (id, text) = std::mem::take(&mut self.open);
         if !text.is_empty() {
-            self.ended = Some(id);
+            self.ended = Some(id).filter(|id| !id.is_empty());
         }
         let why = HeardEnd::Forced;
         heard.push(Heard::TurnEnd { text, why });
@@ -193,6 +193,7 @@ impl Dialect for Protocol {
                 let text = text.unwrap_or_default().trim().to_owned();
                 if data.is_final == Some(true) {
                     self.open = Default::default();
+                    self.ended = Some(id).filter(|id| !id.is_empty());
                     let why = HeardEnd::SpeechFinal;
                     heard.push(Heard::TurnEnd { text, why });
                 } else {
@@ -293,6 +294,15 @@ mod tests {
                 end("Yes.", HeardEnd::SpeechFinal)
             ]
         );
+    }
+
+    #[test]
+    fn an_utterance_ends_once() {
+        let (mut wire, mut heard) = (Protocol::default(), Vec::new());
+        for id in ["1", "1", "2"] {
+            wire.read(transcript(id, "Yes.", true), &mut heard).unwrap();
+        }
+        assert_eq!(heard.len(), 2, "{heard:?}");
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! OpenAI's transcription sessions over `/realtime?intent=transcription`. Its voice detector ends turns;
 //! for the models that have none, silence does (runtime.md R36). Source: wire-providers.md §5.1.
 
+use std::collections::VecDeque;
+
 use async_trait::async_trait;
 use base64::{Engine, prelude::BASE64_STANDARD};
 use bolo_audio::Format;
@@ -32,6 +34,9 @@ const SLOWEST_MS: u64 = 1660;
 
 /// The one rate of 16-bit audio.
 const PCM: Format = Format::Pcm16 { rate: 24_000 };
+
+/// Segments whose text is not taken again.
+const REMEMBERED: usize = 16;
 
 /// OpenAI with a key.
 pub struct OpenAi(Access);
@@ -137,6 +142,8 @@ struct Protocol {
     open: (String, String),
     /// Segments committed whose text has not come whole.
     pending: u32,
+    /// The last segments whose text has.
+    told: VecDeque<String>,
     /// The last audio is in a segment, or there was none.
     finished: bool,
 }
@@ -167,8 +174,21 @@ impl Protocol {
             ready: false,
             open: Default::default(),
             pending: 0,
+            told: VecDeque::new(),
             finished: false,
         }
+    }
+
+    /// Whether the text of a segment came before. Texts may come in another order than segments.
+    fn is_told(&mut self, item: &str) -> bool {
+        if item.is_empty() || self.told.iter().any(|told| told == item) {
+            return !item.is_empty();
+        }
+        if self.told.len() == REMEMBERED {
+            self.told.pop_front();
+        }
+        self.told.push_back(item.to_owned());
+        false
     }
 
     fn next(&self) -> Next {
@@ -251,6 +271,7 @@ impl Dialect for Protocol {
                 self.open.1.push_str(&message.delta.unwrap_or_default());
                 heard.push(Heard::Interim(self.open.1.trim().to_owned()));
             }
+            "conversation.item.input_audio_transcription.completed" if self.is_told(&item) => {}
             "conversation.item.input_audio_transcription.completed" => {
                 self.pending = self.pending.saturating_sub(1);
                 let text = message.transcript.unwrap_or_default().trim().to_owned();
@@ -375,6 +396,20 @@ mod tests {
         assert_eq!(next(&both), Some(true));
         assert_eq!(next(&[empty, cleared]), Some(true));
         assert_eq!(next(&[committed("a"), completed("a")]), None);
+    }
+
+    #[test]
+    fn the_text_of_a_segment_is_taken_once() {
+        let mut wire = protocol();
+        let mut completed = |item: &str| {
+            let message = json!({"type": "conversation.item.input_audio_transcription.completed",
+                "item_id": item, "transcript": "yes"});
+            read(&mut wire, message).1.len()
+        };
+        assert_eq!(
+            ["a", "b", "a", "b", "c"].map(&mut completed),
+            [1, 1, 0, 0, 1]
+        );
     }
 
     #[test]

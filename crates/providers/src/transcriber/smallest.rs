@@ -66,7 +66,15 @@ impl Transcriber for Smallest {
             |refusal| refusal.error(ORIGIN),
         )
         .await?;
-        dialect::start(socket, Protocol, spec, format, Ends::Vendor, self.0.limits).await
+        dialect::start(
+            socket,
+            Protocol::default(),
+            spec,
+            format,
+            Ends::Vendor,
+            self.0.limits,
+        )
+        .await
     }
 }
 
@@ -91,7 +99,8 @@ fn url(base: &str, spec: &TranscriberSpec, format: Format) -> Result<Url, Error>
         .append_pair("sample_rate", &format.rate().to_string())
         .append_pair("endpointing", "true")
         .append_pair("endpointing_timeout", &spec.endpointing_ms.to_string())
-        .append_pair("vad_events", "true");
+        .append_pair("vad_events", "true")
+        .append_pair("word_timestamps", "true");
     // 1 is mild, 5 is strong.
     let words: Vec<_> = spec.keywords().map(|word| format!("{word}:2")).collect();
     if !words.is_empty() {
@@ -101,7 +110,11 @@ fn url(base: &str, spec: &TranscriberSpec, format: Format) -> Result<Url, Error>
     Ok(url)
 }
 
-struct Protocol;
+#[derive(Default)]
+struct Protocol {
+    /// When the words of the last final text began and ended, seconds of audio.
+    told: Option<(f64, f64)>,
+}
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
@@ -113,12 +126,27 @@ struct Incoming {
     is_last: Option<bool>,
     from_finalize: Option<bool>,
     speech_final: Option<bool>,
+    words: Option<Vec<Word>>,
     error: Option<Value>,
     status: Value,
     message: Option<String>,
 }
 
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Word {
+    start: Option<f64>,
+    end: Option<f64>,
+}
+
 impl Incoming {
+    /// When its words began and ended.
+    fn window(&self) -> Option<(f64, f64)> {
+        let words = self.words.as_deref()?;
+        let (start, end) = (words.first()?.start?, words.last()?.end?);
+        (end > start).then_some((start, end))
+    }
+
     /// What was said; punctuation alone is nothing.
     fn text(&self) -> String {
         let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
@@ -176,8 +204,14 @@ impl Dialect for Protocol {
         if let Some(error) = message.failure() {
             return Err(error);
         }
-        let text = message.text();
+        let mut text = message.text();
         let yes = |flag: Option<bool>| flag == Some(true);
+        // Each final text comes once, but for a fault of the vendor.
+        if let (true, Some(window)) = (yes(message.is_final), message.window())
+            && self.told.replace(window) == Some(window)
+        {
+            text.clear();
+        }
         match message.r#type.as_deref().unwrap_or_default() {
             "speech_started" => heard.push(Heard::SpeechStarted),
             "speech_ended" => heard.push(Heard::TurnEnd {
@@ -210,8 +244,26 @@ mod tests {
 
     fn read(message: Value) -> (Result<Next, Error>, Vec<Heard>) {
         let mut heard = Vec::new();
-        let next = Protocol.read(serde_json::from_value(message).unwrap(), &mut heard);
+        let message = serde_json::from_value(message).unwrap();
+        let next = Protocol::default().read(message, &mut heard);
         (next, heard)
+    }
+
+    #[test]
+    fn a_final_is_taken_once() {
+        let (mut wire, mut heard) = (Protocol::default(), Vec::new());
+        for start in [0.0, 0.0, 1.5] {
+            let message = json!({"transcript": "yes", "is_final": true, "speech_final": true,
+                "words": [{"word": "yes", "start": start, "end": start + 0.4}]});
+            let message = serde_json::from_value(message).unwrap();
+            wire.read(message, &mut heard).unwrap();
+        }
+        let end = |text: &str| Heard::TurnEnd {
+            text: text.into(),
+            why: HeardEnd::SpeechFinal,
+        };
+        // An end without words is none.
+        assert_eq!(heard, [end("yes"), end(""), end("yes")]);
     }
 
     #[test]
@@ -227,7 +279,7 @@ mod tests {
         assert_eq!(
             url.query().unwrap(),
             "model=pulse&language=hi&encoding=mulaw&sample_rate=8000&endpointing=true\
-             &endpointing_timeout=250&vad_events=true&keywords=Bolo%3A2%2CPlivo%3A2"
+             &endpointing_timeout=250&vad_events=true&word_timestamps=true&keywords=Bolo%3A2%2CPlivo%3A2"
         );
     }
 

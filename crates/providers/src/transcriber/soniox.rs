@@ -101,6 +101,8 @@ struct Protocol {
     config: Value,
     /// Settled text of the open turn.
     settled: String,
+    /// The tokens that settled last, with their times.
+    last: Vec<Token>,
     /// As the vendor counts at the end, ms.
     processed_ms: Option<f64>,
 }
@@ -115,14 +117,43 @@ struct Incoming {
     error_message: Option<String>,
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Debug, Default, Clone, PartialEq, Deserialize)]
 #[serde(default)]
 struct Token {
     text: Option<String>,
     is_final: Option<bool>,
+    start_ms: Option<f64>,
+    end_ms: Option<f64>,
+}
+
+impl Token {
+    /// The end of a turn.
+    fn is_mark(&self) -> bool {
+        matches!(self.text.as_deref(), Some("<end>" | "<fin>"))
+    }
 }
 
 impl Protocol {
+    /// The tokens without those that settled before: each does once, but for a fault of the vendor.
+    fn fresh(&mut self, mut tokens: Vec<Token>) -> Vec<Token> {
+        let settles = |token: &Token| token.is_final == Some(true) && !token.is_mark();
+        let settling: Vec<Token> = tokens
+            .iter()
+            .filter(|token| settles(token))
+            .cloned()
+            .collect();
+        if settling.is_empty() {
+            return tokens;
+        }
+        // Without times, words may well be said again.
+        let is_timed = settling.iter().all(|token| token.end_ms > Some(0.0));
+        if is_timed && settling == self.last {
+            tokens.retain(|token| !settles(token));
+        }
+        self.last = settling;
+        tokens
+    }
+
     fn take_settled(&mut self) -> String {
         std::mem::take(&mut self.settled).trim().to_owned()
     }
@@ -157,9 +188,9 @@ impl Dialect for Protocol {
     fn read(&mut self, message: Incoming, heard: &mut Vec<Heard>) -> Result<Next, Error> {
         let mut open = String::new();
         let mut news = false;
-        for token in message.tokens.unwrap_or_default() {
+        for token in self.fresh(message.tokens.unwrap_or_default()) {
             match token.text.as_deref().unwrap_or_default() {
-                "<end>" | "<fin>" => {
+                _ if token.is_mark() => {
                     let (text, why) = (self.take_settled(), HeardEnd::EndOfTurn);
                     heard.push(Heard::TurnEnd { text, why });
                     news = false;
@@ -278,6 +309,22 @@ mod tests {
         assert_eq!(next.unwrap(), Next::Done);
         assert_eq!(heard.last(), Some(&Heard::Final("Bye".into())));
         assert_eq!(wire.billed_s(), Some(1.48));
+    }
+
+    #[test]
+    fn tokens_settle_once() {
+        let mut wire = Protocol::default();
+        let mut turns = |end_ms: u32| {
+            let yes = json!({"text": "Yes", "is_final": true, "start_ms": 0, "end_ms": end_ms});
+            let end = json!({"text": "<end>", "is_final": true});
+            let heard = read(&mut wire, json!({"tokens": [yes, end]})).1;
+            let is_end =
+                |heard: &&Heard| matches!(heard, Heard::TurnEnd { text, .. } if text == "Yes");
+            heard.iter().filter(is_end).count()
+        };
+        assert_eq!([400, 400, 900].map(&mut turns), [1, 0, 1]);
+        // Times tell, not words.
+        assert_eq!([0, 0].map(&mut turns), [1, 1]);
     }
 
     #[test]

@@ -55,7 +55,10 @@ struct Pulse {
     session: String,
     language: String,
     events: bool,
+    timed: bool,
     listener: Listener,
+    /// Audio heard at the last final, ms.
+    told_ms: u64,
     /// Finals so far, joined.
     full: String,
 }
@@ -93,6 +96,8 @@ impl Pulse {
             session: uuid::Uuid::new_v4().to_string(),
             language: said(query, "language").unwrap_or("en").to_owned(),
             events: yes("vad_events"),
+            timed: yes("word_timestamps"),
+            told_ms: 0,
             listener: Listener::new(sound, manners),
             full: String::new(),
         })
@@ -102,12 +107,28 @@ impl Pulse {
         if rule != Final::No && !text.is_empty() {
             self.full = format!("{} {text}", self.full).trim().to_owned();
         }
+        let words = self.words(&text);
+        if rule != Final::No {
+            self.told_ms = self.listener.ms();
+        }
         let message = json!({"session_id": self.session, "type": "transcription",
             "transcript": text, "transcription": text, "full_transcript": self.full,
             "is_final": rule != Final::No, "is_last": rule == Final::Last,
             "from_finalize": rule == Final::Asked, "speech_final": rule == Final::Silence,
-            "language": self.language, "words": []});
+            "language": self.language, "words": words});
         out.tell(message, text, rule != Final::No, rule == Final::Silence);
+    }
+
+    /// The words of a text, spread over the audio since the last final.
+    fn words(&self, text: &str) -> Vec<Value> {
+        let words: Vec<&str> = text.split_whitespace().filter(|_| self.timed).collect();
+        let (begun, length) = (self.told_ms, self.listener.ms() - self.told_ms);
+        let seconds = |n: usize| (begun + length * n as u64 / words.len() as u64) as f64 / 1000.0;
+        (words.iter().enumerate())
+            .map(|(n, word)| {
+                json!({"word": word, "start": seconds(n), "end": seconds(n + 1), "confidence": 0.98})
+            })
+            .collect()
     }
 
     fn event(&self, kind: &str, out: &mut Out) {

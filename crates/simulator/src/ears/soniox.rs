@@ -34,6 +34,8 @@ async fn open(State(desk): State<Arc<Desk>>, upgrade: WebSocketUpgrade) -> Respo
         fault: fault.clone(),
         listener: None,
         settled: 0,
+        begun_ms: 0,
+        noticed_ms: Vec::new(),
     };
     listen(&desk, upgrade, fault, wire)
 }
@@ -45,6 +47,9 @@ struct Soniox {
     listener: Option<Listener>,
     /// Words of the open turn that were told as final.
     settled: usize,
+    /// When the open turn began, and when each of its words was noticed: its end.
+    begun_ms: u64,
+    noticed_ms: Vec<u64>,
 }
 
 impl Soniox {
@@ -88,19 +93,31 @@ impl Soniox {
     /// The words up to `settled` as final ones, the others as they stand; `mark` ends the turn.
     fn tell(&mut self, text: &str, settled: usize, mark: Option<&str>, out: &mut Out) {
         let words = tokens(text);
-        let token = |text: &str, is_final: bool| {
-            json!({"text": text, "start_ms": 0, "end_ms": 0, "confidence": 0.98,
+        let ms = self.heard_ms();
+        let known = words.len().max(self.noticed_ms.len());
+        self.noticed_ms.resize(known, ms);
+        let token = |text: &str, (start, end): (u64, u64), is_final: bool| {
+            json!({"text": text, "start_ms": start, "end_ms": end, "confidence": 0.98,
                 "is_final": is_final, "language": "en"})
+        };
+        let span = |n: usize| {
+            let before = n
+                .checked_sub(1)
+                .map_or(self.begun_ms, |n| self.noticed_ms[n]);
+            (before, self.noticed_ms[n])
         };
         let mut list: Vec<Value> = words
             .iter()
             .enumerate()
             .skip(self.settled)
-            .map(|(n, word)| token(word, n < settled))
+            .map(|(n, word)| token(word, span(n), n < settled))
             .collect();
-        list.extend(mark.map(|mark| token(mark, true)));
-        self.settled = if mark.is_some() { 0 } else { settled };
-        let ms = self.heard_ms();
+        list.extend(mark.map(|mark| token(mark, (ms, ms), true)));
+        self.settled = settled;
+        if mark.is_some() {
+            (self.settled, self.begun_ms) = (0, ms);
+            self.noticed_ms.clear();
+        }
         let message = json!({"tokens": list, "final_audio_proc_ms": ms, "total_audio_proc_ms": ms});
         let is_final = settled == words.len();
         out.tell(message, text.to_owned(), is_final, mark.is_some());

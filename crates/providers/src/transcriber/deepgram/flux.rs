@@ -52,6 +52,7 @@ pub(super) fn listen_url(
 struct Told {
     r#type: String,
     event: Option<String>,
+    turn_index: Option<u64>,
     transcript: Option<String>,
     end_of_turn_confidence: Option<f32>,
     trigger: Option<String>,
@@ -62,6 +63,8 @@ struct Told {
 #[derive(Debug)]
 pub(super) struct Flux {
     batch: Batch,
+    /// The last turn that ended.
+    ended: Option<u64>,
     /// Garbage was reported already.
     complained: bool,
 }
@@ -70,12 +73,20 @@ impl Flux {
     pub(super) fn new(format: Format) -> Self {
         Self {
             batch: Batch::new(format, FRAME_MS),
+            ended: None,
             complained: false,
         }
     }
 
-    /// The transcript is the whole turn so far, so a turn is one segment.
-    fn turn(told: Told, heard: &mut Vec<Heard>) {
+    /// The transcript is the whole turn so far, so a turn is one segment. Of a turn that has ended nothing
+    /// more is told.
+    fn turn(&mut self, told: Told, heard: &mut Vec<Heard>) {
+        if told.turn_index.is_some_and(|turn| Some(turn) <= self.ended) {
+            return;
+        }
+        if told.event.as_deref() == Some("EndOfTurn") {
+            self.ended = told.turn_index.or(self.ended);
+        }
         let text = told.transcript.unwrap_or_default().trim().to_owned();
         match told.event.as_deref() {
             Some("StartOfTurn") => {
@@ -140,7 +151,7 @@ impl Wire for Flux {
             }
         };
         match told.r#type.as_str() {
-            "TurnInfo" => Self::turn(told, heard),
+            "TurnInfo" => self.turn(told, heard),
             "Warning" => {
                 tracing::warn!(
                     code = told.code,
@@ -177,6 +188,11 @@ mod tests {
         )
     }
 
+    /// The same of another turn.
+    fn of_turn(turn: u32, info: &str) -> String {
+        info.replace(r#""turn_index":0"#, &format!(r#""turn_index":{turn}"#))
+    }
+
     fn read(messages: &[String]) -> Vec<Heard> {
         let (mut flux, mut heard) = (Flux::new(Format::Mulaw8k), Vec::new());
         for message in messages {
@@ -203,8 +219,8 @@ mod tests {
             info("TurnResumed", "book it for", ""),
             info("Update", "book it for two", ""),
             info("EndOfTurn", "Book it for two.", r#","trigger":"model""#),
-            info("EndOfTurn", "now", r#","trigger":"manual""#),
-            info("EndOfTurn", "", r#","trigger":"timeout""#),
+            of_turn(1, &info("EndOfTurn", "now", r#","trigger":"manual""#)),
+            of_turn(2, &info("EndOfTurn", "", r#","trigger":"timeout""#)),
         ]);
         assert_eq!(
             heard,
@@ -224,6 +240,14 @@ mod tests {
                 Heard::SpeechEnded,
             ]
         );
+    }
+
+    #[test]
+    fn a_turn_ends_once() {
+        let yes = info("EndOfTurn", "yes", "");
+        let again = of_turn(1, &yes);
+        let heard = read(&[yes.clone(), yes, info("Update", "yes", ""), again]);
+        assert_eq!(heard, vec![end("yes", HeardEnd::EndOfTurn); 2]);
     }
 
     #[test]

@@ -32,6 +32,7 @@ struct Wire<'a> {
     /// A [`Channel`] in `Results`; a pair of numbers in `SpeechStarted` and `UtteranceEnd`.
     #[serde(borrow)]
     channel: Option<&'a RawValue>,
+    start: Option<f64>,
     duration: Option<f64>,
     variant: Option<String>,
     description: Option<String>,
@@ -56,6 +57,8 @@ pub(super) struct Turns {
     finals: bool,
     /// The last interim of the open window has text.
     interim: bool,
+    /// The window last frozen: start and duration, seconds of audio.
+    frozen: Option<(f64, f64)>,
     /// Garbage was reported already.
     complained: bool,
 }
@@ -96,7 +99,10 @@ impl Turns {
             .and_then(|json| serde_json::from_str::<Channel>(json.get()).ok());
         let first = channel.and_then(|channel| channel.alternatives.into_iter().next());
         let text = first.and_then(|first| first.transcript);
-        let text = text.map(|text| text.trim().to_owned()).unwrap_or_default();
+        let mut text = text.map(|text| text.trim().to_owned()).unwrap_or_default();
+        if wire.is_final == Some(true) && self.is_told(&wire) {
+            text.clear();
+        }
         if wire.speech_final == Some(true) {
             return Reading::Heard(self.end(text, HeardEnd::SpeechFinal));
         }
@@ -122,6 +128,14 @@ impl Turns {
         Reading::Heard(Heard::Interim(text))
     }
 
+    /// Whether the text of a frozen window was told already: each comes once, but for a fault of the vendor.
+    fn is_told(&mut self, wire: &Wire<'_>) -> bool {
+        let window = wire.start.zip(wire.duration);
+        // One without audio may be empty as often as it is asked for.
+        let window = window.filter(|(_, duration)| *duration > 0.0);
+        window.is_some() && std::mem::replace(&mut self.frozen, window) == window
+    }
+
     /// A turn ends only if something was said in it.
     fn end(&mut self, text: String, why: HeardEnd) -> Heard {
         let finals = std::mem::take(&mut self.finals);
@@ -144,6 +158,11 @@ mod tests {
         )
     }
 
+    /// The same at another time.
+    fn later(results: &str, start: &str) -> String {
+        results.replace(r#""start":0.0"#, &format!(r#""start":{start}"#))
+    }
+
     const UTTERANCE_END: &str = r#"{"type":"UtteranceEnd","channel":[0,1],"last_word_end":2.4}"#;
 
     fn read(messages: &[String]) -> Vec<Reading> {
@@ -164,7 +183,7 @@ mod tests {
             r#"{"type":"SpeechStarted","channel":[0,1],"timestamp":9.54}"#.into(),
             results("where is", false, false),
             results("where is my order", true, false),
-            results("and my refund", true, true),
+            later(&results("and my refund", true, true), "1.02"),
             UTTERANCE_END.into(),
         ]);
         assert_eq!(
@@ -183,11 +202,34 @@ mod tests {
     fn an_empty_speech_final_ends_a_turn_only_if_finals_are_pending() {
         let heard = read(&[
             results("", true, true),
-            results("yes", true, false),
-            results("", true, true),
+            later(&results("yes", true, false), "1.02"),
+            later(&results("", true, true), "2.04"),
         ]);
         assert_eq!(heard[0], Reading::Heard(Heard::SpeechEnded));
         assert_eq!(heard[2], end("", HeardEnd::SpeechFinal));
+    }
+
+    #[test]
+    fn a_window_is_told_once() {
+        let yes = results("yes", true, true);
+        let pending = later(&results("and", true, false), "1.02");
+        let heard = read(&[
+            yes.clone(),
+            yes,
+            pending.clone(),
+            pending,
+            later(&results("yes", true, true), "2.04"),
+        ]);
+        assert_eq!(
+            heard,
+            [
+                end("yes", HeardEnd::SpeechFinal),
+                Reading::Heard(Heard::SpeechEnded),
+                Reading::Heard(Heard::Final("and".into())),
+                Reading::Nothing,
+                end("yes", HeardEnd::SpeechFinal),
+            ]
+        );
     }
 
     #[test]

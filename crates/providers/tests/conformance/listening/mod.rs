@@ -25,23 +25,47 @@ conforms! {
         a_wrong_key_is_told
         refusals_are_told_apart
     ];
-    nova: nova().await => [turns_are_heard_and_billed a_turn_can_be_ended_by_request];
-    flux: flux().await => [turns_are_heard_and_billed a_turn_can_be_ended_by_request];
-    assembly_ai: assembly().await => [turns_are_heard_and_billed a_turn_can_be_ended_by_request];
+    nova: nova().await => [
+        turns_are_heard_and_billed
+        a_turn_can_be_ended_by_request
+        a_final_that_comes_twice_is_taken_once
+    ];
+    flux: flux().await => [
+        turns_are_heard_and_billed
+        a_turn_can_be_ended_by_request
+        a_final_that_comes_twice_is_taken_once
+    ];
+    assembly_ai: assembly().await => [
+        turns_are_heard_and_billed
+        a_turn_can_be_ended_by_request
+        a_final_that_comes_twice_is_taken_once
+    ];
     scribe: ear(TranscriberVendor::Elevenlabs, "scribe_v2_realtime", HeardEnd::SpeechFinal, true).await
         => [turns_are_heard_and_billed a_turn_can_be_ended_by_request];
     sarvam: ear(TranscriberVendor::Sarvam, "saaras:v3", HeardEnd::SpeechFinal, false).await
         => [turns_are_heard_and_billed a_turn_can_be_ended_by_request];
     openai: ear(TranscriberVendor::Openai, "gpt-4o-mini-transcribe", HeardEnd::SpeechFinal, false).await
-        => [turns_are_heard_and_billed a_turn_can_be_ended_by_request];
+        => [
+            turns_are_heard_and_billed
+            a_turn_can_be_ended_by_request
+            a_final_that_comes_twice_is_taken_once
+        ];
     openai_live: ear(TranscriberVendor::Openai, "gpt-live-transcribe", HeardEnd::SpeechFinal, true).await
-        => [a_turn_can_be_ended_by_request];
+        => [a_turn_can_be_ended_by_request a_final_that_comes_twice_is_taken_once];
     soniox: ear(TranscriberVendor::Soniox, "stt-rt-v5", HeardEnd::EndOfTurn, true).await
-        => [turns_are_heard_and_billed a_turn_can_be_ended_by_request];
+        => [
+            turns_are_heard_and_billed
+            a_turn_can_be_ended_by_request
+            a_final_that_comes_twice_is_taken_once
+        ];
     gladia: ear(TranscriberVendor::Gladia, "solaria-1", HeardEnd::SpeechFinal, true).await
-        => [turns_are_heard_and_billed];
+        => [turns_are_heard_and_billed a_final_that_comes_twice_is_taken_once];
     smallest: ear(TranscriberVendor::Smallest, "pulse", HeardEnd::SpeechFinal, true).await
-        => [turns_are_heard_and_billed a_turn_can_be_ended_by_request];
+        => [
+            turns_are_heard_and_billed
+            a_turn_can_be_ended_by_request
+            a_final_that_comes_twice_is_taken_once
+        ];
 }
 
 /// Frames of these texts, a second of silence behind each.
@@ -278,4 +302,26 @@ async fn a_turn_can_be_ended_by_request<O>(subject: Subject<O>) {
         turns(&facts),
         [("where is my order".to_owned(), HeardEnd::Forced)]
     );
+}
+
+/// The caller says the same twice, and the vendor each final text: two turns, not four, nor one.
+async fn a_final_that_comes_twice_is_taken_once<O>(subject: Subject<O>) {
+    let mut session = subject.open(Some(Fault::DoubleFinals)).await;
+    let mut facts = Vec::new();
+    let asked = !subject.ends_turns();
+    for said in 1..=2 {
+        send(&session.input, audio(&["where is my order"])).await;
+        if asked {
+            session.input.send(Hear::EndTurn).await.unwrap();
+        }
+        while turns(&facts).len() < said {
+            facts.push(session.output.recv().await.unwrap().unwrap());
+        }
+    }
+    let (rest, error) = all(session).await;
+    assert!(error.is_none(), "{error:?}");
+    facts.extend(rest);
+    let why = if asked { HeardEnd::Forced } else { subject.end };
+    let turn = ("where is my order".to_owned(), why);
+    assert_eq!(turns(&facts), [turn.clone(), turn], "{facts:?}");
 }

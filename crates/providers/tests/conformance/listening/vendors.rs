@@ -116,6 +116,11 @@ impl<O> Subject<O> {
         self.open_with(&self.key).await.unwrap()
     }
 
+    /// Whether turns end without our asking, with nothing but tones to tell them by.
+    pub fn ends_turns(&self) -> bool {
+        self.agent.model != "gpt-live-transcribe"
+    }
+
     /// Until the vendor has no connection any more.
     pub async fn is_left(&self) {
         while self.fake.open_sessions() > 0 {
