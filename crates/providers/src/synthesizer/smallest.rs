@@ -27,6 +27,7 @@ pub(crate) struct Smallest {
 pub(crate) struct Incoming {
     #[serde(default)]
     status: String,
+    request_id: Option<String>,
     #[serde(default)]
     data: Data,
     message: Option<String>,
@@ -94,7 +95,7 @@ impl Wire for Smallest {
     fn say(&mut self, part: &Part) -> Vec<Message> {
         let mut request = self.common.clone();
         request["text"] = part.text.as_str().into();
-        request["request_id"] = format!("r{}", part.id).into();
+        request["request_id"] = label(part.id).into();
         vec![Message::text(request.to_string())]
     }
 
@@ -107,7 +108,12 @@ impl Wire for Smallest {
 
     fn read(&mut self, heard: Incoming) -> Result<Vec<News>, Error> {
         let data = heard.data;
-        let of = None;
+        // What bears no label is of the oldest part; what bears a strange one is of nobody here.
+        let of = heard.request_id.as_deref().map(part_of);
+        if of == Some(None) && heard.status != "error" {
+            return Ok(Vec::new());
+        }
+        let of = of.flatten();
         let news = match heard.status.as_str() {
             "chunk" => {
                 (data.audio.as_deref().and_then(decoded)).map(|audio| News::Audio { of, audio })
@@ -133,4 +139,12 @@ impl Wire for Smallest {
         };
         Ok(news.into_iter().collect())
     }
+}
+
+fn label(id: u32) -> String {
+    format!("r{id}")
+}
+
+fn part_of(label: &str) -> Option<u32> {
+    label.strip_prefix('r')?.parse().ok()
 }

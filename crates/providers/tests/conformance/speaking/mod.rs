@@ -67,6 +67,7 @@ conforms! {
     ];
     smallest: case("lightning_v3.1") => [
         wide_lines_get_whole_samples
+        sound_of_another_utterance_is_not_taken
         an_end_that_is_never_told_is_not_waited_for
     ];
 }
