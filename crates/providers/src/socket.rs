@@ -29,6 +29,7 @@ const READ_AUDIO: usize = 8 << 10;
 
 /// How long a vendor that does not read any more may take to say why.
 const LAST_WORDS: Duration = Duration::from_millis(100);
+const MOST_LAST_WORDS: usize = 64;
 
 /// An open socket, and whose it is.
 pub(crate) struct Socket {
@@ -44,6 +45,15 @@ pub(crate) enum Incoming {
     Binary(Bytes),
     /// The vendor closed; no more comes. `None`: without a close frame.
     Closed(Option<(u16, String)>),
+}
+
+/// What a vendor said before it left.
+#[derive(Debug, Default)]
+pub(crate) struct LastWords {
+    /// In order; a failure may be told in one.
+    pub(crate) texts: Vec<String>,
+    /// Code and reason of its close.
+    pub(crate) reason: Option<(u16, String)>,
 }
 
 /// A refused upgrade.
@@ -182,18 +192,25 @@ impl Socket {
         }
     }
 
-    /// After a failure: the reason that the vendor may have given before it left.
-    pub(crate) async fn last_words(&mut self) -> Option<(u16, String)> {
-        let reason = async {
-            loop {
+    /// After a failure: what the vendor may have said before it left. Waits but briefly.
+    pub(crate) async fn last_words(&mut self) -> LastWords {
+        let mut last = LastWords::default();
+        let reading = async {
+            while last.texts.len() < MOST_LAST_WORDS {
                 match self.next().await {
-                    Ok(Incoming::Closed(reason)) => return reason,
-                    Ok(Incoming::Text(_) | Incoming::Binary(_)) => {}
-                    Err(_) => return None,
+                    Ok(Incoming::Text(text)) => last.texts.push(text),
+                    Ok(Incoming::Binary(_)) => {}
+                    Ok(Incoming::Closed(reason)) => {
+                        last.reason = reason;
+                        break;
+                    }
+                    Err(_) => break,
                 }
             }
         };
-        timeout(LAST_WORDS, reason).await.ok().flatten()
+        // What came in time is what there is.
+        let _ = timeout(LAST_WORDS, reading).await;
+        last
     }
 
     /// Says goodbye; whether the vendor hears it does not matter any more.
@@ -248,4 +265,23 @@ pub(crate) fn address(origin: Origin, base: &str, path: &[&str]) -> Result<Url, 
         .pop_if_empty()
         .extend(path);
     Ok(url)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::left_behind;
+
+    #[tokio::test]
+    async fn what_a_vendor_said_before_it_left_is_read_though_it_takes_no_more() {
+        let origin = Origin {
+            vendor: "acme",
+            role: "transcriber",
+            variable: "ACME_API_KEY",
+        };
+        let mut socket = left_behind(origin, "out of credit").await;
+        let last = socket.last_words().await;
+        assert_eq!(last.texts, ["out of credit"]);
+        assert_eq!(last.reason, None);
+    }
 }

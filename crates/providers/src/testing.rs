@@ -24,7 +24,11 @@ use tokio_tungstenite::{
 };
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::{Ask, AskMessage, Delta, Error, Llm, ToolChoice};
+use crate::{
+    Ask, AskMessage, Delta, Error, Llm, ToolChoice,
+    error::Origin,
+    socket::{self, Socket},
+};
 
 /// A limit for what must not happen in a test that goes well.
 pub(crate) const LONG: Duration = Duration::from_secs(20);
@@ -116,6 +120,23 @@ impl Peer {
     pub(crate) async fn stall(&mut self) {
         while self.next().await.is_some() {}
     }
+}
+
+/// Our end of a socket whose vendor said this, left, and takes no more.
+pub(crate) async fn left_behind(origin: Origin, words: &str) -> Socket {
+    let mut server = SocketServer::start().await;
+    let url = socket::address(origin, &server.base, &["x"]).unwrap();
+    let refused = |refusal: socket::Refusal| refusal.error(origin);
+    let tls = tls();
+    let connecting = socket::connect(origin, &url, &[], &tls, (LONG, LONG), refused);
+    let (socket, mut peer) = tokio::join!(connecting, server.peer());
+    let mut socket = socket.unwrap();
+    peer.text(words).await;
+    peer.reset();
+    while socket.send(Message::text("are you there?")).await.is_ok() {
+        tokio::task::yield_now().await;
+    }
+    socket
 }
 
 /// A server that accepts one socket and hands its end to the test.

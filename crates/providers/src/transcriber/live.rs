@@ -210,12 +210,11 @@ impl<W: Wire> Listening<W> {
 
     async fn run(mut self) {
         let mut outcome = self.listen().await;
-        if outcome
-            .as_ref()
-            .is_err_and(|error| error.kind == ErrorKind::Dropped)
-            && let Some(reason) = self.socket.last_words().await
+        if let Err(lost) = &mut outcome
+            && lost.kind == ErrorKind::Dropped
+            && let Some(why) = self.last_words().await
         {
-            outcome = Err(self.closed(Some(reason)));
+            *lost = why;
         }
         // A connection that broke was billed too.
         let sent = self.sent as f64 / self.format.bytes_per_second() as f64;
@@ -227,6 +226,24 @@ impl<W: Wire> Listening<W> {
         {
             let _ = self.facts.send(Err(error)).await;
         }
+    }
+
+    /// What the vendor still had to say before the connection was lost, and why it was.
+    async fn last_words(&mut self) -> Option<Error> {
+        let last = self.socket.last_words().await;
+        for text in last.texts {
+            let mut heard = Vec::new();
+            let read = self.wire.read(&text, &mut heard);
+            // What would have to be sent is of no use any more.
+            let _ = self.wire.besides(&mut heard);
+            for heard in heard {
+                self.facts.send(Ok(heard)).await.ok()?;
+            }
+            if let Err(why) = read {
+                return Some(why);
+            }
+        }
+        last.reason.map(|reason| self.closed(Some(reason)))
     }
 
     /// Until the vendor has said all, or somebody is gone.
@@ -366,5 +383,80 @@ impl Batch {
     /// What is left.
     pub(crate) fn rest(&mut self) -> Option<Bytes> {
         (!self.held.is_empty()).then(|| self.held.split().freeze())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::testing::{LONG, left_behind};
+
+    /// A vendor that says words, or else that there is no credit.
+    struct Plain;
+
+    impl Wire for Plain {
+        const ORIGIN: Origin = Origin {
+            vendor: "acme",
+            role: "transcriber",
+            variable: "ACME_API_KEY",
+        };
+        const GREETS: bool = false;
+
+        fn audio(&mut self, audio: Bytes) -> Option<Message> {
+            Some(Message::binary(audio))
+        }
+
+        fn keep_alive(&self) -> Message {
+            Message::Ping(Bytes::new())
+        }
+
+        fn end_turn(&mut self) -> Vec<Message> {
+            Vec::new()
+        }
+
+        fn finish(&mut self) -> Vec<Message> {
+            Vec::new()
+        }
+
+        fn read(&mut self, text: &str, heard: &mut Vec<Heard>) -> Result<(), Error> {
+            heard.push(Heard::Final("hello".into()));
+            match text {
+                "no credit" => Err(Self::ORIGIN.quota()),
+                _ => Ok(()),
+            }
+        }
+
+        fn closed(&self, _code: u16, _words: &str) -> Error {
+            Self::ORIGIN.dropped()
+        }
+
+        fn billed(&self, sent: f64, _session: f64) -> f64 {
+            sent
+        }
+    }
+
+    #[tokio::test] // wire-providers.md §7.2
+    async fn why_a_vendor_left_is_told_though_it_takes_no_more() {
+        let (_input, frames) = mpsc::channel(INPUT_FRAMES);
+        let (facts, mut output) = mpsc::channel(OUTPUT_FACTS);
+        let mut listening = Listening {
+            socket: left_behind(Plain::ORIGIN, "no credit").await,
+            wire: Plain,
+            frames,
+            facts,
+            limits: Limits {
+                close: LONG,
+                ..Limits::default()
+            },
+            format: Format::Mulaw8k,
+            opened: Instant::now(),
+            sent: 0,
+        };
+        let why = listening.last_words().await.unwrap();
+        assert_eq!(why.kind, ErrorKind::Quota);
+        // Nor is lost what was heard.
+        let heard = output.try_recv().unwrap().unwrap();
+        assert_eq!(heard, Heard::Final("hello".into()));
     }
 }

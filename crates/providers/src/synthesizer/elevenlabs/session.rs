@@ -86,10 +86,14 @@ impl Speaking {
         let Err(mut error) = self.speak().await else {
             return;
         };
-        if error.kind == ErrorKind::Dropped
-            && let Some((code, words)) = self.socket.last_words().await
-        {
-            error = faults::failed(Some(code), &words);
+        if error.kind == ErrorKind::Dropped {
+            let last = self.socket.last_words().await;
+            let told = last.texts.iter().find_map(|text| {
+                let heard: Heard = serde_json::from_str(text).ok()?;
+                heard.failure()
+            });
+            let why = |(code, words): (u16, String)| faults::failed(Some(code), &words);
+            error = told.or(last.reason.map(why)).unwrap_or(error);
         }
         // A receiver that is gone wants no news.
         let _ = self.facts.send(Err(error)).await;

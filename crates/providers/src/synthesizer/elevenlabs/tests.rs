@@ -5,7 +5,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::testing::{LONG, Peer, RawServer, SocketServer, response, tls};
+use crate::testing::{LONG, Peer, RawServer, SocketServer, left_behind, response, tls};
 
 fn spec() -> SynthesizerSpec {
     SynthesizerSpec {
@@ -419,4 +419,24 @@ async fn failures_in_the_session_are_told_apart() {
     let (mut session, peer, _server) = open(limits()).await;
     peer.reset();
     assert_eq!(failure(&mut session).await.kind, ErrorKind::Dropped);
+}
+
+#[tokio::test] // wire-providers.md §4.2
+async fn why_the_vendor_left_is_told_though_it_takes_no_more() {
+    let words = json!({"message": "no more", "error": "quota_exceeded", "code": 1008}).to_string();
+    let socket = left_behind(ORIGIN, &words).await;
+    let (input, pieces) = mpsc::channel(INPUT_PIECES);
+    let (facts, mut output) = mpsc::channel(OUTPUT_FACTS);
+    // What is to be said goes before what is to be read.
+    let say = Speak::Text {
+        context: 1,
+        piece: 0,
+        text: "Hello.".into(),
+        last: true,
+    };
+    input.send(say).await.unwrap();
+    let speaking = session::Speaking::new(socket, pieces, facts, &spec(), limits());
+    speaking.run().await;
+    let error = output.recv().await.unwrap().unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Quota);
 }
