@@ -180,6 +180,7 @@ impl Turns {
 impl Wire for Turns {
     const ORIGIN: Origin = ORIGIN;
     const GREETS: bool = true;
+    const BILLS_UNTIL_TOLD: bool = true;
 
     fn audio(&mut self, audio: Bytes) -> Option<Message> {
         self.batch.add(&audio).map(Message::binary)
@@ -249,7 +250,10 @@ impl Wire for Turns {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::ErrorKind;
+    use crate::{
+        ErrorKind,
+        testing::{SocketServer, tls, transcriber_spec},
+    };
 
     #[test]
     fn a_turn_is_told_as_one_segment() {
@@ -275,6 +279,25 @@ mod tests {
             [Heard::SpeechStarted, Heard::Interim("where is".into()), end]
         );
         assert_eq!(turns.billed(3.0, 9.0), 4.5);
+    }
+
+    /// As those of calls that nobody answers.
+    #[tokio::test]
+    async fn a_session_that_is_dropped_is_terminated() {
+        let mut server = SocketServer::start().await;
+        let assembly = Assembly::new(&server.base, SecretString::from("sesame"), tls());
+        let spec = transcriber_spec();
+        let (session, mut peer) = tokio::join!(assembly.open(&spec), async {
+            let mut peer = server.peer().await;
+            peer.text(r#"{"type":"Begin","id":"x","expires_at":1}"#)
+                .await;
+            peer
+        });
+        drop(session.unwrap());
+        assert_eq!(peer.json().await["type"], "Terminate");
+        peer.text(r#"{"type":"Termination","session_duration_seconds":4.5}"#)
+            .await;
+        peer.close(1000, "").await;
     }
 
     #[test]

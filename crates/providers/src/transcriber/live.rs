@@ -25,6 +25,8 @@ const INPUT_FRAMES: usize = 100;
 const OUTPUT_FACTS: usize = 64;
 /// How long a vendor that refuses late, and says nothing before any audio, has to refuse.
 const REFUSAL: Duration = Duration::from_millis(300);
+/// How long a vendor has to hear that nobody listens any more.
+const PARTING: Duration = Duration::from_secs(1);
 
 /// Time limits of a session (wire-providers.md §10.4).
 #[derive(Debug, Clone, Copy)]
@@ -63,6 +65,9 @@ pub(crate) trait Wire: Send + 'static {
 
     /// Whether the vendor refuses only after the upgrade, and says nothing else before any audio.
     const REFUSES_LATE: bool = false;
+
+    /// Whether the vendor bills until it is told that it is over, be the connection there or not.
+    const BILLS_UNTIL_TOLD: bool = false;
 
     /// The first message, where we speak first.
     fn hello(&mut self) -> Option<Message> {
@@ -145,6 +150,7 @@ pub(crate) async fn start<W: Wire>(
         format,
         opened: Instant::now(),
         sent: 0,
+        finished: false,
     };
     if let Some(hello) = listening.wire.hello() {
         listening.socket.send(hello).await?;
@@ -155,11 +161,20 @@ pub(crate) async fn start<W: Wire>(
     if W::REFUSES_LATE {
         listening.unrefused().await?;
     }
-    let task = AbortOnDropHandle::new(tokio::spawn(listening.run()));
+    let session = tokio::spawn(listening.run());
+    let task = match W::BILLS_UNTIL_TOLD {
+        // Whoever drops it only lets go of it: it notices, has its last word, and ends.
+        true => tokio::spawn(async move {
+            if let Err(error) = session.await {
+                tracing::error!(%error, "a transcriber's session broke down");
+            }
+        }),
+        false => session,
+    };
     Ok(Session {
         input,
         output,
-        task,
+        task: AbortOnDropHandle::new(task),
     })
 }
 
@@ -173,6 +188,8 @@ struct Listening<W> {
     opened: Instant,
     /// Bytes of audio taken.
     sent: u64,
+    /// The vendor was told that no audio follows.
+    finished: bool,
 }
 
 /// The receiver of facts is gone, or all has been said.
@@ -216,6 +233,9 @@ impl<W: Wire> Listening<W> {
         {
             *lost = why;
         }
+        if W::BILLS_UNTIL_TOLD && outcome.is_ok() && !self.finished {
+            self.part().await;
+        }
         // A connection that broke was billed too.
         let sent = self.sent as f64 / self.format.bytes_per_second() as f64;
         let session = self.opened.elapsed().as_secs_f64();
@@ -225,6 +245,20 @@ impl<W: Wire> Listening<W> {
             && let Err(error) = outcome
         {
             let _ = self.facts.send(Err(error)).await;
+        }
+    }
+
+    /// Nobody listens any more: the vendor is told, and waited for until it has heard it.
+    async fn part(&mut self) {
+        let messages = self.wire.finish();
+        let parting = async {
+            self.send(messages).await?;
+            while !matches!(self.socket.next().await?, Incoming::Closed(_)) {}
+            Ok::<(), Error>(())
+        };
+        if !matches!(timeout(PARTING, parting).await, Ok(Ok(()))) {
+            let vendor = W::ORIGIN.vendor;
+            tracing::warn!(vendor, "the end of a session may not have been heard");
         }
     }
 
@@ -274,6 +308,7 @@ impl<W: Wire> Listening<W> {
                     }
                     Some(Hear::Finish) | None => {
                         let messages = self.wire.finish();
+                        self.finished = true;
                         self.send(messages).await?;
                         if self.wire.is_done() {
                             return self.leave().await;
@@ -452,6 +487,7 @@ mod tests {
             format: Format::Mulaw8k,
             opened: Instant::now(),
             sent: 0,
+            finished: false,
         };
         let why = listening.last_words().await.unwrap();
         assert_eq!(why.kind, ErrorKind::Quota);
