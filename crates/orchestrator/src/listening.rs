@@ -102,8 +102,22 @@ pub(crate) struct Ears {
 /// What one vendor has heard.
 #[derive(Debug, Default)]
 struct HeardTime {
+    /// To the connection at hand.
     sent_ms: u64,
+    /// Of those before: as billed, else as sent.
     billed_s: f64,
+}
+
+impl HeardTime {
+    fn seconds(&self) -> f64 {
+        self.billed_s + self.sent_ms as f64 / 1000.0
+    }
+
+    /// The connection at hand is over, with this bill or with none.
+    fn end(&mut self, billed_s: Option<f64>) {
+        let sent_s = std::mem::take(&mut self.sent_ms) as f64 / 1000.0;
+        self.billed_s += billed_s.unwrap_or(sent_s);
+    }
 }
 
 /// What one carrier frame amounts to.
@@ -270,6 +284,7 @@ impl Ears {
         self.unheard_ms = None;
         self.voice_ms = 0;
         self.backlog.clear();
+        self.time().end(None);
         self.line.reopen();
         self.down = true;
         self.mute = Some(Fault {
@@ -429,7 +444,7 @@ impl Ears {
             Heard::Resumed => Input::Resumed,
             Heard::SpeechEnded => Input::SpeechEnded,
             Heard::Billed(seconds) => {
-                self.time().billed_s += seconds;
+                self.time().end(Some(seconds));
                 return None;
             }
         })
@@ -454,15 +469,9 @@ impl Ears {
 
     /// Seconds heard by each vendor of the line: as it bills them, else as sent (R186).
     pub(crate) fn seconds(&self) -> impl Iterator<Item = (usize, f64)> {
-        self.heard.iter().map(|(place, time)| {
-            let sent_s = time.sent_ms as f64 / 1000.0;
-            let seconds = if time.billed_s > 0.0 {
-                time.billed_s
-            } else {
-                sent_s
-            };
-            (*place, seconds)
-        })
+        self.heard
+            .iter()
+            .map(|(place, time)| (*place, time.seconds()))
     }
 
     /// How long the first connection took.

@@ -1,6 +1,8 @@
 //! The caller's audio on its way to a transcriber that the test plays.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod mute;
+
 use std::{future::poll_fn, sync::atomic::Ordering};
 
 use bolo_providers::{ErrorKind, Transcriber};
@@ -409,57 +411,6 @@ async fn of_a_line_nobody_has_spoken_on_a_second_is_kept() {
     assert_eq!(kept(&quiet), 8000);
     assert!(kept(&voice()[..150]) > 3 * 8000);
     assert_eq!(kept(&quiet), 5 * 8000, "nothing was told of it yet");
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_vendor_that_writes_at_the_end_is_not_missed_during_a_long_sentence() {
-    let (mut ears, mut sessions, vendor) = ears_of(false);
-    let far = connects(&mut ears, &mut sessions).await;
-    let text = Heard::Final("one".into());
-    far.output.send(Ok(text)).await.unwrap();
-    assert!(matches!(tells(&mut ears).await, Input::Final { .. }));
-    let now = Instant::now();
-    for (index, frame) in voice().into_iter().cycle().take(1000).enumerate() {
-        ears.hear(&frame, index as u64 * 20, now);
-    }
-    assert_eq!(vendor.asked.load(Ordering::Relaxed), 1);
-    assert!(tells(&mut ears).now_or_never().is_none());
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_connection_that_is_mute_while_the_caller_speaks_is_replaced() {
-    let (mut ears, mut sessions, vendor) = ears();
-    let far = connects(&mut ears, &mut sessions).await;
-    let text = Heard::Interim("where".into());
-    far.output.send(Ok(text)).await.unwrap();
-    assert!(matches!(tells(&mut ears).await, Input::Interim { .. }));
-    let now = Instant::now();
-    let mut frames = voice().into_iter().cycle().enumerate();
-    let mut speak = |ears: &mut Ears, count: usize| {
-        for (index, frame) in frames.by_ref().take(count) {
-            ears.hear(&frame, index as u64 * 20, now);
-        }
-    };
-    speak(&mut ears, 1000);
-    let Input::TranscriberDown { fault } = tells(&mut ears).await else {
-        panic!()
-    };
-    assert_eq!(fault.kind, FaultKind::Timeout);
-    assert_eq!(tells(&mut ears).await, Input::TranscriberUp);
-    // The new one may have nothing to tell: it is not replaced before it has told some text.
-    let far = sessions.recv().await.unwrap();
-    speak(&mut ears, 1000);
-    assert_eq!(vendor.asked.load(Ordering::Relaxed), 2);
-    far.output
-        .send(Ok(Heard::Interim("my order".into())))
-        .await
-        .unwrap();
-    assert!(matches!(tells(&mut ears).await, Input::Interim { .. }));
-    speak(&mut ears, 1000);
-    assert!(matches!(
-        tells(&mut ears).await,
-        Input::TranscriberDown { .. }
-    ));
 }
 
 #[tokio::test(start_paused = true)]
