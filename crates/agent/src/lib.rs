@@ -44,7 +44,7 @@ pub use outline::Outline;
 pub use patch::patch;
 pub use post_call::PostCallTask;
 pub use sip_trunk::SipTrunk;
-pub use speech::{Flux, Synthesizer, SynthesizerVendor, Transcriber, TranscriberVendor};
+pub use speech::{Detector, Flux, Synthesizer, SynthesizerVendor, Transcriber, TranscriberVendor};
 pub use task::{ConversationTask, EndCallTool, Room, TaskConfig, Voicemail};
 pub use template::{JsonTemplate, NotJson, UrlTemplate, Values, percent_encoded, plain};
 pub use text::LocalText;

@@ -5,4 +5,4 @@ mod synthesizer;
 mod transcriber;
 
 pub use synthesizer::{Synthesizer, SynthesizerVendor};
-pub use transcriber::{Flux, Transcriber, TranscriberVendor};
+pub use transcriber::{Detector, Flux, Transcriber, TranscriberVendor};

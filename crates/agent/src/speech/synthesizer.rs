@@ -167,8 +167,14 @@ fn vendors_voice<'d>(
     for (option, range) in ranges(vendor) {
         config.at(option).number(range.clone());
     }
-    if vendor == SynthesizerVendor::Elevenlabs {
-        check_endpoint(&config.at("endpoint"), model.unwrap_or_default());
+    match vendor {
+        SynthesizerVendor::Elevenlabs => {
+            check_endpoint(&config.at("endpoint"), model.unwrap_or_default());
+        }
+        SynthesizerVendor::Deepgram => {
+            config.at("mip_opt_out").flag(false);
+        }
+        _ => {}
     }
     let (id, language) = (
         config.at("voice_id").some_text(),

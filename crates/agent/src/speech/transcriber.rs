@@ -1,5 +1,7 @@
 //! `tools_config.transcriber`: which vendor listens, and how. Source: agent-config.md §5.
 
+use serde_json::Value;
+
 use super::local;
 use crate::place::Place;
 
@@ -41,6 +43,31 @@ pub struct Transcriber {
     pub keywords: Vec<String>,
     /// For Deepgram's flux models, and only for them.
     pub flux: Option<Flux>,
+    /// For OpenAI, and only for it.
+    pub detector: Option<Detector>,
+    /// For Deepgram: what it hears is not to improve its models; default false.
+    pub mip_opt_out: bool,
+}
+
+/// What OpenAI does with the audio before it is words.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Detector {
+    /// `near_field` or `far_field`; default none.
+    pub noise_reduction: Option<&'static str>,
+    /// How loud a voice must be, 0..=1; default 0.5.
+    pub threshold: f64,
+    /// Audio before a voice that is its turn's too, ms; default 300.
+    pub prefix_padding_ms: u32,
+}
+
+impl Default for Detector {
+    fn default() -> Self {
+        Self {
+            noise_reduction: None,
+            threshold: 0.5,
+            prefix_padding_ms: 300,
+        }
+    }
 }
 
 /// How a flux model judges that a turn is over.
@@ -129,6 +156,11 @@ impl Transcriber {
             && model_name.is_some_and(|name| name.starts_with("flux"));
         let flux =
             is_flux.then(|| Flux::read(place, model_name.unwrap_or_default(), language_name));
+        let detector = Detector::read(place, vendor, model_name.unwrap_or(default_model));
+        let mip_opt_out = place.at("mip_opt_out").flag(false);
+        if mip_opt_out && vendor != TranscriberVendor::Deepgram {
+            place.at("mip_opt_out").fault("only deepgram takes it");
+        }
         Some(Self {
             vendor,
             model: model_name.unwrap_or(default_model).to_owned(),
@@ -136,6 +168,8 @@ impl Transcriber {
             endpointing_ms,
             keywords,
             flux,
+            detector,
+            mip_opt_out,
         })
     }
 }
@@ -175,6 +209,44 @@ impl Flux {
                 .unwrap_or(500),
             language_hints,
         }
+    }
+}
+
+impl Detector {
+    /// Documents may hold the defaults for any vendor; wishes are OpenAI's alone.
+    fn read(place: &Place<'_>, vendor: TranscriberVendor, model: &str) -> Option<Self> {
+        let noise_reduction = place.at("noise_reduction");
+        let (threshold, padding) = (place.at("vad_threshold"), place.at("vad_prefix_padding_ms"));
+        let default = Self::default();
+        let detector = Self {
+            noise_reduction: match noise_reduction.value() {
+                Some(Value::Bool(wanted)) => wanted.then_some("near_field"),
+                _ => noise_reduction.word(&["near_field", "far_field"]),
+            },
+            threshold: threshold.number(0.0..=1.0).unwrap_or(default.threshold),
+            prefix_padding_ms: (padding.whole(0..=10_000)).unwrap_or(default.prefix_padding_ms),
+        };
+        let is_openai = vendor == TranscriberVendor::Openai;
+        let detects = !["gpt-realtime-whisper", "gpt-live-transcribe"]
+            .iter()
+            .any(|name| model.starts_with(name));
+        let wishes = [
+            (noise_reduction, detector.noise_reduction.is_some(), true),
+            (threshold, detector.threshold != default.threshold, detects),
+            (
+                padding,
+                detector.prefix_padding_ms != default.prefix_padding_ms,
+                detects,
+            ),
+        ];
+        for (place, wished, fits) in wishes {
+            match (wished, is_openai) {
+                (true, false) => place.fault("only openai takes it"),
+                (true, true) if !fits => place.fault(format_args!("{model} detects no turns")),
+                _ => {}
+            }
+        }
+        is_openai.then_some(detector)
     }
 }
 

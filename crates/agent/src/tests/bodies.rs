@@ -56,6 +56,8 @@ fn what_is_absent_takes_our_defaults() {
                 endpointing_ms: 250,
                 keywords: [],
                 flux: None,
+                detector: None,
+                mip_opt_out: false,
             },
             tools: [],
             fallbacks: Fallbacks {
@@ -237,6 +239,8 @@ fn a_whole_v2_document_is_read() {
                     "Plivo one",
                 ],
                 flux: None,
+                detector: None,
+                mip_opt_out: false,
             },
             tools: [],
             fallbacks: Fallbacks {
@@ -473,25 +477,5 @@ fn times_are_ms_whatever_their_unit() {
     assert_eq!(
         read("check_user_online_message", json!("")).check_user_online_message,
         LocalText::One("Hey, are you still there".into())
-    );
-}
-
-#[test]
-fn a_carrier_comes_from_the_agent_or_else_its_task() {
-    let carrier = |changes: &[(&str, serde_json::Value)]| {
-        Agent::parse(&minimal_with(changes))
-            .unwrap()
-            .telephony_provider
-    };
-    let input = tools("input/provider");
-    assert_eq!(carrier(&[]), None);
-    assert_eq!(carrier(&[(&input, json!("default"))]), None);
-    assert_eq!(
-        carrier(&[(&input, json!("twilio"))]).as_deref(),
-        Some("twilio")
-    );
-    assert_eq!(
-        carrier(&[("/agent_config/telephony_provider", json!("twilio"))]).as_deref(),
-        Some("twilio")
     );
 }

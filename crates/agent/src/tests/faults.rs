@@ -464,3 +464,33 @@ fn vendors_that_listen_have_defaults_and_limits() {
     assert_snapshot!(of(json!({ "provider": "openai", "model": "gpt-realtime-whisper", "keywords": "Bolo" })), @"tasks[0].tools_config.transcriber.keywords: gpt-realtime-whisper takes none");
     assert_snapshot!(of(json!({ "provider": "sarvam", "model": "saaras:v4", "keywords": "Bolo" })), @"none");
 }
+
+#[test]
+fn settings_of_one_transcriber_are_no_others() {
+    let of = |config: Value| faults(&minimal_with(&[(&tools("transcriber"), config)]));
+    let defaults = json!({ "mip_opt_out": false, "noise_reduction": false, "vad_threshold": 0.5, "vad_prefix_padding_ms": 300 });
+    assert_eq!(of(defaults), "none");
+    assert_eq!(
+        of(json!({ "model": "flux-general-en", "mip_opt_out": true })),
+        "none"
+    );
+    assert_eq!(
+        of(
+            json!({ "provider": "openai", "noise_reduction": true, "vad_threshold": 0.7, "vad_prefix_padding_ms": 100 })
+        ),
+        "none"
+    );
+    assert_snapshot!(of(json!({ "provider": "soniox", "mip_opt_out": true, "noise_reduction": "far_field", "vad_threshold": 0.7, "vad_prefix_padding_ms": 100 })), @"
+    tasks[0].tools_config.transcriber.noise_reduction: only openai takes it
+    tasks[0].tools_config.transcriber.vad_threshold: only openai takes it
+    tasks[0].tools_config.transcriber.vad_prefix_padding_ms: only openai takes it
+    tasks[0].tools_config.transcriber.mip_opt_out: only deepgram takes it
+    ");
+    assert_snapshot!(of(json!({ "provider": "openai", "model": "gpt-live-transcribe", "noise_reduction": "loud", "vad_threshold": 0.7, "vad_prefix_padding_ms": -1 })), @r#"
+    tasks[0].tools_config.transcriber.noise_reduction: unknown value "loud"; one of near_field, far_field
+    tasks[0].tools_config.transcriber.vad_prefix_padding_ms: must be between 0 and 10000, not -1
+    tasks[0].tools_config.transcriber.vad_threshold: gpt-live-transcribe detects no turns
+    "#);
+    let aura = json!({ "provider": "deepgram", "provider_config": { "voice": "Thalia", "model": "aura-2", "mip_opt_out": "yes" } });
+    assert_snapshot!(faults(&minimal_with(&[(&tools("synthesizer"), aura)])), @"tasks[0].tools_config.synthesizer.provider_config.mip_opt_out: must be true or false, not text");
+}

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::whole;
+use super::{minimal_with, tools, whole};
 use crate::{Agent, PostCallTask};
 
 /// Pointers to every value of a document, its own root included.
@@ -133,4 +133,24 @@ fn custom_questions_are_those_of_the_first_assistant() {
     }
     let faults = with(json!([{ "custom_questions": ["interested"] }])).unwrap_err();
     assert_eq!(faults.0[0].path, "gpt_assistants[0].custom_questions");
+}
+
+#[test]
+fn a_carrier_comes_from_the_agent_or_else_its_task() {
+    let carrier = |changes: &[(&str, Value)]| {
+        Agent::parse(&minimal_with(changes))
+            .unwrap()
+            .telephony_provider
+    };
+    let input = tools("input/provider");
+    assert_eq!(carrier(&[]), None);
+    assert_eq!(carrier(&[(&input, json!("default"))]), None);
+    assert_eq!(
+        carrier(&[(&input, json!("twilio"))]).as_deref(),
+        Some("twilio")
+    );
+    assert_eq!(
+        carrier(&[("/agent_config/telephony_provider", json!("twilio"))]).as_deref(),
+        Some("twilio")
+    );
 }

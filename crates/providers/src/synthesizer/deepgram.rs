@@ -97,6 +97,9 @@ impl Wire for Aura {
         if self.spec.speed != 1.0 {
             query.append_pair("speed", &self.spec.speed.to_string());
         }
+        if self.spec.options.get("mip_opt_out") == Some(&true.into()) {
+            query.append_pair("mip_opt_out", "true");
+        }
         drop(query);
         Ok(url)
     }

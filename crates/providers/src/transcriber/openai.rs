@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 
 use async_trait::async_trait;
 use base64::{Engine, prelude::BASE64_STANDARD};
+use bolo_agent::Detector;
 use bolo_audio::Format;
 use bytes::Bytes;
 use secrecy::ExposeSecret;
@@ -39,12 +40,15 @@ const PCM: Format = Format::Pcm16 { rate: 24_000 };
 const REMEMBERED: usize = 16;
 
 /// OpenAI with a key.
-pub struct OpenAi(Access);
+pub struct OpenAi {
+    access: Access,
+    detector: Detector,
+}
 
 impl OpenAi {
     /// `base_url` with its scheme and `/v1`.
-    pub fn new(access: Access) -> Self {
-        Self(access)
+    pub fn new(access: Access, detector: Detector) -> Self {
+        Self { access, detector }
     }
 }
 
@@ -64,15 +68,15 @@ impl Transcriber for OpenAi {
     }
 
     async fn open(&self, spec: &TranscriberSpec) -> Result<Session<Hear, Heard>, Error> {
-        let mut url = socket::address(ORIGIN, &self.0.base_url, &["realtime"])?;
+        let mut url = socket::address(ORIGIN, &self.access.base_url, &["realtime"])?;
         url.query_pairs_mut().append_pair("intent", "transcription");
-        let key = format!("Bearer {}", self.0.key.expose_secret());
+        let key = format!("Bearer {}", self.access.key.expose_secret());
         let socket = socket::connect(
             ORIGIN,
             &url,
             &[("authorization", &key)],
-            &self.0.tls,
-            self.0.socket_limits(),
+            &self.access.tls,
+            self.access.socket_limits(),
             |refusal| match refusal.words.starts_with("insufficient_quota") {
                 true => ORIGIN.quota(),
                 false => refusal.error(ORIGIN),
@@ -81,8 +85,8 @@ impl Transcriber for OpenAi {
         .await?;
         let format = taken(spec.format);
         let ends = ends(spec);
-        let wire = Protocol::new(session(spec, format), ends);
-        dialect::start(socket, wire, spec, format, ends, self.0.limits).await
+        let wire = Protocol::new(session(spec, format, &self.detector), ends);
+        dialect::start(socket, wire, spec, format, ends, self.access.limits).await
     }
 }
 
@@ -103,7 +107,7 @@ fn ends(spec: &TranscriberSpec) -> Ends {
 }
 
 /// `session.update`.
-fn session(spec: &TranscriberSpec, format: Format) -> Value {
+fn session(spec: &TranscriberSpec, format: Format, detector: &Detector) -> Value {
     let format = match format {
         Format::Mulaw8k => json!({"type": "audio/pcmu"}),
         Format::Pcm16 { rate } => json!({"type": "audio/pcm", "rate": rate}),
@@ -127,11 +131,17 @@ fn session(spec: &TranscriberSpec, format: Format) -> Value {
     }
     let turns = match ends(spec) {
         Ends::Silence(_) => Value::Null,
-        Ends::Vendor => json!({"type": "server_vad", "threshold": 0.5, "prefix_padding_ms": 300,
+        Ends::Vendor => json!({"type": "server_vad", "threshold": detector.threshold,
+            "prefix_padding_ms": detector.prefix_padding_ms,
             "silence_duration_ms": spec.endpointing_ms}),
     };
-    json!({"type": "session.update", "session": {"type": "transcription", "audio": {"input": {
-        "format": format, "transcription": transcription, "turn_detection": turns}}}})
+    let mut input =
+        json!({"format": format, "transcription": transcription, "turn_detection": turns});
+    if let Some(kind) = detector.noise_reduction {
+        input["noise_reduction"] = json!({"type": kind});
+    }
+    json!({"type": "session.update",
+        "session": {"type": "transcription", "audio": {"input": input}}})
 }
 
 struct Protocol {
@@ -333,9 +343,10 @@ mod tests {
             keywords: vec!["Bolo".into(), "Plivo".into()],
             ..transcriber_spec()
         };
-        let input = |spec: &TranscriberSpec| {
-            session(spec, taken(spec.format))["session"]["audio"]["input"].clone()
+        let heard_by = |spec: &TranscriberSpec, detector: &Detector| {
+            session(spec, taken(spec.format), detector)["session"]["audio"]["input"].clone()
         };
+        let input = |spec: &TranscriberSpec| heard_by(spec, &Detector::default());
         assert_eq!(
             input(&spec),
             json!({"format": {"type": "audio/pcmu"},
@@ -344,6 +355,16 @@ mod tests {
                 "turn_detection": {"type": "server_vad", "threshold": 0.5,
                     "prefix_padding_ms": 300, "silence_duration_ms": 250}})
         );
+        let detector = Detector {
+            noise_reduction: Some("far_field"),
+            threshold: 0.7,
+            prefix_padding_ms: 100,
+        };
+        let wished = heard_by(&spec, &detector);
+        assert_eq!(wished["noise_reduction"], json!({"type": "far_field"}));
+        let turns = json!({"type": "server_vad", "threshold": 0.7, "prefix_padding_ms": 100,
+            "silence_duration_ms": 250});
+        assert_eq!(wished["turn_detection"], turns);
         let spec = TranscriberSpec {
             model: "gpt-live-transcribe".into(),
             format: Format::Pcm16 { rate: 16_000 },

@@ -46,6 +46,8 @@ fn transcriber() -> bolo_agent::Transcriber {
         endpointing_ms: 250,
         keywords: Vec::new(),
         flux: None,
+        detector: None,
+        mip_opt_out: false,
     }
 }
 

@@ -46,13 +46,10 @@ impl Vendors {
                 let origin = deepgram::ORIGIN;
                 let key = self.key(origin, &["DEEPGRAM", "DEEPGRAM_AUTH_TOKEN"], keys)?;
                 let base = self.base_url(origin.vendor).unwrap_or(deepgram::BASE_URL);
-                Arc::new(Deepgram::new(
-                    base,
-                    key,
-                    self.tls.clone(),
-                    deepgram::Limits::default(),
-                    agent.flux.clone(),
-                ))
+                let limits = deepgram::Limits::default();
+                let deepgram =
+                    Deepgram::new(base, key, self.tls.clone(), limits, agent.flux.clone());
+                Arc::new(deepgram.opted_out(agent.mip_opt_out))
             }
             TranscriberVendor::Assembly => {
                 let origin = assembly::ORIGIN;
@@ -71,7 +68,8 @@ impl Vendors {
             }
             TranscriberVendor::Openai => {
                 let access = self.access(openai::ORIGIN, &["OPENAI"], openai::BASE_URL, keys)?;
-                Arc::new(OpenAi::new(access))
+                let detector = agent.detector.clone().unwrap_or_default();
+                Arc::new(OpenAi::new(access, detector))
             }
             TranscriberVendor::Soniox => {
                 let access = self.access(soniox::ORIGIN, &["SONIOX"], soniox::BASE_URL, keys)?;

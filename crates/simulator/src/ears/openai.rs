@@ -140,6 +140,10 @@ impl OpenAi {
         if model == "gpt-realtime-whisper" && !transcription["prompt"].is_null() {
             return Err("This model takes no prompt.");
         }
+        let noise = input["noise_reduction"].get("type");
+        if noise.is_some_and(|kind| kind != "near_field" && kind != "far_field") {
+            return Err("Unsupported session.audio.input.noise_reduction.");
+        }
         let turns = &input["turn_detection"];
         let silence = match turns["type"].as_str() {
             None => None,

@@ -120,6 +120,14 @@ async fn aura() {
     assert_eq!(hear(&mut session).await, done);
 }
 
+#[test]
+fn what_aura_hears_of_may_be_kept_from_its_models() {
+    let mut spec = spec("aura-2");
+    spec.options.insert("mip_opt_out".into(), true.into());
+    let url = Aura::new(&spec).unwrap().address("wss://x").unwrap();
+    assert!(url.query().unwrap().ends_with("&mip_opt_out=true"), "{url}");
+}
+
 #[tokio::test]
 async fn aura_is_not_flushed_too_often() {
     let (session, mut peer, _server) = open::<Aura>("aura-asteria-en").await;

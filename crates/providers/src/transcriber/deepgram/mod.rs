@@ -36,6 +36,7 @@ pub struct Deepgram {
     tls: Arc<rustls::ClientConfig>,
     limits: Limits,
     flux: Option<bolo_agent::Flux>,
+    opted_out: bool,
 }
 
 impl Deepgram {
@@ -53,6 +54,23 @@ impl Deepgram {
             tls,
             limits,
             flux,
+            opted_out: false,
+        }
+    }
+
+    /// Whether what it hears is not to improve its models.
+    pub fn opted_out(self, opted_out: bool) -> Self {
+        Self { opted_out, ..self }
+    }
+
+    /// What either family of models takes.
+    fn add_common(&self, url: &mut Url, spec: &TranscriberSpec) {
+        let mut query = url.query_pairs_mut();
+        if self.opted_out {
+            query.append_pair("mip_opt_out", "true");
+        }
+        if !spec.execution.is_empty() {
+            query.append_pair("tag", &spec.execution);
         }
     }
 }
@@ -74,7 +92,8 @@ impl Transcriber for Deepgram {
         let (limits, format) = (self.limits, spec.format);
         match &self.flux {
             Some(settings) => {
-                let url = flux::listen_url(&self.base_url, spec, settings)?;
+                let mut url = flux::listen_url(&self.base_url, spec, settings)?;
+                self.add_common(&mut url, spec);
                 live::open(
                     flux::Flux::new(format),
                     &url,
@@ -86,7 +105,8 @@ impl Transcriber for Deepgram {
                 .await
             }
             None => {
-                let url = listen_url(&self.base_url, spec)?;
+                let mut url = listen_url(&self.base_url, spec)?;
+                self.add_common(&mut url, spec);
                 live::open(Nova::default(), &url, &key, &self.tls, limits, format).await
             }
         }
@@ -133,9 +153,7 @@ fn listen_url(base: &str, spec: &TranscriberSpec) -> Result<Url, Error> {
         query.append_pair(term, word);
     }
     if !spec.execution.is_empty() {
-        query
-            .append_pair("tag", &spec.execution)
-            .append_pair("extra", &format!("run_id:{}", spec.execution));
+        query.append_pair("extra", &format!("run_id:{}", spec.execution));
     }
     drop(query);
     Ok(url)

@@ -90,8 +90,8 @@ async fn a_session_from_the_first_word_to_the_bill() {
         peer.path,
         "/v1/listen?model=nova-3&language=en&encoding=mulaw&sample_rate=8000&channels=1&interim_results=true\
          &endpointing=250&utterance_end_ms=1000&vad_events=true&smart_format=true&filler_words=true\
-         &keyterm=Bolo&keyterm=Plivo+one&tag=4c06b4d1-4096-4561-919a-4f94539c8d4a\
-         &extra=run_id%3A4c06b4d1-4096-4561-919a-4f94539c8d4a"
+         &keyterm=Bolo&keyterm=Plivo+one&extra=run_id%3A4c06b4d1-4096-4561-919a-4f94539c8d4a\
+         &tag=4c06b4d1-4096-4561-919a-4f94539c8d4a"
     );
     assert_eq!(peer.headers["authorization"], "Token sesame");
 
@@ -129,6 +129,30 @@ async fn a_session_from_the_first_word_to_the_bill() {
 }
 
 #[tokio::test]
+async fn either_family_of_models_is_told_of_the_call_and_of_an_opt_out() {
+    let settings = bolo_agent::Flux {
+        eot_threshold: 0.7,
+        eager_eot_threshold: None,
+        eot_timeout_ms: 500,
+        language_hints: Vec::new(),
+    };
+    for flux in [None, Some(settings)] {
+        let mut server = SocketServer::start().await;
+        let key = SecretString::from("sesame");
+        let deepgram = Deepgram::new(&server.base, key, tls(), limits(), flux).opted_out(true);
+        let spec = spec();
+        let (session, peer) = tokio::join!(deepgram.open(&spec), async {
+            let mut peer = server.peer().await;
+            peer.text(r#"{"type":"Connected","sequence_id":0}"#).await;
+            peer
+        });
+        session.unwrap();
+        let wishes = "&mip_opt_out=true&tag=4c06b4d1-4096-4561-919a-4f94539c8d4a";
+        assert!(peer.path.ends_with(wishes), "{}", peer.path);
+    }
+}
+
+#[tokio::test]
 async fn the_query_follows_model_language_and_format() {
     let spec = TranscriberSpec {
         model: "nova-2-phonecall".into(),
@@ -159,9 +183,8 @@ async fn the_query_follows_model_language_and_format() {
         (Some("1500"), Some("1500"))
     );
     assert_eq!((get("keywords"), get("keyterm")), (Some("Bolo"), None));
-    let id = spec.execution.as_str();
-    assert_eq!(get("tag"), Some(id));
-    assert_eq!(get("extra"), Some(format!("run_id:{id}").as_str()));
+    let id = format!("run_id:{}", spec.execution);
+    assert_eq!(get("extra"), Some(id.as_str()));
 }
 
 #[tokio::test]

@@ -49,7 +49,7 @@ async fn silence_behind_a_voice_ends_the_turn_where_the_vendor_does_not() {
         endpointing_ms: 900,
         ..transcriber_spec()
     };
-    let openai = OpenAi::new(access(&server.base, limits()));
+    let openai = OpenAi::new(access(&server.base, limits()), Default::default());
     let (session, mut peer) = open(openai, spec, server, async |peer| {
         peer.text(r#"{"type":"session.created"}"#).await;
         let update = peer.json().await;

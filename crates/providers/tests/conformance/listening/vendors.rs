@@ -100,6 +100,8 @@ fn agent(vendor: TranscriberVendor, model: &str) -> Agent {
         endpointing_ms: 250,
         keywords: Vec::new(),
         flux: None,
+        detector: None,
+        mip_opt_out: false,
     }
 }
 
