@@ -40,6 +40,22 @@ async fn only_record(world: &World, execution: &str, status: &str) -> Value {
     record
 }
 
+/// wire-telephony.md §5.2: a call without a socket.
+fn is_unreached(record: &Value) {
+    let told = &record["telephony_data"];
+    let told = [
+        &told["hangup_by"],
+        &told["hangup_reason"],
+        &told["hangup_code"],
+    ];
+    let expected = [
+        json!("Error"),
+        json!("Carrier unable to reach bolna"),
+        json!(7011),
+    ];
+    assert_eq!(told, expected.each_ref(), "{record:#}");
+}
+
 #[rstest]
 #[tokio::test]
 async fn a_call_whose_media_never_comes_is_ended(
@@ -52,7 +68,7 @@ async fn a_call_whose_media_never_comes_is_ended(
     };
     let (execution, call) = world.dial(&agent(), script(faults)).await;
     let record = only_record(&world, &execution, "error").await;
-    assert_eq!(record["telephony_data"]["hangup_by"], "Error", "{record:#}");
+    is_unreached(&record);
     // No request can end that one.
     if carrier != Kind::Exotel {
         assert_eq!(call.ended().await.unwrap(), "completed");
@@ -80,6 +96,7 @@ async fn a_hang_up_before_the_media_is_an_error_that_says_so(
         record["error_message"],
         "the call ended before its media reached the server"
     );
+    is_unreached(&record);
     assert!(world.fakes.llm.requests().is_empty());
     world.end(&["call failed"]).await;
 }

@@ -1,7 +1,7 @@
 //! Callers who are handed over to somebody else, and those who come back.
 
 use bolo_simulator::{
-    caller::{CallHandle, CallerScript, Outcome},
+    caller::{CallHandle, CallerScript, Event, Outcome, Timed},
     carrier::{CallFaults, Kind},
     llm::Reply,
 };
@@ -24,12 +24,24 @@ fn with_sales() -> Value {
     agent
 }
 
+/// Somebody else's server brings callers to sales.
+fn with_controller(controller: &Receiver) -> Value {
+    let mut agent = with_sales();
+    agent["agent_config"]["tasks"][0]["tools_config"]["api_tools"]["tools_params"]["sales"]["url"] =
+        json!(controller.base);
+    agent
+}
+
 async fn asks_for_sales(world: &World) -> (String, CallHandle) {
+    asks(world, &with_sales()).await
+}
+
+async fn asks(world: &World, agent: &Value) -> (String, CallHandle) {
     world
         .fakes
         .llm
         .on("sales please", Reply::call("sales", "{}"));
-    let (execution, call) = world.dial(&with_sales(), CallerScript::default()).await;
+    let (execution, call) = world.dial(agent, CallerScript::default()).await;
     call.hears("Hello there").await.unwrap();
     call.agent_stopped().await.unwrap();
     call.says("sales please").await.unwrap();
@@ -146,6 +158,54 @@ async fn a_caller_who_hangs_up_while_the_other_phone_rings_ends_both(#[case] car
     world.end(&[]).await;
 }
 
+/// The other phone rings on; whoever picks it up talks with a caller whom no node has.
+#[rstest]
+#[case::twilio(Kind::Twilio)]
+#[case::plivo(Kind::Plivo)]
+#[tokio::test]
+async fn whoever_answers_after_the_server_died_keeps_the_caller(#[case] carrier: Kind) {
+    let hasty = [("BOLO_LIMITS__ORPHAN_S", "1")];
+    let world = World::around(Fakes::start(carrier).await, Database::Sqlite, &hasty).await;
+    let rings = CallerScript {
+        ring_ms: 8000,
+        ..CallerScript::default()
+    };
+    world.fakes.carrier.script(SALES, rings);
+    let (execution, call) = asks_for_sales(&world).await;
+    let sales = world.fakes.carrier.dialled(SALES).await.unwrap();
+    let World { mut server, fakes } = world;
+    server.kill();
+    let world = World {
+        server: server.start_again().await,
+        fakes,
+    };
+    let record = world.server.status(&execution, "completed").await;
+    assert_eq!(
+        record["telephony_data"]["hangup_reason"],
+        "call_transferred"
+    );
+    assert_eq!(record["transfer_call_data"]["status"], "in-progress");
+    let transcript = record["transcript"].as_str().unwrap();
+    assert!(transcript.contains("user: sales please"), "{transcript}");
+
+    // The two are left alone.
+    assert_eq!(
+        (call.status(), sales.status()),
+        ("in-progress", "in-progress")
+    );
+    let opened = |timed: &&Timed| timed.event == Event::MediaOpened;
+    assert_eq!(call.timeline().iter().filter(opened).count(), 1);
+    sales.hangs_up().await.unwrap();
+    assert_eq!(call.ended().await.unwrap(), "completed");
+    world
+        .server
+        .until(&execution, "the transfer's end", |record| {
+            record["transfer_call_data"]["status"] == "completed"
+        })
+        .await;
+    world.end(&[]).await;
+}
+
 /// Carriers differ in what they tell when a call is taken from its stream: Twilio stops it, Plivo closes the
 /// socket without a word.
 #[rstest]
@@ -161,18 +221,7 @@ async fn a_caller_whom_a_controller_takes_keeps_the_line(#[case] carrier: Kind) 
     let desk = Receiver::start(200, page).await;
     let allowed = [("BOLO_SECURITY__ALLOW_PRIVATE_ADDRESSES", "true")];
     let world = World::around(Fakes::start(carrier).await, Database::Sqlite, &allowed).await;
-    let mut agent = with_sales();
-    agent["agent_config"]["tasks"][0]["tools_config"]["api_tools"]["tools_params"]["sales"]["url"] =
-        json!(controller.base);
-    world
-        .fakes
-        .llm
-        .on("sales please", Reply::call("sales", "{}"));
-    let (execution, call) = world.dial(&agent, CallerScript::default()).await;
-    call.hears("Hello there").await.unwrap();
-    call.agent_stopped().await.unwrap();
-    call.says("sales please").await.unwrap();
-    call.hears("I will put you through").await.unwrap();
+    let (execution, call) = asks(&world, &with_controller(&controller)).await;
     controller.requests_reach(1).await;
 
     let fake = &world.fakes.carrier;

@@ -93,6 +93,24 @@ pub struct Hangup {
 }
 
 impl Hangup {
+    /// The call was answered, and its media never came (wire-telephony.md §5.2).
+    pub fn unreached() -> Self {
+        Self {
+            by: HangupBy::Error,
+            reason: "Carrier unable to reach bolna".to_owned(),
+            code: 7011,
+        }
+    }
+
+    /// The caller was handed over (R114).
+    pub fn transferred() -> Self {
+        Self {
+            by: HangupBy::ApiRequest,
+            reason: EndReason::CallTransferred.as_str().to_owned(),
+            code: 4000,
+        }
+    }
+
     /// The caller was handed over: our part is over, not his call.
     pub fn is_transfer(&self) -> bool {
         self.reason == EndReason::CallTransferred.as_str()

@@ -91,6 +91,16 @@ impl Transfer {
         )
     }
 
+    /// The caller talks with whoever was called, or has: that is not ours to end.
+    pub fn is_answered(&self) -> bool {
+        matches!(self.status, Status::InProgress | Status::Completed)
+    }
+
+    /// From the carrier's dial to the answer it takes so long at most, s.
+    pub fn limit_s(&self) -> u64 {
+        self.ring_s + self.offer.as_ref().map_or(0, Offer::limit_s)
+    }
+
     /// Whoever is called has not taken the caller yet, and is to be asked.
     pub fn is_offered(&self) -> bool {
         self.offer.is_some() && self.is_pending()

@@ -304,6 +304,17 @@ impl Store {
         Ok(found.is_some())
     }
 
+    /// Whether some process has taken this attempt's call, living or dead: its media came.
+    pub async fn is_taken(&self, id: ExecutionId) -> Result<bool, Error> {
+        let owner: Option<String> = on!(self.db().read(), |pool| {
+            sqlx::query_scalar("SELECT owner_instance FROM executions WHERE id = $1")
+                .bind(id.to_string())
+                .fetch_one(pool)
+                .await
+        })?;
+        Ok(owner.is_some())
+    }
+
     /// How often the call was taken.
     pub async fn owner_epoch(&self, id: ExecutionId) -> Result<i64, Error> {
         Ok(on!(self.db().read(), |pool| {

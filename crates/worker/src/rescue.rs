@@ -119,7 +119,7 @@ impl Worker {
         let is_away = record
             .transfer
             .as_ref()
-            .is_some_and(|transfer| transfer.is_pending());
+            .is_some_and(|transfer| transfer.is_pending() || transfer.is_answered());
         let Some(call_id) = record.carrier_call_id.as_deref().filter(|_| !is_away) else {
             return Ok(());
         };

@@ -3,7 +3,9 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use bolo_execution::{Change, Direction, EndReason, ExecutionId, Hangup, HangupBy, Record, Status};
+use bolo_execution::{
+    Change, Direction, EndReason, ExecutionId, Hangup, HangupBy, Record, Status, Transfer,
+};
 use bolo_store::{Error, Facts, Live, Watch};
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
@@ -168,7 +170,10 @@ impl Worker {
             _ => silence.is_some_and(|silence| ms(silence) <= self.settings.orphan_ms),
         };
         let is_here = self.store.signals().is_here(record.id);
-        !is_here && !is_driven && quiet_ms > self.settings.orphan_ms
+        // Another phone may ring for the caller meanwhile.
+        let rings = record.transfer.as_ref().filter(|it| it.is_pending());
+        let rings_ms = rings.map_or(0, |it| ms(Duration::from_secs(it.limit_s())));
+        !is_here && !is_driven && quiet_ms > self.settings.orphan_ms + rings_ms
     }
 
     async fn look_after(&self, live: &Live) -> Result<(), Error> {
@@ -216,12 +221,21 @@ impl Worker {
     /// A call in progress that nobody drives: hung up if it is still up, then finished with what there is.
     async fn end_orphan(&self, live: &Live) -> Result<(), Error> {
         let record = &live.record;
+        if record.transfer.as_ref().is_some_and(Transfer::is_answered) {
+            return self.end_transferred(record).await;
+        }
+        // Whoever opens a call's media takes it.
+        let is_unreached = live.owner.is_none();
         if let (Ok(account), Some(call_id)) = (
             self.carrier_of(record).await?,
             record.carrier_call_id.as_deref(),
         ) {
             match account.carrier.fetch(call_id).await {
-                Ok(state) if state.hangup.is_some() => {
+                Ok(mut state) if state.hangup.is_some() => {
+                    // A caller of ours may have hung up before it was opened.
+                    if is_unreached && record.direction == Direction::Outbound {
+                        state.hangup = Some(Hangup::unreached());
+                    }
                     self.apply(record, &state).await?;
                     return self.finish_if_ended(record.id).await;
                 }
@@ -229,6 +243,11 @@ impl Worker {
                     // It may have found an owner while the carrier was asked.
                     if self.store.owner_epoch(record.id).await? != live.epoch {
                         return Ok(());
+                    }
+                    // No phone rings so long: it was answered, and nobody here was told.
+                    let transfer = record.transfer.as_ref();
+                    if transfer.is_some_and(|it| it.status == Status::Ringing) {
+                        return self.end_transferred(record).await;
                     }
                     tracing::warn!(execution = %record.id, call_id, "hanging up a call that nobody drives");
                     self.hang_up(record, account.carrier.as_ref(), call_id)
@@ -244,14 +263,21 @@ impl Worker {
                 }
             }
         }
-        let reason = EndReason::InternalError.as_str().to_owned();
+        let stopped = Hangup {
+            by: HangupBy::Error,
+            reason: EndReason::InternalError.as_str().to_owned(),
+            code: OUR_FAULT,
+        };
+        let (hangup, why) = match is_unreached {
+            true => (
+                Hangup::unreached(),
+                "the carrier never opened the call's media",
+            ),
+            false => (stopped, "the server that held the call stopped"),
+        };
         let facts = Facts {
-            hangup: Some(Hangup {
-                by: HangupBy::Error,
-                reason,
-                code: OUR_FAULT,
-            }),
-            error_message: Some("the server that held the call stopped".to_owned()),
+            hangup: Some(hangup),
+            error_message: Some(why.to_owned()),
             ..Facts::default()
         };
         unless_late(
@@ -259,6 +285,18 @@ impl Worker {
                 .await
                 .map(drop),
         )?;
+        self.finish_if_ended(record.id).await
+    }
+
+    /// The caller talks with somebody else, and goes on: only our part is over (R114).
+    async fn end_transferred(&self, record: &Record) -> Result<(), Error> {
+        let facts = Facts {
+            hangup: Some(Hangup::transferred()),
+            happened_at: Some(record.updated_at),
+            ..Facts::default()
+        };
+        let ended = self.change(record, Change::MediaEnded, facts).await;
+        unless_late(ended.map(drop))?;
         self.finish_if_ended(record.id).await
     }
 

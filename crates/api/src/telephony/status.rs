@@ -2,7 +2,7 @@
 //! whatever ends the call wins.
 
 use axum::{extract::State, http::StatusCode};
-use bolo_execution::{Change, Direction, Hangup, HangupBy, Record, Status};
+use bolo_execution::{Change, Direction, Hangup, Record, Status, Transfer};
 use bolo_store::{Command, Facts};
 use bolo_telephony::StatusEvent;
 
@@ -131,30 +131,29 @@ async fn connected_call_ended(
     }
     // A caller may hang up before their call's media opens; a call of ours that was picked up asked for it.
     if record.status == Status::InProgress || record.direction == Direction::Inbound {
-        advance(
-            app,
-            record,
-            Change::MediaEnded,
-            Facts {
-                hangup,
-                ..Facts::default()
-            },
-        )
-        .await?;
+        let transfer = record.transfer.as_ref();
+        let hangup = if transfer.is_some_and(Transfer::is_answered) {
+            // Our part was over when somebody else took the caller.
+            Some(Hangup::transferred())
+        } else if record.direction == Direction::Outbound && !app.store.is_taken(record.id).await? {
+            Some(Hangup::unreached())
+        } else {
+            hangup
+        };
+        let facts = Facts {
+            hangup,
+            ..Facts::default()
+        };
+        advance(app, record, Change::MediaEnded, facts).await?;
         return Ok(());
     }
     // Never asked us what to do (wire-telephony.md §5.2, last row).
-    let unreached = Hangup {
-        by: HangupBy::Error,
-        reason: "Carrier unable to reach bolo".to_owned(),
-        code: 7011,
-    };
     let seconds = duration_s.unwrap_or_default();
     let error_message = Some(format!(
         "the call was connected for {seconds} s, but the carrier never opened its media"
     ));
     let facts = Facts {
-        hangup: Some(unreached),
+        hangup: Some(Hangup::unreached()),
         error_message,
         ..Facts::default()
     };

@@ -8,7 +8,7 @@ use bolo_execution::{Change, Hangup, Offer, Record, Status, Transfer};
 use bolo_store::{Command, Facts};
 use bolo_telephony::{CallbackKind, Instruction, OfferUrl, StatusEvent};
 
-use super::{answer, document, gate::Callback, note_in_log};
+use super::{advance, answer, document, gate::Callback, note_in_log};
 use crate::{App, error::ApiError, time::now};
 
 /// What the carrier shall do for a call whose record names a transfer that is still to come.
@@ -64,7 +64,7 @@ pub async fn take(State(app): State<App>, callback: Callback) -> Result<Response
         // The carrier may ask twice, and gets the same answer.
         let known = callback.ours.record.transfer.as_ref();
         let is_ours = known.is_some_and(|transfer| {
-            was_answered(transfer) && transfer.carrier_call_id.as_ref() == Some(&leg.call_id)
+            transfer.is_answered() && transfer.carrier_call_id.as_ref() == Some(&leg.call_id)
         });
         return Ok(document(
             &*callback.carrier,
@@ -82,7 +82,7 @@ pub async fn take(State(app): State<App>, callback: Callback) -> Result<Response
         hangup: None,
     };
     let record = write(&app, &callback, news).await?;
-    let is_ours = record.transfer.as_ref().is_some_and(was_answered);
+    let is_ours = record.transfer.as_ref().is_some_and(Transfer::is_answered);
     Ok(document(&*callback.carrier, &connect_if(is_ours)))
 }
 
@@ -110,7 +110,7 @@ pub async fn outcome(State(app): State<App>, callback: Callback) -> Result<Respo
     let event =
         event.ok_or_else(|| ApiError::field("", "the carrier's request names no outcome"))?;
     let record = apply(&app, &callback, event).await?;
-    let was_answered = record.transfer.as_ref().is_some_and(was_answered);
+    let was_answered = record.transfer.as_ref().is_some_and(Transfer::is_answered);
     if was_answered {
         let fields = callback.received.fields();
         note_in_log(&app, &callback.ours.record, "outcome", &fields);
@@ -132,10 +132,6 @@ pub async fn leg(State(app): State<App>, callback: Callback) -> Result<StatusCod
     );
     apply(&app, &callback, event).await?;
     Ok(StatusCode::OK)
-}
-
-fn was_answered(transfer: &Transfer) -> bool {
-    matches!(transfer.status, Status::InProgress | Status::Completed)
 }
 
 /// What is told of the other leg.
@@ -177,7 +173,7 @@ async fn write(app: &App, callback: &Callback, news: News) -> Result<Record, Api
     };
     let was_open = before.is_pending();
     // The end is told twice, by the leg and by the outcome, and either may know what the other does not.
-    let ends = was_answered(&before) && news.status == Status::Completed;
+    let ends = before.is_answered() && news.status == Status::Completed;
     if !(was_open || ends) {
         return Ok(record); // late or doubled
     }
@@ -192,7 +188,7 @@ async fn write(app: &App, callback: &Callback, news: News) -> Result<Record, Api
     };
     let command = match news.status {
         Status::Ringing => None,
-        _ if was_answered(&transfer) => Some(Command::TransferConnected),
+        _ if transfer.is_answered() => Some(Command::TransferConnected),
         _ => Some(Command::TransferFailed(
             why(news.status, news.is_answered).to_owned(),
         )),
@@ -203,12 +199,22 @@ async fn write(app: &App, callback: &Callback, news: News) -> Result<Record, Api
         ..Facts::default()
     };
     let record = app.store.note(record.id, facts, now()).await?;
-    if let Some(command) = command.filter(|_| was_open)
-        && !app.store.signals().send(record.id, command).await
-    {
-        tracing::info!(execution_id = %record.id, "a transfer's outcome comes to a call that nobody runs");
+    let Some(command) = command.filter(|_| was_open) else {
+        return Ok(record);
+    };
+    if app.store.signals().send(record.id, command).await {
+        return Ok(record);
     }
-    Ok(record)
+    tracing::info!(execution_id = %record.id, "a transfer's outcome comes to a call that nobody runs");
+    if !record.transfer.as_ref().is_some_and(Transfer::is_answered) {
+        return Ok(record); // the carrier asks what now
+    }
+    // Nobody else ends our part of it, and whoever found it open would fetch the caller back.
+    let facts = Facts {
+        hangup: Some(Hangup::transferred()),
+        ..Facts::default()
+    };
+    advance(app, &record, Change::MediaEnded, facts).await
 }
 
 /// The status of the other leg that a change amounts to.

@@ -235,6 +235,8 @@ async fn the_end_of_a_call_that_no_node_runs_is_written_down() {
     let bolo = Bolo::start().await;
     let id = bolo.dialled(bolo.new_agent().await, "CA1").await;
     answer(&bolo, id, "CA1").await;
+    let store = &bolo.app.store;
+    store.own_call(id, bolo_store::now()).await.unwrap();
     for _ in 0..2 {
         status(
             &bolo,
@@ -248,6 +250,18 @@ async fn the_end_of_a_call_that_no_node_runs_is_written_down() {
     let record = bolo.record(id).await;
     assert_eq!(record.status.to_string(), "call-disconnected");
     assert_eq!(record.hangup.unwrap().code, 4000);
+}
+
+#[tokio::test]
+async fn the_end_of_a_call_whose_media_never_came_says_so() {
+    let bolo = Bolo::start().await;
+    let id = bolo.dialled(bolo.new_agent().await, "CA1").await;
+    answer(&bolo, id, "CA1").await;
+    let fields = [("SequenceNumber", "3"), ("CallDuration", "49")];
+    status(&bolo, id, "CA1", "completed", &fields).await;
+    let hangup = bolo.record(id).await.hangup.unwrap();
+    let told = (hangup.reason.as_str(), hangup.code);
+    assert_eq!(told, ("Carrier unable to reach bolna", 7011));
 }
 
 #[tokio::test]

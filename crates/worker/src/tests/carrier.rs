@@ -117,6 +117,17 @@ impl Carrier {
         super::lab::in_time(self.asked.recv()).await.unwrap()
     }
 
+    /// Calls that were hung up and nobody waited for it.
+    pub fn hung_up_already(&mut self) -> Vec<String> {
+        let asked = std::iter::from_fn(|| self.asked.try_recv().ok());
+        asked
+            .filter_map(|asked| match asked {
+                Asked::HangUp(id) => Some(id),
+                _ => None,
+            })
+            .collect()
+    }
+
     /// Whether another dial came that nobody waited for.
     pub fn was_dialled_again(&mut self) -> bool {
         std::iter::from_fn(|| self.asked.try_recv().ok())

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bolo_execution::{Change, Direction, Record, Status};
+use bolo_execution::{Change, Direction, Record, Status, Transfer};
 use bolo_store::Facts;
 
 use serde_json::Value;
@@ -40,10 +40,12 @@ fn at_once(lab: &mut Lab) {
 const TALKING: [Change; 2] = [Change::CarrierAccepted, Change::Answered];
 
 #[tokio::test]
-async fn an_ended_call_without_owner_is_finished_with_what_there_is() {
+async fn an_ended_call_whose_owner_died_is_finished_with_what_there_is() {
     let mut lab = Lab::start().await;
     at_once(&mut lab);
     let call = left_behind(&lab, &TALKING, "completed").await;
+    let dead = lab.other_node().await;
+    dead.own_call(call.id, now_ms()).await.unwrap();
     let transcript = Some("assistant: Hello".to_owned());
     lab.store
         .note(
@@ -72,10 +74,12 @@ async fn an_ended_call_without_owner_is_finished_with_what_there_is() {
 }
 
 #[tokio::test]
-async fn a_call_that_is_up_and_without_owner_is_hung_up() {
+async fn a_call_that_is_up_and_whose_owner_died_is_hung_up() {
     let mut lab = Lab::start().await;
     at_once(&mut lab);
     let call = left_behind(&lab, &TALKING, "in-progress").await;
+    let dead = lab.other_node().await;
+    dead.own_call(call.id, now_ms()).await.unwrap();
     let transcript = Some("assistant: Hello".to_owned());
     lab.store
         .note(
@@ -98,17 +102,75 @@ async fn a_call_that_is_up_and_without_owner_is_hung_up() {
     );
 }
 
-#[tokio::test]
-async fn a_call_that_nobody_heard_is_an_error() {
+/// A caller who was handed over, whose node died before it wrote that its part is over.
+async fn handed_over(lab: &Lab, status: Status) -> Record {
+    let call = left_behind(lab, &TALKING, "in-progress").await;
+    let facts = Facts {
+        transcript: Some("assistant: I will put you through.".to_owned()),
+        transfer: Some(Transfer {
+            status,
+            ..Transfer::new("+14155550177", "+14155550199", 0)
+        }),
+        ..Facts::default()
+    };
+    lab.store.note(call.id, facts, now_ms()).await.unwrap()
+}
+
+#[tokio::test] // R114
+async fn a_caller_who_talks_with_somebody_else_is_left_to_them() {
+    // Of a phone that rang, news of the answer came when nobody was there.
+    for status in [Status::InProgress, Status::Ringing] {
+        let mut lab = Lab::start().await;
+        at_once(&mut lab);
+        let call = handed_over(&lab, status).await;
+        lab.work();
+        let told = lab.receiver.told(&call, "completed").await;
+        assert_eq!(told["telephony_data"]["hangup_reason"], "call_transferred");
+        assert_eq!(told["transcript"], "assistant: I will put you through.");
+        lab.rest().await;
+        assert_eq!(lab.carrier.hung_up_already(), Vec::<String>::new());
+    }
+}
+
+#[tokio::test] // R114
+async fn a_caller_who_talks_with_somebody_else_is_not_fetched_back() {
     let mut lab = Lab::start().await;
-    at_once(&mut lab);
-    let call = left_behind(&lab, &TALKING, "completed").await;
+    (
+        lab.settings.timings.silent,
+        lab.settings.timings.watch_every,
+    ) = (Duration::ZERO, Duration::from_millis(20));
+    let away = handed_over(&lab, Status::InProgress).await;
+    let lost = left_behind(&lab, &TALKING, "in-progress").await;
+    let dead = lab.other_node().await;
+    for call in [&away, &lost] {
+        dead.own_call(call.id, now_ms()).await.unwrap();
+    }
     lab.work();
-    let told = lab.receiver.told(&call, "error").await;
-    assert_eq!(
-        told["error_message"],
-        "the call ended before its media reached the server"
-    );
+    // An update of a call looks like a hang-up here.
+    assert_eq!(Some(lab.carrier.hung_up().await), lost.carrier_call_id);
+    lab.rest().await;
+    assert_eq!(lab.carrier.hung_up_already(), Vec::<String>::new());
+}
+
+#[tokio::test] // wire-telephony.md §5.2
+async fn a_call_whose_media_never_came_is_an_error_that_says_so() {
+    for (standing, why) in [
+        (
+            "completed",
+            "the call ended before its media reached the server",
+        ),
+        ("in-progress", "the carrier never opened the call's media"),
+    ] {
+        let mut lab = Lab::start().await;
+        at_once(&mut lab);
+        let call = left_behind(&lab, &TALKING, standing).await;
+        lab.work();
+        let told = lab.receiver.told(&call, "error").await;
+        assert_eq!(told["error_message"], why);
+        let told = &told["telephony_data"];
+        assert_eq!(told["hangup_reason"], "Carrier unable to reach bolna");
+        assert_eq!(told["hangup_code"], 7011);
+    }
 }
 
 #[tokio::test]
