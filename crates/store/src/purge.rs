@@ -1,4 +1,4 @@
-//! Removes deleted sub-accounts with everything that is theirs.
+//! Removes deleted sub-accounts with everything that is theirs, and what calls that are long over need no more.
 
 use bolo_execution::{AccountId, ExecutionId};
 use sqlx::AssertSqlSafe;
@@ -43,7 +43,43 @@ const REST_MS: i64 = 120_000;
 /// Calls that are removed in one transaction.
 const CHUNK: i64 = 500;
 
+/// Carriers' callbacks of a call are remembered this long. None cuts a call later than a day after its begin, and none
+/// repeats a callback for longer than a few minutes: twice that is on the safe side.
+pub(crate) const CALLBACKS_MS: i64 = 2 * 24 * 60 * 60 * 1000;
+
+/// Calls whose last callback came before `$1`, `$2` at most. In the order of the table, and outside of any write.
+pub(crate) const OLD_CALLBACKS: &str = "SELECT provider, call_id FROM callbacks
+    GROUP BY provider, call_id HAVING MAX(created_at) <= $1 LIMIT $2";
+
 impl Store {
+    /// Forgets the callbacks of calls that are long over.
+    pub async fn purge_callbacks(&self, now: i64) -> Result<(), Error> {
+        loop {
+            let calls: Vec<(String, String)> = on!(self.db().read(), |pool| {
+                sqlx::query_as(OLD_CALLBACKS)
+                    .bind(now - CALLBACKS_MS)
+                    .bind(CHUNK)
+                    .fetch_all(pool)
+                    .await
+            })?;
+            if calls.is_empty() {
+                return Ok(());
+            }
+            let mut tx = self.db().begin_unsynced().await?;
+            for (provider, call_id) in &calls {
+                on!(&mut tx, |tx| {
+                    sqlx::query("DELETE FROM callbacks WHERE provider = $1 AND call_id = $2")
+                        .bind(provider)
+                        .bind(call_id)
+                        .execute(&mut **tx)
+                        .await
+                        .map(drop)
+                })?;
+            }
+            tx.commit().await?;
+        }
+    }
+
     /// Removes accounts that were deleted minutes ago and have no open call: recordings, then rows. What
     /// fails is tried again the next time. How many went.
     pub async fn purge_deleted(&self, now: i64) -> Result<usize, Error> {

@@ -24,8 +24,8 @@ pub(crate) const CARRIER_AWAY: Duration = Duration::from_secs(600);
 /// An ended call that no node has taken by then will not be taken, ms.
 const NEVER_TAKEN_MS: i64 = 5_000;
 
-/// How often old idempotency keys are removed.
-const FORGET_KEYS_EVERY: Duration = Duration::from_secs(600);
+/// How often old idempotency keys and callbacks are removed.
+const FORGET_EVERY: Duration = Duration::from_secs(600);
 
 /// When a call that was asked for may be asked for again.
 type AskedAgain = HashMap<ExecutionId, Instant>;
@@ -47,18 +47,21 @@ impl Worker {
         tokio::select! {
             () = stop.cancelled() => {}
             () = work => {}
-            () = self.forget_keys() => {}
+            () = self.forget_old() => {}
             () = self.hand_in_recordings() => {}
         }
     }
 
-    /// Idempotency keys live for a day, give or take this.
-    async fn forget_keys(&self) {
-        let mut ticks = tokio::time::interval(FORGET_KEYS_EVERY);
+    /// Idempotency keys live for a day, callbacks for two, give or take this.
+    async fn forget_old(&self) {
+        let mut ticks = tokio::time::interval(FORGET_EVERY);
         loop {
             ticks.tick().await;
             if let Err(error) = self.store.forget_keys(now_ms()).await {
                 tracing::warn!(%error, "old idempotency keys stay");
+            }
+            if let Err(error) = self.store.purge_callbacks(now_ms()).await {
+                tracing::warn!(%error, "old callbacks stay");
             }
         }
     }

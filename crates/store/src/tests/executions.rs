@@ -5,7 +5,7 @@ use rstest::rstest;
 use serde_json::{Value, json};
 
 use super::{Lab, NOW, On, every_status, inbound};
-use crate::{Error, Facts, Filter};
+use crate::{Error, Facts, Filter, purge::CALLBACKS_MS};
 
 #[rstest]
 #[tokio::test]
@@ -295,4 +295,28 @@ async fn a_repeated_callback_is_recognised(#[values(On::Sqlite, On::Postgres)] o
     assert!(first("CA1", "ringing", 1).await);
     assert!(first("CA1", "completed", 0).await);
     assert!(first("CA2", "ringing", u64::MAX).await);
+}
+
+#[rstest]
+#[tokio::test]
+async fn callbacks_of_a_call_that_is_long_over_are_forgotten(
+    #[values(On::Sqlite, On::Postgres)] on: On,
+) {
+    let Some(lab) = Lab::on(on).await else { return };
+    let first = async |call, event, at| {
+        lab.store
+            .first_callback("twilio", call, event, 0, at)
+            .await
+            .unwrap()
+    };
+    let later = NOW + CALLBACKS_MS;
+    assert!(first("CA1", "ringing", NOW).await);
+    // A call's are forgotten together.
+    assert!(first("CA2", "ringing", NOW).await);
+    assert!(first("CA2", "completed", NOW + 1).await);
+    lab.store.purge_callbacks(later - 1).await.unwrap();
+    assert!(!first("CA1", "ringing", later).await);
+    lab.store.purge_callbacks(later).await.unwrap();
+    assert!(first("CA1", "ringing", later).await);
+    assert!(!first("CA2", "ringing", later).await);
 }
