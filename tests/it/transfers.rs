@@ -2,7 +2,7 @@
 
 use bolo_simulator::{
     caller::{CallHandle, CallerScript, Event, Outcome, Timed},
-    carrier::{CallFaults, Kind},
+    carrier::{CallFaults, Delays, Kind},
     llm::Reply,
 };
 use rstest::rstest;
@@ -248,6 +248,33 @@ async fn a_caller_whom_a_controller_takes_keeps_the_line(#[case] carrier: Kind) 
     // Only the caller himself ends it.
     call.hangs_up().await.unwrap();
     assert_eq!(call.ended().await.unwrap(), "completed");
+    world.end(&[]).await;
+}
+
+/// R199: a socket that was only lost may come back as late as the operator says.
+#[tokio::test]
+async fn a_caller_whose_line_breaks_is_not_taken_by_a_controller() {
+    let controller = Receiver::start(200, "{}").await;
+    let slow = Delays {
+        reset_ms: 6500,
+        ..Delays::default()
+    };
+    let patient = [
+        ("BOLO_SECURITY__ALLOW_PRIVATE_ADDRESSES", "true"),
+        ("BOLO_RUNTIME__MEDIA_REATTACH_S", "20"),
+    ];
+    let fakes = Fakes::with(Kind::Plivo, slow).await;
+    let world = World::around(fakes, Database::Sqlite, &patient).await;
+    let llm = &world.fakes.llm;
+    llm.on_result("was not answered", Reply::text("Sales are away."));
+    let (execution, call) = asks(&world, &with_controller(&controller)).await;
+    controller.requests_reach(1).await;
+    call.drops_socket(true).await.unwrap();
+    call.hears("Sales are away").await.unwrap();
+    call.agent_stopped().await.unwrap();
+    call.hangs_up().await.unwrap();
+    let record = world.server.status(&execution, "completed").await;
+    assert_eq!(record["telephony_data"]["hangup_by"], "Callee");
     world.end(&[]).await;
 }
 

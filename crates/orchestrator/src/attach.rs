@@ -415,6 +415,7 @@ fn build(
         sockets,
         stop: Box::pin(inner.stop.clone().cancelled_owned()),
         frozen: Duration::from_secs(rules.media_frozen_s),
+        back: Duration::from_secs(rules.media_reattach_s),
         state: State::new(begun),
     };
     let limit =

@@ -104,6 +104,8 @@ pub(crate) struct Call<M> {
     pub(crate) stop: Pin<Box<WaitForCancellationFutureOwned>>,
     /// No frame for this long and the socket counts as lost (R200).
     pub(crate) frozen: Duration,
+    /// A socket that was only lost is back by then (R199).
+    pub(crate) back: Duration,
     pub(crate) state: State,
 }
 

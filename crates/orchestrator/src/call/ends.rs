@@ -14,8 +14,6 @@ use crate::{ending::End, media::Socket};
 const LAST_WORDS: Duration = Duration::from_millis(2500);
 /// A hang-up that is not confirmed by then counts as done; the supervisor repeats it at the carrier.
 const HANGING: Duration = Duration::from_secs(8);
-/// A socket that was only lost is back by then (R199).
-const BACK: Duration = Duration::from_secs(5);
 
 impl<M: Machine> Call<M> {
     /// When the call ends, or [`Call::end_due`] has something to do, unless something else comes first.
@@ -82,7 +80,7 @@ impl<M: Machine> Call<M> {
         self.tape.cleared(now);
         self.give(now, Input::MediaLost);
         // Carriers that tell no stop only close the socket when the caller is taken from it.
-        self.state.taken_at = self.is_controllers().then(|| now + BACK);
+        self.state.taken_at = self.is_controllers().then(|| now + self.back);
     }
 
     /// A customer's controller takes the caller away without a word to us.

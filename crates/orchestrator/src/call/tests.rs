@@ -143,6 +143,7 @@ async fn call(welcome: &str, config: serde_json::Value, answers: &[&str]) -> Sta
         sockets: sockets_out,
         stop: Box::pin(stop.clone().cancelled_owned()),
         frozen: Duration::from_secs(10),
+        back: Duration::from_secs(5),
         state: State::new(started),
     };
     let start = Input::MediaStart {
