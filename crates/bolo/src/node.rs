@@ -96,7 +96,7 @@ impl Node {
             settings.vendors(),
             models,
             settings.limits.speech_threads,
-            http.clone(),
+            http,
             of_agents,
             tls.clone(),
         );
@@ -109,6 +109,8 @@ impl Node {
         };
         let vendors = vendors.with_llm_limits(llm_limits);
         let vendors = vendors.with_llm_hedge(Duration::from_millis(rules.llm_hedge_ms));
+        let http = bolo_providers::http::carrier_client(&tls)
+            .context("can't make the HTTP client of carriers")?;
         let carriers = Carriers::new(settings.telephony.carriers()?, http);
         let callbacks = Callbacks::new(public_url.clone(), callback_key(&settings)?);
         let public = bolo_providers::PublicClient::new(&tls, reach)

@@ -9,9 +9,14 @@ use rustls::{ClientConfig, RootCertStore, crypto::ring};
 pub const CONNECT_LIMIT: Duration = Duration::from_secs(2);
 
 /// A connection whose other end has not acknowledged what was sent for so long is dead: one kept to a model that
-/// went silently must fail while there is still time to ask again within the turn. Voices and carriers over HTTP share it.
+/// went silently must fail while there is still time to ask again within the turn. Voices over HTTP share it.
 #[cfg(target_os = "linux")]
 const DEAD: Duration = Duration::from_millis(1500);
+
+/// The same of a carrier's: what became of a dial that was cut off is not known, so a bad moment of the network is waited
+/// out, as long as the request itself may take some more.
+#[cfg(target_os = "linux")]
+const CARRIER_DEAD: Duration = Duration::from_secs(10);
 
 /// TLS with ring and the roots of webpki, sessions resumed from memory.
 pub fn tls_config() -> Result<Arc<ClientConfig>, rustls::Error> {
@@ -29,7 +34,15 @@ pub fn client(tls: &Arc<ClientConfig>) -> Result<reqwest::Client, reqwest::Error
     builder(tls).dns_resolver(crate::dns::Cached).build()
 }
 
-/// The same without a resolver.
+/// The same for what carriers are asked over REST.
+pub fn carrier_client(tls: &Arc<ClientConfig>) -> Result<reqwest::Client, reqwest::Error> {
+    let client = builder(tls).dns_resolver(crate::dns::Cached);
+    #[cfg(target_os = "linux")]
+    let client = client.tcp_user_timeout(CARRIER_DEAD);
+    client.build()
+}
+
+/// The first without a resolver.
 pub(crate) fn builder(tls: &Arc<ClientConfig>) -> reqwest::ClientBuilder {
     let client = reqwest::Client::builder()
         .tls_backend_preconfigured(ClientConfig::clone(tls))
@@ -87,6 +100,46 @@ mod tests {
             })
             .collect();
         retry_after(&headers)
+    }
+
+    /// Takes nothing more for a while, as a network does that has a bad moment.
+    #[cfg(target_os = "linux")]
+    const STALL: Duration = Duration::from_secs(4);
+
+    /// What becomes of a request that meets it.
+    #[cfg(target_os = "linux")]
+    async fn asked(client: reqwest::Client) -> Result<reqwest::Response, reqwest::Error> {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        // More than all buffers between the two hold.
+        let body = vec![b'x'; 32 << 20];
+        let mut left = body.len();
+        let server = async {
+            let (mut socket, _) = listener.accept().await.unwrap();
+            tokio::time::sleep(STALL).await; // no-sleep-ok: the stall is what is tested
+            let mut piece = vec![0; 1 << 20];
+            while left > 0 {
+                match socket.read(&mut piece).await {
+                    Ok(count @ 1..) => left = left.saturating_sub(count),
+                    _ => return,
+                }
+            }
+            let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+            socket.write_all(answer).await.unwrap();
+        };
+        let request = client.post(url).body(body).send();
+        tokio::join!(request, server).0
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn a_carrier_has_more_patience_than_a_voice() {
+        let tls = tls_config().unwrap();
+        let (vendor, carrier) = (client(&tls).unwrap(), carrier_client(&tls).unwrap());
+        let (vendor, carrier) = tokio::join!(asked(vendor), asked(carrier));
+        assert!(vendor.is_err(), "{vendor:?}");
+        assert!(carrier.is_ok(), "{carrier:?}");
     }
 
     #[test]
