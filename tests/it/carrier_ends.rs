@@ -2,7 +2,7 @@
 //! right reason.
 
 use bolo_simulator::{
-    caller::CallerScript,
+    caller::{CallerScript, Outcome},
     carrier::{CallFaults, DialFault, Kind},
     llm::Reply,
 };
@@ -241,5 +241,29 @@ async fn callbacks_by_get_are_as_good(#[values(Kind::Twilio, Kind::Plivo)] carri
         asked.iter().all(|status| *status == Some(200)),
         "{hooks:#?}"
     );
+    world.end(&[]).await;
+}
+
+/// wire-telephony.md §5.1, code 5030: no dial.
+#[rstest]
+#[tokio::test]
+async fn a_call_that_the_carrier_had_no_room_for_is_dialled_again(
+    #[values(Kind::Plivo, Kind::Vobiz)] carrier: Kind,
+) {
+    let world = World::on(carrier, Database::Sqlite).await;
+    let fake = &world.fakes.carrier;
+    let full = CallerScript::fails(Outcome::Full);
+    let (execution, first) = world.dial(&agent(), full).await;
+    assert_eq!(first.ended().await.unwrap(), "failed");
+    fake.script(THEIRS, CallerScript::default());
+    let call = fake.dialled(THEIRS).await.unwrap();
+    assert_eq!(call.execution().as_ref(), Some(&execution));
+    call.hears("Hello there").await.unwrap();
+    call.hangs_up().await.unwrap();
+    let record = world.server.status(&execution, "completed").await;
+    let told = &record["telephony_data"];
+    assert_eq!(told["provider_call_id"], call.id());
+    assert_eq!(told["hangup_code"], 4000);
+    assert_eq!(record["error_message"], Value::Null);
     world.end(&[]).await;
 }

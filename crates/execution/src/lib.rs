@@ -20,7 +20,7 @@ pub use id::{AccountId, AgentId, BatchId, ExecutionId, KnowledgebaseId};
 pub use log::{Component, Entry, EntryKind};
 pub use number::{E164, NotE164};
 pub use record::Record;
-pub use retry::PastAttempt;
+pub use retry::{FIRST_WAIT, PastAttempt, comes_back};
 pub use status::{Change, Illegal, Status, UnknownStatus};
 pub use totals::{SpeechTotals, Totals};
 pub use transfer::{Offer, Transfer};

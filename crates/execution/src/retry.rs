@@ -1,5 +1,7 @@
 //! Trying again: what `retry_config` asks for, and what is kept of the attempts before. Source: api.md §7.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -64,6 +66,20 @@ pub struct PastAttempt {
     pub usage: Option<Usage>,
     /// What that cost.
     pub cost: Option<Cost>,
+}
+
+/// A carrier that asks to come back later is asked this often, with waits that double up to five minutes.
+const POSTPONED_AT_MOST: i64 = 12;
+const LONGEST_WAIT: Duration = Duration::from_secs(300);
+
+/// The first of these waits.
+pub const FIRST_WAIT: Duration = Duration::from_secs(2);
+
+/// How long a carrier that had no room for a call is left alone after so many dials of it, the first time for `first`;
+/// `None`: it was asked often enough.
+pub fn comes_back(dials: i64, first: Duration) -> Option<Duration> {
+    let doubled = first.saturating_mul(1 << dials.clamp(1, 16) >> 1);
+    (dials < POSTPONED_AT_MOST).then(|| doubled.min(LONGEST_WAIT))
 }
 
 impl Record {

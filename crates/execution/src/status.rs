@@ -49,6 +49,8 @@ pub enum Change {
     NoAnswer,
     /// The carrier could not or would not connect the call.
     CarrierFailed,
+    /// The carrier took our dial request, and had no room for the call: nothing rang, and it is dialled again.
+    Postponed,
     /// Cancelled at the carrier, or an inbound call that was turned away.
     Canceled,
     /// The call leg ended after it was answered.
@@ -65,7 +67,7 @@ pub enum Change {
 
 impl Change {
     /// Everything that can happen.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Scheduled,
         Self::Due,
         Self::OutsideHours,
@@ -76,6 +78,7 @@ impl Change {
         Self::Busy,
         Self::NoAnswer,
         Self::CarrierFailed,
+        Self::Postponed,
         Self::Canceled,
         Self::MediaEnded,
         Self::Recorded,
@@ -116,7 +119,8 @@ impl Status {
         Self::Error,
     ];
 
-    /// The only way to a new status. Monotonic: nothing leaves a terminal status but a planned retry.
+    /// The only way to a new status. Monotonic: nothing leaves a terminal status but a planned retry, and nothing goes
+    /// back but what was no dial.
     /// The carrier's news come in any order and may skip steps, so each leads on from every earlier
     /// step of a dialled call; a row is still `queued` when the first of them outruns the dial's reply.
     pub fn after(self, change: Change) -> Result<Self, Illegal> {
@@ -132,6 +136,7 @@ impl Status {
             (dialled, C::Busy) if dialled.is_unanswered() => Self::Busy,
             (dialled, C::NoAnswer) if dialled.is_unanswered() => Self::NoAnswer,
             (dialled, C::CarrierFailed) if dialled.is_unanswered() => Self::Failed,
+            (dialled, C::Postponed) if dialled.is_unanswered() => Self::Queued,
             (dialled, C::Canceled) if dialled.is_unanswered() => Self::Canceled,
             // Also without news of an answer: it was lost, or comes later and is dropped then.
             (dialled, C::MediaEnded) if dialled.is_unanswered() => Self::CallDisconnected,
@@ -246,7 +251,8 @@ mod tests {
                 past += 1;
                 assert!(from.after(step).is_err());
                 for change in Change::ALL {
-                    if change != Change::RetryPlanned
+                    // These begin another attempt.
+                    if !matches!(change, Change::RetryPlanned | Change::Postponed)
                         && let Ok(to) = from.after(change)
                     {
                         assert!(to.is_past(step), "{from} {change:?}, {step:?}");
@@ -295,6 +301,7 @@ mod tests {
             Busy -> busy
             NoAnswer -> no-answer
             CarrierFailed -> failed
+            Postponed -> queued
             Canceled -> canceled
             MediaEnded -> call-disconnected
             StopAsked -> stopped
@@ -310,6 +317,7 @@ mod tests {
             Busy -> busy
             NoAnswer -> no-answer
             CarrierFailed -> failed
+            Postponed -> queued
             Canceled -> canceled
             MediaEnded -> call-disconnected
             StopAsked -> stopped
@@ -319,6 +327,7 @@ mod tests {
             Busy -> busy
             NoAnswer -> no-answer
             CarrierFailed -> failed
+            Postponed -> queued
             Canceled -> canceled
             MediaEnded -> call-disconnected
             StopAsked -> stopped
@@ -367,7 +376,10 @@ mod tests {
             .into_iter()
             .filter(|status| !status.is_waiting() && !status.is_terminal())
         {
-            for change in Change::ALL {
+            for change in Change::ALL
+                .into_iter()
+                .filter(|change| *change != Change::Postponed)
+            {
                 assert!(
                     !from.after(change).is_ok_and(|to| to <= from),
                     "{from} {change:?}"

@@ -164,7 +164,7 @@ fn cause(ending: Ending) -> (&'static str, u16) {
         Ending::Rejected => ("BUSY", 21),
         Ending::NoAnswer => ("NOANSWER", 19),
         Ending::Invalid => ("CHANUNAVAIL", 1),
-        Ending::Congested => ("CONGESTION", 34),
+        Ending::Congested | Ending::Full => ("CONGESTION", 34),
         Ending::NoDocument { answered } | Ending::BadDocument { answered } => {
             if answered {
                 ("ANSWER", 16)

@@ -334,6 +334,13 @@ impl Plivo {
                 "Network Congestion",
                 "Carrier",
             ),
+            Ending::Full => (
+                "failed",
+                "NORMAL_TEMPORARY_FAILURE",
+                5030,
+                "Concurrency Limit Breached",
+                self.name,
+            ),
             Ending::NoDocument { answered } => (
                 if answered { "completed" } else { "failed" },
                 "NORMAL_CLEARING",

@@ -198,7 +198,7 @@ fn sip_code(ending: Ending) -> u16 {
         Ending::Busy => 486,
         Ending::Rejected => 603,
         Ending::Invalid => 404,
-        Ending::Congested => 503,
+        Ending::Congested | Ending::Full => 503,
         _ => 200,
     }
 }

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use crate::{
     Error, Facts, Store, Work, batch_guard,
     db::{Tx, on},
-    rows::{ExecutionRow, to_json},
+    rows::{ExecutionRow, execution_columns, to_json},
 };
 use update::Update;
 
@@ -149,6 +149,10 @@ impl Store {
                 row.ok_or(Error::Conflict("the call changes while it is locked"))?
             }
         };
+        let row = match change {
+            Change::Postponed => undialled(tx, &row.id).await?,
+            _ => row,
+        };
         if facts.cost.is_some() {
             charge(tx, &row, now).await?;
         }
@@ -266,6 +270,21 @@ impl Store {
         body.insert("sequence".into(), sequence.into());
         to_json("webhook body", &body)
     }
+}
+
+/// As if the call had not been dialled, but for the number of the attempt: late news of that find it past.
+async fn undialled(tx: &mut Tx, id: &str) -> Result<ExecutionRow, Error> {
+    Ok(on!(tx, |tx| {
+        sqlx::query_as(concat!(
+            "UPDATE executions SET carrier_call_id = NULL, initiated_at = NULL, ringing_at = NULL,
+                claimed_by = NULL, lease_until = NULL, attempt = attempt + 1
+             WHERE id = $1 RETURNING ",
+            execution_columns!()
+        ))
+        .bind(id)
+        .fetch_one(&mut **tx)
+        .await
+    })?)
 }
 
 async fn note_in(

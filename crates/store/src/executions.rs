@@ -2,9 +2,11 @@
 
 mod found;
 
+use std::time::Duration;
+
 use bolo_execution::{
-    AccountId, AgentId, BatchId, Cost, Direction, ExecutionId, Hangup, Record, Status, Transfer,
-    Usage,
+    AccountId, AgentId, BatchId, Change, Cost, Direction, ExecutionId, Hangup, Record, Status,
+    Transfer, Usage, comes_back,
 };
 use serde_json::{Map, Value};
 use sqlx::AssertSqlSafe;
@@ -104,6 +106,37 @@ pub struct Facts {
     pub standing: Option<Status>,
     /// When it happened, if not now; goes to `ringing_at`, `answered_at`, `ended_at` by the change.
     pub happened_at: Option<i64>,
+}
+
+impl Facts {
+    /// What follows from the carrier's word that it had no room for a call that it took: it is dialled again, the first
+    /// time after `first`, until the carrier was asked often enough (wire-telephony.md §5.1, code 5030).
+    pub fn postponed(
+        record: &Record,
+        hangup: Option<Hangup>,
+        first: Duration,
+        now: i64,
+    ) -> (Change, Self) {
+        // Each of these left a number out, see `change`.
+        let dials = (record.dials() + 1) / 2;
+        let Some(wait) = comes_back(dials, first) else {
+            let provider = &record.provider;
+            let facts = Self {
+                hangup,
+                error_message: Some(format!(
+                    "{provider}: the call was not taken in {dials} attempts"
+                )),
+                ..Self::default()
+            };
+            return (Change::CarrierFailed, facts);
+        };
+        let wait = i64::try_from(wait.as_millis()).unwrap_or(i64::MAX);
+        let facts = Self {
+            due_at: Some(now.saturating_add(wait)),
+            ..Self::default()
+        };
+        (Change::Postponed, facts)
+    }
 }
 
 /// Which executions to list (api.md §8 Queries).

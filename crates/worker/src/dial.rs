@@ -3,7 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use bolo_execution::{Change, Record};
+use bolo_execution::{Change, Record, comes_back};
 use bolo_store::{Error, Facts, Watch, Work};
 use bolo_telephony::{CallbackKind, Dial, Dialled, NotPlaced};
 use tokio::{
@@ -24,9 +24,6 @@ use crate::{
 const DIALS_AT_ONCE: usize = 64;
 /// A call that nothing is wrong with but that can't be dialled this moment.
 const SOON: Duration = Duration::from_secs(5);
-/// A carrier that asks to come back later is asked this often, with waits that double up to five minutes.
-const POSTPONED_AT_MOST: i64 = 12;
-const LONGEST_WAIT: Duration = Duration::from_secs(300);
 
 impl Worker {
     pub(crate) async fn dial_loop(
@@ -237,18 +234,16 @@ impl Worker {
     /// The carrier asks to come back: nothing was placed.
     async fn postpone(&self, record: &Record, wait: Duration) -> Result<(), Error> {
         let tries = record.dials();
-        if tries >= POSTPONED_AT_MOST {
+        let Some(doubled) = comes_back(tries, self.settings.timings.postponed) else {
             let message = format!(
                 "{}: the call was not taken in {tries} attempts",
                 record.provider
             );
             self.fault(record, message).await?;
             return self.settle(record).await;
-        }
-        let doubled = self.settings.timings.postponed * (1 << tries.clamp(1, 16) >> 1);
+        };
         self.settle(record).await?;
-        self.put_back(record, wait.max(doubled.min(LONGEST_WAIT)))
-            .await
+        self.put_back(record, wait.max(doubled)).await
     }
 
     /// Back into the queue, if it is still ours to put there.

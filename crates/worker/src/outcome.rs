@@ -4,7 +4,7 @@ use bolo_execution::{Change, Illegal, Record, Status};
 use bolo_store::{Error, Facts};
 use bolo_telephony::{CallState, Carrier};
 
-use crate::{Worker, dial::unless_late};
+use crate::{Worker, clock::now_ms, dial::unless_late};
 
 impl Worker {
     /// The carrier took the call: binds it. One that was stopped, or given up, meanwhile is hung up. Gives the record of
@@ -89,10 +89,19 @@ impl Worker {
             Status::InProgress if state.hangup.is_some() => Change::MediaEnded,
             _ => change,
         };
-        let facts = Facts {
-            hangup: state.hangup.clone(),
-            happened_at: ended_at(record, state),
-            ..Facts::default()
+        let (change, facts) = match change {
+            Change::Postponed => {
+                let first = self.settings.timings.postponed;
+                Facts::postponed(record, state.hangup.clone(), first, now_ms())
+            }
+            _ => {
+                let facts = Facts {
+                    hangup: state.hangup.clone(),
+                    happened_at: ended_at(record, state),
+                    ..Facts::default()
+                };
+                (change, facts)
+            }
         };
         unless_late(self.change(record, change, facts).await.map(drop))
     }

@@ -75,7 +75,7 @@ impl Default for Timings {
         Self {
             poll: Duration::from_secs(1),
             claim: Duration::from_secs(60),
-            postponed: Duration::from_secs(2),
+            postponed: bolo_execution::FIRST_WAIT,
             callback_wait: Duration::from_secs(10),
             lookup_every: Duration::from_secs(10),
             sweep_every: Duration::from_secs(5),

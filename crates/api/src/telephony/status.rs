@@ -2,12 +2,12 @@
 //! whatever ends the call wins.
 
 use axum::{extract::State, http::StatusCode};
-use bolo_execution::{Change, Direction, Hangup, Record, Status, Transfer};
+use bolo_execution::{Change, Direction, FIRST_WAIT, Hangup, Record, Status, Transfer};
 use bolo_store::{Command, Facts};
 use bolo_telephony::StatusEvent;
 
 use super::{advance, bind, gate::Callback, hang_up_later, note_in_log, note_once};
-use crate::{App, error::ApiError};
+use crate::{App, error::ApiError, time::now};
 
 /// A status callback.
 pub async fn status(State(app): State<App>, callback: Callback) -> Result<StatusCode, ApiError> {
@@ -74,6 +74,10 @@ pub async fn apply(
         Some(change) if change == Change::MediaEnded || (ended && was_answered(&record)) => {
             connected_call_ended(app, &record, event.hangup, event.duration_s).await?;
         }
+        Some(Change::Postponed) => {
+            let (change, facts) = Facts::postponed(&record, event.hangup, FIRST_WAIT, now());
+            advance(app, &record, change, facts).await?;
+        }
         Some(change) => {
             let record = advance(app, &record, change, facts(change, event.hangup)).await?;
             if matches!(record.status, Status::Ringing | Status::InProgress) {
@@ -86,10 +90,10 @@ pub async fn apply(
 
 /// The leg is over.
 fn ends(change: Change) -> bool {
-    use Change::{Busy, Canceled, CarrierFailed, Faulted, MediaEnded, NoAnswer};
+    use Change::{Busy, Canceled, CarrierFailed, Faulted, MediaEnded, NoAnswer, Postponed};
     matches!(
         change,
-        Busy | NoAnswer | CarrierFailed | Canceled | MediaEnded | Faulted
+        Busy | NoAnswer | CarrierFailed | Postponed | Canceled | MediaEnded | Faulted
     )
 }
 

@@ -144,6 +144,8 @@ pub enum Outcome {
     Invalid,
     /// The network has no line (failed, 503).
     Congestion,
+    /// The account has too many calls at once (failed, 503; Plivo's code 5030).
+    Full,
 }
 
 /// What follows the last step.

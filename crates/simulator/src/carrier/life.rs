@@ -33,6 +33,8 @@ pub(crate) enum Ending {
     NoAnswer,
     Invalid,
     Congested,
+    /// By the account's own limit.
+    Full,
     /// No document was to be had from the server.
     NoDocument {
         answered: bool,
@@ -52,7 +54,7 @@ impl Ending {
             Self::Canceled => Status::Canceled,
             Self::Busy | Self::Rejected => Status::Busy,
             Self::NoAnswer => Status::NoAnswer,
-            Self::Invalid | Self::Congested => Status::Failed,
+            Self::Invalid | Self::Congested | Self::Full => Status::Failed,
             Self::NoDocument { answered } | Self::BadDocument { answered } => {
                 if answered {
                     Status::Completed
@@ -125,6 +127,7 @@ impl Life {
         match self.script.outcome {
             Outcome::Invalid => return Ending::Invalid,
             Outcome::Congestion => return Ending::Congested,
+            Outcome::Full => return Ending::Full,
             _ => {}
         }
         self.change("ringing", Status::Ringing);

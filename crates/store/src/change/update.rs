@@ -45,8 +45,8 @@ impl Update {
             change,
             C::Busy | C::NoAnswer | C::CarrierFailed | C::Canceled | C::MediaEnded
         );
-        // Nobody looks for the call of a dial that counts as a fault.
-        let given_up = change == C::Faulted;
+        // Nobody looks for the call of a dial that counts as a fault, or as none.
+        let given_up = matches!(change, C::Faulted | C::Postponed);
         // A call that never left has no leg that could end.
         let cut_off = matches!(change, C::StopAsked | C::Faulted) && !from.is_waiting();
         Self {

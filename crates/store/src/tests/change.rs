@@ -1,5 +1,7 @@
 //! Executions: changed, and what is told of it.
 
+use std::time::Duration;
+
 use bolo_execution::{Change, Cost, Hangup, HangupBy, Status, Usage};
 use rstest::rstest;
 use serde_json::{Value, json};
@@ -340,4 +342,51 @@ async fn webhooks_are_frozen_at_the_change_and_only_where_wanted(
         (told[0].url.as_str(), told[0].account),
         ("https://customer.example/hook", lab.account)
     );
+}
+
+#[rstest] // wire-telephony.md §5.1, code 5030
+#[tokio::test]
+async fn a_call_that_the_carrier_had_no_room_for_waits_in_the_queue_again(
+    #[values(On::Sqlite, On::Postgres)] on: On,
+) {
+    let Some(lab) = Lab::on(on).await else { return };
+    let store = &lab.store;
+    let id = lab.create(lab.call()).await.id;
+    let first = Duration::from_secs(2);
+    let full = Hangup {
+        by: HangupBy::Plivo,
+        reason: "failed".into(),
+        code: 5030,
+    };
+    let (mut now, mut waits) = (NOW, Vec::new());
+    let ended = loop {
+        assert_eq!(store.claim_due(now, 60_000, 1).await.unwrap().len(), 1);
+        let attempt = store.intend_dial(id, "+1", now).await.unwrap();
+        let accepted = Facts {
+            carrier_call_id: Some(format!("CA{attempt}")),
+            ..Facts::default()
+        };
+        let record = store.change(id, Change::CarrierAccepted, accepted, now);
+        let record = record.await.unwrap();
+        let (change, facts) = Facts::postponed(&record, Some(full.clone()), first, now);
+        let record = store.change(id, change, facts, now).await.unwrap();
+        assert_eq!(store.unsettled_dials(i64::MAX).await.unwrap().len(), 0);
+        if record.status != Status::Queued {
+            break record;
+        }
+        assert_eq!((record.carrier_call_id, record.initiated_at), (None, None));
+        assert_eq!(record.hangup, None);
+        // Late news of that dial.
+        let late = Facts {
+            of_attempt: Some(attempt),
+            ..Facts::default()
+        };
+        let late = store.change(id, Change::Ringing, late, now).await;
+        assert!(matches!(late, Err(Error::Superseded)), "{late:?}");
+        assert!(store.claim_due(now, 60_000, 1).await.unwrap().is_empty());
+        waits.push((record.due_at - now) / 1000);
+        now = record.due_at;
+    };
+    assert_eq!(waits, [2, 4, 8, 16, 32, 64, 128, 256, 300, 300, 300]);
+    assert_eq!((ended.status, ended.hangup), (Status::Failed, Some(full)));
 }

@@ -49,7 +49,10 @@ fn row(code: u16, source: &str, direction: Direction) -> (HangupBy, &'static str
     match code {
         0 => failed(Unknown, "Unknown"),
         1000 => (ApiRequest, "Call canceled", Change::Canceled),
-        1010 | 1020 | 5030 => failed(Plivo, "failed"),
+        1010 | 1020 => failed(Plivo, "failed"),
+        // Too many calls at once: this one was no dial.
+        5030 if direction == Direction::Outbound => (Plivo, "failed", Change::Postponed),
+        5030 => failed(Plivo, "failed"),
         2000 | 2010 | 2050 | 3050 | 3120 => failed(Carrier, "Call recipient number invalid"),
         2020 | 2060 => failed(Carrier, "failed"),
         2030 | 2040 | 3040 | 3130 | 3140 => failed(Carrier, "Carrier declined"),
@@ -109,7 +112,8 @@ mod tests {
                 ApiRequest,
                 "Call canceled",
             ),
-            (&[1010, 1020, 5030], "Plivo", failed, Plivo, "failed"),
+            (&[1010, 1020], "Plivo", failed, Plivo, "failed"),
+            (&[5030], "Plivo", Change::Postponed, Plivo, "failed"),
             (
                 &[2000, 2010, 2050, 3050, 3120],
                 "Carrier",
