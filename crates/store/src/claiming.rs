@@ -15,7 +15,7 @@ use crate::{
     Error, Store, Work,
     batch_guard::PAUSED,
     db::{Tx, on},
-    limits::Limits,
+    limits::{Held, Limits},
     lines::Lines,
     queue::Claimed,
     rows::{ExecutionRow, execution_columns, records},
@@ -195,7 +195,7 @@ impl Store {
         limit: i64,
     ) -> Result<Vec<Claimed>, Error> {
         let accounts = self.accounts_due(now).await?;
-        self.claim_from(accounts, now, lease_ms, limit).await
+        self.claim_from(accounts, &[], now, lease_ms, limit).await
     }
 
     /// Accounts with a call that is due and, as far as a short look tells, a free line. Calls whose time has come are
@@ -211,10 +211,11 @@ impl Store {
         Ok(AccountsDue(accounts))
     }
 
-    /// [`Store::claim_due`] of these accounts.
+    /// [`Store::claim_due`] of these accounts, but for what is held.
     pub async fn claim_from(
         &self,
         AccountsDue(accounts): AccountsDue,
+        held: &[Held],
         now: i64,
         lease_ms: i64,
         limit: i64,
@@ -231,7 +232,7 @@ impl Store {
             for (n, account) in accounts.into_iter().enumerate() {
                 let share = share(left, count - n);
                 let rows = self
-                    .claim_of(&account, inner_turn, share, now, now + lease_ms)
+                    .claim_of(&account, held, inner_turn, share, now, now + lease_ms)
                     .await?;
                 let taken = rows.len() as i64;
                 claimed.extend(records(rows)?);
@@ -256,6 +257,7 @@ impl Store {
     async fn claim_of(
         &self,
         account: &str,
+        held: &[Held],
         turn: usize,
         limit: i64,
         now: i64,
@@ -269,6 +271,7 @@ impl Store {
             return Ok(Vec::new());
         }
         let mut limits = Limits::read(&mut tx, account, now).await?;
+        limits.hold(held);
         let lanes = lanes(&mut tx, account, now).await?;
         let paused: Vec<String> = match lanes.iter().any(|lane| lane.batch.is_some()) {
             true => on!(&mut tx, |tx| {

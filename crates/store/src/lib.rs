@@ -67,7 +67,7 @@ pub use executions::{Facts, Filter, NewExecution, Page, WebhookTarget};
 pub use knowledge::{
     Chunk, ClaimedKnowledge, Ingest, Knowledgebase, NewKnowledgebase, Source as KnowledgeSource,
 };
-pub use limits::{Limit, LimitOf};
+pub use limits::{Held, Limit, LimitOf};
 pub use once::{Once, Recalled};
 pub use outbox::{Delivery, DeliveryOutcome};
 pub use ownership::{Instance, Live, Lost, Owned};

@@ -64,6 +64,17 @@ pub struct Limit {
     pub per_second: Option<f64>,
 }
 
+/// An account whose calls are not to be claimed now, for a reason that only who dials knows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Held {
+    /// The account's id.
+    pub account: String,
+    /// Through which carrier, by its name.
+    pub carrier: String,
+    /// But for so many.
+    pub calls: i64,
+}
+
 #[derive(sqlx::FromRow)]
 struct Row {
     kind: String,
@@ -169,6 +180,22 @@ impl Limits {
             }
         }
         Ok(())
+    }
+
+    /// No more than so many calls through these carriers now, whatever else holds.
+    pub(crate) fn hold(&mut self, held: &[Held]) {
+        for held in held.iter().filter(|held| held.account == self.account) {
+            self.standing.push(Standing {
+                limit: Limit {
+                    of: LimitOf::Carrier(held.carrier.clone()),
+                    calls: Some(held.calls),
+                    per_second: None,
+                },
+                next_at: 0.0,
+                live: 0,
+                is_changed: false,
+            });
+        }
     }
 
     /// How many of `wanted` calls of this lane may be placed now.

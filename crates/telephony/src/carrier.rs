@@ -106,6 +106,9 @@ pub enum NotPlaced {
     Number(Hangup),
     /// Our account or configuration is at fault; text names what to mend.
     Account(String),
+    /// The carrier refuses the account whole, whatever it is asked for: a bad key, or it is suspended; text names what
+    /// to mend.
+    Credentials(String),
 }
 
 /// A call as the carrier sees it.

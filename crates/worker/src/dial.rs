@@ -3,7 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use bolo_execution::{Change, Record, comes_back};
+use bolo_execution::{Change, Component, Entry, EntryKind, Record, comes_back};
 use bolo_store::{Error, Facts, Watch, Work};
 use bolo_telephony::{CallbackKind, Dial, Dialled, NotPlaced};
 use tokio::{
@@ -18,6 +18,7 @@ use crate::{
     ledger::persist,
     pace::Pace,
     plan::NoPlan,
+    refusals::Refusals,
 };
 
 /// Dial requests on their way at once, of this node.
@@ -25,16 +26,29 @@ const DIALS_AT_ONCE: usize = 64;
 /// A call that nothing is wrong with but that can't be dialled this moment.
 const SOON: Duration = Duration::from_secs(5);
 
+/// What the dial loop has under way.
+struct Dialling {
+    pace: Pace,
+    dials: JoinSet<()>,
+    watch: Watch,
+    refusals: Arc<Refusals>,
+}
+
 impl Worker {
     pub(crate) async fn dial_loop(
         self: Arc<Self>,
         drain: CancellationToken,
         stop: CancellationToken,
     ) {
-        let mut pace = Pace::new(self.settings.dials_per_second, Instant::now());
-        let (mut dials, mut watch) = (JoinSet::new(), Watch::default());
+        let mut dialling = Dialling {
+            pace: Pace::new(self.settings.dials_per_second, Instant::now()),
+            dials: JoinSet::new(),
+            watch: Watch::default(),
+            refusals: Arc::new(Refusals::new(self.settings.timings.refused)),
+        };
         while !drain.is_cancelled() && !stop.is_cancelled() {
-            let again = Instant::now() + self.dial_due(&mut pace, &mut dials, &mut watch).await;
+            let again = Instant::now() + self.dial_due(&mut dialling).await;
+            let dials = &mut dialling.dials;
             let was_full = dials.len() == DIALS_AT_ONCE;
             loop {
                 tokio::select! {
@@ -57,19 +71,20 @@ impl Worker {
             }
         }
         // Whoever drops a request that has left doesn't know whether it rings.
-        while let Some(ended) = dials.join_next().await {
+        while let Some(ended) = dialling.dials.join_next().await {
             report(ended);
         }
     }
 
     /// Starts what may be started; tells how long to wait for more.
-    async fn dial_due(
-        self: &Arc<Self>,
-        pace: &mut Pace,
-        dials: &mut JoinSet<()>,
-        watch: &mut Watch,
-    ) -> Duration {
+    async fn dial_due(self: &Arc<Self>, dialling: &mut Dialling) -> Duration {
         let poll = self.settings.timings.poll;
+        let Dialling {
+            pace,
+            dials,
+            watch,
+            refusals,
+        } = dialling;
         let limit = pace.ready(Instant::now()).min(DIALS_AT_ONCE - dials.len());
         if limit == 0 {
             return if dials.len() < DIALS_AT_ONCE {
@@ -99,7 +114,9 @@ impl Worker {
             }
         };
         let lease = ms(self.settings.timings.claim);
-        let claimed = match self.store.claim_from(due, now, lease, limit as i64).await {
+        let held = refusals.held(Instant::now());
+        let claimed = self.store.claim_from(due, &held, now, lease, limit as i64);
+        let claimed = match claimed.await {
             Ok(claimed) => claimed,
             Err(error) => {
                 tracing::error!(%error, "can't claim due calls");
@@ -109,10 +126,11 @@ impl Worker {
         let count = claimed.len();
         pace.take(count);
         for claimed in claimed {
-            let worker = self.clone();
+            refusals.claimed(&claimed.record, Instant::now());
+            let (worker, refusals) = (self.clone(), refusals.clone());
             dials.spawn(async move {
                 let id = claimed.record.id;
-                if let Err(error) = worker.dial(claimed.record).await {
+                if let Err(error) = worker.dial(claimed.record, &refusals).await {
                     // The row tells what is left to do: its claim runs out, or its dial is looked up.
                     tracing::error!(execution = %id, %error, "a dial could not be carried through");
                 }
@@ -139,7 +157,7 @@ impl Worker {
     }
 
     /// One attempt: the intent is committed, then one request leaves.
-    async fn dial(&self, mut record: Record) -> Result<(), Error> {
+    async fn dial(&self, mut record: Record, refusals: &Refusals) -> Result<(), Error> {
         let id = record.id;
         let plan = match self.plan(&record).await {
             Ok(plan) => plan,
@@ -198,6 +216,14 @@ impl Worker {
         let outcome = plan.carrier.dial(&dial).await;
         metrics::counter!("bolo_dials_total", "carrier" => carrier, "outcome" => name_of(&outcome))
             .increment(1);
+        let is_looked_into = match &outcome {
+            Dialled::Accepted(_) => true,
+            Dialled::Refused(why) => matches!(why, NotPlaced::Number(_) | NotPlaced::Account(_)),
+            Dialled::Unknown(_) => false,
+        };
+        if is_looked_into && refusals.accepted(&record) {
+            tracing::info!(account = %record.account, carrier, "the carrier takes the account's calls again");
+        }
         match outcome {
             Dialled::Accepted(call_id) => {
                 tracing::info!(execution = %id, account = %record.account, attempt, carrier, call_id, "dialled");
@@ -223,12 +249,36 @@ impl Worker {
                 self.fault(&record, message).await?;
                 self.settle(&record).await
             }
+            Dialled::Refused(NotPlaced::Credentials(message)) => {
+                let is_known = refusals.refused(&record, Instant::now());
+                if is_known && record.batch.is_some() {
+                    return self.wait_for_account(&record, message).await;
+                }
+                if !is_known {
+                    tracing::error!(account = %record.account, carrier, reason = message, "the carrier refuses an account: its other calls wait");
+                }
+                self.fault(&record, message).await?;
+                self.settle(&record).await
+            }
             Dialled::Unknown(why) => {
                 // A callback or `reconcile_loop` finds out. Never dialled again.
                 tracing::warn!(execution = %id, account = %record.account, attempt, why, "outcome of the dial unknown");
                 Ok(())
             }
         }
+    }
+
+    /// The carrier refuses the account, and one call has been told so: this one waits in the queue.
+    async fn wait_for_account(&self, record: &Record, message: String) -> Result<(), Error> {
+        let message = format!("{message}; the call waits");
+        tracing::warn!(execution = %record.id, account = %record.account, reason = message, "not dialled now");
+        self.settle(record).await?;
+        self.put_back(record, Duration::ZERO).await?;
+        let entry = Entry::new(Component::System, EntryKind::Error, "", message);
+        let log = self
+            .store
+            .append_log(record.account, record.id, entry, now_ms());
+        log.await
     }
 
     /// The carrier asks to come back: nothing was placed.
@@ -278,6 +328,7 @@ fn name_of(outcome: &Dialled) -> &'static str {
         Dialled::Refused(NotPlaced::Later(_)) => "later",
         Dialled::Refused(NotPlaced::Number(_)) => "number",
         Dialled::Refused(NotPlaced::Account(_)) => "account",
+        Dialled::Refused(NotPlaced::Credentials(_)) => "credentials",
         Dialled::Unknown(_) => "unknown",
     }
 }

@@ -17,6 +17,7 @@ mod pace;
 mod plan;
 mod post_call;
 mod reconcile;
+mod refusals;
 mod rescue;
 mod room;
 mod settings;

@@ -38,6 +38,8 @@ pub struct Timings {
     pub claim: Duration,
     /// The first wait before a call is dialled again that the carrier asked to come back with; it doubles.
     pub postponed: Duration,
+    /// The first wait before an account that its carrier refuses is tried again; it doubles.
+    pub refused: Duration,
     /// How long a callback may take to tell what became of a dial of unknown outcome (wire-telephony.md §6.1).
     pub callback_wait: Duration,
     /// How often such a dial is looked up at the carrier.
@@ -76,6 +78,7 @@ impl Default for Timings {
             poll: Duration::from_secs(1),
             claim: Duration::from_secs(60),
             postponed: bolo_execution::FIRST_WAIT,
+            refused: Duration::from_secs(5),
             callback_wait: Duration::from_secs(10),
             lookup_every: Duration::from_secs(10),
             sweep_every: Duration::from_secs(5),

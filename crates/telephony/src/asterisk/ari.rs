@@ -222,7 +222,7 @@ async fn classify(response: Response) -> Dialled {
     let said = explain(status, text.as_deref());
     match status {
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-            Dialled::Refused(NotPlaced::Account(said))
+            Dialled::Refused(NotPlaced::Credentials(said))
         }
         // The id is taken: by a dial of this very attempt.
         StatusCode::CONFLICT | StatusCode::REQUEST_TIMEOUT => Dialled::Unknown(said),

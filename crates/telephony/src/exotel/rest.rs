@@ -354,7 +354,7 @@ async fn classify(response: Response) -> Dialled {
     let Some(text) = text else {
         // A 4xx without Exotel's words is not Exotel's.
         return match status {
-            StatusCode::UNAUTHORIZED => Dialled::Refused(NotPlaced::Account(said)),
+            StatusCode::UNAUTHORIZED => Dialled::Refused(NotPlaced::Credentials(said)),
             _ => Dialled::Unknown(said),
         };
     };
@@ -365,7 +365,7 @@ async fn classify(response: Response) -> Dialled {
         StatusCode::REQUEST_TIMEOUT => return Dialled::Unknown(said),
         _ if !status.is_client_error() => return Dialled::Unknown(said),
         _ if forbidden => NotPlaced::Number(hangup("Carrier declined", 3040)),
-        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => NotPlaced::Account(said),
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => NotPlaced::Credentials(said),
         // The one who is called stands in `From`.
         _ if text.contains("valid") && !text.contains("callerid") && text.contains("from") => {
             NotPlaced::Number(hangup("Call recipient number invalid", 2000))

@@ -388,7 +388,7 @@ async fn classify(dialect: Dialect, response: Response) -> Dialled {
     let Some(text) = text else {
         // A 4xx without the carrier's words is not the carrier's.
         return match status {
-            StatusCode::UNAUTHORIZED => Dialled::Refused(NotPlaced::Account(said)),
+            StatusCode::UNAUTHORIZED => Dialled::Refused(NotPlaced::Credentials(said)),
             _ => Dialled::Unknown(said),
         };
     };
@@ -396,6 +396,7 @@ async fn classify(dialect: Dialect, response: Response) -> Dialled {
     Dialled::Refused(match status {
         // India: too many calls at once (code 5030).
         StatusCode::FORBIDDEN if text.contains("limit") => NotPlaced::Later(BUSY_RETRY),
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => NotPlaced::Credentials(said),
         StatusCode::REQUEST_TIMEOUT => return Dialled::Unknown(said),
         status if status.is_client_error() && is_about_number(&text) => NotPlaced::Number(Hangup {
             by: HangupBy::Carrier,

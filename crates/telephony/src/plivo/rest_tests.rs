@@ -134,7 +134,7 @@ async fn bad_credentials_name_what_to_mend_and_no_secret() {
         (403, refused("account suspended")),
     ] {
         match dialled(status, &body).await {
-            Dialled::Refused(NotPlaced::Account(text)) => assert!(
+            Dialled::Refused(NotPlaced::Credentials(text)) => assert!(
                 text.contains("PLIVO_AUTH_TOKEN") && !text.contains("sesame"),
                 "{text}"
             ),

@@ -356,7 +356,7 @@ async fn classify(response: Response) -> Dialled {
     let refusal = read_refusal(response).await;
     let said = refusal.describe(status);
     if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
-        return Dialled::Refused(NotPlaced::Account(account_text(&said)));
+        return Dialled::Refused(NotPlaced::Credentials(account_text(&said)));
     }
     match refusal.code {
         // 21204: "already initiated" may be our own.

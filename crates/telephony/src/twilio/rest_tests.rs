@@ -150,7 +150,7 @@ async fn too_many_requests_may_be_tried_later() {
 async fn bad_credentials_name_what_to_mend_and_no_secret() {
     for (status, code) in [(401, 20003), (403, 20005)] {
         match dialled(status, &refusal(code)).await {
-            Dialled::Refused(NotPlaced::Account(text)) => {
+            Dialled::Refused(NotPlaced::Credentials(text)) => {
                 assert!(
                     text.contains("TWILIO_AUTH_TOKEN") && !text.contains("sesame"),
                     "{text}"

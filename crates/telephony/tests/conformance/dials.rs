@@ -155,7 +155,7 @@ async fn a_wrong_key_is_told(carrier: Kind) {
     let dial = dial(&account, NOWHERE.into(), NOWHERE.into());
     let outcome = account.carrier.dial(&dial).await;
     assert!(
-        matches!(outcome, Dialled::Refused(NotPlaced::Account(_))),
+        matches!(outcome, Dialled::Refused(NotPlaced::Credentials(_))),
         "{outcome:?}"
     );
     let id = "CA00000000000000000000000000000000";
@@ -249,7 +249,7 @@ async fn a_refused_dial_says_what_to_do(carrier: Kind) {
     };
     assert!(matches!(
         refused(DialFault::unauthorized()).await,
-        NotPlaced::Account(_)
+        NotPlaced::Credentials(_)
     ));
     assert!(
         matches!(refused(DialFault::too_many(3)).await, NotPlaced::Later(wait) if wait.as_secs() == 3)
@@ -350,7 +350,10 @@ async fn an_asterisk_that_refuses_has_something_to_mend(carrier: Kind) {
     ] {
         let outcome = place(carrier, &[fault]).await.0;
         assert!(
-            matches!(outcome, Dialled::Refused(NotPlaced::Account(_))),
+            matches!(
+                outcome,
+                Dialled::Refused(NotPlaced::Account(_) | NotPlaced::Credentials(_))
+            ),
             "{outcome:?}"
         );
     }

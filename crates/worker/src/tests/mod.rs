@@ -8,6 +8,7 @@ mod hours;
 mod lab;
 mod post_call;
 mod reconciling;
+mod refusing;
 mod retrying;
 mod sweeping;
 
