@@ -54,6 +54,10 @@ pub(crate) const FREE_LOST: &str = "UPDATE executions SET claimed_by = NULL, lea
     WHERE status = 'queued' AND claimed_by IS NOT NULL AND claimed_by = $1 AND dialing_since IS NULL
         AND EXISTS (SELECT 1 FROM instances i WHERE i.instance = $1 AND i.seen_at = $2)";
 
+/// What instance `$1` has claimed and not begun to dial.
+pub(crate) const FREE_OWN: &str = "UPDATE executions SET claimed_by = NULL, lease_until = NULL
+    WHERE status = 'queued' AND claimed_by IS NOT NULL AND claimed_by = $1 AND dialing_since IS NULL";
+
 /// What others than instance `$1` have claimed and not begun to dial.
 pub(crate) const FREE_FORMER: &str = "UPDATE executions SET claimed_by = NULL, lease_until = NULL
     WHERE status = 'queued' AND claimed_by IS NOT NULL AND claimed_by <> $1 AND dialing_since IS NULL";
@@ -277,6 +281,19 @@ impl Store {
     pub async fn free_former_claims(&self) -> Result<u64, Error> {
         let freed = on!(self.db().write(), |pool| {
             sqlx::query(FREE_FORMER)
+                .bind(self.instance())
+                .execute(pool)
+                .await
+                .map(|done| done.rows_affected())
+        })?;
+        Ok(self.to_be_dialled(freed))
+    }
+
+    /// All claims of this process, for when it is about to dial none of them: it was not told that it has them, or could
+    /// not give them back.
+    pub async fn free_own_claims(&self) -> Result<u64, Error> {
+        let freed = on!(self.db().write(), |pool| {
+            sqlx::query(FREE_OWN)
                 .bind(self.instance())
                 .execute(pool)
                 .await

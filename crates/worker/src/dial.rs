@@ -32,6 +32,8 @@ struct Dialling {
     dials: JoinSet<()>,
     watch: Watch,
     refusals: Arc<Refusals>,
+    /// Calls may be claimed that nobody here dials: the answer to a claim did not come, or did not in a former life.
+    is_in_doubt: bool,
 }
 
 impl Worker {
@@ -45,6 +47,7 @@ impl Worker {
             dials: JoinSet::new(),
             watch: Watch::default(),
             refusals: Arc::new(Refusals::new(self.settings.timings.refused)),
+            is_in_doubt: true,
         };
         while !drain.is_cancelled() && !stop.is_cancelled() {
             let again = Instant::now() + self.dial_due(&mut dialling).await;
@@ -79,11 +82,15 @@ impl Worker {
     /// Starts what may be started; tells how long to wait for more.
     async fn dial_due(self: &Arc<Self>, dialling: &mut Dialling) -> Duration {
         let poll = self.settings.timings.poll;
+        if !self.knows_its_claims(dialling).await {
+            return poll;
+        }
         let Dialling {
             pace,
             dials,
             watch,
             refusals,
+            is_in_doubt,
         } = dialling;
         let limit = pace.ready(Instant::now()).min(DIALS_AT_ONCE - dials.len());
         if limit == 0 {
@@ -119,6 +126,7 @@ impl Worker {
         let claimed = match claimed.await {
             Ok(claimed) => claimed,
             Err(error) => {
+                *is_in_doubt = true;
                 tracing::error!(%error, "can't claim due calls");
                 return poll;
             }
@@ -140,6 +148,18 @@ impl Worker {
             return pace.wait();
         }
         self.until_next(poll).await
+    }
+
+    /// Whether all that this process has claimed is being dialled. What it may have claimed unheard is freed once nothing
+    /// else is, or it would wait until the claim runs out.
+    async fn knows_its_claims(&self, dialling: &mut Dialling) -> bool {
+        if dialling.is_in_doubt && dialling.dials.is_empty() {
+            match self.store.free_own_claims().await {
+                Ok(_) => dialling.is_in_doubt = false,
+                Err(error) => tracing::warn!(%error, "calls that may be claimed wait"),
+            }
+        }
+        !dialling.is_in_doubt
     }
 
     /// How long until another call is due, `poll` at most.

@@ -145,6 +145,7 @@ async fn what_the_worker_asks_reads_no_whole_table() {
         queue::FREE_EXPIRED,
         queue::FREE_LOST,
         queue::FREE_FORMER,
+        queue::FREE_OWN,
         queue::BOUND,
         queue::RINGING,
         queue::UNSETTLED,

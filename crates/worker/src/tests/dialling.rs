@@ -318,3 +318,17 @@ async fn while_draining_nothing_is_dialled_but_webhooks_go_out() {
     assert_eq!(lab.read(&call).await.status, Status::Queued);
     assert!(!lab.carrier.was_dialled_again());
 }
+
+#[tokio::test]
+async fn what_was_claimed_unheard_is_dialled_all_the_same() {
+    let mut lab = Lab::start().await;
+    let call = lab.create(lab.call()).await;
+    // The answer never came to whoever dials.
+    let hour = 3_600_000;
+    assert_eq!(
+        lab.store.claim_due(now_ms(), hour, 1).await.unwrap().len(),
+        1
+    );
+    lab.work();
+    lab.receiver.told(&call, "initiated").await;
+}
