@@ -161,6 +161,43 @@ async fn whom_nobody_hears_any_more_may_still_hang_up(
 
 #[rstest]
 #[tokio::test]
+async fn a_carrier_that_reads_no_more_is_given_up(
+    #[values(Kind::Twilio, Kind::Plivo, Kind::Vobiz, Kind::Exotel, Kind::SipTrunk)] carrier: Kind,
+) {
+    let world = hasty(carrier).await;
+    // Longer than the kernels of both ends keep it, and 2 s (R198).
+    let order = "It ships on Monday, and should reach you by the end of the week. ".repeat(5);
+    world
+        .fakes
+        .llm
+        .on("where is my order", Reply::text(order.trim_end()));
+    let faults = CallFaults {
+        stop_reading_after_ms: Some(2500),
+        ..CallFaults::default()
+    };
+    let (execution, call) = world.dial(&agent(), script(faults)).await;
+    call.hears("Hello there").await.unwrap();
+    call.agent_stopped().await.unwrap();
+    call.says("can you hear me where is my order")
+        .await
+        .unwrap();
+    let record = only_record(&world, &execution, "completed").await;
+    let told = &record["telephony_data"];
+    assert_eq!(
+        (&told["hangup_by"], &told["hangup_reason"]),
+        (
+            &Value::from("Carrier"),
+            &Value::from("Carrier unable to reach bolna")
+        )
+    );
+    if carrier != Kind::Exotel {
+        assert_eq!(call.ended().await.unwrap(), "completed");
+    }
+    world.end(&["media socket"]).await;
+}
+
+#[rstest]
+#[tokio::test]
 async fn a_dial_without_an_answer_and_without_a_call_is_an_error(
     #[values(Kind::Twilio, Kind::Plivo)] carrier: Kind,
 ) {

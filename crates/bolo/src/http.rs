@@ -163,8 +163,8 @@ struct Peer {
     /// Runs while the kernel takes nothing.
     full: Option<Pin<Box<Sleep>>>,
     low_water: LowWater,
-    /// What the kernel was told of it.
-    told: usize,
+    /// What the kernel was told of it: unread, unsent.
+    told: (usize, usize),
 }
 
 impl Peer {
@@ -174,7 +174,7 @@ impl Peer {
             limit,
             full: None,
             low_water,
-            told: 0,
+            told: (0, 0),
         }
     }
 
@@ -202,9 +202,13 @@ impl AsyncRead for Peer {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let bytes = self.low_water.bytes();
-        if std::mem::replace(&mut self.told, bytes) != bytes {
-            low_water::tell(&self.stream, bytes)?;
+        let unread = self.low_water.unread();
+        if std::mem::replace(&mut self.told.0, unread) != unread {
+            low_water::unread(&self.stream, unread)?;
+        }
+        let unsent = self.low_water.unsent();
+        if std::mem::replace(&mut self.told.1, unsent) != unsent {
+            low_water::unsent(&self.stream, unsent)?;
         }
         Pin::new(&mut self.stream).poll_read(context, buffer)
     }

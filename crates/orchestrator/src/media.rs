@@ -22,6 +22,9 @@ use crate::{LowWater, figures};
 const BLOCKED: Duration = Duration::from_secs(2);
 /// Bytes that may wait for a slow peer: more than 2 s of any carrier's audio (wire-telephony.md §6.3).
 const QUEUE_BYTES: usize = 256 * 1024;
+/// Bytes that the kernel keeps for a carrier that takes none: 3 s of mu-law in JSON, half of that in 16 bits. What an
+/// answer sends ahead (R69) fits; with the megabytes that the kernel takes by itself no send would ever be blocked.
+const UNSENT: usize = 32 * 1024;
 /// Whatever lies there is read after this, though it be less: the stream may have fallen silent behind it.
 const AT_LATEST: Duration = Duration::from_millis(200);
 /// What a WebSocket puts before a client's message of up to 64 KiB.
@@ -103,8 +106,10 @@ impl Socket {
         }
     }
 
-    /// This much has to lie in the stream below before we are woken, from [`Socket::rest`] on.
+    /// This much has to lie in the stream below before we are woken, from [`Socket::rest`] on; and what a carrier
+    /// does not read is not taken off our hands for long (R198).
     pub(crate) fn with_low_water(self, low_water: LowWater) -> Self {
+        low_water.set_unsent(UNSENT);
         Self {
             rest: Some(Rest {
                 low_water,
@@ -180,7 +185,7 @@ impl Socket {
                 0 => 0,
                 others => others * rest.message + 1,
             };
-            rest.low_water.set(bytes);
+            rest.low_water.set_unread(bytes);
             rest.until = (bytes > 0).then(|| now + AT_LATEST);
         }
     }
@@ -206,7 +211,7 @@ impl Socket {
             && rest.until.is_some_and(|until| now >= until)
         {
             rest.until = None;
-            rest.low_water.set(0);
+            rest.low_water.set_unread(0);
         }
         loop {
             let message = match Pin::new(&mut self.peer).poll_next(cx) {

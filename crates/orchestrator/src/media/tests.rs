@@ -18,7 +18,7 @@ async fn frames_wait_for_each_other_but_not_for_long() {
 
     socket.rest(5, Instant::now());
     // More than four of them, and five at most: whatever comes between makes it sooner.
-    assert_eq!(low_water.bytes(), 4 * frame + 1);
+    assert_eq!(low_water.unread(), 4 * frame + 1);
     assert_eq!(socket.wake_at(), Instant::now() + AT_LATEST);
 
     // The stream falls silent behind a digit.
@@ -26,11 +26,15 @@ async fn frames_wait_for_each_other_but_not_for_long() {
     assert!(socket.is_unasked(Instant::now()));
     let nothing = poll_fn(|cx| Poll::Ready(socket.poll(cx, Instant::now()))).await;
     assert!(nothing.is_pending());
-    assert_eq!(low_water.bytes(), 0, "whatever lies there wakes its reader");
+    assert_eq!(
+        low_water.unread(),
+        0,
+        "whatever lies there wakes its reader"
+    );
     assert!(socket.wake_at() > Instant::now());
 
     socket.rest(3, Instant::now());
-    assert_eq!(low_water.bytes(), 2 * frame + 1);
+    assert_eq!(low_water.unread(), 2 * frame + 1);
     socket.rest(1, Instant::now());
-    assert_eq!(low_water.bytes(), 0, "each is waited for");
+    assert_eq!(low_water.unread(), 0, "each is waited for");
 }
