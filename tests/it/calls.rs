@@ -127,6 +127,25 @@ async fn an_inbound_call_is_answered_and_can_be_cut(
     world.end(&[]).await;
 }
 
+#[tokio::test]
+async fn sentences_follow_each_other_without_a_gap_where_the_carrier_wants_long_pieces() {
+    let world = World::on(Kind::Exotel, Database::Sqlite).await;
+    let answer = "It ships on Monday. It comes in two boxes, both of them small. You will have it by Friday.";
+    world.fakes.llm.on("where is my order", Reply::text(answer));
+    let (_, call) = world.dial(&agent(), CallerScript::default()).await;
+    call.hears("Hello there").await.unwrap();
+    call.agent_stopped().await.unwrap();
+    call.says("where is my order").await.unwrap();
+    call.hears("by Friday").await.unwrap();
+    call.agent_stopped().await.unwrap();
+    call.hangs_up().await.unwrap();
+    assert!(call.heard_text().ends_with(answer), "{}", call.heard_text());
+    let bad_sizes = call.warnings();
+    let bad_sizes = bad_sizes.iter().filter(|told| told.contains("bytes"));
+    assert_eq!(bad_sizes.collect::<Vec<_>>(), [""; 0], "{}", call.log());
+    world.end(&[]).await;
+}
+
 #[rstest]
 #[case::twilio(Kind::Twilio)]
 #[case::plivo(Kind::Plivo)]

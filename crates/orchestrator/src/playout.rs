@@ -26,6 +26,10 @@ const MARK_EVERY_MS: u64 = 1000;
 const ROOM_MS: u64 = 20;
 /// and no further ahead than this: what the agent says next comes behind it.
 const ROOM_LEAD_MS: u64 = 2 * ROOM_MS;
+/// Where nothing follows a whole piece, what the wire holds back goes out when no more than this is left to play,
+const HELD: Duration = Duration::from_millis(200);
+/// and in the midst of one somewhat later: the cutter waits for more, too.
+const HELD_WITHIN: Duration = Duration::from_millis(100);
 /// Sent audio is kept this long after it was played, in case it is resumed from within (R51).
 const KEEP: Duration = Duration::from_secs(2);
 
@@ -96,6 +100,8 @@ pub(crate) struct Playout {
     unmarked: u64,
     /// The last chunk sent whole, while no mark follows it.
     markable: Option<(AnswerId, u32)>,
+    /// The wire may hold back some of what was sent.
+    held: bool,
 }
 
 impl Playout {
@@ -113,6 +119,7 @@ impl Playout {
             paused: false,
             unmarked: 0,
             markable: None,
+            held: false,
         }
     }
 
@@ -195,12 +202,14 @@ impl Playout {
         self.paused = false;
         self.unmarked = 0;
         self.markable = None;
+        self.held = false;
     }
 
     /// The carrier's buffer is another one, or gone, and empty: what it held is lost.
     pub(crate) fn lost(&mut self, now: Instant) {
         self.free_at = self.free_at.min(now);
         self.markable = None;
+        self.held = false;
     }
 
     /// Whether the agent is being heard, or is about to be.
@@ -213,7 +222,11 @@ impl Playout {
         let room = || self.free_at - Duration::from_millis(ROOM_LEAD_MS - ROOM_MS);
         let front = self.queue.front().filter(|_| !self.paused);
         match front {
-            None => self.room.as_ref().map(|_| room()),
+            None => self
+                .room
+                .as_ref()
+                .map(|_| room())
+                .or_else(|| self.flush_at()),
             Some(Item::End(_)) => Some(self.burst_at),
             Some(Item::Chunk(chunk)) => {
                 let want = self.want(chunk, false);
@@ -242,6 +255,7 @@ impl Playout {
                 Some(Item::End(answer)) => {
                     let answer = *answer;
                     self.mark(format!("{}:end", answer.0), commands);
+                    self.flush(commands);
                     self.past.push_back((Item::End(answer), self.free_at));
                     self.queue.pop_front();
                 }
@@ -274,6 +288,23 @@ impl Playout {
         if self.paused || self.queue.is_empty() {
             self.murmur(now, commands, sent);
         }
+        if self.flush_at().is_some_and(|at| at <= now) {
+            self.flush(commands);
+        }
+    }
+
+    /// When the wire is to hold nothing back any more; a room goes on behind it by itself.
+    fn flush_at(&self) -> Option<Instant> {
+        if !self.held || self.paused || !self.queue.is_empty() || self.room.is_some() {
+            return None;
+        }
+        let is_whole = matches!(self.past.back(), Some((Item::Chunk(chunk), _)) if chunk.last);
+        Some(self.free_at - if is_whole { HELD } else { HELD_WITHIN })
+    }
+
+    fn flush(&mut self, commands: &mut Vec<MediaCommand>) {
+        self.held = false;
+        commands.push(MediaCommand::Flush);
     }
 
     /// Sends the room alone, up to its lead.
@@ -322,6 +353,7 @@ impl Playout {
             Some(room) => room.under(&audio),
         };
         self.murmurs = false;
+        self.held = true;
         let plays_at = self.free_at.max(now);
         let micros = audio.len() as u64 * 1_000_000 / self.format.bytes_per_second() as u64;
         self.free_at = plays_at + Duration::from_micros(micros);

@@ -68,6 +68,7 @@ impl Browser {
                 self.to_browser.reset();
                 Some(r#"{"data":null,"type":"clear"}"#.to_owned())
             }
+            MediaCommand::Flush => None,
         }
     }
 }

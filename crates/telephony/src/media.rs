@@ -41,6 +41,8 @@ pub enum MediaCommand {
     Mark(String),
     /// Drop all that is not yet played.
     Clear,
+    /// Nothing follows for now: play also what did not fill a message yet.
+    Flush,
 }
 
 /// A message of the carrier makes no sense. The call goes on without it.

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 /// Holds back what does not fill a piece yet. The pieces may be any multiple of `unit`, at least `least` long,
-/// but for the last before a mark: that one is filled up with silence to a multiple of `unit`.
+/// the last one too, which is filled up with silence.
 pub(crate) struct Pieces {
     unit: usize,
     least: usize,
@@ -38,12 +38,18 @@ impl Pieces {
         Some(std::mem::replace(&mut self.held, rest).into())
     }
 
-    /// The rest, so that a mark can follow it.
+    /// Whether all that was pushed has left.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.held.is_empty()
+    }
+
+    /// The rest, where nothing follows or a mark must.
     pub(crate) fn flush(&mut self) -> Option<Bytes> {
         if self.held.is_empty() {
             return None;
         }
         let whole = self.held.len().next_multiple_of(self.unit);
+        let whole = whole.max(self.least);
         let mut rest = std::mem::take(&mut self.held);
         rest.resize(whole, self.silence);
         Some(rest.into())
@@ -60,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_whole_pieces_leave_until_a_mark_follows() {
+    fn only_whole_pieces_leave() {
         let mut pieces = Pieces::new(4, 8, 0);
         let audio = Bytes::from_static(&[1; 16]);
         assert_eq!(pieces.push(&audio.slice(..6)), None);
@@ -68,7 +74,10 @@ mod tests {
             pieces.push(&audio.slice(..5)).map(|piece| piece.len()),
             Some(8)
         );
-        assert_eq!(pieces.flush().as_deref(), Some(&[1, 1, 1, 0][..]));
+        assert!(!pieces.is_empty());
+        let last = [1, 1, 1, 0, 0, 0, 0, 0];
+        assert_eq!(pieces.flush().as_deref(), Some(&last[..]));
+        assert!(pieces.is_empty());
         assert_eq!(pieces.flush(), None);
         assert_eq!(pieces.push(&audio).map(|piece| piece.len()), Some(16));
         assert_eq!(pieces.push(&audio.slice(..3)), None);

@@ -93,6 +93,7 @@ impl MediaWire for PlainWire {
             MediaCommand::Audio(audio) => format!("audio {}", hex(audio)),
             MediaCommand::Mark(name) => format!("mark {name}"),
             MediaCommand::Clear => "clear".into(),
+            MediaCommand::Flush => return,
         }));
     }
 
@@ -201,6 +202,7 @@ impl Peer {
                 MediaCommand::Audio(audio) => format!("audio {}", audio.len() / 8),
                 MediaCommand::Mark(name) => format!("mark {name}"),
                 MediaCommand::Clear => "clear".to_owned(),
+                MediaCommand::Flush => "flush".to_owned(),
             })
             .collect()
     }

@@ -189,6 +189,37 @@ fn a_piece_that_is_known_to_be_done_late_gets_its_mark_late() {
 }
 
 #[test]
+fn what_the_wire_holds_back_leaves_where_nothing_follows_and_never_in_the_midst() {
+    let flushes = |bench: &Bench| -> Vec<u64> {
+        let flush = |(at, command): &(u64, MediaCommand)| {
+            matches!(command, MediaCommand::Flush).then_some(*at)
+        };
+        bench.sent.iter().filter_map(flush).collect()
+    };
+    // The vendor stalls within a piece, and behind a whole one.
+    let mut bench = Bench::new(400);
+    bench.play(A, 1, 1000, false);
+    bench.run_by_itself(1500);
+    assert_eq!(flushes(&bench), [900]);
+    bench.play(A, 2, 1000, true);
+    bench.run_by_itself(1500);
+    assert_eq!(flushes(&bench), [900, 2300]);
+    // The answer goes on, and ends.
+    bench.play(A, 3, 1000, true);
+    bench.run_by_itself(700);
+    bench.play(A, 4, 1000, true);
+    bench.playout.end(A);
+    bench.run_by_itself(2000);
+    assert_eq!(flushes(&bench)[2..].len(), 1);
+    assert_eq!(bench.sent.last().unwrap().1, MediaCommand::Flush);
+    // Nothing is left of what is cleared.
+    bench.play(B, 1, 1000, false);
+    bench.run(500, 20);
+    bench.playout.clear(bench.now);
+    assert_eq!(bench.playout.wake_at(), None);
+}
+
+#[test]
 fn nothing_of_a_cleared_answer_follows_the_clear() {
     let mut bench = Bench::new(400);
     bench.play(A, 1, 1000, true);

@@ -16,6 +16,9 @@ use crate::{
 
 /// Frames of 20 ms in a message.
 const TOGETHER: u64 = 5;
+/// Bytes of audio in a message of the server.
+const LEAST: usize = 3200;
+const MOST: usize = 100_000;
 
 /// Builds the messages of one stream and counts them.
 pub(super) struct Writer {
@@ -205,12 +208,12 @@ fn read(text: &str, stream: &str) -> Result<Ask, String> {
     }
 }
 
-/// A multiple of 20 ms; everything else leaves a gap.
+/// 3.2 kB at least, and a multiple of 20 ms; everything else leaves a gap.
 fn audio(payload: &str) -> Result<Ask, String> {
     let bytes = STANDARD
         .decode(payload)
         .map_err(|fault| format!("payload: {fault}"))?;
-    if bytes.is_empty() || bytes.len() % (2 * g711::FRAME) != 0 || bytes.len() > 100_000 {
+    if bytes.len() < LEAST || bytes.len() % (2 * g711::FRAME) != 0 || bytes.len() > MOST {
         return Err(format!("{} bytes of audio leave a gap", bytes.len()));
     }
     let (pairs, _) = bytes.as_chunks::<2>();
@@ -227,10 +230,15 @@ mod tests {
     #[test]
     fn what_the_server_sends() {
         let read = |text: &str| read(text, "s");
-        let payload = STANDARD.encode([0; 320]);
-        let media =
-            format!(r#"{{"event":"media","stream_sid":"s","media":{{"payload":"{payload}"}}}}"#);
-        assert_eq!(read(&media), Ok(Ask::Audio(vec![0xFF; 160].into())));
+        let media = |bytes: usize| {
+            let payload = STANDARD.encode(vec![0; bytes]);
+            format!(r#"{{"event":"media","stream_sid":"s","media":{{"payload":"{payload}"}}}}"#)
+        };
+        let audio = Ask::Audio(vec![0xFF; 1760].into());
+        assert_eq!(read(&media(3520)), Ok(audio));
+        for bytes in [0, 320, 3202, 100_160] {
+            assert!(read(&media(bytes)).is_err(), "{bytes}");
+        }
         assert_eq!(
             read(r#"{"event":"mark","stream_sid":"s","mark":{"name":"1:2"}}"#),
             Ok(Ask::Mark("1:2".into()))

@@ -163,6 +163,7 @@ impl MediaWire for Wire {
                     "FLUSH_MEDIA".to_owned()
                 }));
             }
+            MediaCommand::Flush => audio_frames(self.pieces.flush(), out),
         }
     }
 

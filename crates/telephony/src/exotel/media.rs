@@ -37,6 +37,9 @@ struct Stream {
     mark: String,
     clear: String,
     pieces: Pieces,
+    /// Marks behind audio that fills no piece yet: a shorter one would leave a gap in the midst of an answer, so they
+    /// follow the piece that has it. They come late by what that has behind it, less than 200 ms.
+    marks: Vec<String>,
 }
 
 /// A message of any kind: one flat struct, because a tagged enum would buffer and copy each payload.
@@ -147,17 +150,18 @@ impl MediaWire for Wire {
         match command {
             MediaCommand::Audio(audio) => {
                 let piece = stream.pieces.push(audio);
-                out.extend(piece.map(|piece| stream.audio(&piece)));
+                stream.leave(piece, out);
             }
-            MediaCommand::Mark(name) => {
-                let rest = stream.pieces.flush();
-                out.extend(rest.map(|rest| stream.audio(&rest)));
-                let text = format!("{}{}}}}}", stream.mark, quoted(name));
-                out.push(Frame::Text(text));
-            }
+            MediaCommand::Mark(name) if stream.pieces.is_empty() => out.push(stream.mark(name)),
+            MediaCommand::Mark(name) => stream.marks.push(name.clone()),
             MediaCommand::Clear => {
                 stream.pieces.clear();
+                stream.marks.clear();
                 out.push(Frame::Text(stream.clear.clone()));
+            }
+            MediaCommand::Flush => {
+                let rest = stream.pieces.flush();
+                stream.leave(rest, out);
             }
         }
     }
@@ -208,8 +212,21 @@ impl Stream {
             mark: format!(r#"{{"event":"mark","stream_sid":{sid},"mark":{{"name":"#),
             clear: format!(r#"{{"event":"clear","stream_sid":{sid}}}"#),
             pieces: Pieces::new(UNIT, LEAST, FORMAT.silence()),
+            marks: Vec::new(),
             id,
         }
+    }
+
+    /// A piece, which has all that was held back, and the marks that waited for it.
+    fn leave(&mut self, piece: Option<Bytes>, out: &mut Vec<Frame>) {
+        let Some(piece) = piece else { return };
+        out.push(self.audio(&piece));
+        let marks = std::mem::take(&mut self.marks);
+        out.extend(marks.iter().map(|name| self.mark(name)));
+    }
+
+    fn mark(&self, name: &str) -> Frame {
+        Frame::Text(format!("{}{}}}}}", self.mark, quoted(name)))
     }
 
     fn audio(&self, audio: &Bytes) -> Frame {
@@ -329,29 +346,31 @@ mod tests {
         let mut wire = started();
         let audio = |bytes: usize| MediaCommand::Audio(vec![0xFF; bytes].into());
         assert_eq!(sent(&mut wire, &audio(800)), [""; 0]);
-        let piece = sent(&mut wire, &audio(850));
-        let payload = BASE64.encode([0; 3200]);
-        assert_eq!(
-            piece,
-            [format!(
-                r#"{{"event":"media","stream_sid":"s","media":{{"payload":"{payload}"}}}}"#
-            )]
-        );
-        let payload = BASE64.encode([0; 320]);
-        assert_eq!(
-            sent(&mut wire, &MediaCommand::Mark("1:0".into())),
-            [
-                format!(
-                    r#"{{"event":"media","stream_sid":"s","media":{{"payload":"{payload}"}}}}"#
-                ),
-                r#"{"event":"mark","stream_sid":"s","mark":{"name":"1:0"}}"#.to_owned()
-            ]
-        );
+        let mark = |name: &str| MediaCommand::Mark(name.into());
+        let piece = |wire_bytes: usize| {
+            let payload = BASE64.encode(vec![0; wire_bytes]);
+            format!(r#"{{"event":"media","stream_sid":"s","media":{{"payload":"{payload}"}}}}"#)
+        };
+        let named = |name: &str| {
+            format!(r#"{{"event":"mark","stream_sid":"s","mark":{{"name":"{name}"}}}}"#)
+        };
+        assert_eq!(sent(&mut wire, &audio(850)), [piece(3200)]);
+        // In the midst of an answer a mark waits for the rest of its piece;
+        assert_eq!(sent(&mut wire, &mark("1:1")), [""; 0]);
+        assert_eq!(sent(&mut wire, &audio(2000)), [piece(3840), named("1:1")]);
+        assert_eq!(sent(&mut wire, &audio(90)), [""; 0]);
+        assert_eq!(sent(&mut wire, &mark("1:end")), [""; 0]);
+        // where nothing follows, the rest is filled up.
+        let end = sent(&mut wire, &MediaCommand::Flush);
+        assert_eq!(end, [piece(3200), named("1:end")]);
+        assert_eq!(sent(&mut wire, &MediaCommand::Flush), [""; 0]);
+        assert_eq!(sent(&mut wire, &mark("2:end")), [named("2:end")]);
         assert_eq!(sent(&mut wire, &audio(10)), [""; 0]);
+        assert_eq!(sent(&mut wire, &mark("3:1")), [""; 0]);
         assert_eq!(
             sent(&mut wire, &MediaCommand::Clear),
             [r#"{"event":"clear","stream_sid":"s"}"#]
         );
-        assert_eq!(sent(&mut wire, &MediaCommand::Mark("2".into())).len(), 1);
+        assert_eq!(sent(&mut wire, &MediaCommand::Flush), [""; 0]);
     }
 }

@@ -165,6 +165,7 @@ impl Wire {
             }
             MediaCommand::Mark(name) => Some(format!("{}{}}}", stream.mark, quoted(name))),
             MediaCommand::Clear => Some(stream.clear.clone()),
+            MediaCommand::Flush => None,
         }
     }
 

@@ -162,6 +162,7 @@ impl Wire {
             }
             MediaCommand::Mark(name) => Some(format!("{}{}}}}}", stream.mark, quoted(name))),
             MediaCommand::Clear => Some(stream.clear.clone()),
+            MediaCommand::Flush => None,
         }
     }
 

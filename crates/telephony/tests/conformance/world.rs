@@ -207,13 +207,9 @@ async fn talk(server: Server, mut socket: WebSocket) {
                 send(&mut socket, wire.as_mut(), &greeting).await;
             }
             MediaEvent::Dtmf('*') => {
-                let [audio, mark] = speech("all right", "2:0");
-                send(
-                    &mut socket,
-                    wire.as_mut(),
-                    &[MediaCommand::Clear, audio, mark],
-                )
-                .await;
+                let [audio, mark, end] = speech("all right", "2:0");
+                let answer = [MediaCommand::Clear, audio, mark, end];
+                send(&mut socket, wire.as_mut(), &answer).await;
             }
             _ => {}
         }
@@ -222,9 +218,9 @@ async fn talk(server: Server, mut socket: WebSocket) {
     server.tell(Seen::Gone).await;
 }
 
-fn speech(text: &str, mark: &str) -> [MediaCommand; 2] {
+fn speech(text: &str, mark: &str) -> [MediaCommand; 3] {
     let audio = MediaCommand::Audio(tone::speak(text).into());
-    [audio, MediaCommand::Mark(mark.into())]
+    [audio, MediaCommand::Mark(mark.into()), MediaCommand::Flush]
 }
 
 async fn send(socket: &mut WebSocket, wire: &mut dyn MediaWire, commands: &[MediaCommand]) {
