@@ -2,7 +2,7 @@
 
 use bolo_simulator::{
     caller::CallerScript,
-    carrier::{DialFault, Kind},
+    carrier::{CallFaults, DialFault, Kind},
 };
 use serde_json::{Value, json};
 
@@ -23,11 +23,26 @@ async fn buy(world: &World) -> Answer {
     send(world, "POST", "/phone-numbers/buy", Some(purchase)).await
 }
 
-/// Where calls to the number ask, as the carrier has it.
-fn voice_url(world: &World) -> String {
+/// What calls to the number ask, at first and in need, and tell, as the carrier has it.
+fn urls(world: &World) -> [String; 3] {
     let all = world.fakes.carrier.numbers();
     let found = all.into_iter().find(|number| number.phone_number == NEW);
-    found.unwrap().voice_url
+    let found = found.unwrap();
+    [
+        found.voice_url,
+        found.voice_fallback_url,
+        found.status_callback,
+    ]
+}
+
+/// An agent that answers a number bought for it.
+async fn answers(world: &World) -> String {
+    let bought = buy(world).await.body;
+    let agent = world.of_carrier(&agent());
+    let agent = world.server.create_agent(&agent).await;
+    let setup = json!({ "agent_id": agent, "phone_number_id": bought["id"] });
+    world.server.post("/inbound/setup", setup).await;
+    agent
 }
 
 #[tokio::test]
@@ -81,7 +96,10 @@ async fn a_number_is_bought_answered_and_given_back() {
             url.contains(&format!("/inbound_call?agent_id={agent}&user_id=")),
             "{url}"
         );
-        assert_eq!(voice_url(&world), url);
+        let with_rules = |url: &str| format!("{url}#rc=2&rp=ct,rt,5xx&ct=2000&rt=4000");
+        let answer = with_rules(url);
+        let status = with_rules(&url.replace("/inbound_call?", "/inbound_status?"));
+        assert_eq!(urls(&world), [answer.clone(), answer, status]);
         let listed = world.server.get("/phone-numbers/all").await;
         assert_eq!(
             (&listed[0]["phone_number"], &listed[0]["agent_id"]),
@@ -126,6 +144,48 @@ async fn a_number_is_bought_answered_and_given_back() {
                 .all(|number| number.phone_number != NEW)
         );
         assert_eq!(world.server.get("/phone-numbers/all").await, json!([]));
+        world.end(&[]).await;
+    }
+}
+
+#[tokio::test]
+async fn a_call_whose_answer_webhook_gets_lost_is_answered_all_the_same() {
+    for carrier in [Kind::Twilio, Kind::Plivo] {
+        let world = World::on(carrier, Database::Sqlite).await;
+        answers(&world).await;
+        let script = CallerScript::default().with_faults(CallFaults {
+            no_answer_webhook: true,
+            ..CallFaults::default()
+        });
+        let call = world.fakes.carrier.call_in(THEIRS, NEW, script).unwrap();
+        call.hears("Hello there").await.unwrap();
+        call.hangs_up().await.unwrap();
+        let asked = world
+            .fakes
+            .carrier
+            .ledger()
+            .webhooks_of(call.id(), "fallback");
+        assert_eq!(asked.len(), 1, "{asked:#?}");
+        world.end(&[]).await;
+    }
+}
+
+#[tokio::test]
+async fn a_caller_who_is_gone_before_the_media_comes_is_told_of() {
+    for carrier in [Kind::Twilio, Kind::Plivo] {
+        let world = World::on(carrier, Database::Sqlite).await;
+        let agent = answers(&world).await;
+        let script = CallerScript::default().with_faults(CallFaults {
+            hang_up_at_answer: true,
+            ..CallFaults::default()
+        });
+        let call = world.fakes.carrier.call_in(THEIRS, NEW, script).unwrap();
+        call.ended().await.unwrap();
+        let path = format!("/v2/agent/{agent}/executions");
+        let calls = world.server.get(&path).await;
+        let execution = calls["data"][0]["id"].as_str().unwrap();
+        let record = world.server.status(execution, "completed").await;
+        assert_eq!(record["telephony_data"]["hangup_by"], "Caller");
         world.end(&[]).await;
     }
 }

@@ -4,6 +4,7 @@ use axum::{Json, extract::State};
 use bolo_agent::Ivr;
 use bolo_execution::{AccountId, AgentId};
 use bolo_store::PhoneNumber;
+use bolo_telephony::InboundUrls;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -78,19 +79,22 @@ async fn setup(
         check_ivr(&app, caller.account, &number, document).await?;
     }
     let ivr = setup.ivr_config.or_else(|| number.ivr.clone());
-    let url = format!(
-        "{}/inbound_call?agent_id={agent}&user_id={}",
-        app.callbacks.public_url(),
-        caller.account
-    );
-    tell_carrier(&app, &number, Some(&url)).await?;
+    let url = |word: &str| {
+        let base = app.callbacks.public_url();
+        format!("{base}/{word}?agent_id={agent}&user_id={}", caller.account)
+    };
+    let urls = InboundUrls {
+        answer: url("inbound_call"),
+        status: url("inbound_status"),
+    };
+    tell_carrier(&app, &number, Some(&urls)).await?;
     let number = app
         .store
         .link_phone_number(caller.account, number.id, Some(agent), ivr.as_ref(), now())
         .await
         .or_not_found(NAME)?;
     Ok(Json(Linked {
-        url: Some(url),
+        url: Some(urls.answer),
         phone_number: number.number,
         id: number.id.simple().to_string(),
     }))
@@ -134,10 +138,14 @@ async fn check_ivr(
     Ok(())
 }
 
-/// Sets the number's answer address where the carrier can be told. A number that was only told to us may be
+/// Sets the number's addresses where the carrier can be told. A number that was only told to us may be
 /// at a carrier that we have no keys for, or be claimed by other accounts of this server: then its owner sets
 /// it there.
-async fn tell_carrier(app: &App, number: &PhoneNumber, url: Option<&str>) -> Result<(), ApiError> {
+async fn tell_carrier(
+    app: &App,
+    number: &PhoneNumber,
+    urls: Option<&InboundUrls>,
+) -> Result<(), ApiError> {
     let secrets = app.store.secrets(number.account).await?;
     let account = match app.carriers.for_account(&number.provider, &secrets) {
         Ok(account) => account,
@@ -162,7 +170,7 @@ async fn tell_carrier(app: &App, number: &PhoneNumber, url: Option<&str>) -> Res
     };
     let at_carrier = e164("phone_number_id", &number.number)?;
     numbers
-        .set_answer_url(&at_carrier, url)
+        .set_inbound_urls(&at_carrier, urls)
         .await
         .map_err(refused)
 }

@@ -30,5 +30,5 @@ pub use carrier::{
 };
 pub use carriers::{CarrierAccount, CarrierSettings, Carriers};
 pub use media::{Frame, MediaCommand, MediaError, MediaEvent, MediaWire};
-pub use numbers::{AvailableNumber, NumberSearch, Numbers, NumbersError, OwnedNumber};
+pub use numbers::{AvailableNumber, InboundUrls, NumberSearch, Numbers, NumbersError, OwnedNumber};
 pub use request::RequestParts;

@@ -69,6 +69,15 @@ pub enum NumbersError {
     Unreachable(String),
 }
 
+/// Addresses of ours for the calls to a number.
+#[derive(Debug, Clone)]
+pub struct InboundUrls {
+    /// Asked what to do with a call, and asked once more when that failed: another node may have the answer.
+    pub answer: String,
+    /// Told of its end, whether it was answered or not.
+    pub status: String,
+}
+
 /// The numbers of one account at a carrier that sells them.
 #[async_trait]
 pub trait Numbers: Send + Sync {
@@ -84,9 +93,13 @@ pub trait Numbers: Send + Sync {
     /// Gives it back. One that the account has not is a success.
     async fn release(&self, number: &E164) -> Result<(), NumbersError>;
 
-    /// Sets what inbound calls ask. With `None` they ask nobody; a carrier that can't take an address off a
+    /// Sets what inbound calls ask and tell. With `None` they ask nobody; a carrier that can't take an address off a
     /// number (Plivo) goes on asking, so the address must turn them away.
-    async fn set_answer_url(&self, number: &E164, url: Option<&str>) -> Result<(), NumbersError>;
+    async fn set_inbound_urls(
+        &self,
+        number: &E164,
+        urls: Option<&InboundUrls>,
+    ) -> Result<(), NumbersError>;
 }
 
 /// Code and words of a refusal; `None` when they are not the carrier's.

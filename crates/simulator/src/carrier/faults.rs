@@ -15,6 +15,8 @@ pub struct CallFaults {
     /// With `duplicate_answer_ms`: the second document is run too. Its socket becomes the call's and
     /// the first one is left open until the server closes it.
     pub duplicate_answer_runs: bool,
+    /// The answer webhook does not get through: the carrier asks the fallback, if it has one.
+    pub no_answer_webhook: bool,
     /// Status callbacks of these events (`initiated`, `ringing`, `answered`, `completed`) never come.
     pub lost_status: Vec<String>,
     /// Status callbacks of these events come twice, with the same idempotency token.

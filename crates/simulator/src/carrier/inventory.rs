@@ -14,6 +14,7 @@ pub(crate) struct Application {
     pub name: String,
     pub answer_url: String,
     pub answer_method: String,
+    pub fallback_answer_url: String,
     pub hangup_url: String,
 }
 

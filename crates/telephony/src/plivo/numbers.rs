@@ -1,7 +1,7 @@
 //! Phone numbers at Plivo. Source: wire-telephony.md §2.3.
 //!
-//! The answer address belongs to an application, not to the number: each address has one of its own here,
-//! named by the address, so that a repeated request finds it again.
+//! The addresses belong to an application, not to the number: each pair of them has one of its own here, named by
+//! them, so that a repeated request finds it again.
 
 use std::fmt::Write;
 
@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 
 use super::{Plivo, calls::digits, dialect::Dialect, rest, webhook};
 use crate::{
-    AvailableNumber, NumberSearch, Numbers, NumbersError, OwnedNumber,
+    AvailableNumber, InboundUrls, NumberSearch, Numbers, NumbersError, OwnedNumber,
     http::{MOST_PAGES, path_of},
     numbers::{Asked, Refusal},
 };
@@ -139,10 +139,14 @@ impl Numbers for Plivo {
         }
     }
 
-    async fn set_answer_url(&self, number: &E164, url: Option<&str>) -> Result<(), NumbersError> {
+    async fn set_inbound_urls(
+        &self,
+        number: &E164,
+        urls: Option<&InboundUrls>,
+    ) -> Result<(), NumbersError> {
         // A number without an application gets the account's default one: there is no "none".
-        let Some(url) = url else { return Ok(()) };
-        let application = self.application(url).await?;
+        let Some(urls) = urls else { return Ok(()) };
+        let application = self.application(urls).await?;
         let path = format!("/Number/{}/", digits(number));
         let request = self.rest.request(Method::POST, &path);
         let request = request.json(&json!({"app_id": application}));
@@ -151,23 +155,27 @@ impl Numbers for Plivo {
 }
 
 impl Plivo {
-    /// The id of the application that asks this address.
-    async fn application(&self, url: &str) -> Result<String, NumbersError> {
-        let name = application_name(url);
+    /// The id of the application that asks and tells these addresses.
+    async fn application(&self, urls: &InboundUrls) -> Result<String, NumbersError> {
+        let with_rules = |url: &str| format!("{url}{}", Dialect::Plivo.fetch_rules());
+        let (answer, status) = (with_rules(&urls.answer), with_rules(&urls.status));
+        let name = application_name(&answer, &status);
         let request = self.rest.request(Method::GET, "/Application/");
         let request = request.query(&[("app_name", name.as_str()), ("limit", rest::PAGE_SIZE)]);
         let found: Vec<Application> = self.all(request).await?;
-        let ours = |app: &Application| app.app_name == name && app.answer_url == url;
+        let ours = |app: &Application| app.app_name == name && app.answer_url == answer;
         if let Some(application) = found.into_iter().find(ours) {
             return Ok(application.app_id);
         }
         let request = self.rest.request(Method::POST, "/Application/");
         let request = request.json(&json!({
             "app_name": name,
-            "answer_url": url,
+            "answer_url": answer,
             "answer_method": "POST",
-            // Without one the answer address is told of the end all the same; so it is said.
-            "hangup_url": url,
+            "fallback_answer_url": answer,
+            "fallback_method": "POST",
+            // Without one the answer address is told of the end.
+            "hangup_url": status,
             "hangup_method": "POST",
         }));
         let created: Created = self.asked(Asked::Again, request).await?;
@@ -232,9 +240,9 @@ fn cents(dollars: &str) -> Option<u32> {
 }
 
 /// Letters, digits and `-` are all that an application's name may have.
-fn application_name(url: &str) -> String {
+fn application_name(answer: &str, status: &str) -> String {
     let mut name = String::from("bolo-");
-    for byte in &Sha256::digest(url.as_bytes())[..8] {
+    for byte in &Sha256::digest(format!("{answer} {status}").as_bytes())[..8] {
         // Writing to a String can't fail.
         let _ = write!(name, "{byte:02x}");
     }

@@ -218,6 +218,7 @@ impl Rest {
 
     pub(super) async fn redirect(&self, call_id: &str, url: &str) -> Result<(), Error> {
         let path = format!("/Call/{}/", path_id(call_id)?);
+        let url = format!("{url}{}", self.dialect.fetch_rules());
         let body = json!({"legs": "aleg", "aleg_url": url, "aleg_method": "POST"});
         let request = self.request(Method::POST, &path).json(&body);
         let response = self

@@ -5,9 +5,9 @@ use bolo_execution::E164;
 use reqwest::{RequestBuilder, StatusCode};
 use serde::Deserialize;
 
-use super::{Twilio, rest};
+use super::{FETCH_RULES, Twilio, rest};
 use crate::{
-    AvailableNumber, NumberSearch, Numbers, NumbersError, OwnedNumber,
+    AvailableNumber, InboundUrls, NumberSearch, Numbers, NumbersError, OwnedNumber,
     http::{MOST_PAGES, path_of},
     numbers::{Asked, Refusal},
 };
@@ -115,14 +115,25 @@ impl Numbers for Twilio {
         }
     }
 
-    async fn set_answer_url(&self, number: &E164, url: Option<&str>) -> Result<(), NumbersError> {
+    async fn set_inbound_urls(
+        &self,
+        number: &E164,
+        urls: Option<&InboundUrls>,
+    ) -> Result<(), NumbersError> {
         let owned = self.find(number).await?;
         let owned = owned.ok_or_else(|| refused("the account has no such number"))?;
         let request = self.rest.http.post(self.number_address(&owned)?);
-        // An empty text takes the address off.
+        let with_rules = |url: &String| format!("{url}{FETCH_RULES}");
+        // An empty text takes an address off.
+        let answer = urls.map_or(String::new(), |urls| with_rules(&urls.answer));
+        let status = urls.map_or(String::new(), |urls| with_rules(&urls.status));
         let form = [
-            ("VoiceUrl", url.unwrap_or_default()),
+            ("VoiceUrl", answer.as_str()),
             ("VoiceMethod", "POST"),
+            ("VoiceFallbackUrl", &answer),
+            ("VoiceFallbackMethod", "POST"),
+            ("StatusCallback", &status),
+            ("StatusCallbackMethod", "POST"),
         ];
         self.body(Asked::Again, request.form(&form)).await.map(drop)
     }

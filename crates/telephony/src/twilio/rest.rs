@@ -207,7 +207,7 @@ impl Rest {
         let request = self
             .http
             .post(self.call_address(call_id)?)
-            .form(&[("Url", url), ("Method", "POST")]);
+            .form(&[("Url", &*format!("{url}{FETCH_RULES}")), ("Method", "POST")]);
         let response = self.send(request).await.map_err(unavailable)?;
         let status = response.status();
         if status.is_success() {

@@ -223,6 +223,12 @@ async fn a_talking_call_is_told_to_go_on_elsewhere(carrier: Kind) {
         .server
         .url(CallbackKind::Resume, ExecutionId::new(), 1);
     world.account.carrier.redirect(&id, &resume).await.unwrap();
+    if matches!(carrier, Kind::Twilio | Kind::Plivo) {
+        let asked = format!("{resume}#rc=2&rp=ct,rt,5xx");
+        let told = world.fake.ledger().updates(&id);
+        let is_retried = told[0].iter().any(|(_, url)| url.contains(&asked));
+        assert!(is_retried, "{told:#?}");
+    }
     let all = world.until_over().await;
     assert!(
         all.iter().any(|seen| matches!(seen, Seen::Resume)),

@@ -2,7 +2,7 @@
 
 use bolo_execution::E164;
 use bolo_simulator::carrier::{DialFault, FakeCarrier, Kind, Options};
-use bolo_telephony::{CarrierAccount, NumberSearch, Numbers, NumbersError};
+use bolo_telephony::{CarrierAccount, InboundUrls, NumberSearch, Numbers, NumbersError};
 
 use crate::account;
 
@@ -14,7 +14,12 @@ rules! {
     nobody_listening_means_not_bought: twilio plivo;
 }
 
-const URL: &str = "https://bolo.example.com/inbound_call?agent_id=1&user_id=2";
+fn urls() -> InboundUrls {
+    InboundUrls {
+        answer: "https://bolo.example.com/inbound_call?agent_id=1&user_id=2".into(),
+        status: "https://bolo.example.com/inbound_status?agent_id=1&user_id=2".into(),
+    }
+}
 
 async fn world(carrier: Kind) -> (FakeCarrier, CarrierAccount) {
     let fake = FakeCarrier::start(carrier, Options::default())
@@ -55,22 +60,36 @@ async fn a_number_from_search_to_release(carrier: Kind) {
 
     // Twice is as good as once.
     for _ in 0..2 {
-        numbers.set_answer_url(&new(), Some(URL)).await.unwrap();
+        let urls = urls();
+        numbers.set_inbound_urls(&new(), Some(&urls)).await.unwrap();
     }
     let number = |wanted: &str| {
         let mut all = fake.numbers().into_iter();
         all.find(|number| number.phone_number == wanted).unwrap()
     };
-    assert_eq!(number("+14155550121").voice_url, URL);
+    let rules = "#rc=2&rp=ct,rt,5xx&ct=2000&rt=4000";
+    let set = number("+14155550121");
+    let (answer, status) = (urls().answer + rules, urls().status + rules);
+    assert_eq!(
+        [set.voice_url, set.voice_fallback_url, set.status_callback],
+        [answer.clone(), answer, status]
+    );
     assert_eq!(number("+14155550100").voice_url, "");
-    numbers.set_answer_url(&new(), None).await.unwrap();
+    numbers.set_inbound_urls(&new(), None).await.unwrap();
+    if carrier == Kind::Twilio {
+        let set = number("+14155550121");
+        assert_eq!(
+            [set.voice_url, set.voice_fallback_url, set.status_callback],
+            [""; 3]
+        );
+    }
 
     for _ in 0..2 {
         numbers.release(&new()).await.unwrap();
     }
     assert_eq!(listed(&account).await, ["+14155550100"]);
     assert!(matches!(
-        numbers.set_answer_url(&new(), Some(URL)).await,
+        numbers.set_inbound_urls(&new(), Some(&urls())).await,
         Err(NumbersError::Refused { .. })
     ));
 }

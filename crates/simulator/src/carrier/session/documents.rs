@@ -82,9 +82,13 @@ impl Session {
             send_answer_again(&self.shared, &self.call, url.clone(), token, after, run);
         }
         let (shared, id) = (self.shared.clone(), self.call.id.clone());
+        let is_lost = self.faults.no_answer_webhook && ["answer", "inbound"].contains(&what);
         let reply = Box::pin(async move {
             sleep(Duration::from_millis(shared.options.delays.webhook_ms)).await;
-            webhook::send(&shared, &id, &hook).await
+            match is_lost {
+                true => Reply::default(),
+                false => webhook::send(&shared, &id, &hook).await,
+            }
         });
         self.stage = Stage::Fetching { what, url, reply };
     }

@@ -184,6 +184,7 @@ async fn update(
         shared.change_number(&number.id, |number| {
             number.voice_url = application.answer_url;
             number.voice_method = application.answer_method;
+            number.voice_fallback_url = application.fallback_answer_url;
             number.status_callback = application.hangup_url;
             number.application = application.id;
         });
@@ -224,7 +225,7 @@ async fn applications(
                 "default_app": false,
                 "default_endpoint_app": false,
                 "enabled": true,
-                "fallback_answer_url": "",
+                "fallback_answer_url": app.fallback_answer_url,
                 "fallback_method": "POST",
                 "hangup_method": "POST",
                 "hangup_url": app.hangup_url,
@@ -262,6 +263,7 @@ async fn create(State(shared): App, Json(body): Json<Value>) -> Response {
         name,
         answer_url: text("answer_url"),
         answer_method: body["answer_method"].as_str().unwrap_or("POST").to_owned(),
+        fallback_answer_url: text("fallback_answer_url"),
         hangup_url: text("hangup_url"),
     };
     let body = json!({"api_id": api_id(), "app_id": application.id, "message": "created"});
