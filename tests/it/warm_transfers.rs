@@ -36,10 +36,14 @@ async fn world(carrier: Kind, warm_s: u64) -> World {
 }
 
 async fn asks_for_sales(world: &World) -> (String, CallHandle) {
+    asks(world, &with_sales()).await
+}
+
+async fn asks(world: &World, agent: &Value) -> (String, CallHandle) {
     let llm = &world.fakes.llm;
     let arguments = json!({ "summary": SUMMARY }).to_string();
     llm.on("sales please", Reply::call("sales", &arguments));
-    let (execution, call) = world.dial(&with_sales(), CallerScript::default()).await;
+    let (execution, call) = world.dial(agent, CallerScript::default()).await;
     call.hears("Hello there").await.unwrap();
     call.agent_stopped().await.unwrap();
     call.says("sales please").await.unwrap();
@@ -62,6 +66,36 @@ async fn sales_listens(world: &World) -> CallHandle {
         .await
         .unwrap();
     sales
+}
+
+#[rstest]
+#[case(Kind::Twilio, "hi-IN")]
+#[case(Kind::Plivo, "Polly.Aditi")]
+#[tokio::test]
+async fn whoever_is_asked_hears_a_voice_of_the_agents_language(
+    #[case] carrier: Kind,
+    #[case] voice: &str,
+) {
+    let world = world(carrier, 20).await;
+    let mut agent = with_sales();
+    agent["agent_config"]["tasks"][0]["tools_config"]["transcriber"]["language"] = "hi".into();
+    let (execution, call) = asks(&world, &agent).await;
+    let sales = world.fakes.carrier.dialled(SALES).await.unwrap();
+    let is_asked = |event: &Event| matches!(event, Event::CarrierVoice(asked) if asked == voice);
+    sales
+        .waits_for("the voice", |events| {
+            events
+                .iter()
+                .any(|timed| is_asked(&timed.event))
+                .then_some(())
+        })
+        .await
+        .unwrap();
+    sales.presses("1").await.unwrap();
+    world.server.status(&execution, "completed").await;
+    sales.hangs_up().await.unwrap();
+    call.ended().await.unwrap();
+    world.end(&[]).await;
 }
 
 fn is_connected(sales: &CallHandle) -> bool {

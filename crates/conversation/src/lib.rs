@@ -57,7 +57,7 @@ pub use machine::Conversation;
 pub use output::{Clip, JudgeKind, Kind, Message, Metric, Output, Role, Tool, ToolChoice};
 pub use phrases::{Lines, Phrases};
 pub use rules::{FirstChunk, Rules};
-pub use script::{CallFacts, Ending, Names, OnlineCheck, RouteScript, Script};
+pub use script::{CallFacts, Ending, Names, OnlineCheck, RouteScript, Script, apology};
 pub use state::End;
 pub use stats::Stats;
 pub use tool_script::ToolScript;

@@ -291,10 +291,25 @@ impl Script {
 }
 
 fn lines_of(rules: &Rules, language: &str) -> Lines {
-    let lines = [language, base(language), "en"]
-        .iter()
-        .find_map(|code| rules.lines.get(*code));
-    lines.cloned().unwrap_or_default()
+    found_lines(rules, language).1
+}
+
+/// With the language that they are in.
+fn found_lines<'a>(rules: &Rules, language: &'a str) -> (&'a str, Lines) {
+    let lines = |code: &str| rules.lines.get(code).cloned();
+    let own = lines(language).or_else(|| lines(base(language)));
+    match own {
+        Some(lines) => (language, lines),
+        None => ("en", lines("en").unwrap_or_default()),
+    }
+}
+
+/// Said before a hang-up that a fault forces, where no call runs that could say it (R192): the text, and its
+/// language. It may be empty.
+pub fn apology(agent: &Agent, rules: &Rules) -> (String, String) {
+    let rules = rules.with_what_fits(&agent.conversation.config.bolo);
+    let (language, lines) = found_lines(&rules, &agent.conversation.synthesizer.language);
+    (lines.apology, language.to_owned())
 }
 
 /// R167; a text for `hi` will do for `hi-IN`.

@@ -202,6 +202,19 @@ impl Calls {
         attach::attach(&self.inner, execution, socket).await;
     }
 
+    /// The language that a call's agent speaks, where it can be told.
+    pub async fn language(&self, record: &Record) -> Option<String> {
+        let agent = self.inner.agent(record).await.ok()?;
+        Some(agent.conversation.synthesizer.language.clone())
+    }
+
+    /// What is to be said to a caller whom no node can go on with (R192): the text, and its language.
+    pub async fn apology(&self, record: &Record) -> Option<(String, String)> {
+        let agent = self.inner.agent(record).await.ok()?;
+        let (text, language) = bolo_conversation::apology(&agent, &self.inner.settings.rules);
+        (!text.is_empty()).then_some((text, language))
+    }
+
     /// Knowledgebases, as calls search them.
     pub fn library(&self) -> &Library {
         &self.inner.library

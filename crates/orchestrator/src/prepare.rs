@@ -187,7 +187,7 @@ impl Inner {
         })
     }
 
-    async fn agent(&self, record: &Record) -> Result<Arc<Agent>, PrepareError> {
+    pub(crate) async fn agent(&self, record: &Record) -> Result<Arc<Agent>, PrepareError> {
         let version = (record.agent, record.agent_version);
         if let Some(agent) = self.agents.get(&version) {
             return Ok(agent);

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use bolo_execution::{Change, Direction, E164, Hangup};
 use secrecy::SecretString;
 
-use crate::{MediaWire, Numbers, RequestParts};
+use crate::{Line, MediaWire, Numbers, RequestParts};
 
 /// An account at a carrier.
 #[derive(Debug, Clone)]
@@ -202,8 +202,8 @@ pub enum Instruction {
     },
     /// To somebody who was called with an [`OfferUrl`]: what it is about, then a key takes the call.
     Offer {
-        /// Said with the carrier's voice.
-        text: String,
+        /// Said first.
+        line: Line,
         /// How long the key is waited for.
         wait: Duration,
         /// Told of the key, or that none came.
@@ -232,8 +232,8 @@ pub enum Instruction {
     Reject,
     /// The same, with the sound of a busy line: worth calling again.
     Busy,
-    /// Say a line with the carrier's own voice, then hang up.
-    Goodbye(String),
+    /// Say a line, then hang up.
+    Goodbye(Line),
 }
 
 /// Where the carrier asks what whoever is called shall hear before the two are connected (R115).

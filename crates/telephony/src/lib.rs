@@ -17,6 +17,7 @@ mod numbers;
 mod pieces;
 pub mod plivo;
 mod request;
+mod said;
 #[cfg(test)]
 mod testing;
 pub mod twilio;
@@ -32,3 +33,4 @@ pub use carriers::{CarrierAccount, CarrierSettings, Carriers};
 pub use media::{Frame, MediaCommand, MediaError, MediaEvent, MediaWire};
 pub use numbers::{AvailableNumber, InboundUrls, NumberSearch, Numbers, NumbersError, OwnedNumber};
 pub use request::RequestParts;
+pub use said::{Line, Voice};

@@ -3,7 +3,7 @@
 use axum::{extract::State, response::Response};
 use bolo_execution::{Change, Record, Status};
 use bolo_store::Facts;
-use bolo_telephony::Instruction;
+use bolo_telephony::{Instruction, Line, Voice};
 
 use super::{
     advance, bind, document, gate::Callback, hang_up_later, note_once, status, stream, transfer,
@@ -12,10 +12,6 @@ use crate::{App, error::ApiError, time::now};
 
 /// Sockets of one call that may be opened again.
 const MAX_RESUMES: u64 = 5;
-
-/// The last resort: a call that no node can go on with.
-const APOLOGY: &str =
-    "Sorry, we are having technical difficulties. Please try again later. Goodbye.";
 
 /// The carrier connected the call.
 pub async fn answer(State(app): State<App>, callback: Callback) -> Result<Response, ApiError> {
@@ -63,7 +59,13 @@ pub async fn go_on(app: &App, callback: &Callback, event: &str) -> Result<Respon
                 1..=MAX_RESUMES => stream(app, &record),
                 _ => {
                     tracing::error!(execution_id = %record.id, "the media socket failed too often");
-                    Instruction::Goodbye(APOLOGY.to_owned())
+                    match app.calls.apology(&record).await {
+                        Some((text, language)) => Instruction::Goodbye(Line {
+                            text,
+                            voice: Some(Voice::Speaks(language)),
+                        }),
+                        None => Instruction::HangUp,
+                    }
                 }
             },
         },

@@ -8,7 +8,7 @@ use axum::{extract::State, response::Response};
 use bolo_agent::{Agent, Ivr, IvrKind, IvrStep, Keyed, Outline};
 use bolo_execution::{AccountId, AgentId, Change, EndReason, Hangup, HangupBy, Record, Status};
 use bolo_store::{Facts, PhoneNumber, StoredAgent};
-use bolo_telephony::{CallbackKind, Instruction};
+use bolo_telephony::{CallbackKind, Instruction, Line, Voice};
 use chrono::{SecondsFormat, Utc};
 use serde_json::{Map, Value};
 use url::form_urlencoded;
@@ -106,7 +106,10 @@ async fn next(app: &App, callback: &Callback) -> Result<Instruction, ApiError> {
         Keyed::Nothing if again => Ok(ask(app, record, ivr, step, tries + 1, None)),
         Keyed::Nothing => {
             give_up(app, record).await?;
-            Ok(Instruction::Goodbye(ivr.no_input.clone()))
+            Ok(Instruction::Goodbye(Line {
+                text: ivr.no_input.clone(),
+                voice: Some(Voice::Named(ivr.voice.clone())),
+            }))
         }
         Keyed::Wrong if again => {
             let sorry = Some(ivr.invalid.as_str());

@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::{extract::State, http::StatusCode, response::Response};
 use bolo_execution::{Change, Hangup, Offer, Record, Status, Transfer};
 use bolo_store::{Command, Facts};
-use bolo_telephony::{CallbackKind, Instruction, OfferUrl, StatusEvent};
+use bolo_telephony::{CallbackKind, Instruction, Line, OfferUrl, StatusEvent, Voice};
 
 use super::{advance, answer, document, gate::Callback, note_in_log};
 use crate::{App, error::ApiError, time::now};
@@ -43,8 +43,12 @@ pub async fn offer(State(app): State<App>, callback: Callback) -> Result<Respons
         record.id,
         record.attempt,
     );
+    let language = app.calls.language(record).await;
     let open = open_offer(&callback).map(|offer| Instruction::Offer {
-        text: offer.text.clone(),
+        line: Line {
+            text: offer.text.clone(),
+            voice: language.map(Voice::Speaks),
+        },
         wait: Duration::from_secs(offer.wait_s),
         take_url: url,
     });

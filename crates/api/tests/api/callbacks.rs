@@ -334,7 +334,10 @@ async fn resume_streams_again_a_few_times_then_apologises() {
         assert!(streams(&resume().await));
     }
     let last = resume().await.text();
-    assert!(last.contains("<Say>") && last.contains("<Hangup"), "{last}");
+    assert!(
+        last.contains(r#"<Say language="en-US">"#) && last.contains("<Hangup"),
+        "{last}"
+    );
     assert_eq!(bolo.status(id).await, "in-progress");
 }
 

@@ -76,6 +76,8 @@ pub enum Event {
     Dialled(String),
     /// This leg is connected with the call that it was dialled for.
     Connected,
+    /// The next line is said in this voice or language, as the document asks.
+    CarrierVoice(String),
     /// The carrier said a line of the document itself (`<Say>`).
     CarrierSaid(String),
     /// The carrier's debugger would show this.

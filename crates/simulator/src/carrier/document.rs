@@ -9,7 +9,11 @@ pub(crate) enum Verb {
         url: String,
         method: String,
     },
-    Say(String),
+    Say {
+        text: String,
+        /// The voice or the language that was asked for; empty = the carrier's usual one.
+        voice: String,
+    },
     Play(String),
     Pause {
         seconds: u64,

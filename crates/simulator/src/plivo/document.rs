@@ -29,7 +29,10 @@ fn verb(element: &Element) -> Result<Verb, String> {
             url: text,
             method: element.attribute("method").unwrap_or("POST").to_owned(),
         },
-        "Speak" => Verb::Say(text),
+        "Speak" => Verb::Say {
+            text,
+            voice: voice(element)?,
+        },
         "Play" => Verb::Play(text),
         "Wait" => {
             let length = element.attribute("length").unwrap_or("1");
@@ -52,6 +55,17 @@ fn verb(element: &Element) -> Result<Verb, String> {
         | "Message" | "AudioStream" => Verb::Unsupported(element.name.clone()),
         other => return Err(format!("8011 unknown element <{other}>")),
     })
+}
+
+/// A language must fit the voice; the usual one, a woman's, speaks these.
+fn voice(element: &Element) -> Result<String, String> {
+    let known = ["de-DE", "en-GB", "en-US", "es-ES", "fr-FR", "pt-BR"];
+    match (element.attribute("voice"), element.attribute("language")) {
+        (None, None) => Ok(String::new()),
+        (None, Some(language)) if known.contains(&language) => Ok(language.to_owned()),
+        (Some(named), None) => Ok(named.to_owned()),
+        (voice, language) => Err(format!("8011 <Speak> by {voice:?} in {language:?}")),
+    }
 }
 
 /// One number; a dial of several at once is not performed.
@@ -97,7 +111,7 @@ fn get_input(element: &Element) -> Result<Gather, String> {
         return Err(format!("8011 <GetInput executionTimeout=\"{patience}\">"));
     }
     let spoken = |child: &Element| match verb(child)? {
-        spoken @ (Verb::Say(_) | Verb::Play(_)) => Ok(spoken),
+        spoken @ (Verb::Say { .. } | Verb::Play(_)) => Ok(spoken),
         _ => Err(format!("8011 <{}> in <GetInput>", child.name)),
     };
     Ok(Gather {

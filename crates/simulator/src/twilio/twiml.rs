@@ -5,6 +5,11 @@ use crate::{
     xml::{self, Element},
 };
 
+/// Some that `<Say>` speaks.
+const LANGUAGES: [&str; 7] = [
+    "de-DE", "en-GB", "en-IN", "en-US", "es-ES", "fr-FR", "hi-IN",
+];
+
 /// Reads a document. The error is what Twilio's debugger would complain of.
 pub(crate) fn parse(document: &str) -> Result<Vec<Verb>, String> {
     if document.len() > 64 * 1024 {
@@ -33,7 +38,10 @@ fn verb(element: &Element) -> Result<Verb, String> {
             url: text,
             method: method(),
         },
-        "Say" => Verb::Say(text),
+        "Say" => Verb::Say {
+            text,
+            voice: voice(element)?,
+        },
         "Play" => Verb::Play(text),
         "Pause" => {
             let length = element.attribute("length").unwrap_or("1");
@@ -54,6 +62,16 @@ fn verb(element: &Element) -> Result<Verb, String> {
         | "Prompt" | "Echo" | "Queue" => Verb::Unsupported(element.name.clone()),
         other => return Err(format!("12200 unknown verb <{other}>")),
     })
+}
+
+/// `en-UK` and the like are refused, however many a page has them.
+fn voice(element: &Element) -> Result<String, String> {
+    let language = element.attribute("language").unwrap_or("en-US");
+    if !LANGUAGES.contains(&language) {
+        return Err(format!("13511 <Say language=\"{language}\">"));
+    }
+    let asked = element.attribute("voice").or(element.attribute("language"));
+    Ok(asked.unwrap_or_default().to_owned())
 }
 
 fn gather(element: &Element) -> Result<Gather, String> {
@@ -222,7 +240,10 @@ mod tests {
     fn keys_are_gathered_behind_what_is_said() {
         let document = r#"<Response><Gather action="https://h/a" actionOnEmptyResult="true" input="dtmf" numDigits="1" timeout="20"><Say>Press 1</Say></Gather></Response>"#;
         let gather = Gather {
-            prompts: vec![Verb::Say("Press 1".into())],
+            prompts: vec![Verb::Say {
+                text: "Press 1".into(),
+                voice: String::new(),
+            }],
             digits: 1,
             finish: Some('#'),
             timeout_s: 20,

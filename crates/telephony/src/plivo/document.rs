@@ -3,8 +3,9 @@
 
 use super::dialect::Dialect;
 use crate::{
-    Instruction,
+    Instruction, Line, Voice,
     carrier::TAKE_KEY,
+    said::closest,
     xml::{attribute, escape},
 };
 
@@ -12,6 +13,15 @@ use crate::{
 const STREAM_TIMEOUT: &str = "86400";
 /// `extraHeaders` holds no more bytes than this.
 const MOST_HEADERS: usize = 512;
+
+/// Languages of `<Speak>` (its page "Audio output") that the voice speaks which it takes by itself, a woman's; and
+/// those of [`INDIAN`]. One that does not fit the voice ends the call (8011).
+const LANGUAGES: [&str; 17] = [
+    "da-DK", "de-DE", "en-US", "en-AU", "en-GB", "en-IN", "es-ES", "es-US", "fr-FR", "fr-CA",
+    "hi-IN", "it-IT", "nl-NL", "pl-PL", "pt-BR", "ru-RU", "sv-SE",
+];
+/// Speaks both Hindi and English, and is asked for by name.
+const INDIAN: &str = "Polly.Aditi";
 
 /// The document for an instruction, far below Plivo's 100 kB.
 pub(super) fn render(dialect: Dialect, instruction: &Instruction) -> String {
@@ -73,11 +83,7 @@ pub(super) fn render(dialect: Dialect, instruction: &Instruction) -> String {
             xml.push_str("</Number></Dial>");
         }
         // The key is the dial's own to wait for.
-        Instruction::Offer { text, .. } => {
-            xml.push_str("<Speak>");
-            escape(&mut xml, text);
-            xml.push_str("</Speak>");
-        }
+        Instruction::Offer { line, .. } => speak(&mut xml, dialect, line),
         Instruction::Connect => {}
         Instruction::Gather {
             say,
@@ -112,14 +118,36 @@ pub(super) fn render(dialect: Dialect, instruction: &Instruction) -> String {
         Instruction::HangUp => xml.push_str("<Hangup />"),
         Instruction::Reject => xml.push_str(r#"<Hangup reason="rejected" />"#),
         Instruction::Busy => xml.push_str(r#"<Hangup reason="busy" />"#),
-        Instruction::Goodbye(text) => {
-            xml.push_str("<Speak>");
-            escape(&mut xml, text);
-            xml.push_str("</Speak><Hangup />");
+        Instruction::Goodbye(line) => {
+            speak(&mut xml, dialect, line);
+            xml.push_str("<Hangup />");
         }
     }
     xml.push_str("</Response>");
     xml
+}
+
+fn speak(xml: &mut String, dialect: Dialect, line: &Line) {
+    xml.push_str("<Speak");
+    match &line.voice {
+        None => {}
+        Some(Voice::Named(name)) => attribute(xml, "voice", name),
+        Some(Voice::Speaks(language)) => {
+            let known = match dialect {
+                Dialect::Plivo => &LANGUAGES[..],
+                // It does not say which it speaks.
+                Dialect::Vobiz => &[],
+            };
+            match closest(language, known) {
+                Some("en-IN" | "hi-IN") => attribute(xml, "voice", INDIAN),
+                Some(code) => attribute(xml, "language", code),
+                None => {}
+            }
+        }
+    }
+    xml.push('>');
+    escape(xml, &line.text);
+    xml.push_str("</Speak>");
 }
 
 /// `a=1,b=2`. What would be read as another pair, or does not fit, is left out: the path of the socket
@@ -210,13 +238,16 @@ mod tests {
         );
         assert!(xml.contains(offered), "{xml}");
         let xml = body(&Instruction::Offer {
-            text: "Asha & order 7. Press 1.".into(),
+            line: Line {
+                text: "Asha & order 7. Press 1.".into(),
+                voice: Some(Voice::Speaks("fr".into())),
+            },
             wait: std::time::Duration::from_secs(20),
             take_url: "https://h/take".into(),
         });
         assert_eq!(
             xml,
-            "<Response><Speak>Asha &amp; order 7. Press 1.</Speak></Response>"
+            r#"<Response><Speak language="fr-FR">Asha &amp; order 7. Press 1.</Speak></Response>"#
         );
     }
 
@@ -258,6 +289,11 @@ mod tests {
 
     #[test]
     fn the_short_documents() {
+        let goodbye = |dialect, voice| {
+            let text = "We're sorry & out".into();
+            let xml = render(dialect, &Instruction::Goodbye(Line { text, voice }));
+            xml.split_once("?>").unwrap_or_default().1.to_owned()
+        };
         assert_eq!(
             body(&Instruction::HangUp),
             "<Response><Hangup /></Response>"
@@ -271,8 +307,17 @@ mod tests {
             r#"<Response><Hangup reason="busy" /></Response>"#
         );
         assert_eq!(
-            body(&Instruction::Goodbye("We're sorry & out".into())),
+            goodbye(Dialect::Plivo, None),
             "<Response><Speak>We&apos;re sorry &amp; out</Speak><Hangup /></Response>"
+        );
+        let hindi = || Some(Voice::Speaks("hi".into()));
+        assert_eq!(
+            goodbye(Dialect::Plivo, hindi()),
+            r#"<Response><Speak voice="Polly.Aditi">We&apos;re sorry &amp; out</Speak><Hangup /></Response>"#
+        );
+        assert_eq!(
+            goodbye(Dialect::Vobiz, hindi()),
+            goodbye(Dialect::Plivo, None)
         );
     }
 }

@@ -4,9 +4,21 @@ use std::time::Duration;
 
 use super::FETCH_RULES;
 use crate::{
-    Instruction,
+    Instruction, Line, Voice,
+    said::closest,
     xml::{attribute, escape},
 };
+
+/// Languages of `<Say>` (its page "Text-to-Speech"); of a language's kin the usual one comes first.
+const LANGUAGES: [&str; 63] = [
+    "af-ZA", "ar-XA", "ar-AE", "bg-BG", "bn-IN", "ca-ES", "cmn-CN", "cmn-TW", "cs-CZ", "cy-GB",
+    "da-DK", "de-DE", "de-AT", "el-GR", "en-US", "en-AU", "en-GB", "en-IE", "en-IN", "en-NZ",
+    "en-ZA", "es-ES", "es-MX", "es-US", "eu-ES", "fi-FI", "fil-PH", "fr-FR", "fr-BE", "fr-CA",
+    "gl-ES", "gu-IN", "he-IL", "hi-IN", "hu-HU", "id-ID", "is-IS", "it-IT", "ja-JP", "kn-IN",
+    "ko-KR", "lt-LT", "lv-LV", "ml-IN", "mr-IN", "ms-MY", "nb-NO", "nl-NL", "nl-BE", "pa-IN",
+    "pl-PL", "pt-BR", "pt-PT", "ro-RO", "ru-RU", "sk-SK", "sv-SE", "ta-IN", "te-IN", "th-TH",
+    "tr-TR", "vi-VN", "yue-HK",
+];
 
 /// The document for an instruction, UTF-8, far below Twilio's 64 KB.
 pub(super) fn render(instruction: &Instruction) -> String {
@@ -83,14 +95,13 @@ pub(super) fn render(instruction: &Instruction) -> String {
             xml.push_str("</Number></Dial>");
         }
         Instruction::Offer {
-            text,
+            line,
             wait,
             take_url,
         } => {
             gather(&mut xml, take_url, *wait, '#', 1);
-            xml.push_str("<Say>");
-            escape(&mut xml, text);
-            xml.push_str("</Say></Gather><Hangup />");
+            say(&mut xml, line);
+            xml.push_str("</Gather><Hangup />");
         }
         Instruction::Gather {
             say,
@@ -115,14 +126,29 @@ pub(super) fn render(instruction: &Instruction) -> String {
         Instruction::HangUp => xml.push_str("<Hangup />"),
         Instruction::Reject => xml.push_str("<Reject />"),
         Instruction::Busy => xml.push_str(r#"<Reject reason="busy" />"#),
-        Instruction::Goodbye(text) => {
-            xml.push_str("<Say>");
-            escape(&mut xml, text);
-            xml.push_str("</Say><Hangup />");
+        Instruction::Goodbye(line) => {
+            say(&mut xml, line);
+            xml.push_str("<Hangup />");
         }
     }
     xml.push_str("</Response>");
     xml
+}
+
+fn say(xml: &mut String, line: &Line) {
+    xml.push_str("<Say");
+    match &line.voice {
+        None => {}
+        Some(Voice::Named(name)) => attribute(xml, "voice", name),
+        Some(Voice::Speaks(language)) => {
+            if let Some(code) = closest(language, &LANGUAGES) {
+                attribute(xml, "language", code);
+            }
+        }
+    }
+    xml.push('>');
+    escape(xml, &line.text);
+    xml.push_str("</Say>");
 }
 
 /// Opens a `<Gather>`, whose action is asked in any case.
@@ -218,7 +244,10 @@ mod tests {
             )
         );
         let xml = render(&Instruction::Offer {
-            text: "Asha & order 7. Press 1.".into(),
+            line: Line {
+                text: "Asha & order 7. Press 1.".into(),
+                voice: Some(Voice::Speaks("hi".into())),
+            },
             wait: std::time::Duration::from_secs(20),
             take_url: "https://h.example/take".into(),
         });
@@ -228,7 +257,7 @@ mod tests {
                 concat!(
                     r#"<?xml version="1.0" encoding="UTF-8"?><Response><Gather action="https://h.example/take{0}" "#,
                     r##"actionOnEmptyResult="true" finishOnKey="#" input="dtmf" method="POST" numDigits="1" timeout="20">"##,
-                    r#"<Say>Asha &amp; order 7. Press 1.</Say></Gather><Hangup /></Response>"#,
+                    r#"<Say language="hi-IN">Asha &amp; order 7. Press 1.</Say></Gather><Hangup /></Response>"#,
                 ),
                 rules
             )
@@ -265,6 +294,10 @@ mod tests {
             xml.strip_prefix(r#"<?xml version="1.0" encoding="UTF-8"?>"#)
                 .map(str::to_owned)
         };
+        let goodbye = |voice| {
+            let text = "We're sorry & out".into();
+            body(Instruction::Goodbye(Line { text, voice })).unwrap_or_default()
+        };
         assert_eq!(
             body(Instruction::HangUp).as_deref(),
             Some("<Response><Hangup /></Response>")
@@ -278,8 +311,14 @@ mod tests {
             Some(r#"<Response><Reject reason="busy" /></Response>"#)
         );
         assert_eq!(
-            body(Instruction::Goodbye("We're sorry & out".into())).as_deref(),
-            Some("<Response><Say>We&apos;re sorry &amp; out</Say><Hangup /></Response>")
+            goodbye(None),
+            "<Response><Say>We&apos;re sorry &amp; out</Say><Hangup /></Response>"
         );
+        assert_eq!(
+            goodbye(Some(Voice::Named("Polly.Aditi".into()))),
+            r#"<Response><Say voice="Polly.Aditi">We&apos;re sorry &amp; out</Say><Hangup /></Response>"#
+        );
+        // A language that Twilio does not speak is not asked for.
+        assert_eq!(goodbye(Some(Voice::Speaks("multi".into()))), goodbye(None));
     }
 }

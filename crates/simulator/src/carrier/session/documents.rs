@@ -188,7 +188,7 @@ impl Session {
             }
             Some(Verb::Dial(dial)) => return self.dial(dial),
             Some(Verb::Gather(gather)) => return self.gather(gather),
-            Some(spoken @ (Verb::Say(_) | Verb::Play(_) | Verb::Pause { .. })) => {
+            Some(spoken @ (Verb::Say { .. } | Verb::Play(_) | Verb::Pause { .. })) => {
                 let ms = self.speak(&spoken);
                 Stage::Waiting(Box::pin(sleep(Duration::from_millis(ms))))
             }

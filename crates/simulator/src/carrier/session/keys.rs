@@ -35,7 +35,13 @@ impl Session {
     pub(super) fn speak(&self, verb: &Verb) -> u64 {
         let char_ms = self.shared.options.delays.say_char_ms;
         let (said, ms) = match verb {
-            Verb::Say(text) => (text.clone(), text.chars().count() as u64 * char_ms),
+            Verb::Say { text, voice } => {
+                if !voice.is_empty() {
+                    let asked = Event::CarrierVoice(voice.clone());
+                    self.call.timeline.note(asked);
+                }
+                (text.clone(), text.chars().count() as u64 * char_ms)
+            }
             Verb::Play(url) => (format!("[{url}]"), char_ms * 20),
             Verb::Pause { seconds } => return seconds * 1000,
             _ => return 0,
@@ -50,7 +56,7 @@ impl Session {
             return Err(verbs);
         };
         let is_spoken =
-            |verb: &Verb| matches!(verb, Verb::Say(_) | Verb::Play(_) | Verb::Pause { .. });
+            |verb: &Verb| matches!(verb, Verb::Say { .. } | Verb::Play(_) | Verb::Pause { .. });
         for verb in verbs.iter().filter(|verb| is_spoken(verb)) {
             self.speak(verb);
         }
