@@ -166,6 +166,67 @@ async fn a_key_opens_the_chat_socket_and_nothing_else_does() {
 }
 
 #[tokio::test]
+async fn what_a_page_types_is_a_turn_of_its_own() {
+    let world = World::start(Database::Sqlite).await;
+    let llm = &world.fakes.llm;
+    llm.on("where is my order", Reply::text("On its way."));
+    llm.on("and the bill", Reply::text("It is paid."));
+    let agent = world.server.create_agent(&agent()).await;
+    let base = world.server.base.replacen("http", "ws", 1);
+    let key = &world.server.key;
+    let url = format!("{base}/chat/v1/{agent}?auth_token={key}");
+    let mut browser = Browser::open(&url).await;
+    // The first before the agent has said hello.
+    browser
+        .tells(json!({ "type": "text", "data": "where is my order" }))
+        .await;
+    // "Hello there." and "On its way." sound for 780 and 715 ms, at 24 kHz.
+    browser.hears(65_000).await;
+    browser
+        .tells(json!({ "type": "text", "data": "and the bill" }))
+        .await;
+    browser.hears(30_000).await;
+    let calls = world
+        .server
+        .get(&format!("/v2/agent/{agent}/executions"))
+        .await;
+    let run = calls["data"][0]["id"].as_str().unwrap().to_owned();
+    browser.0.close(None).await.unwrap();
+    let record = world.server.status(&run, "completed").await;
+    let transcript = record["transcript"].as_str().unwrap();
+    let lines: Vec<&str> = transcript.lines().collect();
+    assert_eq!(
+        lines[..2],
+        ["assistant: Hello there.", "user: where is my order"]
+    );
+    // The page takes the sound faster than it plays: some of it is cut.
+    assert!(lines[2].starts_with("assistant: On"), "{transcript}");
+    assert_eq!(lines[3], "user: and the bill");
+    world.end(&[]).await;
+}
+
+#[tokio::test]
+async fn the_page_of_an_agent_that_does_not_run_is_told_why() {
+    let world = World::start(Database::Sqlite).await;
+    let mut body = agent();
+    body["agent_config"]["tasks"][0]["tools_config"]["s2s"] =
+        json!({"provider": "openai_realtime"});
+    let agent = world.server.create_agent(&body).await;
+    let base = world.server.base.replacen("http", "ws", 1);
+    let key = &world.server.key;
+    let url = format!("{base}/chat/v1/{agent}?auth_token={key}");
+    let mut browser = Browser::open(&url).await;
+    let closed = tokio::time::timeout(DEADLINE, browser.0.next()).await;
+    let Some(Ok(Message::Close(Some(frame)))) = closed.unwrap() else {
+        panic!("not closed with a reason");
+    };
+    assert_eq!(frame.code, CloseCode::from(4400));
+    let why = "the agent does not run: tasks[0].tools_config.s2s: ";
+    assert!(frame.reason.contains(why), "{}", frame.reason);
+    world.end(&[]).await;
+}
+
+#[tokio::test]
 async fn what_an_event_tells_is_in_the_next_request_to_the_model() {
     let world = World::start(Database::Sqlite).await;
     world

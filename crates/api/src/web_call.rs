@@ -7,13 +7,13 @@ use axum::{
     Json, Router,
     extract::{
         FromRequestParts, State, WebSocketUpgrade,
-        ws::{CloseFrame, Message, WebSocket},
+        ws::{CloseFrame, Message, Utf8Bytes, WebSocket, close_code},
     },
     http::request::Parts,
     response::Response,
     routing::get,
 };
-use bolo_agent::{Agent, Outline};
+use bolo_agent::{Agent, Faults, Outline};
 use bolo_execution::{AccountId, AgentId, Direction, ExecutionId, Status};
 use bolo_store::{NewExecution, StoredAgent};
 use bolo_telephony::Browser;
@@ -44,8 +44,42 @@ const GREETING: Duration = Duration::from_secs(10);
 /// What it may send before.
 const MAX_MESSAGE: usize = 1 << 20;
 
-const BAD_TOKEN: u16 = 4401;
-const UNKNOWN_AGENT: u16 = 4404;
+/// Why a socket is closed at once.
+#[derive(Debug)]
+struct Refusal {
+    code: u16,
+    reason: String,
+}
+
+impl Refusal {
+    fn new(code: u16, reason: &str) -> Self {
+        Self {
+            code,
+            reason: reason.to_owned(),
+        }
+    }
+
+    fn bad_token() -> Self {
+        Self::new(4401, "bad token")
+    }
+
+    fn unknown_agent() -> Self {
+        Self::new(4404, "unknown agent")
+    }
+
+    /// What is to be mended in it.
+    fn agent_does_not_run(faults: &Faults) -> Self {
+        Self::new(4400, &format!("the agent does not run: {faults}"))
+    }
+
+    /// Nothing that the browser could mend.
+    fn ours() -> Self {
+        Self::new(close_code::ERROR, "try again later")
+    }
+}
+
+/// A WebSocket's close holds no longer reason.
+const MOST_REASON: usize = 123;
 
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
@@ -162,8 +196,8 @@ struct Visitor {
 }
 
 impl Visitor {
-    /// By a key in the header or the address, or by a minted address; the code to close with otherwise.
-    async fn admit(parts: &mut Parts, app: &App) -> Result<Result<Self, u16>, ApiError> {
+    /// By a key in the header or the address, or by a minted address.
+    async fn admit(parts: &mut Parts, app: &App) -> Result<Result<Self, Refusal>, ApiError> {
         let Ok(params) = Params::from_request_parts(parts, app).await;
         let asked = Id::<AgentId>::from_request_parts(parts, app).await;
         let token = bearer(parts)
@@ -174,15 +208,15 @@ impl Visitor {
                 Ok(Id(agent)) if *agent == ticket.agent => {
                     (ticket.account, ticket.run, ticket.user_data)
                 }
-                _ => return Ok(Err(UNKNOWN_AGENT)),
+                _ => return Ok(Err(Refusal::unknown_agent())),
             },
             None => match app.store.authenticate(token).await? {
                 Some(holder) => (holder.account, ExecutionId::new(), Map::new()),
-                None => return Ok(Err(BAD_TOKEN)),
+                None => return Ok(Err(Refusal::bad_token())),
             },
         };
         let Ok(Id(agent)) = asked else {
-            return Ok(Err(UNKNOWN_AGENT));
+            return Ok(Err(Refusal::unknown_agent()));
         };
         match app.store.agent(account, agent).await {
             Ok(agent) => Ok(Ok(Self {
@@ -191,7 +225,7 @@ impl Visitor {
                 user_data,
                 agent,
             })),
-            Err(bolo_store::Error::NotFound) => Ok(Err(UNKNOWN_AGENT)),
+            Err(bolo_store::Error::NotFound) => Ok(Err(Refusal::unknown_agent())),
             Err(other) => Err(other.into()),
         }
     }
@@ -236,7 +270,7 @@ struct Dialect {
 
 /// A browser at the door.
 struct Opening {
-    visitor: Result<Visitor, u16>,
+    visitor: Result<Visitor, Refusal>,
     upgrade: WebSocketUpgrade,
 }
 
@@ -263,43 +297,64 @@ impl Opening {
                 Ok(visitor) => {
                     let id = visitor.run;
                     let span = tracing::info_span!(parent: None, "call", execution_id = %id);
-                    let call = call(&app, visitor, socket, &dialect).instrument(span);
-                    if let Err(error) = call.await {
-                        tracing::error!(execution_id = %id, %error, "a browser's call did not begin");
-                    }
+                    let call = call(&app, visitor, socket, &dialect);
+                    call.instrument(span).await;
                 }
-                Err(code) => close(&mut socket, code).await,
+                Err(refusal) => close(&mut socket, &refusal).await,
             }))
     }
 }
 
-async fn close(socket: &mut WebSocket, code: u16) {
-    let reason = match code {
-        BAD_TOKEN => "bad token",
-        UNKNOWN_AGENT => "unknown agent",
-        _ => "try again",
-    };
+/// One call, from its greeting to its end.
+async fn call(app: &App, visitor: Visitor, mut socket: WebSocket, dialect: &Dialect) {
+    match begin(app, visitor, &mut socket, dialect).await {
+        Ok(Some(Begun { run, wire, first })) => {
+            let (wire, first) = (Box::new(wire), first.as_deref());
+            app.calls
+                .attach_begun(run, socket, wire, Browser::FORMAT, first)
+                .await;
+        }
+        Ok(None) => {}
+        Err(refusal) => close(&mut socket, &refusal).await,
+    }
+}
+
+async fn close(socket: &mut WebSocket, refusal: &Refusal) {
+    let end = refusal.reason.floor_char_boundary(MOST_REASON);
     let frame = CloseFrame {
-        code,
-        reason: reason.into(),
+        code: refusal.code,
+        reason: refusal.reason[..end].into(),
     };
     // A browser that is gone needs no goodbye.
     let _ = socket.send(Message::Close(Some(frame))).await;
 }
 
-/// One call, from its greeting to its end.
-async fn call(
+/// A call that may begin.
+struct Begun {
+    run: ExecutionId,
+    wire: Browser,
+    /// What the browser said before.
+    first: Option<Utf8Bytes>,
+}
+
+/// Up to its record; `None` when the browser is gone.
+async fn begin(
     app: &App,
     visitor: Visitor,
-    mut socket: WebSocket,
+    socket: &mut WebSocket,
     dialect: &Dialect,
-) -> Result<(), ApiError> {
-    let Some(told) = greeting(&mut socket, dialect.greeting).await else {
-        return Ok(());
+) -> Result<Option<Begun>, Refusal> {
+    let ours = |error: &dyn std::fmt::Display| {
+        tracing::error!(%error, "a browser's call did not begin");
+        Refusal::ours()
+    };
+    Agent::parse(&visitor.agent.body).map_err(|faults| Refusal::agent_does_not_run(&faults))?;
+    let wire = Browser::new(dialect.as_wav).map_err(|error| ours(&error))?;
+    let Some(Greeting { told, first }) = greeting(socket, dialect.greeting).await else {
+        return Ok(None);
     };
     let mut user_data = visitor.user_data;
     user_data.extend(told);
-    Agent::parse(&visitor.agent.body)?;
     let new = NewExecution {
         account: visitor.account,
         agent: visitor.agent.id,
@@ -318,25 +373,26 @@ async fn call(
         webhook: webhook_of(&Outline::read(&visitor.agent.body)),
         error_message: None,
     };
-    match app.store.create_execution_as(visitor.run, new, now()).await {
-        Ok(_) => {}
+    let run = visitor.run;
+    match app.store.create_execution_as(run, new, now()).await {
+        Ok(_) => Ok(Some(Begun { run, wire, first })),
         // A minted address opens once.
-        Err(bolo_store::Error::Conflict(_)) => {
-            close(&mut socket, BAD_TOKEN).await;
-            return Ok(());
-        }
-        Err(error) => return Err(error.into()),
+        Err(bolo_store::Error::Conflict(_)) => Err(Refusal::bad_token()),
+        Err(error) => Err(ours(&error)),
     }
-    let wire =
-        Browser::new(dialect.as_wav).map_err(|error| ApiError::Internal(error.to_string()))?;
-    app.calls
-        .attach_begun(visitor.run, socket, Box::new(wire), Browser::FORMAT)
-        .await;
-    Ok(())
 }
 
-/// Answers the browser's `init`; the variables it brings. `None` when the browser is gone.
-async fn greeting(socket: &mut WebSocket, limit: Duration) -> Option<Map<String, Value>> {
+/// What a browser says first.
+#[derive(Default)]
+struct Greeting {
+    /// The variables it brings.
+    told: Map<String, Value>,
+    /// Its first message, if that was no greeting.
+    first: Option<Utf8Bytes>,
+}
+
+/// Answers the browser's `init`. `None` when the browser is gone.
+async fn greeting(socket: &mut WebSocket, limit: Duration) -> Option<Greeting> {
     let first = async {
         loop {
             match socket.next().await {
@@ -347,15 +403,22 @@ async fn greeting(socket: &mut WebSocket, limit: Duration) -> Option<Map<String,
         }
     };
     let text = match tokio::time::timeout(limit, first).await {
-        Err(_) => return Some(Map::new()), // silent: it begins all the same
+        Err(_) => return Some(Greeting::default()), // silent: it begins all the same
         Ok(text) => text?,
     };
     let message: Value = serde_json::from_str(&text).unwrap_or_default();
     if message["type"] != "init" {
-        return Some(Map::new());
+        return Some(Greeting {
+            first: Some(text),
+            ..Greeting::default()
+        });
     }
     let ack = json!({ "type": "ack" }).to_string();
     socket.send(Message::Text(ack.into())).await.ok()?;
     let told = message.pointer("/meta_data/context_data");
-    Some(told.and_then(Value::as_object).cloned().unwrap_or_default())
+    let told = told.and_then(Value::as_object).cloned();
+    Some(Greeting {
+        told: told.unwrap_or_default(),
+        first: None,
+    })
 }

@@ -159,8 +159,8 @@ impl Conversation {
                 self.turn = Turn::default();
             }
         }
-        if let Some(keys) = self.kept_keys.take() {
-            self.typed(&keys);
+        if let Some(text) = self.kept_typed.take() {
+            self.typed(&text);
         }
     }
 

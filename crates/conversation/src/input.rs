@@ -228,6 +228,11 @@ pub enum Input {
         /// `0`..`9`, `*`, `#`, `A`..`D`.
         digit: char,
     },
+    /// The caller typed a turn, on a page.
+    Typed {
+        /// As typed.
+        text: String,
+    },
     /// Something happened outside the call (R144): what is known of it is known to the agent from now on.
     Event {
         /// What.

@@ -52,9 +52,10 @@ pub struct Conversation {
     pub(crate) voicemail: Voicemail,
     pub(crate) faults: Faults,
     pub(crate) echo: Echo,
-    /// Keys that were not submitted yet, and strings that wait for the welcome's end (R162).
+    /// Keys that were not submitted yet (R162).
     pub(crate) keys: String,
-    pub(crate) kept_keys: Option<String>,
+    /// What was typed and waits for the welcome's end, or that of tools.
+    pub(crate) kept_typed: Option<String>,
     /// The caller has cut the agent off and was not answered since (R64).
     pub(crate) recovering: bool,
     pub(crate) progress_at: At,
@@ -103,7 +104,7 @@ impl Conversation {
             faults: Faults::default(),
             echo: Echo::default(),
             keys: String::new(),
-            kept_keys: None,
+            kept_typed: None,
             recovering: false,
             progress_at: At(0),
             rate: crate::utterance::MS_PER_CHAR,
@@ -278,6 +279,7 @@ impl Conversation {
             Input::AnsweredBy { is_machine } => self.answered_by(is_machine),
             Input::Event { name, properties } => self.happened(&name, properties),
             Input::Dtmf { digit } => self.key(digit),
+            Input::Typed { text } => self.words_typed(text.trim()),
             Input::StopRequested => self.stop_now(EndReason::ApiStopped),
             Input::NodeStopping => self.node_stopping(),
             Input::Tick => {}

@@ -310,10 +310,10 @@ impl Conversation {
         if self.tools.handover.is_some() {
             return;
         }
-        if let Some(keys) = self.kept_keys.take() {
+        if let Some(text) = self.kept_typed.take() {
             self.pending = None;
             self.tools.wait = None;
-            return self.typed(&keys);
+            return self.typed(&text);
         }
         if self.words.is_backchannel(&self.turn.fresh()) {
             self.turn = Default::default();

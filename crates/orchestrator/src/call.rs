@@ -465,6 +465,7 @@ impl<M: Machine> Call<M> {
                 }
             }
             MediaEvent::Dtmf(digit) => self.give(now, Input::Dtmf { digit }),
+            MediaEvent::Typed(text) => self.give(now, Input::Typed { text }),
             MediaEvent::Mark(name) => self.give(now, Input::Mark { name }),
             MediaEvent::Stop => self.remote_end(now),
             MediaEvent::Cleared | MediaEvent::Start { .. } => {}

@@ -220,15 +220,17 @@ impl Calls {
         &self.inner.library
     }
 
-    /// The same for a socket whose stream has no start of its own: it has begun, in this format.
+    /// The same for a socket whose stream has no start of its own: it has begun, in this format. `first`: a message
+    /// that was read already.
     pub async fn attach_begun(
         &self,
         execution: ExecutionId,
         socket: WebSocket,
         wire: Box<dyn MediaWire>,
         format: bolo_audio::Format,
+        first: Option<&str>,
     ) {
-        let socket = media::Socket::begun(Box::new(socket), wire, format);
+        let socket = media::Socket::begun(Box::new(socket), wire, format, first);
         attach::attach(&self.inner, execution, socket).await;
     }
 

@@ -78,6 +78,8 @@ pub(crate) struct Socket {
     ping_at: Instant,
     /// The stream's start came before the socket was handed to us.
     begun: Option<Started>,
+    /// Came before that, too.
+    early: Option<MediaEvent>,
     rest: Option<Rest>,
 }
 
@@ -102,6 +104,7 @@ impl Socket {
             blocked_since: None,
             ping_at: Instant::now() + PING,
             begun: None,
+            early: None,
             rest: None,
         }
     }
@@ -120,14 +123,25 @@ impl Socket {
         }
     }
 
-    /// A socket whose stream has begun already, in this format.
-    pub(crate) fn begun(peer: Box<dyn Duplex>, wire: Box<dyn MediaWire>, format: Format) -> Self {
+    /// A socket whose stream has begun already, in this format, maybe with a message.
+    pub(crate) fn begun(
+        peer: Box<dyn Duplex>,
+        mut wire: Box<dyn MediaWire>,
+        format: Format,
+        first: Option<&str>,
+    ) -> Self {
+        let early = first.map_or(Ok(None), |text| wire.decode(text));
+        let early = early.unwrap_or_else(|error| {
+            unreadable(&error);
+            None
+        });
         let begun = Started {
             format,
             call_id: String::new(),
         };
         Self {
             begun: Some(begun),
+            early,
             ..Self::new(peer, wire)
         }
     }
@@ -206,6 +220,9 @@ impl Socket {
                     return Poll::Ready(Arrived::Blocked);
                 }
             }
+        }
+        if let Some(event) = self.early.take() {
+            return Poll::Ready(Arrived::Event(event));
         }
         if let Some(rest) = &mut self.rest
             && rest.until.is_some_and(|until| now >= until)

@@ -19,6 +19,9 @@ const CALL: Format = Format::Mulaw8k;
 /// What browsers play.
 const PLAYED: Format = Format::Pcm16 { rate: 24_000 };
 
+/// Bytes of a turn that is typed.
+const MOST_TYPED: usize = 8192;
+
 /// Codec of one browser's socket.
 pub struct Browser {
     heard_bytes: u64,
@@ -93,7 +96,7 @@ impl MediaWire for Browser {
     fn decode(&mut self, text: &str) -> Result<Option<MediaEvent>, MediaError> {
         let kind: Kind<'_> =
             serde_json::from_str(text).map_err(|error| MediaError(error.to_string()))?;
-        if !["audio", "mark"].contains(&&*kind.kind.0) {
+        if !["audio", "mark", "text"].contains(&&*kind.kind.0) {
             return Ok(None);
         }
         let message: Message<'_> =
@@ -103,6 +106,14 @@ impl MediaWire for Browser {
             return Ok(Some(MediaEvent::Mark(name.0.into_owned())));
         }
         let data = message.data.ok_or_else(|| missing("data"))?;
+        if message.kind.0 == "text" {
+            if data.0.len() > MOST_TYPED {
+                return Err(MediaError(format!(
+                    "data of a text has more than {MOST_TYPED} bytes"
+                )));
+            }
+            return Ok(Some(MediaEvent::Typed(data.0.into_owned())));
+        }
         let payload = BASE64
             .decode(data.0.as_bytes())
             .map_err(|error| MediaError(format!("data is no base64: {error}")))?;
@@ -167,7 +178,7 @@ mod tests {
         let mut browser = Browser::new(false).unwrap();
         for text in [
             r#"{"type":"init","meta_data":{}}"#,
-            r#"{"type":"text","data":"hi"}"#,
+            r#"{"type":"weather","data":"hi"}"#,
             r#"{"type":"audio","data":""}"#,
         ] {
             assert_eq!(browser.decode(text), Ok(None), "{text}");
@@ -178,9 +189,13 @@ mod tests {
             r#"{"type":"audio"}"#,
             r#"{"type":"audio","data":"*"}"#,
             r#"{"type":"mark"}"#,
+            r#"{"type":"text"}"#,
+            &json!({ "type": "text", "data": "x".repeat(8193) }).to_string(),
         ] {
             assert!(browser.decode(text).is_err(), "{text}");
         }
+        let typed = browser.decode(r#"{"type":"text","data":"hi"}"#);
+        assert_eq!(typed, Ok(Some(MediaEvent::Typed("hi".into()))));
         let mark = browser.decode(r#"{"type":"mark","name":"1:end"}"#);
         assert_eq!(mark, Ok(Some(MediaEvent::Mark("1:end".into()))));
     }

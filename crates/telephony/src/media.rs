@@ -24,6 +24,8 @@ pub enum MediaEvent {
     },
     /// A key was pressed.
     Dtmf(char),
+    /// The far end typed a turn (a browser).
+    Typed(String),
     /// Everything before this mark has been played, or was cleared.
     Mark(String),
     /// The carrier dropped what it held, on our request.

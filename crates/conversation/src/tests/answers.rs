@@ -281,3 +281,20 @@ fn keys_are_a_turn_of_their_own() {
     ");
     assert_snapshot!(since(1, &play(keypad, "0 start\n0 audio 1 2000\n500 key 4\n600 key #\n2000 mark 1:end")), @"2000 ask 2, user: dtmf_number: 4");
 }
+
+#[test]
+fn what_is_typed_is_a_turn_of_its_own() {
+    let log = |call: &str| since(9000, &play(script(), &after_statement(call)));
+    assert_snapshot!(log("10500 type no"), @r"
+    9000 ask 3, user: what about my order
+    9100 say 3.0 last: Your order will arrive on Monday.
+    10000 play 3.1
+    10000 play_end 3
+    10500 clear
+    10500 cancel_say 3
+    10500 ask 4, user: no
+    ");
+    // Before the welcome's end it waits, and so does all of it.
+    let early = "0 start\n0 audio 1 2000\n500 type hi\n900 type are you there\n2000 mark 1:end";
+    assert_snapshot!(since(1, &play(script(), early)), @"2000 ask 2, user: hi / are you there");
+}

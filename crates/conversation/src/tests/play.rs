@@ -313,6 +313,7 @@ pub(crate) fn input(what: &str) -> Vec<Input> {
             id: number(first),
             yes: more == "yes",
         },
+        "type" => Input::Typed { text: rest.into() },
         "key" => Input::Dtmf {
             digit: rest.chars().next().unwrap(),
         },
