@@ -2,7 +2,7 @@
 
 use bolo_simulator::{
     caller::CallerScript,
-    carrier::{BadFrame, CallFaults, DialFault, Kind},
+    carrier::{BadFrame, CallFaults, DialFault, Kind, Signing},
     llm::Reply,
 };
 use rstest::rstest;
@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::support::{Database, EVERYWHERE, THEIRS, World, agent};
 
 /// A short conversation that must go well whatever the carrier does.
-async fn converse(world: &World, faults: CallFaults) -> (String, Value) {
+pub(crate) async fn converse(world: &World, faults: CallFaults) -> (String, Value) {
     world
         .fakes
         .llm
@@ -72,7 +72,7 @@ fn answered_twice() -> CallFaults {
 
 fn bad_media() -> CallFaults {
     use BadFrame::{
-        BadBase64, Binary, Doubled, Empty, HalfJson, Huge, Missing, Numbers, Restarted,
+        BadBase64, Binary, Doubled, Empty, HalfJson, Huge, Missing, Numbers, OtherTrack, Restarted,
         UnknownEvent, WrongStream,
     };
     let kinds = [
@@ -87,6 +87,7 @@ fn bad_media() -> CallFaults {
         Missing,
         Doubled,
         Restarted,
+        OtherTrack,
     ];
     let bad_frames = kinds
         .into_iter()
@@ -230,6 +231,7 @@ async fn a_dial_of_unknown_outcome_is_looked_up_and_never_repeated(#[case] carri
         DialFault::ErrorAfterPlacing {},
         DialFault::ResetAfterPlacing {},
         DialFault::TruncatedJson {},
+        DialFault::NoId {},
     ] {
         let world = World::on(carrier, Database::Sqlite).await;
         world.fakes.carrier.fail_dials_to(THEIRS, [fault]);
@@ -303,7 +305,7 @@ async fn a_refused_dial_says_why_and_a_busy_carrier_is_asked_again(
 async fn requests_with_a_bad_signature_are_refused(#[case] carrier: Kind) {
     let world = World::on(carrier, Database::Sqlite).await;
     let faults = CallFaults {
-        bad_signature: true,
+        signing: Signing::Wrong,
         ..CallFaults::default()
     };
     let (execution, call) = world

@@ -19,6 +19,7 @@ use crate::{
         dialect::{Dialect, Form, News, Outgoing, StreamNews, Telling, Writer},
         document::{Stream, Verb},
         life::Ending,
+        signing::Signer,
     },
     g711,
 };
@@ -43,12 +44,8 @@ impl Dialect for Asterisk {
     }
 
     /// Of a call that comes in; a dial brings its own.
-    fn call_id(&self) -> String {
-        format!("1761245643.{}", rand::random::<u32>())
-    }
-
-    fn stream_id(&self) -> String {
-        self.call_id()
+    fn call_id(&self, chance: u128) -> String {
+        format!("1761245643.{}", chance as u32)
     }
 
     /// `CURL` tries once.
@@ -56,15 +53,15 @@ impl Dialect for Asterisk {
         "ct=5000&rt=10000&tt=10000&rc=0&rp=ct"
     }
 
-    fn headers(&self, token: &str, _: &Outgoing<'_>) -> Vec<(&'static str, String)> {
+    fn headers(&self, signer: &Signer<'_>, _: &Outgoing<'_>) -> Vec<(&'static str, String)> {
         vec![
-            ("Authorization", basic(token)),
+            ("Authorization", basic(signer.present())),
             ("User-Agent", "asterisk-libcurl-agent/1.0".to_owned()),
         ]
     }
 
-    fn upgrade_headers(&self, token: &str, _: &str) -> Vec<(&'static str, String)> {
-        vec![("Authorization", basic(token))]
+    fn upgrade_headers(&self, signer: &Signer<'_>, _: &str) -> Vec<(&'static str, String)> {
+        vec![("Authorization", basic(signer.present()))]
     }
 
     fn ask_form(
@@ -129,8 +126,8 @@ impl Dialect for Asterisk {
         None
     }
 
-    fn stream_form(&self, _: &Call, _: &Stream, _: &str, _: &StreamNews) -> Form {
-        Form::new() // nobody is told
+    fn stream_form(&self, _: &Call, _: &Stream, _: &str, _: &StreamNews) -> Option<Form> {
+        None // nobody is told
     }
 
     fn no_socket(&self, _status: Option<u16>, why: &str) -> String {

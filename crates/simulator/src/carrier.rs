@@ -19,6 +19,7 @@
 //! ```
 
 pub(crate) mod call;
+pub(crate) mod chance;
 pub(crate) mod dialect;
 pub(crate) mod document;
 mod faults;
@@ -28,9 +29,13 @@ mod ledger;
 pub(crate) mod life;
 mod options;
 mod playout;
+pub(crate) mod replay;
 pub(crate) mod rest;
+mod room;
 mod session;
+pub(crate) mod signing;
 mod stream;
+mod upgrade;
 mod webhook;
 
 use std::{
@@ -49,6 +54,8 @@ pub use faults::{BadFrame, CallFaults, DialFault};
 pub use ledger::{DialEntry, Ledger, WebhookEntry};
 pub use options::{Delays, Number, Options};
 pub use playout::Playout;
+pub use replay::{Recorded, Side};
+pub use signing::Signing;
 
 pub(crate) use call::{Call, Command};
 pub(crate) use inventory::Application;
@@ -63,6 +70,7 @@ use crate::{
     twilio, vobiz,
 };
 use call::Plan;
+use chance::Chance;
 use dialect::Dialect;
 
 /// Which carrier a fake is.
@@ -114,6 +122,10 @@ pub(crate) struct Shared {
     pub ticker: Ticker,
     pub lag: crate::lag::Lag,
     pub lines: Lines,
+    /// Of the ids that answers to requests have.
+    pub clerk: Chance,
+    /// Of calls, in the order of their making.
+    chance: Chance,
     state: Mutex<State>,
     news: watch::Sender<u64>,
     tasks: TaskTracker,
@@ -137,6 +149,8 @@ struct State {
     /// Calls that a test has already taken with [`FakeCarrier::dialled`].
     taken: HashSet<String>,
     next_slot: Option<Instant>,
+    /// How long a call is not in lists yet.
+    lists_lag: Duration,
 }
 
 impl Shared {
@@ -159,6 +173,14 @@ impl Shared {
 
     pub fn calls(&self) -> Vec<Arc<Call>> {
         self.lock().calls.clone()
+    }
+
+    /// Those that lists have.
+    pub fn listed(&self) -> Vec<Arc<Call>> {
+        let lag = self.lock().lists_lag;
+        let mut calls = self.calls();
+        calls.retain(|call| call.began().elapsed() >= lag);
+        calls
     }
 
     fn script_for(&self, number: &str) -> CallerScript {
@@ -204,8 +226,10 @@ impl Shared {
         plan: Plan,
         script: CallerScript,
     ) -> Arc<Call> {
-        let id = plan.id.clone().unwrap_or_else(|| self.dialect.call_id());
-        let (call, commands) = Call::new(id, to, from, inbound, plan);
+        let chance = self.chance.part();
+        let made_up = self.dialect.call_id(chance.draw());
+        let id = plan.id.clone().unwrap_or(made_up);
+        let (call, commands) = Call::new(id, to, from, inbound, plan, chance);
         let call = Arc::new(call);
         let mut state = self.lock();
         state.calls.push(call.clone());
@@ -230,10 +254,13 @@ impl FakeCarrier {
     pub async fn start(kind: Kind, options: Options) -> Result<Self, Error> {
         let stop = CancellationToken::new();
         let addr = options.addr;
+        let seed = options.seed.unwrap_or_else(rand::random);
         let shared = Arc::new(Shared {
             dialect: kind.dialect(),
             http: crate::http::client()?,
             ledger: Ledger::default(),
+            clerk: Chance::new(!seed),
+            chance: Chance::new(seed),
             ticker: Ticker::start(),
             lag: crate::lag::Lag::default(),
             lines: Lines {
@@ -324,6 +351,11 @@ impl FakeCarrier {
     /// The next requests that are no dials meet these faults, one each: hang-ups, look-ups, lists.
     pub fn fail_next_requests(&self, faults: impl IntoIterator<Item = DialFault>) {
         self.shared.lock().request_faults.extend(faults);
+    }
+
+    /// From now on, a call is in lists only so long after it was dialled; `Duration::MAX` = never.
+    pub fn lists_lag(&self, lag: Duration) {
+        self.shared.lock().lists_lag = lag;
     }
 
     /// Waits for the next outbound call to a number: each call is given once. Fails after the

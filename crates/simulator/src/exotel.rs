@@ -19,6 +19,7 @@ use crate::{
         call::Status,
         dialect::{Dialect, Form, News, Outgoing, StreamNews, Telling, Writer},
         document::{Stream, Verb},
+        signing::Signer,
     },
     g711,
 };
@@ -44,12 +45,9 @@ impl Dialect for Exotel {
         TOKEN
     }
 
-    fn call_id(&self) -> String {
-        id()
-    }
-
-    fn stream_id(&self) -> String {
-        id()
+    /// 32 hex digits.
+    fn call_id(&self, chance: u128) -> String {
+        format!("{chance:032x}")
     }
 
     fn fetch_rules(&self) -> &'static str {
@@ -60,11 +58,11 @@ impl Dialect for Exotel {
         true
     }
 
-    fn headers(&self, _: &str, _: &Outgoing<'_>) -> Vec<(&'static str, String)> {
+    fn headers(&self, _: &Signer<'_>, _: &Outgoing<'_>) -> Vec<(&'static str, String)> {
         vec![("User-Agent", "Exotel".to_owned())]
     }
 
-    fn upgrade_headers(&self, _: &str, _: &str) -> Vec<(&'static str, String)> {
+    fn upgrade_headers(&self, _: &Signer<'_>, _: &str) -> Vec<(&'static str, String)> {
         Vec::new()
     }
 
@@ -167,8 +165,8 @@ impl Dialect for Exotel {
         None
     }
 
-    fn stream_form(&self, _: &Call, _: &Stream, _: &str, _: &StreamNews) -> Form {
-        Form::new() // told by a Passthru applet, which this flow has not
+    fn stream_form(&self, _: &Call, _: &Stream, _: &str, _: &StreamNews) -> Option<Form> {
+        None // told by a Passthru applet, which this flow has not
     }
 
     fn no_socket(&self, _status: Option<u16>, why: &str) -> String {
@@ -186,11 +184,6 @@ impl Dialect for Exotel {
     fn writer(&self, call: &Call, stream_id: String) -> Box<dyn Writer> {
         Box::new(wire::Writer::new(ACCOUNT, call, stream_id))
     }
-}
-
-/// 32 hex digits.
-fn id() -> String {
-    format!("{:032x}", rand::random::<u128>())
 }
 
 fn pairs(fields: &[(&str, &str)]) -> Form {

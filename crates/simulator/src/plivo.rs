@@ -15,9 +15,11 @@ use crate::{
     carrier::{
         Call,
         call::{Plan, Status},
+        chance::uuid,
         dialect::{Dialect, Form, News, Outgoing, StreamNews, Telling, Writer},
         document::{Stream, Verb},
         life::Ending,
+        signing::{Signer, Signing},
     },
     g711,
 };
@@ -46,8 +48,8 @@ pub(crate) struct Plivo {
     pub name: &'static str,
     pub fetch_rules: &'static str,
     pub spelling: wire::Spelling,
-    pub sign: fn(&str, &str, &[(String, String)]) -> Headers,
-    pub sign_upgrade: fn(&str, &str) -> Headers,
+    pub sign: fn(&Signer<'_>, &str, &[(String, String)]) -> Headers,
+    pub sign_upgrade: fn(&Signer<'_>, &str) -> Headers,
 }
 
 impl Dialect for Plivo {
@@ -60,26 +62,22 @@ impl Dialect for Plivo {
     }
 
     /// One destination: the dial's id is the call's.
-    fn call_id(&self) -> String {
-        uuid::Uuid::new_v4().to_string()
-    }
-
-    fn stream_id(&self) -> String {
-        uuid::Uuid::new_v4().to_string()
+    fn call_id(&self, chance: u128) -> String {
+        uuid(chance)
     }
 
     fn fetch_rules(&self) -> &'static str {
         self.fetch_rules
     }
 
-    fn headers(&self, token: &str, request: &Outgoing<'_>) -> Vec<(&'static str, String)> {
-        let mut headers = (self.sign)(token, request.url, request.form);
+    fn headers(&self, signer: &Signer<'_>, request: &Outgoing<'_>) -> Vec<(&'static str, String)> {
+        let mut headers = (self.sign)(signer, request.url, request.form);
         headers.push(("User-Agent", self.name.to_owned()));
         headers
     }
 
-    fn upgrade_headers(&self, token: &str, url: &str) -> Vec<(&'static str, String)> {
-        (self.sign_upgrade)(token, url)
+    fn upgrade_headers(&self, signer: &Signer<'_>, url: &str) -> Vec<(&'static str, String)> {
+        (self.sign_upgrade)(signer, url)
     }
 
     fn ask_form(
@@ -182,10 +180,22 @@ impl Dialect for Plivo {
         by.word().starts_with("machine").then_some(form)
     }
 
-    fn stream_form(&self, call: &Call, stream: &Stream, id: &str, news: &StreamNews) -> Form {
+    fn stream_form(
+        &self,
+        call: &Call,
+        stream: &Stream,
+        id: &str,
+        news: &StreamNews,
+    ) -> Option<Form> {
+        let full;
         let (event, fault) = match news {
             StreamNews::Started => ("StartStream", None),
             StreamNews::Stopped => ("StopStream", None),
+            StreamNews::Filled(percent) => {
+                full = format!("buffer {percent} % full");
+                ("DegradedStream", Some(full.as_str()))
+            }
+            StreamNews::Overflown => ("DegradedStream", Some("buffer_overflow")),
             StreamNews::Lost => ("DroppedStream", Some("connection lost")),
             StreamNews::Failed(fault) => ("DroppedStream", Some(fault.as_str())),
         };
@@ -202,7 +212,7 @@ impl Dialect for Plivo {
         if let Some(fault) = fault {
             form.push(("Error".into(), fault.to_owned()));
         }
-        form
+        Some(form)
     }
 
     fn no_socket(&self, _status: Option<u16>, why: &str) -> String {
@@ -390,17 +400,24 @@ impl Plivo {
     }
 }
 
-fn signed_upgrade(token: &str, url: &str) -> Headers {
+/// As a page's address, and in the other spellings that were seen.
+fn signed_upgrade(signer: &Signer<'_>, url: &str) -> Headers {
     let (_, rest) = url.split_once("://").unwrap_or(("", url));
-    signed(token, &format!("http://{rest}"), &[])
+    let url = match signer.signing {
+        Signing::OtherScheme => format!("wss://{rest}"),
+        Signing::LongerPath => format!("http://{rest}/websocket"),
+        _ => format!("http://{rest}"),
+    };
+    signed(signer, &url, &[])
 }
 
-fn signed(token: &str, url: &str, form: &[(String, String)]) -> Headers {
-    let nonce = signature::nonce();
-    let signature = signature::sign(token, url, form, &nonce);
+fn signed(signer: &Signer<'_>, url: &str, form: &[(String, String)]) -> Headers {
+    let nonce = signature::nonce(signer.nonce);
+    let sign = |token: &str| signature::sign(token, url, form, &nonce);
+    let own: Vec<String> = signer.tokens().into_iter().map(sign).collect();
     vec![
-        ("X-Plivo-Signature-V3", signature.clone()),
-        ("X-Plivo-Signature-Ma-V3", signature),
+        ("X-Plivo-Signature-V3", own.join(", ")),
+        ("X-Plivo-Signature-Ma-V3", sign(signer.main())),
         ("X-Plivo-Signature-V3-Nonce", nonce),
     ]
 }

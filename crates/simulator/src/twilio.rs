@@ -16,9 +16,11 @@ use crate::{
     carrier::{
         Call,
         call::Status,
+        chance::sid,
         dialect::{Dialect, Form, News, Outgoing, StreamNews, Telling, Writer},
         document::{Stream, Verb},
         life::Ending,
+        signing::Signer,
     },
     g711,
 };
@@ -40,20 +42,21 @@ impl Dialect for Twilio {
         TOKEN
     }
 
-    fn call_id(&self) -> String {
-        sid("CA")
+    fn call_id(&self, chance: u128) -> String {
+        sid("CA", chance)
     }
 
-    fn stream_id(&self) -> String {
-        sid("MZ")
+    fn stream_id(&self, chance: u128) -> String {
+        sid("MZ", chance)
     }
 
     fn fetch_rules(&self) -> &'static str {
         "ct=5000&rt=15000&tt=15000&rc=1&rp=ct"
     }
 
-    fn headers(&self, token: &str, request: &Outgoing<'_>) -> Vec<(&'static str, String)> {
-        let signature = signature::sign(token, request.url, request.form);
+    fn headers(&self, signer: &Signer<'_>, request: &Outgoing<'_>) -> Vec<(&'static str, String)> {
+        let url = signer.page(request.url);
+        let signature = signature::sign(signer.present(), &url, request.form);
         vec![
             ("X-Twilio-Signature", signature),
             ("I-Twilio-Idempotency-Token", request.token.to_owned()),
@@ -61,8 +64,9 @@ impl Dialect for Twilio {
         ]
     }
 
-    fn upgrade_headers(&self, token: &str, url: &str) -> Vec<(&'static str, String)> {
-        vec![("X-Twilio-Signature", signature::sign(token, url, &[]))]
+    fn upgrade_headers(&self, signer: &Signer<'_>, url: &str) -> Vec<(&'static str, String)> {
+        let signature = signature::sign(signer.present(), &signer.socket(url), &[]);
+        vec![("X-Twilio-Signature", signature)]
     }
 
     fn ask_form(
@@ -143,7 +147,13 @@ impl Dialect for Twilio {
         ]))
     }
 
-    fn stream_form(&self, call: &Call, stream: &Stream, id: &str, news: &StreamNews) -> Form {
+    fn stream_form(
+        &self,
+        call: &Call,
+        stream: &Stream,
+        id: &str,
+        news: &StreamNews,
+    ) -> Option<Form> {
         let name = if stream.name.is_empty() {
             id
         } else {
@@ -152,6 +162,8 @@ impl Dialect for Twilio {
         let (event, fault) = match news {
             StreamNews::Started => ("stream-started", None),
             StreamNews::Stopped => ("stream-stopped", None),
+            StreamNews::Filled(_) => return None,
+            StreamNews::Overflown => ("stream-error", Some("31931 Stream overflow")),
             StreamNews::Lost => ("stream-error", Some("31921 Stream closed by the peer")),
             StreamNews::Failed(fault) => ("stream-error", Some(fault.as_str())),
         };
@@ -167,7 +179,7 @@ impl Dialect for Twilio {
         if let Some(fault) = fault {
             form.push(("StreamError".into(), fault.to_owned()));
         }
-        form
+        Some(form)
     }
 
     fn no_socket(&self, status: Option<u16>, why: &str) -> String {
@@ -283,11 +295,6 @@ fn call_json(call: &Call) -> Value {
             "events": format!("{uri}/Events.json"),
         },
     })
-}
-
-/// A random SID: two letters and 32 hex digits.
-fn sid(kind: &str) -> String {
-    format!("{kind}{:032x}", rand::random::<u128>())
 }
 
 /// `Tue, 31 Aug 2010 20:36:28 +0000`.

@@ -6,7 +6,10 @@ pub mod signature;
 
 pub(crate) use rest::routes;
 
-use crate::plivo::{Plivo, signature::nonce, wire::Spelling};
+use crate::{
+    carrier::signing::Signer,
+    plivo::{Plivo, signature::nonce, wire::Spelling},
+};
 
 /// Vobiz, where it spells as Plivo does.
 pub(crate) const VOBIZ: Plivo = Plivo {
@@ -20,17 +23,21 @@ pub(crate) const VOBIZ: Plivo = Plivo {
         names_played: false,
     },
     sign: signed,
-    sign_upgrade: |token, url| signed(token, url, &[]),
+    sign_upgrade: |signer, url| signed(signer, &signer.socket(url), &[]),
 };
 
 /// Both versions; neither covers the query or the form.
-fn signed(token: &str, url: &str, _: &[(String, String)]) -> Vec<(&'static str, String)> {
-    let nonce = nonce();
-    let (v2, v3) = signature::sign(token, url, &nonce);
+fn signed(signer: &Signer<'_>, url: &str, _: &[(String, String)]) -> Vec<(&'static str, String)> {
+    let nonce = nonce(signer.nonce);
+    let sign = |token: &str| signature::sign(token, url, &nonce);
+    let (v2, v3): (Vec<_>, Vec<_>) = signer.tokens().into_iter().map(sign).unzip();
+    let (main_v2, main_v3) = sign(signer.main());
     vec![
-        ("X-Vobiz-Signature-V2", v2),
+        ("X-Vobiz-Signature-V2", v2.join(", ")),
+        ("X-Vobiz-Signature-MA-V2", main_v2),
         ("X-Vobiz-Signature-V2-Nonce", nonce.clone()),
-        ("X-Vobiz-Signature-V3", v3),
+        ("X-Vobiz-Signature-V3", v3.join(", ")),
+        ("X-Vobiz-Signature-MA-V3", main_v3),
         ("X-Vobiz-Signature-V3-Nonce", nonce),
     ]
 }

@@ -148,7 +148,7 @@ fn find(shared: &Shared, id: &str) -> Result<Arc<Call>, Refusal> {
 }
 
 async fn list(State(shared): App) -> Response {
-    let calls = shared.calls();
+    let calls = shared.listed();
     let up = calls.iter().filter(|call| !call.status().is_over());
     let channels: Vec<Value> = up.map(|call| show(call)).collect();
     answer(200, &channels.into())

@@ -62,8 +62,10 @@ impl dialect::Writer for Writer {
     fn bad_media(&mut self, _: u64, audio: Option<&[u8]>, bad: BadFrame) -> Option<Sent> {
         Some(match bad {
             BadFrame::Missing => return None,
-            // Nothing is counted here.
-            BadFrame::Doubled | BadFrame::Restarted => Sent::Binary(frame(audio)),
+            // Nothing is counted here, and no track named.
+            BadFrame::Doubled | BadFrame::Restarted | BadFrame::OtherTrack => {
+                Sent::Binary(frame(audio))
+            }
             BadFrame::Empty => Sent::Binary(Vec::new()),
             BadFrame::Huge => Sent::Binary(vec![g711::SILENCE; 64 * 1024]),
             // What can't be wrong with bare audio is wrong with an event instead.
@@ -79,6 +81,11 @@ impl dialect::Writer for Writer {
         let mut event = self.event("DTMF_END");
         event["digit"] = key.to_string().into();
         event.to_string()
+    }
+
+    fn full(&mut self, is_full: bool) -> Option<String> {
+        let name = if is_full { "MEDIA_XOFF" } else { "MEDIA_XON" };
+        Some(self.event(name).to_string())
     }
 
     fn mark(&mut self, name: &str) -> String {

@@ -31,6 +31,10 @@ pub struct CallerScript {
     pub answered_by: Option<AnsweredBy>,
     /// What the caller does once connected, in order.
     pub steps: Vec<Step>,
+    /// A recorded media session ([`Recorded`](crate::carrier::Recorded), a JSON object a line). The carrier's messages
+    /// come again at their times instead of the caller's voice, and the far end hangs up after the last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replay: Option<PathBuf>,
     /// After the last step: stay on the line for the test's own verbs (default), or hang up.
     pub then: Then,
     /// How long `wait_for_agent`, `barge_in` and `expect` wait, milliseconds, before the caller gives
@@ -47,6 +51,7 @@ impl Default for CallerScript {
             outcome: Outcome::Answer,
             answered_by: None,
             steps: Vec::new(),
+            replay: None,
             then: Then::Stay,
             patience_ms: 30_000,
             faults: CallFaults::default(),

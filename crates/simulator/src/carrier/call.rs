@@ -8,7 +8,7 @@ use std::sync::{
 use chrono::{DateTime, Utc};
 use tokio::sync::mpsc;
 
-use super::{document::Whisper, life::Ending};
+use super::{chance::Chance, document::Whisper, life::Ending};
 use crate::caller::{Event, LiveStep, Timeline};
 
 /// Where a call stands. Carriers have words of their own for it on their wires.
@@ -117,6 +117,8 @@ pub(crate) struct Call {
     pub created: DateTime<Utc>,
     pub commands: mpsc::Sender<Command>,
     pub timeline: Timeline,
+    /// Of its own ids.
+    pub chance: Chance,
     tickets: AtomicU64,
     state: Mutex<State>,
 }
@@ -131,6 +133,7 @@ impl Call {
         from: String,
         inbound: bool,
         plan: Plan,
+        chance: Chance,
     ) -> (Self, mpsc::Receiver<Command>) {
         let (commands, receiver) = mpsc::channel(64);
         let now = Utc::now();
@@ -142,6 +145,7 @@ impl Call {
             created: now,
             commands,
             timeline: Timeline::new(),
+            chance,
             tickets: AtomicU64::new(1),
             state: Mutex::new(State {
                 status: Status::Queued,
@@ -159,6 +163,11 @@ impl Call {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// When it was made.
+    pub fn began(&self) -> std::time::Instant {
+        self.timeline.began()
     }
 
     pub fn ticket(&self) -> u64 {

@@ -5,6 +5,7 @@ use super::{
     document::{Stream, Verb},
     faults::BadFrame,
     life::Ending,
+    signing::Signer,
 };
 use crate::caller::AnsweredBy;
 
@@ -45,6 +46,10 @@ pub(crate) enum StreamNews {
     Started,
     /// Ended by the carrier, or by a good close.
     Stopped,
+    /// So much of the room for audio is full, percent.
+    Filled(u8),
+    /// Audio was dropped for want of room.
+    Overflown,
     /// The server's end is gone.
     Lost,
     /// Never opened, or broken; the text as the carrier's debugger shows it.
@@ -99,6 +104,10 @@ pub(crate) trait Writer: Send {
     /// do.
     fn bad_media(&mut self, ms: u64, audio: Option<&[u8]>, bad: BadFrame) -> Option<Sent>;
     fn dtmf(&mut self, key: char) -> String;
+    /// Said when hardly more audio has room, and when much has again; most carriers don't.
+    fn full(&mut self, _is_full: bool) -> Option<String> {
+        None
+    }
     /// All before this mark has been played, or cleared.
     fn mark(&mut self, name: &str) -> String;
     fn cleared(&mut self) -> Cleared;
@@ -116,10 +125,12 @@ pub(crate) trait Dialect: Send + Sync {
     fn account(&self) -> &'static str;
     /// Password of Basic auth, and key of all signatures.
     fn token(&self) -> &'static str;
-    /// A new call's id.
-    fn call_id(&self) -> String;
+    /// A new call's id, made of a number of chance.
+    fn call_id(&self, chance: u128) -> String;
     /// A new stream's id.
-    fn stream_id(&self) -> String;
+    fn stream_id(&self, chance: u128) -> String {
+        self.call_id(chance)
+    }
     /// How webhooks are tried, in the words of an address' fragment.
     fn fetch_rules(&self) -> &'static str;
     /// Whether the state of a call is told with JSON, not with a form.
@@ -127,9 +138,9 @@ pub(crate) trait Dialect: Send + Sync {
         false
     }
     /// Signature and whatever else stands in a webhook's head.
-    fn headers(&self, token: &str, request: &Outgoing<'_>) -> Vec<(&'static str, String)>;
+    fn headers(&self, signer: &Signer<'_>, request: &Outgoing<'_>) -> Vec<(&'static str, String)>;
     /// The same of a socket's upgrade.
-    fn upgrade_headers(&self, token: &str, url: &str) -> Vec<(&'static str, String)>;
+    fn upgrade_headers(&self, signer: &Signer<'_>, url: &str) -> Vec<(&'static str, String)>;
     /// Fields of the request for a document. `failed`: code and address of the one this stands in for.
     fn ask_form(
         &self,
@@ -156,8 +167,14 @@ pub(crate) trait Dialect: Send + Sync {
     fn news(&self, call: &Call, news: &News<'_>) -> Option<Telling>;
     /// Fields of the news of who answered; `None` = this carrier doesn't tell that.
     fn machine_form(&self, call: &Call, by: AnsweredBy) -> Option<Form>;
-    /// Fields of a stream's status callback.
-    fn stream_form(&self, call: &Call, stream: &Stream, id: &str, news: &StreamNews) -> Form;
+    /// Fields of a stream's status callback; `None` = not told by this carrier.
+    fn stream_form(
+        &self,
+        call: &Call,
+        stream: &Stream,
+        id: &str,
+        news: &StreamNews,
+    ) -> Option<Form>;
     /// What the debugger says of a socket that did not open: the status of its upgrade, or why there is none.
     fn no_socket(&self, status: Option<u16>, why: &str) -> String;
     /// Upgrades tried before a stream is given up.

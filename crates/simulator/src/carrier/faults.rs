@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::signing::Signing;
+
 /// Faults of one call, part of its script.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -37,10 +39,26 @@ pub struct CallFaults {
     pub http_1_0: bool,
     /// Webhooks with a body say `Expect: 100-continue`.
     pub expect_continue: bool,
-    /// Every webhook and the socket upgrade carry a wrong signature.
-    pub bad_signature: bool,
+    /// So many tries of each webhook of these (`answer`, `fallback`, `redirect`, `status`, …) find no connection:
+    /// it is tried again, given up, or asked for elsewhere, as its address and the carrier say.
+    pub lost_tries: BTreeMap<String, u32>,
+    /// The phone is answered without having rung.
+    pub no_ringing: bool,
+    /// How webhooks and the socket's upgrade are signed.
+    pub signing: Signing,
+    /// So many requests to go on elsewhere are accepted, and nothing happens.
+    pub ignored_redirects: u32,
+    /// The call is over as soon as it is to go on elsewhere.
+    pub dropped_by_redirect: bool,
+    /// The carrier cuts the call so many milliseconds after its answer, as if it had been asked to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cut_after_ms: Option<u64>,
     /// No media socket is opened; the call stays connected in silence.
     pub no_media: bool,
+    /// So many tries to open the media socket are lost on the way.
+    pub lost_upgrades: u32,
+    /// The media socket is opened so many milliseconds late.
+    pub late_upgrade_ms: u64,
     /// The far end hangs up as soon as it has answered, before the media socket opens.
     pub hang_up_at_answer: bool,
     /// The far end hangs up between the upgrade of the media socket and its `start`.
@@ -60,6 +78,11 @@ pub struct CallFaults {
     pub late_echo_ms: u64,
     /// With `late_echo_ms`: marks that wait together are echoed last first.
     pub reversed_echo: bool,
+    /// Marks that a clear drops are echoed all the same.
+    pub echo_after_clear: bool,
+    /// No more than so much audio waits to be played; the rest is dropped, and told as the carrier tells that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub buffer_ms: Option<u64>,
     /// A clear is done and never confirmed, where the carrier has a message for that.
     pub never_cleared: bool,
     /// The carrier stops reading the socket so many milliseconds after its start.
@@ -108,6 +131,8 @@ pub enum BadFrame {
     Numbers,
     /// A good frame; counters begin anew with it.
     Restarted,
+    /// The track that the far end hears, where frames name theirs.
+    OtherTrack,
 }
 
 /// What becomes of a dial request, of the purchase of a number, or of another request: then "placed" is "done".
@@ -165,6 +190,11 @@ impl DialFault {
     /// 401: wrong credentials.
     pub fn unauthorized() -> Self {
         Self::refuse(401, 20003, "Authenticate".to_owned(), None)
+    }
+
+    /// 404: never heard of, or forgotten.
+    pub fn missing() -> Self {
+        Self::refuse(404, 20404, "not found".to_owned(), None)
     }
 
     /// 429, to be tried again after so many seconds.

@@ -7,6 +7,7 @@ use tokio::{sync::mpsc, time::Instant};
 use super::{
     Shared,
     call::{Call, Command, Status},
+    replay::Replay,
     session::Session,
     webhook::{self, StatusCallbacks},
 };
@@ -73,6 +74,7 @@ pub(crate) struct Life {
     script: CallerScript,
     commands: mpsc::Receiver<Command>,
     callbacks: StatusCallbacks,
+    replay: Option<Replay>,
     /// Verbs given before the answer.
     early: Vec<LiveStep>,
 }
@@ -91,12 +93,20 @@ impl Life {
             script,
             commands,
             callbacks,
+            replay: None,
             early: Vec::new(),
         }
     }
 
     pub async fn run(mut self) {
-        let steps = match self.shared.lines.script(&self.script).await {
+        let prepared = match self.script.replay.as_deref().map(Replay::read).transpose() {
+            Ok(replay) => {
+                self.replay = replay;
+                self.shared.lines.script(&self.script).await
+            }
+            Err(fault) => Err(fault),
+        };
+        let steps = match prepared {
             Ok(steps) => steps,
             Err(fault) => {
                 self.call
@@ -130,7 +140,9 @@ impl Life {
             Outcome::Full => return Ending::Full,
             _ => {}
         }
-        self.change("ringing", Status::Ringing);
+        if !self.script.faults.no_ringing {
+            self.change("ringing", Status::Ringing);
+        }
         let limit = Duration::from_secs(self.call.plan().timeout_s);
         let ring = Duration::from_millis(self.script.ring_ms);
         if self.wait(ring.min(limit)).await {
@@ -164,6 +176,7 @@ impl Life {
             steps,
             early,
             commands,
+            self.replay.take(),
         );
         Box::pin(session.run(answered)).await
     }
@@ -183,12 +196,12 @@ impl Life {
         else {
             return;
         };
-        let (shared, id) = (self.shared.clone(), self.call.id.clone());
+        let (shared, call) = (self.shared.clone(), self.call.clone());
         self.shared.spawn(async move {
             let heard = Duration::from_millis(shared.options.delays.machine_ms);
             tokio::time::sleep(heard).await;
-            let hook = webhook::Webhook::new("machine", url, "POST".to_owned(), form);
-            webhook::send(&shared, &id, &hook).await;
+            let hook = webhook::Webhook::new(&call, "machine", url, "POST".to_owned(), form);
+            webhook::send(&shared, &call.id, &hook).await;
         });
     }
 
@@ -251,7 +264,7 @@ pub(crate) fn send_answer_again(
         let form = shared
             .dialect
             .ask_form(&call, "answer", Status::InProgress, None);
-        let mut hook = webhook::Webhook::new("answer", url, method, form);
+        let mut hook = webhook::Webhook::new(&call, "answer", url, method, form);
         hook.token = token;
         let reply = webhook::send(&shared, &call.id, &hook).await;
         if run

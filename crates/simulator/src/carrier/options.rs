@@ -2,6 +2,9 @@
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
+use sha2::{Digest, Sha256};
+
+use super::chance::sid;
 use crate::{
     caller::{CallerScript, Ears, Voice},
     server,
@@ -30,6 +33,8 @@ pub struct Options {
     pub tones: bool,
     /// Keep both sides of every call in memory (default true; 16 KB a second).
     pub record: bool,
+    /// The same seed makes up the same ids, call by call; `None` (default) = others each time.
+    pub seed: Option<u64>,
     /// Keep the fields of every webhook in the ledger (default true).
     pub keep_forms: bool,
     /// A folder of WAV files looked in before the crate's own clips.
@@ -53,6 +58,7 @@ impl Default for Options {
             ears: None,
             tones: true,
             record: true,
+            seed: None,
             keep_forms: true,
             clips: None,
             deadline: Duration::from_secs(20),
@@ -82,10 +88,12 @@ pub struct Number {
 }
 
 impl Number {
-    /// A number without webhooks.
+    /// A number without webhooks. Its id is its own for ever.
     pub fn new(phone_number: &str) -> Self {
+        let sum = Sha256::digest(phone_number);
+        let id = u128::from_be_bytes(sum[..16].try_into().unwrap_or_default());
         Self {
-            id: format!("PN{:032x}", rand::random::<u128>()),
+            id: sid("PN", id),
             phone_number: phone_number.to_owned(),
             voice_url: String::new(),
             voice_method: "POST".into(),

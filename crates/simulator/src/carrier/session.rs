@@ -20,6 +20,7 @@ use super::{
     document::Verb,
     faults::CallFaults,
     life::Ending,
+    replay::Replay,
     stream::{Got, Media},
     webhook::Reply,
 };
@@ -122,6 +123,8 @@ pub(crate) struct Session {
     shared: Arc<Shared>,
     call: Arc<Call>,
     faults: CallFaults,
+    /// What the first socket says instead of the caller.
+    replay: Option<Replay>,
     commands: mpsc::Receiver<Command>,
     ticks: watch::Receiver<Instant>,
     actor: Actor,
@@ -148,6 +151,7 @@ impl Session {
         steps: Vec<ReadyStep>,
         early: Vec<LiveStep>,
         commands: mpsc::Receiver<Command>,
+        replay: Option<Replay>,
     ) -> Self {
         let mut actor = Actor::new(steps, script.then, script.patience_ms);
         early.into_iter().for_each(|live| actor.add(live));
@@ -155,6 +159,7 @@ impl Session {
         Self {
             ticks: shared.ticker.join(),
             faults: script.faults.clone(),
+            replay,
             commands,
             actor,
             hearing,
@@ -254,11 +259,12 @@ impl Session {
             let planned = *self.ticks.borrow();
             self.shared.lag.note(planned.elapsed());
         }
-        let limit = self.call.time_limit_s();
+        let asked = self.call.time_limit_s() * 1000;
+        let limit = self.faults.cut_after_ms.unwrap_or(asked);
         let until = due.min(self.frames + CATCH_UP);
         while self.frames < until && !matches!(self.stage, Stage::Over(_)) {
             self.frame().await;
-            if self.frames * 20 >= limit * 1000 {
+            if self.frames * 20 >= limit {
                 self.stage = Stage::Over(Ending::TimeLimit);
             }
         }
@@ -290,6 +296,9 @@ impl Session {
         }
         if let Some(media) = &mut self.media {
             let sent = media.frame(said.as_deref()).await;
+            if media.is_replayed() {
+                acts.push(Act::HangUp);
+            }
             self.got(sent.map(|()| Got::Nothing));
         }
         if self.shared.options.record {
@@ -365,6 +374,14 @@ impl Session {
         match command {
             None | Some(Command::End) => self.stage = Stage::Over(Ending::Asked),
             Some(Command::Live(live)) => self.actor.add(live),
+            Some(Command::Redirect { .. } | Command::Document(_))
+                if self.faults.ignored_redirects > 0 =>
+            {
+                self.faults.ignored_redirects -= 1;
+            }
+            Some(Command::Redirect { .. }) if self.faults.dropped_by_redirect => {
+                self.stage = Stage::Over(Ending::FarEnd);
+            }
             Some(Command::Redirect { url, method }) => {
                 self.end_media().await;
                 self.fetch("redirect", url, method, None);

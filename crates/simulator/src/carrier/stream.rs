@@ -18,7 +18,9 @@ use super::{
     faults::{BadFrame, CallFaults},
     held::{Echo, Echoes, Shaking},
     playout::Playout,
-    webhook::{self, Webhook},
+    replay::Replay,
+    room::Room,
+    upgrade::{connect, tell},
 };
 use crate::{
     caller::Event,
@@ -26,9 +28,6 @@ use crate::{
     http::{self, Socket},
     ticker::FRAME,
 };
-
-/// Bytes that wait to be read by a carrier that stops reading.
-const WINDOW: u32 = 4096;
 
 /// A message of the socket that the session must know of.
 #[derive(Debug)]
@@ -53,6 +52,7 @@ pub(crate) struct Media {
     writer: Box<dyn Writer>,
     id: String,
     playout: Playout,
+    room: Room,
     started: Instant,
     frames: u64,
     verb: Stream,
@@ -60,6 +60,8 @@ pub(crate) struct Media {
     echoes: Echoes,
     /// Of a line that shakes.
     shaking: Option<Shaking<Message>>,
+    /// Comes instead of the caller.
+    replay: Option<Replay>,
     /// Tell of the next audible audio.
     pub tell_audio: bool,
 }
@@ -72,16 +74,18 @@ impl Media {
         call: Arc<Call>,
         verb: Stream,
         faults: CallFaults,
+        replay: Option<Replay>,
     ) -> Result<Self, String> {
         let delays = shared.options.delays.clone();
-        tokio::time::sleep(Duration::from_millis(delays.upgrade_ms)).await;
-        let id = shared.dialect.stream_id();
+        let late = delays.upgrade_ms + faults.late_upgrade_ms;
+        tokio::time::sleep(Duration::from_millis(late)).await;
+        let id = shared.dialect.stream_id(call.chance.draw());
         // A query only: of the one socket that the carrier's configuration names.
         let url = match verb.url.strip_prefix('?') {
             Some(_) => format!("{}{}", shared.by_hand(), verb.url),
             None => verb.url.clone(),
         };
-        let (socket, line) = match connect(&shared, &url, &faults).await {
+        let (socket, line) = match connect(&shared, &call, &url, &faults).await {
             Ok(open) => open,
             Err(fault) => {
                 let news = StreamNews::Failed(fault.clone());
@@ -89,8 +93,10 @@ impl Media {
                 return Err(fault);
             }
         };
+        let room = Room::new(&faults, shared.dialect.buffer());
         let mut media = Self {
-            playout: Playout::new(shared.dialect.buffer()),
+            playout: Playout::new(room.size),
+            room,
             writer: shared.dialect.writer(&call, id.clone()),
             shared,
             call,
@@ -102,6 +108,7 @@ impl Media {
             verb,
             echoes: Echoes::new(&faults),
             shaking: Shaking::new(&faults),
+            replay,
             faults,
             tell_audio: true,
         };
@@ -126,7 +133,10 @@ impl Media {
         {
             self.socket.send(message(early)).await?;
         }
-        let start = self.writer.start(&self.verb, !self.faults.no_parameters);
+        let mut start = self.writer.start(&self.verb, !self.faults.no_parameters);
+        if let Some(replay) = &mut self.replay {
+            start = replay.start(&start);
+        }
         self.socket.send(Message::text(start)).await?;
         self.started = Instant::now();
         Ok(())
@@ -171,8 +181,20 @@ impl Media {
         Some(self.started + Duration::from_micros(sample * 1_000_000 / g711::RATE))
     }
 
+    /// Whether a recording has come to its end.
+    pub fn is_replayed(&self) -> bool {
+        self.replay.as_ref().is_some_and(Replay::is_over)
+    }
+
     /// Sends 20 ms of the caller.
     pub async fn frame(&mut self, audio: Option<&[u8]>) -> Result<(), tungstenite::Error> {
+        if let Some(replay) = &mut self.replay {
+            let ms = self.started.elapsed().as_millis() as u64;
+            while let Some(sent) = replay.due(ms) {
+                self.socket.send(message(sent)).await?;
+            }
+            return Ok(());
+        }
         let ms = self.frames * 20;
         self.frames += 1;
         let bad = self.faults.bad_frames.get(&self.frames).copied();
@@ -227,7 +249,8 @@ impl Media {
     pub async fn play(&mut self) -> Result<(), tungstenite::Error> {
         let now = self.samples();
         let reached = self.playout.advance(now);
-        self.echo(reached, false).await
+        self.echo(reached, false).await?;
+        self.flow().await
     }
 
     /// The next 20 ms that were played, for the call's frame `number` (which ends 20 ms × `number`
@@ -306,8 +329,12 @@ impl Media {
                     && audio
                         .iter()
                         .any(|byte| g711::decode(*byte).unsigned_abs() > 64);
-                if !self.playout.push_audio(self.samples(), audio) {
+                let fits = self.playout.push_audio(self.samples(), audio);
+                if !fits {
                     self.warn("audio dropped: more waits than the carrier keeps");
+                }
+                if let Some(news) = self.room.news(self.playout.queued(), fits) {
+                    self.tell(&news);
                 }
                 if audible {
                     self.tell_audio = false;
@@ -323,10 +350,14 @@ impl Media {
                 let unplayed_ms = g711::ms(samples as usize);
                 self.call.timeline.note(Event::Cleared { unplayed_ms });
                 self.tell_audio = true;
+                if self.faults.echo_after_clear {
+                    self.echo(marks.clone(), true).await?;
+                }
                 match self.writer.cleared() {
                     Cleared::Silence => {}
                     Cleared::Said(_) if self.faults.never_echo || self.faults.never_cleared => {}
                     Cleared::Said(text) => self.socket.send(Message::text(text)).await?,
+                    Cleared::Echoes if self.faults.echo_after_clear => {}
                     Cleared::Echoes => self.echo(marks, true).await?,
                 }
             }
@@ -341,6 +372,17 @@ impl Media {
             Err(Complaint { text, .. }) => self.warn(&text),
         }
         Ok(Got::Nothing)
+    }
+
+    /// Says on the socket when hardly more audio has room, and when much has again.
+    async fn flow(&mut self) -> Result<(), tungstenite::Error> {
+        let Some(is_full) = self.room.turn(self.playout.queued()) else {
+            return Ok(());
+        };
+        match self.writer.full(is_full) {
+            Some(said) => self.socket.send(Message::text(said)).await,
+            None => Ok(()),
+        }
     }
 
     fn warn(&self, what: &str) {
@@ -429,50 +471,4 @@ fn frame(code: CloseCode) -> CloseFrame {
         code,
         reason: "".into(),
     }
-}
-
-/// Tries as often as the carrier does. The error is what its debugger would show.
-async fn connect(
-    shared: &Shared,
-    url: &str,
-    faults: &CallFaults,
-) -> Result<(Socket, Option<AbortOnDropHandle<()>>), String> {
-    let dialect = &shared.dialect;
-    let token = if faults.bad_signature {
-        "not the token"
-    } else {
-        dialect.token()
-    };
-    let mut tries = dialect.upgrade_tries();
-    loop {
-        tries -= 1;
-        let headers = dialect.upgrade_headers(token, url);
-        let delay = Duration::from_millis(shared.options.delays.network_ms);
-        let limit = Duration::from_secs(5);
-        // Who stops reading is to be felt soon.
-        let window = faults.stop_reading_after_ms.map(|_| WINDOW);
-        let fault = match http::open_through(url, &headers, 4096, limit, delay, window).await {
-            Ok(open) => return Ok(open),
-            Err(tungstenite::Error::Http(response)) => {
-                let status = response.status();
-                dialect.no_socket(Some(status.as_u16()), &status.to_string())
-            }
-            Err(fault) => dialect.no_socket(None, &fault.to_string()),
-        };
-        if tries == 0 {
-            return Err(fault);
-        }
-    }
-}
-
-fn tell(shared: &Arc<Shared>, call: &Call, verb: &Stream, stream_id: &str, news: &StreamNews) {
-    let Some(url) = verb.status_callback.clone() else {
-        return;
-    };
-    let form = shared.dialect.stream_form(call, verb, stream_id, news);
-    let hook = Webhook::new("stream", url, "POST".into(), form);
-    let (shared, id) = (shared.clone(), call.id.clone());
-    shared.clone().spawn(async move {
-        webhook::send(&shared, &id, &hook).await;
-    });
 }

@@ -10,10 +10,12 @@ use url::form_urlencoded;
 use super::{
     Shared,
     call::{Call, Status},
+    chance::uuid,
     dialect::{Form, News, Outgoing},
     faults::CallFaults,
     ledger::WebhookEntry,
     life::Ending,
+    signing::{Signer, Signing},
 };
 
 /// Largest document that is read.
@@ -29,28 +31,42 @@ pub(crate) struct Webhook {
     pub form: Form,
     /// The same on each repetition.
     pub token: String,
-    pub bad_signature: bool,
+    signing: Signing,
+    /// Tries that find no connection.
+    lost_tries: u32,
     http_1_0: bool,
     expect_continue: bool,
 }
 
 impl Webhook {
-    pub fn new(what: &'static str, url: String, method: String, form: Form) -> Self {
+    pub fn new(call: &Call, what: &'static str, url: String, method: String, form: Form) -> Self {
         Self {
             what,
             url,
             method,
             form,
-            token: uuid::Uuid::new_v4().to_string(),
-            bad_signature: false,
+            token: uuid(call.chance.draw()),
+            signing: Signing::Usual,
+            lost_tries: 0,
             http_1_0: false,
             expect_continue: false,
         }
     }
 
+    /// Used once, in this try.
+    fn nonce(&self, tries: u32) -> u64 {
+        let token = uuid::Uuid::try_parse(&self.token).unwrap_or_default();
+        (token.as_u128() as u64).wrapping_add(tries.into())
+    }
+
     /// What goes wrong with all of a call's.
     pub fn suffer(&mut self, faults: &CallFaults) {
-        self.bad_signature = faults.bad_signature;
+        self.signing = faults.signing;
+        self.lost_tries = faults
+            .lost_tries
+            .get(self.what)
+            .copied()
+            .unwrap_or_default();
         self.http_1_0 = faults.http_1_0;
         self.expect_continue = faults.expect_continue;
         if faults.get_webhooks {
@@ -122,7 +138,10 @@ pub(crate) async fn send(shared: &Shared, call_id: &str, hook: &Webhook) -> Repl
     let mut tries = 0;
     let reply = loop {
         tries += 1;
-        let (reply, failure) = attempt(shared, url, hook, &rules).await;
+        let (reply, failure) = match tries <= hook.lost_tries {
+            true => (Reply::default(), Some("ct")),
+            false => attempt(shared, url, hook, tries, &rules).await,
+        };
         match failure {
             Some(failure) if tries <= rules.retries && rules.retries_on(failure) => {}
             _ => break reply,
@@ -148,13 +167,14 @@ async fn attempt(
     shared: &Shared,
     url: &str,
     hook: &Webhook,
+    tries: u32,
     rules: &Override,
 ) -> (Reply, Option<&'static str>) {
     let dialect = &shared.dialect;
-    let key = if hook.bad_signature {
-        "not the token"
-    } else {
-        dialect.token()
+    let signer = Signer {
+        token: dialect.token(),
+        signing: hook.signing,
+        nonce: hook.nonce(tries),
     };
     let get = hook.method.eq_ignore_ascii_case("GET");
     let fields = encoded(&hook.form);
@@ -180,7 +200,7 @@ async fn attempt(
         let request = shared.http.post(&url).header("Content-Type", kind);
         request.body(body)
     };
-    for (name, value) in dialect.headers(key, &outgoing) {
+    for (name, value) in dialect.headers(&signer, &outgoing) {
         request = request.header(name, value);
     }
     if hook.http_1_0 {
@@ -280,7 +300,7 @@ impl StatusCallbacks {
         let Some(telling) = self.shared.dialect.news(call, &news) else {
             return;
         };
-        let hook = Webhook::new("status", telling.url, telling.method, telling.form);
+        let hook = Webhook::new(call, "status", telling.url, telling.method, telling.form);
         if self.queue.try_send((event.to_owned(), hook)).is_err() {
             tracing::debug!(event, "status callback dropped");
         }

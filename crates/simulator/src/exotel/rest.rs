@@ -209,7 +209,7 @@ async fn list(State(shared): App, RawQuery(query): RawQuery) -> Response {
         .collect();
     let (from, created) = (text(&query, "From"), text(&query, "DateCreated"));
     let size: usize = text(&query, "PageSize").parse().unwrap_or(50);
-    let mut calls = shared.calls();
+    let mut calls = shared.listed();
     if text(&query, "SortBy") != "DateCreated:asc" {
         calls.reverse();
     }

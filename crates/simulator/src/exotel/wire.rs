@@ -133,7 +133,9 @@ impl dialect::Writer for Writer {
         };
         match bad {
             BadFrame::Missing => return None,
-            BadFrame::Doubled | BadFrame::Binary | BadFrame::Restarted => {}
+            BadFrame::Doubled | BadFrame::Binary => {}
+            // Frames name no track here.
+            BadFrame::Restarted | BadFrame::OtherTrack => {}
             BadFrame::HalfJson => {
                 let text = good.to_string();
                 return Some(Sent::Text(text[..text.len() / 2].to_owned()));

@@ -19,6 +19,7 @@ use super::{PLIVO, digits, e164};
 use crate::carrier::{
     Call, Command, DialEntry, Shared,
     call::{Plan, Status},
+    chance::uuid,
     execution_in, now_ms,
     rest::{self, Refusal, json as answer},
 };
@@ -51,8 +52,14 @@ fn not_found() -> Response {
     error(404, "not found")
 }
 
+tokio::task_local! {
+    /// A number of chance that the request has.
+    pub(crate) static REQUEST: u128;
+}
+
+/// Of the request that is answered.
 pub(crate) fn api_id() -> String {
-    uuid::Uuid::new_v4().to_string()
+    uuid(REQUEST.try_with(|number| *number).unwrap_or_default())
 }
 
 /// Credentials, account and delay of every request.
@@ -66,10 +73,14 @@ async fn guard(
     let ours = parts
         .first()
         .is_some_and(|(_, account)| account == shared.dialect.account());
-    if !shared.knows(request.headers()) || !ours {
-        return error(401, "authentication failed");
-    }
-    rest::pass(&shared, request, next, &REFUSALS).await
+    let known = shared.knows(request.headers()) && ours;
+    let answering = async {
+        match known {
+            true => rest::pass(&shared, request, next, &REFUSALS).await,
+            false => error(401, "authentication failed"),
+        }
+    };
+    REQUEST.scope(shared.clerk.draw(), answering).await
 }
 
 /// Checks a dial request; the refusal has Plivo's form.
@@ -179,7 +190,7 @@ async fn list(
             && get("from_number").is_none_or(|number| e164(number) == call.from)
             && get("call_direction").is_none_or(|word| word == direction(call))
     };
-    let calls = shared.calls();
+    let calls = shared.listed();
     let newest_first = calls.iter().rev().filter(|call| fits(call));
     if let Some(status) = get("status") {
         let ids: Vec<&str> = newest_first

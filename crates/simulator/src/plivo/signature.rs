@@ -38,8 +38,8 @@ pub fn sign(auth_token: &str, url: &str, form: &[(String, String)], nonce: &str)
 }
 
 /// A nonce as Plivo makes them: twenty digits.
-pub fn nonce() -> String {
-    format!("{:020}", rand::random::<u64>())
+pub fn nonce(number: u64) -> String {
+    format!("{number:020}")
 }
 
 #[cfg(test)]

@@ -118,6 +118,7 @@ impl Writer {
             BadFrame::Huge => payload(&STANDARD.encode(vec![g711::SILENCE; 64 * 1024])),
             BadFrame::WrongStream => good.replace(&self.stream, &uuid::Uuid::nil().to_string()),
             BadFrame::UnknownEvent => good.replace("\"event\":\"media\"", "\"event\":\"weather\""),
+            BadFrame::OtherTrack => good.replace("\"inbound\"", "\"outbound\""),
             // Older deployments write counts as strings, and the time as a number.
             BadFrame::Numbers => {
                 let (sequence, chunk) = (self.sequence - 1, self.chunk);

@@ -18,6 +18,7 @@ use super::call_json;
 use crate::carrier::{
     Call, Command, DialEntry, Shared,
     call::{Plan, Status},
+    chance::sid,
     execution_in, now_ms,
     rest::{self, Refusal, json as answer},
 };
@@ -76,7 +77,7 @@ async fn guard(
     } else {
         rest::pass(&shared, request, next, &REFUSALS).await
     };
-    let id = format!("RQ{:032x}", rand::random::<u128>());
+    let id = sid("RQ", shared.clerk.draw());
     if let Ok(id) = id.parse() {
         response.headers_mut().insert("Twilio-Request-Id", id);
     }
@@ -326,7 +327,7 @@ async fn list(
         paging::Times::of(&query, "EndTime"),
     ];
     let mut found: Vec<Value> = shared
-        .calls()
+        .listed()
         .iter()
         .rev()
         .map(|call| (call.created, call_json(call)))

@@ -109,6 +109,7 @@ impl Writer {
                 good.replace(&self.stream_sid, &format!("MZ{}", "0".repeat(32)))
             }
             BadFrame::UnknownEvent => good.replace("\"event\":\"media\"", "\"event\":\"weather\""),
+            BadFrame::OtherTrack => good.replace("\"inbound\"", "\"outbound\""),
             BadFrame::Numbers => good
                 .replace(
                     &format!("\"sequenceNumber\":\"{}\"", self.sequence),

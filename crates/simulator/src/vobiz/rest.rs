@@ -22,7 +22,7 @@ use crate::{
     },
     plivo::{
         digits, direction,
-        rest::{REFUSALS, api_id, create, error, find, is, live, query, tell},
+        rest::{REFUSALS, REQUEST, api_id, create, error, find, is, live, query, tell},
     },
 };
 
@@ -63,7 +63,8 @@ async fn guard(
         shared.ledger.refused();
         return error(401, "unauthorized");
     }
-    rest::pass(&shared, request, next, &REFUSALS).await
+    let answering = rest::pass(&shared, request, next, &REFUSALS);
+    REQUEST.scope(shared.clerk.draw(), answering).await
 }
 
 async fn queued(State(shared): App, RawQuery(text): RawQuery) -> Response {
@@ -79,7 +80,7 @@ fn list(shared: &Shared, status: &str, text: Option<String>) -> Response {
     if get_in(&query, "status") != Some(status) {
         return error(400, "status is required");
     }
-    let calls = shared.calls();
+    let calls = shared.listed();
     let ids: Vec<&str> = calls
         .iter()
         .rev()
@@ -158,7 +159,7 @@ async fn records(State(shared): App, RawQuery(text): RawQuery) -> Response {
         number("page", 1).max(1),
         number("per_page", 20).clamp(1, 100),
     );
-    let calls = shared.calls();
+    let calls = shared.listed();
     let all: Vec<Value> = calls
         .iter()
         .rev()

@@ -3,7 +3,7 @@
 use bolo_execution::{Change, Direction, ExecutionId, HangupBy};
 use bolo_simulator::{
     caller::{CallerScript, Outcome},
-    carrier::{CallFaults, Kind},
+    carrier::{CallFaults, Kind, Signing},
 };
 use bolo_telephony::{CallbackKind, Error, MediaEvent, StatusEvent};
 
@@ -243,7 +243,7 @@ async fn a_talking_call_is_told_to_go_on_elsewhere(carrier: Kind) {
 
 async fn forged_requests_are_refused(carrier: Kind) {
     let faults = CallFaults {
-        bad_signature: true,
+        signing: Signing::Wrong,
         ..CallFaults::default()
     };
     let mut world = World::with(carrier, faults).await;

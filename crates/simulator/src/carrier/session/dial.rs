@@ -7,7 +7,7 @@ use crate::{
     caller::Event,
     carrier::{
         call::{Call, Command, Plan},
-        dialect::Form,
+        dialect::{Form, Telling},
         document::{Dial, Whisper},
         webhook::{self, Webhook},
     },
@@ -73,9 +73,10 @@ impl Session {
         self.stage = Stage::Streaming;
         if let Some(telling) = self.shared.dialect.connected(&self.call) {
             let (shared, id) = (self.shared.clone(), self.call.id.clone());
+            let Telling { url, method, form } = telling;
+            let hook = Webhook::new(&self.call, "status", url, method, form);
             self.shared.spawn(async move {
                 tokio::time::sleep(shared.options.delays.callback()).await;
-                let hook = Webhook::new("status", telling.url, telling.method, telling.form);
                 webhook::send(&shared, &id, &hook).await;
             });
         }

@@ -72,7 +72,7 @@ impl Session {
             .dialect
             .ask_form(&self.call, what, status, failed);
         form.extend(more);
-        let mut hook = Webhook::new(what, url.clone(), method, form);
+        let mut hook = Webhook::new(&self.call, what, url.clone(), method, form);
         hook.suffer(&self.faults);
         if let Some(ms) = self.faults.duplicate_answer_ms
             && what == "answer"
@@ -199,13 +199,13 @@ impl Session {
         };
     }
 
-    pub(super) fn opening(&self, stream: Stream) -> BoxFuture<'static, Result<Media, String>> {
-        Box::pin(Media::open(
-            self.shared.clone(),
-            self.call.clone(),
-            stream,
-            self.faults.clone(),
-        ))
+    pub(super) fn opening(&mut self, stream: Stream) -> BoxFuture<'static, Result<Media, String>> {
+        let faults = self.faults.clone();
+        let tries = self.shared.dialect.upgrade_tries();
+        self.faults.lost_upgrades = faults.lost_upgrades.saturating_sub(tries);
+        let (shared, call) = (self.shared.clone(), self.call.clone());
+        let replay = self.replay.take();
+        Box::pin(Media::open(shared, call, stream, faults, replay))
     }
 
     pub(super) async fn staged(&mut self, done: Done) {

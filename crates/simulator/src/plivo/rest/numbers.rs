@@ -259,7 +259,7 @@ async fn create(State(shared): App, Json(body): Json<Value>) -> Response {
         return error(400, "app_name is already taken");
     }
     let application = Application {
-        id: format!("{:017}", rand::random_range(0..100_000_000_000_000_000_u64)),
+        id: format!("{:017}", shared.clerk.draw() % 100_000_000_000_000_000),
         name,
         answer_url: text("answer_url"),
         answer_method: body["answer_method"].as_str().unwrap_or("POST").to_owned(),

@@ -3,7 +3,7 @@
 use super::server::*;
 use crate::{
     caller::CallerScript,
-    carrier::{BadFrame, CallFaults, DialFault, FakeCarrier, Ledger, Options},
+    carrier::{BadFrame, CallFaults, DialFault, FakeCarrier, Ledger, Options, Signing},
 };
 
 async fn call_with(faults: CallFaults) -> (FakeCarrier, Server, crate::caller::CallHandle) {
@@ -135,7 +135,7 @@ async fn a_second_socket_takes_the_call_over() {
 #[tokio::test]
 async fn bad_signatures_are_bad() {
     let faults = CallFaults {
-        bad_signature: true,
+        signing: Signing::Wrong,
         ..CallFaults::default()
     };
     let (twilio, server, call) = call_with(faults).await;
