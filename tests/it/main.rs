@@ -16,6 +16,7 @@ mod eager;
 mod fallbacks;
 mod hung_disk;
 mod ingest;
+mod keypad;
 mod killed;
 mod knowledge;
 mod lost_answers;
