@@ -3,7 +3,7 @@
 
 use bolo_simulator::{
     caller::{CallHandle, CallerScript, Event, Timed},
-    carrier::Kind,
+    carrier::{CallFaults, Kind},
     llm::Reply,
 };
 use rstest::rstest;
@@ -44,7 +44,12 @@ fn teach(fakes: &Fakes) {
 
 /// A call whose agent is in the middle of an answer.
 async fn in_mid_sentence(cluster: &Cluster) -> (String, CallHandle) {
-    let (execution, call) = cluster.dial(&agent(), CallerScript::default()).await;
+    in_mid_sentence_with(cluster, CallFaults::default()).await
+}
+
+async fn in_mid_sentence_with(cluster: &Cluster, faults: CallFaults) -> (String, CallHandle) {
+    let script = CallerScript::default().with_faults(faults);
+    let (execution, call) = cluster.dial(&agent(), script).await;
     call.media_opened().await.unwrap();
     call.hears("Hello there").await.unwrap();
     call.agent_spoke().await.unwrap();
@@ -158,6 +163,27 @@ async fn a_node_that_was_stopped_for_a_while_leaves_its_call_to_the_other(#[case
     assert_eq!(record["status"], "in-progress");
     ends(&cluster, other, &execution, &call).await;
     assert_eq!(sockets(&call), 2, "it never came back to the old node");
+    cluster.end(&TROUBLE).await;
+}
+
+/// A transfer that is accepted and never fetched.
+#[rstest]
+#[case::twilio(Kind::Twilio)]
+#[case::plivo(Kind::Plivo)]
+#[tokio::test]
+async fn a_carrier_that_does_not_follow_is_told_again_to_ask_another_node(#[case] carrier: Kind) {
+    let cluster = cluster(carrier).await;
+    let faults = CallFaults {
+        ignored_redirects: 1,
+        ..CallFaults::default()
+    };
+    let (execution, call) = in_mid_sentence_with(&cluster, faults).await;
+    let (runner, other) = cluster.runner().await;
+    cluster.nodes[runner].signal("STOP");
+    goes_on(&cluster, &call).await;
+    assert_eq!(cluster.fakes.carrier.ledger().updates(call.id()).len(), 2);
+    cluster.nodes[runner].signal("CONT");
+    ends(&cluster, other, &execution, &call).await;
     cluster.end(&TROUBLE).await;
 }
 
