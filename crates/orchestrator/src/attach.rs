@@ -197,14 +197,15 @@ async fn parts(inner: &Arc<Inner>, id: ExecutionId, format: Format) -> Result<Pa
         Err(Error::Illegal(illegal)) => return Err(Refused::Over(illegal.from)),
         owned => owned?,
     };
-    let ready = inner
-        .waiting
-        .take(id)
-        .await
-        .filter(|prepared| prepared.format == format);
-    let prepared = match ready {
-        Some(prepared) => prepared,
-        None => inner.prepare(&record, format).await?,
+    let prepared = match inner.waiting.take(id).await {
+        Some(ready) if ready.format == format => ready,
+        other => {
+            let prepared = inner.prepare(&record, format).await?;
+            if let Some(other) = other {
+                prepared.ahead.bear(&other.ahead);
+            }
+            prepared
+        }
     };
     let ledger = Arc::new(Ledger::default());
     let log = inner.store.call_log(id);
@@ -252,8 +253,6 @@ struct Ready {
     kept: Kept,
     limit: Instant,
     ledger: Arc<Ledger>,
-    /// Works ahead as long as the call runs.
-    _ahead: AbortOnDropHandle<()>,
 }
 
 impl Ready {
@@ -266,7 +265,6 @@ impl Ready {
             kept,
             limit,
             ledger,
-            _ahead,
         } = self;
         let running = call.run(first).instrument(tracing::Span::current());
         let task = AbortOnDropHandle::new(tokio::spawn(running));
@@ -311,7 +309,7 @@ fn build(
         voice,
         synthesizer,
         speaking,
-        _ahead,
+        ahead,
     } = prepared;
     let web = is_web(&record.provider);
     let ears = Ears::new(transcriber, format, gives_interims, hearing.at_work.clone());
@@ -408,6 +406,7 @@ fn build(
         journal: Box::new(log),
         desk,
         toolbox,
+        ahead,
         ledger: ledger.clone(),
         names: names.clone(),
         news,
@@ -435,7 +434,6 @@ fn build(
         kept,
         limit,
         ledger,
-        _ahead,
     }
 }
 

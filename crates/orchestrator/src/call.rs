@@ -27,6 +27,7 @@ use tokio::{sync::mpsc, time::Instant};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use crate::{
+    ahead::Ahead,
     asking::{Mind, News},
     desk::Desk,
     ending::End,
@@ -95,6 +96,7 @@ pub(crate) struct Call<M> {
     pub(crate) journal: Box<dyn Journal>,
     pub(crate) desk: Desk,
     pub(crate) toolbox: Toolbox,
+    pub(crate) ahead: Ahead,
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) names: Names,
     pub(crate) news: mpsc::Receiver<News>,

@@ -7,6 +7,7 @@
 //! **Invariant:** a call has one inbox; dropping its tasks is the only way to cancel; no task, ticker or
 //! socket outlives its call. Only a tool's request that was sent is heard to its end, by the node (R10).
 
+mod ahead;
 mod ambience;
 mod asking;
 mod attach;

@@ -250,11 +250,12 @@ impl<M: Machine> Call<M> {
         let mut books = self.ledger.books();
         let (names, usage) = (&self.names, &mut books.usage);
         let spoken = (self.mouth.characters().iter()).map(|(place, count)| (*place, *count as f64));
-        // What was used before the node took over was the agent's own vendor's, as far as is known.
-        let before = [(0, names.characters_before as f64)].into_iter();
-        usage.synthesizers = shares(&names.speaking, before.chain(spoken));
-        usage.synthesizer_characters =
-            names.characters_before + self.mouth.characters().values().sum::<u64>();
+        // What was used before the node took over was the agent's own vendor's, as far as is known; what was
+        // rendered ahead was.
+        let before = names.characters_before + self.ahead.characters();
+        let of_own = [(0, before as f64)].into_iter();
+        usage.synthesizers = shares(&names.speaking, of_own.chain(spoken));
+        usage.synthesizer_characters = before + self.mouth.characters().values().sum::<u64>();
         let before = [(0, names.seconds_before)].into_iter();
         usage.transcribers = shares(&names.hearing, before.chain(self.ears.seconds()));
         usage.transcriber_duration = usage.transcribers.values().map(|part| part.amount).sum();

@@ -1,38 +1,34 @@
-//! What a call needs before its media starts: agent, keys, vendors, their connections on the way, the
-//! first line rendered (R3, R14, R16). Made while the phone rings, so that it costs the caller nothing.
+//! What a call needs before its media starts: agent, keys, vendors, their connections on the way, its
+//! lines rendered ([`crate::ahead`]; R3, R14, R16). Made while the phone rings, so that it costs the caller nothing.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use bolo_agent::{Agent, ConversationTask, Fallbacks, Variables};
 use bolo_audio::Format;
-use bolo_conversation::{At, CallFacts, Conversation, Input, Output, Script};
+use bolo_conversation::{CallFacts, Script};
 use bolo_execution::Record;
 use bolo_providers::{
-    Error, ErrorKind, Hear, Heard, Keys, Llm, Session, Speak, Spoken, Synthesizer, SynthesizerSpec,
+    Error, Hear, Heard, Keys, Llm, Session, Speak, Spoken, Synthesizer, SynthesizerSpec,
     Transcriber, TranscriberSpec, llm::Fallback,
 };
-use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use futures_util::{FutureExt, future::BoxFuture};
 use secrecy::SecretString;
 use serde_json::{Map, Value};
-use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
     Inner,
+    ahead::Ahead,
     breakers::Breakers,
-    clips::{ClipKey, Clips},
+    clips::Clips,
     fallback::{Crew, Member, first_of},
     faults::NoLlm,
     library::KnowledgeSource,
-    line::{Line, Opener, Opening, open_after},
+    line::{Line, Opening, open_after},
     listening,
     routes::RouteSource,
     speaking::{self, Voice},
 };
-
-/// Rendering of one line ahead may take this long.
-const RENDER: Duration = Duration::from_secs(20);
 
 /// A call that can't be set up.
 #[derive(Debug, thiserror::Error)]
@@ -64,7 +60,7 @@ pub(crate) struct Prepared {
     /// Who speaks.
     pub(crate) speaking: Crew,
     /// Renders lines and embeds routes ahead; ends with the call.
-    pub(crate) _ahead: AbortOnDropHandle<()>,
+    pub(crate) ahead: Ahead,
 }
 
 /// A vendor and what is asked of it, or why it can't be had.
@@ -265,7 +261,7 @@ pub(crate) fn assemble(
     let opening: Opening<Hear, Heard> = open_after(&hear, Duration::ZERO);
     let transcriber = Line::new("transcriber", hear, listening::WAITS, opening);
     let opening: Opening<Speak, Spoken> = open_after(&speak, Duration::ZERO);
-    let ahead = ahead(
+    let ahead = Ahead::start(
         &*team.llm,
         &script,
         &voice,
@@ -284,7 +280,7 @@ pub(crate) fn assemble(
         synthesizer: Line::new("synthesizer", speak, speaking::WAITS, opening),
         speaking,
         voice,
-        _ahead: ahead,
+        ahead,
         script,
         format,
         secrets,
@@ -311,139 +307,6 @@ where
         }),
     };
     found.into_iter().map(member).collect()
-}
-
-/// Starts what can be done ahead: connections to the model and to the voice are opened; the routes are embedded; lines that
-/// no call has rendered yet are, on one connection of their own.
-fn ahead(
-    llm: &dyn Llm,
-    script: &Script,
-    voice: &Voice,
-    speak: &Opener<Speak, Spoken>,
-    clips: &Clips,
-    routes: Option<RouteSource>,
-    warm_voice: BoxFuture<'static, ()>,
-) -> AbortOnDropHandle<()> {
-    let lines: Vec<(ClipKey, String)> = lines(script)
-        .into_iter()
-        .filter_map(|text| Some((voice.key(&text)?, text)))
-        .filter(|(key, _)| !clips.has(key))
-        .collect();
-    let (speak, clips, warm) = (speak.clone(), clips.clone(), llm.warm());
-    AbortOnDropHandle::new(tokio::spawn(async move {
-        let lines = async {
-            if let Some(routes) = routes {
-                routes.warm().await;
-            }
-            let mut session = None;
-            for (key, text) in lines {
-                let rendered = clips.ensure(key, async {
-                    tokio::time::timeout(RENDER, render(&speak, &mut session, text))
-                        .await
-                        .unwrap_or_else(|_| Err(lost(ErrorKind::Timeout, "no audio in time")))
-                });
-                if let Err(error) = rendered.await {
-                    tracing::warn!(%error, "a line could not be rendered ahead");
-                    return;
-                }
-            }
-        };
-        tokio::join!(warm, warm_voice, lines);
-    }))
-}
-
-/// Renders one line on `session`, which is opened for the first one.
-pub(crate) async fn render(
-    speak: &Opener<Speak, Spoken>,
-    session: &mut Option<(Session<Speak, Spoken>, u32)>,
-    text: String,
-) -> Result<Bytes, Error> {
-    let (session, lines) = match session {
-        Some(open) => open,
-        None => session.insert((speak.open().await?, 0)),
-    };
-    *lines += 1;
-    let context = *lines;
-    let line = Speak::Text {
-        context,
-        piece: 0,
-        text,
-        last: true,
-    };
-    let mut clip = Vec::new();
-    if session.input.send(line).await.is_ok() {
-        while let Some(spoken) = session.output.recv().await {
-            match spoken? {
-                Spoken::Audio { audio, .. } => clip.extend_from_slice(&audio),
-                Spoken::PieceDone { .. } => {}
-                Spoken::Done { .. } if clip.is_empty() => {
-                    return Err(lost(
-                        ErrorKind::BadRequest,
-                        "the voice has no sound for this text",
-                    ));
-                }
-                Spoken::Done { .. } => return Ok(clip.into()),
-            }
-        }
-    }
-    Err(lost(ErrorKind::Dropped, "connection lost"))
-}
-
-fn lost(kind: ErrorKind, cause: &str) -> Error {
-    Error {
-        kind,
-        vendor: "vendor",
-        role: "synthesizer",
-        cause: cause.into(),
-        retry_after: None,
-    }
-}
-
-/// The lines a call is sure or likely to speak, the surest first. The welcome as the machine itself would
-/// have it spoken: found by running a machine of the same script up to it. Then those that must need no
-/// vendor when they are needed (R97, R192).
-fn lines(script: &Script) -> Vec<String> {
-    let mut texts: Vec<String> = welcome(script).into_iter().collect();
-    texts.extend(
-        script
-            .tools
-            .iter()
-            .map(|tool| tool.line.clone())
-            .filter(|line| !line.is_empty()),
-    );
-    let lines = script.lines();
-    texts.extend([
-        lines.recovery,
-        lines.apology,
-        lines.not_heard,
-        lines.line_back,
-    ]);
-    texts.extend(lines.one_moment);
-    if script.use_fillers {
-        texts.extend(lines.fillers);
-    }
-    texts.extend(script.online_check.iter().map(|check| check.text.clone()));
-    texts.push(script.goodbye.clone());
-    texts
-}
-
-fn welcome(script: &Script) -> Option<String> {
-    if script.welcome.is_empty() {
-        return None;
-    }
-    let mut machine = Conversation::new(script.clone());
-    let start = Input::MediaStart {
-        direction: script.facts.direction,
-        marks: true,
-        web: false,
-        seed: 0,
-    };
-    let mut outputs = machine.handle(At(0), start);
-    outputs.extend(machine.handle(At(script.welcome_delay_ms), Input::Tick));
-    outputs.into_iter().find_map(|output| match output {
-        Output::SayClip { text, .. } => Some(text),
-        _ => None,
-    })
 }
 
 /// What is known of a call before its media starts; system variables of R80, times fixed now (R82).

@@ -9,7 +9,7 @@ use bolo_providers::{ErrorKind, Keys};
 use bytes::Bytes;
 use futures_util::FutureExt;
 
-use crate::{AskError, Calls, prepare::render};
+use crate::{AskError, Calls, ahead::Renderer};
 
 /// Good enough to judge a voice by.
 const FORMAT: Format = Format::Pcm16 { rate: 24_000 };
@@ -31,8 +31,8 @@ impl Calls {
             let (vendor, spec) = (vendor.clone(), spec.clone());
             async move { vendor.open(&spec).await }.boxed()
         });
-        let spoken = tokio::time::timeout(LIMIT, render(&(open as _), &mut None, text)).await;
-        match spoken {
+        let mut renderer = Renderer::new(open as _);
+        match tokio::time::timeout(LIMIT, renderer.line(text)).await {
             Ok(Ok(audio)) => Ok(wav_file(&audio, FORMAT.rate())),
             Ok(Err(error)) if is_final(error.kind) => Err(AskError::NoModel(error)),
             Ok(Err(error)) => Err(AskError::Unavailable(error.to_string())),

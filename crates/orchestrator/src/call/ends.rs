@@ -139,6 +139,7 @@ impl<M: Machine> Call<M> {
         for socket in sockets.into_iter().flatten() {
             socket.close(reason).await;
         }
+        self.ahead.stop();
         self.keep_figures();
         let mut books = self.ledger.books();
         books.transcript = self.machine.transcript();

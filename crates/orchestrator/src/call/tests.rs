@@ -39,11 +39,12 @@ struct Stage {
     sockets: Sender<Box<Socket>>,
     stop: CancellationToken,
     wav: PathBuf,
+    /// Characters that were rendered while it rang.
+    rendered: u64,
     kept: Kept,
     started: Instant,
     running: AbortOnDropHandle<()>,
     _clerk: AbortOnDropHandle<()>,
-    _ahead: AbortOnDropHandle<()>,
     _scratch: tempfile::TempDir,
 }
 
@@ -73,11 +74,12 @@ async fn call(welcome: &str, config: serde_json::Value, answers: &[&str]) -> Sta
         synthesizer,
         hearing,
         speaking,
-        _ahead,
+        ahead,
         ..
     } = prepared;
     // Ringing: connections are made, the welcome is rendered.
     tokio::time::sleep(Duration::from_secs(1)).await;
+    let rendered = ahead.characters();
 
     let (socket, peer) = bench::socket();
     let started = Instant::now();
@@ -131,6 +133,7 @@ async fn call(welcome: &str, config: serde_json::Value, answers: &[&str]) -> Sta
         journal: Box::new(notebook.clone()),
         desk,
         toolbox,
+        ahead,
         ledger: ledger.clone(),
         names: Names {
             hearing,
@@ -163,11 +166,11 @@ async fn call(welcome: &str, config: serde_json::Value, answers: &[&str]) -> Sta
         sockets,
         stop,
         wav,
+        rendered,
         kept,
         started,
         running,
         _clerk,
-        _ahead,
         _scratch: scratch,
     }
 }

@@ -1,7 +1,7 @@
 //! What a call's script learns from its vendors.
 #![allow(clippy::unwrap_used)]
 
-use std::sync::{Arc, atomic::Ordering};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use bolo_execution::Direction;
@@ -44,29 +44,4 @@ async fn the_script_knows_how_long_its_transcriber_may_wait() {
         &Clips::new(1 << 20),
     );
     assert_eq!(prepared.script.transcriber_pause_ms, 1000);
-}
-
-#[tokio::test(start_paused = true)] // R94
-async fn lines_are_rendered_once_for_all_calls_and_on_one_connection() {
-    let agent = Arc::new(Agent::parse(&bench::agent("Hi.", json!({}))).unwrap());
-    let clips = Clips::new(1 << 20);
-    for connections in [2, 1] {
-        let (_cast, mut team) = bench::cast(&[]);
-        let (vendor, sessions) = bench::Vendor::new();
-        let _voice = bench::speaks_by_itself(sessions);
-        team.synthesizers = vec![("fake", Ok((vendor.clone(), bench::voice_spec())))];
-        let prepared = assemble(
-            agent.clone(),
-            HashMap::new(),
-            &bench::record(Direction::Inbound),
-            Format::Mulaw8k,
-            team,
-            None,
-            &bolo_conversation::Rules::default(),
-            &clips,
-        );
-        tokio::time::sleep(Duration::from_secs(1)).await; // no-sleep-ok: virtual
-        assert_eq!(vendor.asked.load(Ordering::Relaxed), connections);
-        assert!(clips.has(&prepared.voice.key("Hi.").unwrap()));
-    }
 }

@@ -25,6 +25,7 @@ async fn a_call_from_the_welcome_to_the_callers_goodbye() {
     );
     stage.peer.says("stop");
     drop(far);
+    let rendered = stage.rendered;
     let (notebook, paper, ledger, left, right, _scratch) = stage.ends().await;
 
     let books = ledger.books();
@@ -35,10 +36,14 @@ async fn a_call_from_the_welcome_to_the_callers_goodbye() {
     );
     let tokens = &books.usage.llm_model["gpt-4.1-mini"];
     assert_eq!((tokens.input, tokens.output, tokens.cached), (100, 10, 40));
+    assert!(rendered > 8, "the welcome and more");
     assert_eq!(
-        books.usage.synthesizer_characters, 4,
+        books.usage.synthesizer_characters,
+        rendered + 4,
         "the welcome came from the cache"
     );
+    let own = &books.usage.synthesizers["fake:mouth"];
+    assert_eq!(own.amount, (rendered + 4) as f64);
     assert_eq!(books.usage.transcriber_duration, 2.0);
     let latency = books.latency.json();
     assert_eq!(latency["time_to_first_audio"], 100);
