@@ -115,6 +115,17 @@ impl Conversation {
         }
     }
 
+    /// A thought is no word yet, but a sign of life (R194).
+    pub(crate) fn thinking(&mut self, answer: AnswerId) {
+        let now = self.now;
+        let Some(utterance) = self.asked(answer) else {
+            return self.stale();
+        };
+        utterance.has_thought = true;
+        utterance.last_token_at = now;
+        self.moved();
+    }
+
     /// An utterance that the model is at work on.
     pub(crate) fn asked(&mut self, answer: AnswerId) -> Option<&mut Utterance> {
         self.utterance(answer)
@@ -369,9 +380,10 @@ impl Conversation {
             .iter()
             .filter(|utterance| utterance.asking == Asking::Running)
             .map(|utterance| {
-                let next = match utterance.first_token_at {
-                    None => utterance.asked_at.plus(rules.llm_first_token_s * 1000),
-                    Some(_) => utterance.last_token_at.plus(rules.llm_between_s * 1000),
+                let has_begun = utterance.first_token_at.is_some() || utterance.has_thought;
+                let next = match has_begun {
+                    false => utterance.asked_at.plus(rules.llm_first_token_s * 1000),
+                    true => utterance.last_token_at.plus(rules.llm_between_s * 1000),
                 };
                 let next = self.torn_until(utterance).map_or(next, |at| next.min(at));
                 next.min(utterance.asked_at.plus(rules.llm_total_s * 1000))

@@ -145,6 +145,7 @@ impl Conversation {
 fn answer_of(input: &Input) -> Option<AnswerId> {
     match input {
         Input::Token { answer, .. }
+        | Input::Thinking { answer }
         | Input::ToolNamed { answer, .. }
         | Input::ToolCalls { answer, .. }
         | Input::AnswerDone { answer, .. }

@@ -120,6 +120,11 @@ pub enum Input {
         /// A piece of text, any length.
         text: String,
     },
+    /// The model thinks aloud for this answer; told once a second at most.
+    Thinking {
+        /// Which answer.
+        answer: AnswerId,
+    },
     /// The model begins to call a tool; the arguments follow.
     ToolNamed {
         /// Which answer.

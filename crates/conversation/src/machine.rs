@@ -253,6 +253,7 @@ impl Conversation {
             Input::TranscriberUp => self.transcriber_up(),
             Input::TranscriberLost { fault } => self.transcriber_lost(&fault),
             Input::Token { answer, text } => self.token(answer, &text),
+            Input::Thinking { answer } => self.thinking(answer),
             Input::ToolNamed { answer, name } => self.tool_named(answer, &name),
             Input::ToolCalls { answer, calls } => self.tool_calls(answer, calls),
             Input::ToolReturned { run, outcome } => self.tool_returned(run, outcome),

@@ -53,7 +53,9 @@ pub(crate) struct Utterance {
     pub(crate) asking: Asking,
     pub(crate) asked_at: At,
     pub(crate) first_token_at: Option<At>,
+    /// Of what is said or thought.
     pub(crate) last_token_at: At,
+    pub(crate) has_thought: bool,
     pub(crate) done_at: Option<At>,
     pub(crate) said_at: Option<At>,
     pub(crate) first_audio_at: Option<At>,
@@ -83,6 +85,7 @@ impl Utterance {
             asked_at: now,
             first_token_at: None,
             last_token_at: now,
+            has_thought: false,
             done_at: None,
             said_at: None,
             first_audio_at: None,

@@ -21,6 +21,7 @@ pub(crate) enum Event {
     Transcriber(u8),
     Token(u32, usize),
     EndCall(u32),
+    Thinks(u32),
     /// Which of [`CALLS`].
     Named(u32, usize),
     /// Which of [`CALLS`], and one more of them.
@@ -109,6 +110,9 @@ impl Checked {
                     name: "end_call".into(),
                     arguments: "{}".into(),
                 }],
+            },
+            Event::Thinks(back) => Input::Thinking {
+                answer: answer(back),
             },
             Event::Named(back, which) => Input::ToolNamed {
                 answer: answer(back),

@@ -105,6 +105,32 @@ fn a_slow_model_is_given_up() {
     ");
 }
 
+#[test] // R97, R194
+fn a_model_that_thinks_aloud_is_waited_for_while_it_does() {
+    assert_snapshot!(later("
+        9000 end tell me
+        10000 thinks 3
+        15000 thinks 3
+        20000 thinks 3
+        24000 token 3 We open at nine. And then we
+    "), @r"
+    9000 ask 3, user: tell me
+    13000 clip 4 OneMoment: Just a moment.
+    19000 clip 5 OneMoment: One moment, please.
+    24000 say 3.0: We open at nine.
+    ");
+    // Not for longer than between words, and than for an answer.
+    assert_snapshot!(later("
+        9000 end tell me
+        10000 thinks 3
+        18000 tick
+    "), @r"
+    9000 ask 3, user: tell me
+    13000 clip 4 OneMoment: Just a moment.
+    18000 cancel_ask 3
+    ");
+}
+
 #[test] // R194
 fn a_dropped_answer_keeps_its_whole_sentences() {
     assert_snapshot!(later("

@@ -25,6 +25,7 @@ fn event() -> impl Strategy<Value = Event> {
         1 => (0..40_u8).prop_map(Event::Transcriber),
         6 => (back(), 0..TOKENS.len()).prop_map(|(back, token)| Event::Token(back, token)),
         1 => back().prop_map(Event::EndCall),
+        1 => back().prop_map(Event::Thinks),
         1 => (0..2_u32, 0..CALLS.len()).prop_map(|(back, which)| Event::Named(back, which)),
         3 => (0..2_u32, 0..CALLS.len(), prop::option::of(0..CALLS.len()))
             .prop_map(|(back, first, second)| Event::Calls(back, first, second)),

@@ -221,6 +221,7 @@ pub(crate) fn input(what: &str) -> Vec<Input> {
             finish: Finish::ContentFilter,
             usage,
         },
+        "thinks" => Input::Thinking { answer: answer() },
         "named" => Input::ToolNamed {
             answer: answer(),
             name: more.to_owned(),
