@@ -16,13 +16,13 @@ use bolo_conversation::{
 };
 use bolo_providers::{Ask, AskMessage, AskTool, Delta, Error, ErrorKind, Llm};
 use futures_util::StreamExt;
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::Instant};
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::{faults::fault, library::KnowledgeSource, routes::RouteSource};
+use crate::{faults::fault, judging, library::KnowledgeSource, routes::RouteSource};
 
-/// A judge that takes longer says no (R155).
-const JUDGE: Duration = Duration::from_secs(3);
+/// That a model thinks aloud is told so often.
+const THOUGHTS: Duration = Duration::from_secs(1);
 /// Deltas that lie ready are told as one.
 const AT_ONCE: usize = 32;
 
@@ -35,8 +35,12 @@ pub(crate) enum News {
     Thought { answer: AnswerId, text: String },
     /// From now on this model answers, not the agent's own.
     Model { vendor: String, model: String },
-    /// Tokens of a judge, which no input tells of.
-    Used(TokenUse),
+    /// A judge's verdict, for the machine, and its tokens.
+    Judged {
+        id: u32,
+        yes: bool,
+        used: Option<TokenUse>,
+    },
     /// The record says to whom the caller goes, or it could not be written.
     HandedOver(bool),
     /// All that another node needs is written.
@@ -49,11 +53,47 @@ pub(crate) enum News {
     TakenOver,
 }
 
-struct Running {
-    _task: AbortOnDropHandle<()>,
-    /// Characters of the request, and of what came so far.
+/// Counts what a request may cost for which no bill comes: characters of what was asked, and of what came so
+/// far.
+#[derive(Debug, Clone)]
+pub(crate) struct Meter {
     sent: u64,
     came: Arc<AtomicU64>,
+}
+
+impl Meter {
+    fn of(ask: &Ask) -> Self {
+        let texts = ask.messages.iter().filter_map(|m| m.content.as_ref());
+        Self {
+            sent: texts.map(|text| text.chars().count() as u64).sum(),
+            came: Arc::default(),
+        }
+    }
+
+    pub(crate) fn came(&self, text: &str) {
+        let more = text.chars().count() as u64;
+        self.came.fetch_add(more, Ordering::Relaxed);
+    }
+
+    /// The bill of a request that was cut.
+    pub(crate) fn of_cut(&self) -> TokenUse {
+        TokenUse {
+            input: self.sent / 4,
+            output: self.came.load(Ordering::Relaxed) / 4,
+            cached: 0,
+            estimated: true,
+        }
+    }
+
+    /// The bill of one that failed: a request that was refused costs nothing, one that had begun does.
+    pub(crate) fn of_failed(&self) -> Option<TokenUse> {
+        Some(self.of_cut()).filter(|tokens| tokens.output > 0)
+    }
+}
+
+struct Running {
+    _task: AbortOnDropHandle<()>,
+    meter: Meter,
 }
 
 /// See the module.
@@ -69,7 +109,7 @@ pub(crate) struct Mind {
     news: mpsc::Sender<News>,
     asks: BTreeMap<u32, Running>,
     route: Option<AbortOnDropHandle<()>>,
-    judges: BTreeMap<u32, AbortOnDropHandle<()>>,
+    judges: BTreeMap<u32, Running>,
 }
 
 impl Mind {
@@ -134,10 +174,9 @@ impl Mind {
             json: self.config.request_json,
             cache_key: self.cache_key.clone(),
         };
-        let sent = characters(&ask.messages);
-        let came = Arc::new(AtomicU64::new(0));
+        let meter = Meter::of(&ask);
         let (llm, knowledge) = (self.llm.clone(), self.knowledge.clone());
-        let (counted, news) = (came.clone(), self.news.clone());
+        let (counted, news) = (meter.clone(), self.news.clone());
         let task = async move {
             let mut ask = ask;
             if let Some(knowledge) = knowledge {
@@ -145,31 +184,36 @@ impl Mind {
             }
             answer_task(llm, ask, answer, counted, news).await;
         };
-        let task = AbortOnDropHandle::new(tokio::spawn(task));
-        self.asks.insert(
-            answer.0,
-            Running {
-                _task: task,
-                sent,
-                came,
-            },
-        );
+        let _task = AbortOnDropHandle::new(tokio::spawn(task));
+        self.asks.insert(answer.0, Running { _task, meter });
     }
 
-    /// Drops a request, or one that broke off; what it will have cost.
+    /// Drops a request; what it will have cost.
     pub(crate) fn cancel(&mut self, answer: AnswerId) -> Option<TokenUse> {
-        let running = self.asks.remove(&answer.0)?;
-        Some(TokenUse {
-            input: running.sent / 4,
-            output: running.came.load(Ordering::Relaxed) / 4,
-            cached: 0,
-            estimated: true,
-        })
+        Some(self.asks.remove(&answer.0)?.meter.of_cut())
+    }
+
+    /// The request has failed; what it will have cost.
+    pub(crate) fn failed(&mut self, answer: AnswerId) -> Option<TokenUse> {
+        self.asks.remove(&answer.0)?.meter.of_failed()
     }
 
     /// The request has ended by itself.
     pub(crate) fn ended(&mut self, answer: AnswerId) {
         self.asks.remove(&answer.0);
+    }
+
+    /// So has a judge.
+    pub(crate) fn judged(&mut self, id: u32) {
+        self.judges.remove(&id);
+    }
+
+    /// Drops all that is still asked; what it will have cost.
+    pub(crate) fn cut(&mut self) -> Vec<TokenUse> {
+        let (asks, judges) = (&mut self.asks, &mut self.judges);
+        let all = [std::mem::take(asks), std::mem::take(judges)];
+        let running = all.iter().flat_map(BTreeMap::values);
+        running.map(|running| running.meter.of_cut()).collect()
     }
 
     /// Asks the routes; a failure is a miss.
@@ -208,15 +252,14 @@ impl Mind {
             JudgeKind::HangUp => "hangup",
             JudgeKind::Voicemail => "is_voicemail",
         };
-        let (llm, news) = (self.llm.clone(), self.news.clone());
-        self.judges.retain(|_, judge| !judge.is_finished());
+        let (llm, news, meter) = (self.llm.clone(), self.news.clone(), Meter::of(&ask));
+        let counted = meter.clone();
         let task = tokio::spawn(async move {
-            let yes = tokio::time::timeout(JUDGE, judge(llm, ask, key, &news))
-                .await
-                .unwrap_or(false);
-            tell(&news, News::Input(Input::Judged { id, yes })).await;
+            let (yes, used) = judging::judge(llm, ask, key, &counted, &news).await;
+            tell(&news, News::Judged { id, yes, used }).await;
         });
-        self.judges.insert(id, AbortOnDropHandle::new(task));
+        let _task = AbortOnDropHandle::new(task);
+        self.judges.insert(id, Running { _task, meter });
     }
 }
 
@@ -224,16 +267,16 @@ async fn answer_task(
     llm: Arc<dyn Llm>,
     ask: Ask,
     answer: AnswerId,
-    came: Arc<AtomicU64>,
+    meter: Meter,
     news: mpsc::Sender<News>,
 ) {
-    let mut thought = String::new();
+    let (mut thought, mut thought_at) = (String::new(), None);
     let (vendor, mut deltas) = (llm.name(), llm.answer(ask).ready_chunks(AT_ONCE));
     while let Some(chunk) = deltas.next().await {
         let mut text = String::new();
         for delta in chunk {
             if let Ok(Delta::Text(more)) = delta {
-                came.fetch_add(more.chars().count() as u64, Ordering::Relaxed);
+                meter.came(&more);
                 text.push_str(&more);
                 continue;
             }
@@ -244,7 +287,12 @@ async fn answer_task(
             let input = match delta {
                 Ok(Delta::Text(_)) => continue,
                 Ok(Delta::Reasoning(more)) => {
+                    meter.came(&more);
                     thought.push_str(&more);
+                    if thought_at.is_none_or(|at: Instant| at.elapsed() >= THOUGHTS) {
+                        thought_at = Some(Instant::now());
+                        tell(&news, News::Input(Input::Thinking { answer })).await;
+                    }
                     continue;
                 }
                 Ok(Delta::Calling(name)) => {
@@ -328,66 +376,9 @@ async fn answer_task(
     .await;
 }
 
-async fn judge(llm: Arc<dyn Llm>, ask: Ask, key: &str, news: &mpsc::Sender<News>) -> bool {
-    let mut text = String::new();
-    let mut deltas = llm.answer(ask);
-    while let Some(delta) = deltas.next().await {
-        match delta {
-            Ok(Delta::Text(more)) => text.push_str(&more),
-            Ok(Delta::Reasoning(_) | Delta::Calling(_) | Delta::Calls(_)) => {}
-            Ok(Delta::Model { vendor, model }) => tell(news, News::Model { vendor, model }).await,
-            Ok(Delta::Done {
-                input,
-                output,
-                cached,
-                estimated,
-                ..
-            }) => {
-                tell(
-                    news,
-                    News::Used(TokenUse {
-                        input,
-                        output,
-                        cached,
-                        estimated,
-                    }),
-                )
-                .await;
-            }
-            Err(error) => {
-                tracing::warn!(%error, "a judge failed");
-                return false;
-            }
-        }
-    }
-    verdict(&text, key)
-}
-
-/// Reads `{"<key>": "Yes"}`, also within a code fence.
-fn verdict(text: &str, key: &str) -> bool {
-    let json = text
-        .find('{')
-        .zip(text.rfind('}'))
-        .and_then(|(from, to)| text.get(from..=to));
-    let value: Option<serde_json::Value> = json.and_then(|json| serde_json::from_str(json).ok());
-    match value.as_ref().and_then(|value| value.get(key)) {
-        Some(serde_json::Value::String(word)) => word.trim().eq_ignore_ascii_case("yes"),
-        Some(serde_json::Value::Bool(yes)) => *yes,
-        _ => false,
-    }
-}
-
 /// A closed inbox means that the call is over: nobody asks any more.
-async fn tell(news: &mpsc::Sender<News>, what: News) {
+pub(crate) async fn tell(news: &mpsc::Sender<News>, what: News) {
     let _ = news.send(what).await;
-}
-
-fn characters(messages: &[AskMessage]) -> u64 {
-    messages
-        .iter()
-        .filter_map(|message| message.content.as_ref())
-        .map(|text| text.chars().count() as u64)
-        .sum()
 }
 
 fn message(message: Message) -> AskMessage {
@@ -425,17 +416,4 @@ fn tool(tool: Tool) -> AskTool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::verdict;
-
-    #[test]
-    fn a_verdict_is_read_from_json_fenced_or_not_and_anything_else_is_a_no() {
-        assert!(verdict(r#"{"hangup":"Yes"}"#, "hangup"));
-        assert!(verdict("```json\n{\"hangup\": \"yes\"}\n```", "hangup"));
-        assert!(verdict(r#"{"hangup":true}"#, "hangup"));
-        assert!(!verdict(r#"{"hangup":"No"}"#, "hangup"));
-        assert!(!verdict(r#"{"voicemail":"Yes"}"#, "hangup"));
-        assert!(!verdict("Yes", "hangup"));
-        assert!(!verdict("} {", "hangup"));
-    }
-}
+mod tests;

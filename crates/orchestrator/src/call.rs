@@ -294,9 +294,10 @@ impl<M: Machine> Call<M> {
             Event::News(News::Input(input)) => self.give(now, input),
             Event::News(News::Thought { answer, text }) => self.thought(answer, text),
             Event::News(News::Model { vendor, model }) => self.mind.answered_by(vendor, model),
-            Event::News(News::Used(tokens)) => {
-                let (vendor, model) = self.mind.who();
-                self.ledger.books().used(vendor, model, tokens);
+            Event::News(News::Judged { id, yes, used }) => {
+                self.mind.judged(id);
+                self.pay(used);
+                self.give(now, Input::Judged { id, yes });
             }
             Event::News(News::HandedOver(true)) => self.give_up_socket(now),
             Event::News(News::HandedOver(false)) => {

@@ -26,6 +26,7 @@ pub mod figures;
 mod finish;
 mod ingest;
 mod journal;
+mod judging;
 mod keeper;
 mod latency;
 mod ledger;

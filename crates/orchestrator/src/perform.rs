@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use bolo_conversation::{AnswerId, Clip, Input, Kind, Metric, Output, TransferOutcome};
+use bolo_conversation::{AnswerId, Clip, Input, Kind, Metric, Output, TokenUse, TransferOutcome};
 use bolo_execution::{Component, EndReason, Entry, EntryKind, Offer, SpeechTotal};
 use bolo_telephony::MediaCommand;
 use serde_json::{Map, Value};
@@ -30,18 +30,12 @@ impl<M: Machine> Call<M> {
             }
             Input::AnswerDone { answer, usage, .. } => {
                 self.mind.ended(*answer);
-                let (vendor, model) = self.mind.who();
-                let mut books = self.ledger.books();
-                books.used(vendor, model, *usage);
-                books.latency.done(*answer, false, now);
+                self.pay([*usage]);
+                self.ledger.books().latency.done(*answer, false, now);
             }
             Input::AnswerFailed { answer, .. } => {
-                // A request that was refused costs nothing, one that had begun does.
-                let tokens = self.mind.cancel(*answer);
-                if let Some(tokens) = tokens.filter(|tokens| tokens.output > 0) {
-                    let (vendor, model) = self.mind.who();
-                    self.ledger.books().used(vendor, model, tokens);
-                }
+                let tokens = self.mind.failed(*answer);
+                self.pay(tokens);
             }
             Input::Audio { answer, .. } => self.ledger.books().latency.audio(*answer, now),
             Input::PieceDone { answer, piece } => self.playout.piece_done(*answer, *piece),
@@ -72,10 +66,8 @@ impl<M: Machine> Call<M> {
                     note = true;
                 }
                 Output::CancelAsk { answer } => {
-                    if let Some(tokens) = self.mind.cancel(answer) {
-                        let (vendor, model) = self.mind.who();
-                        self.ledger.books().used(vendor, model, tokens);
-                    }
+                    let tokens = self.mind.cancel(answer);
+                    self.pay(tokens);
                 }
                 Output::RunTool {
                     run,
@@ -243,6 +235,15 @@ impl<M: Machine> Call<M> {
             self.desk.note(transcript);
         }
         self.keep_figures();
+    }
+
+    /// Tokens of the model that answers go to the ledger.
+    pub(crate) fn pay(&self, tokens: impl IntoIterator<Item = TokenUse>) {
+        let (vendor, model) = self.mind.who();
+        let mut books = self.ledger.books();
+        for tokens in tokens {
+            books.used(vendor, model, tokens);
+        }
     }
 
     /// Figures that live in the call's parts go to the ledger.

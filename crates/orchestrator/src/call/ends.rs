@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{Call, Machine, bells::Source};
-use crate::{ending::End, media::Socket};
+use crate::{asking::News, ending::End, media::Socket};
 
 /// The machine waits 2 s for a last final (R10); the driver lets it.
 const LAST_WORDS: Duration = Duration::from_millis(2500);
@@ -130,6 +130,30 @@ impl<M: Machine> Call<M> {
         self.give(now, Input::MediaResumed);
     }
 
+    /// Who was asked and is heard no more costs all the same.
+    fn pay_the_rest(&mut self) {
+        while let Ok(news) = self.news.try_recv() {
+            match news {
+                News::Model { vendor, model } => self.mind.answered_by(vendor, model),
+                News::Judged { id, used, .. } => {
+                    self.mind.judged(id);
+                    self.pay(used);
+                }
+                News::Input(Input::AnswerDone { answer, usage, .. }) => {
+                    self.mind.ended(answer);
+                    self.pay([usage]);
+                }
+                News::Input(Input::AnswerFailed { answer, .. }) => {
+                    let tokens = self.mind.failed(answer);
+                    self.pay(tokens);
+                }
+                _ => {}
+            }
+        }
+        let cut = self.mind.cut();
+        self.pay(cut);
+    }
+
     pub(super) async fn close(&mut self) {
         let reason = match self.state.taken_over {
             true => "another node has this call",
@@ -141,6 +165,7 @@ impl<M: Machine> Call<M> {
         }
         self.ahead.stop();
         self.keep_figures();
+        self.pay_the_rest();
         let mut books = self.ledger.books();
         books.transcript = self.machine.transcript();
         books.ended(self.machine.end().unwrap_or(End::Lost));
