@@ -66,7 +66,7 @@ impl Calls {
             .llm_or(disposition.models(own, custom), keys)
             .map_err(AskError::NoModel)?;
         let ask = Ask::plain(config, messages, true, "dispositions".to_owned());
-        let answer = llm::whole(&*llm, ask).await;
+        let answer = llm::whole(&*llm, ask, None).await;
         let answer = answer.map_err(|error| AskError::Unavailable(error.to_string()))?;
         Ok(disposition.verdict(&answer.text))
     }

@@ -5,11 +5,14 @@ use std::time::Duration;
 
 use bolo_agent::{Disposition, LlmConfig};
 use bolo_execution::{Cost, LlmUsage, Record};
-use bolo_providers::{Ask, Keys, llm};
+use bolo_providers::{
+    Ask, Keys,
+    llm::{self, Whole},
+};
 use bolo_store::{Error, StepDone};
 use futures_util::{FutureExt, StreamExt, TryStreamExt, stream};
 use serde_json::{Map, Value};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 use crate::{Worker, post_call::Came};
 
@@ -28,6 +31,29 @@ struct Answer {
     usage: LlmUsage,
 }
 
+/// A question that came to nothing, and what it used all the same.
+struct Unanswered {
+    why: String,
+    spent: Option<Answer>,
+}
+
+impl Answer {
+    fn of(whole: Whole, provider: String) -> Self {
+        Self {
+            text: whole.text,
+            provider,
+            model: whole.model,
+            usage: LlmUsage {
+                input: whole.input,
+                output: whole.output,
+                cached: whole.cached,
+                estimated: whole.estimated,
+                vendor: String::new(),
+            },
+        }
+    }
+}
+
 impl Worker {
     /// A JSON object from the transcript; what is none is asked for again.
     pub(crate) async fn extract(
@@ -42,7 +68,13 @@ impl Worker {
             let messages = [system.clone(), transcript.to_owned()];
             let answer = match self.ask_own(record, model, messages, true).await? {
                 Ok(answer) => answer,
-                Err(why) => return Ok(Came::to_nothing(why)),
+                Err(Unanswered { why, spent }) => {
+                    answers.extend(spent);
+                    return Ok(Came {
+                        done: self.paid(record, &answers),
+                        faults: vec![why],
+                    });
+                }
             };
             let found = json_object(&answer.text);
             answers.push(answer);
@@ -75,7 +107,10 @@ impl Worker {
                 summary: Some(answer.text.trim().to_owned()),
                 ..self.paid(record, &[answer])
             }),
-            Err(why) => Came::to_nothing(why),
+            Err(Unanswered { why, spent }) => Came {
+                done: self.paid(record, spent.as_slice()),
+                faults: vec![why],
+            },
         })
     }
 
@@ -96,16 +131,11 @@ impl Worker {
             .iter()
             .map(|disposition| {
                 let messages = disposition.prompt(transcript, date.as_deref());
-                let asked = self.ask_disposition(record, disposition, messages, own, &keys);
-                let in_time = timeout_at(until, asked);
-                in_time
-                    .map(|answer| {
-                        answer.unwrap_or_else(|_| Ok(Err("not answered in time".to_owned())))
-                    })
+                self.ask_disposition(record, disposition, messages, own, (&keys, until))
                     .boxed()
             })
             .collect();
-        let answers: Vec<Result<Answer, String>> =
+        let answers: Vec<Result<Answer, Unanswered>> =
             stream::iter(asked).buffered(AT_ONCE).try_collect().await?;
         let (mut decided, mut paid, mut faults) = (Vec::new(), Vec::new(), Vec::new());
         for (disposition, answer) in dispositions.iter().zip(answers) {
@@ -114,16 +144,16 @@ impl Worker {
                     decided.push((disposition, disposition.verdict(&answer.text)));
                     paid.push(answer);
                 }
-                Err(why) => faults.push(format!("disposition {:?}: {why}", disposition.name)),
+                Err(Unanswered { why, spent }) => {
+                    faults.push(format!("disposition {:?}: {why}", disposition.name));
+                    paid.extend(spent);
+                }
             }
         }
-        let done = if decided.is_empty() {
-            StepDone::default()
-        } else {
-            StepDone {
-                extracted: Some(with(record, Disposition::grouped(decided))),
-                ..self.paid(record, &paid)
-            }
+        let extracted = (!decided.is_empty()).then(|| with(record, Disposition::grouped(decided)));
+        let done = StepDone {
+            extracted,
+            ..self.paid(record, &paid)
         };
         Ok(Came { done, faults })
     }
@@ -134,13 +164,16 @@ impl Worker {
         disposition: &Disposition,
         messages: [String; 2],
         own: &LlmConfig,
-        keys: &Keys,
-    ) -> Result<Result<Answer, String>, Error> {
+        (keys, until): (&Keys, Instant),
+    ) -> Result<Result<Answer, Unanswered>, Error> {
         let custom = (self.store)
             .custom_model(record.account, &disposition.model)
             .await?;
         let models = disposition.models(own, custom);
-        Ok(self.ask_model(record, models, messages, true, keys).await)
+        let until = Some(until);
+        Ok(self
+            .ask_model(record, models, messages, true, (keys, until))
+            .await)
     }
 
     /// Asks a task's own model.
@@ -150,10 +183,12 @@ impl Worker {
         model: &LlmConfig,
         messages: [String; 2],
         json: bool,
-    ) -> Result<Result<Answer, String>, Error> {
+    ) -> Result<Result<Answer, Unanswered>, Error> {
         let keys = Keys(self.store.secrets(record.account).await?);
         let models = (model.clone(), None);
-        Ok(self.ask_model(record, models, messages, json, &keys).await)
+        Ok(self
+            .ask_model(record, models, messages, json, (&keys, None))
+            .await)
     }
 
     /// One question to the first of these models that can be asked with the account's keys.
@@ -163,29 +198,28 @@ impl Worker {
         models: (LlmConfig, Option<LlmConfig>),
         messages: [String; 2],
         json: bool,
-        keys: &Keys,
-    ) -> Result<Answer, String> {
-        let text = |error: bolo_providers::Error| error.to_string();
-        let (llm, config) = self.vendors.llm_or(models, keys).map_err(text)?;
+        (keys, until): (&Keys, Option<Instant>),
+    ) -> Result<Answer, Unanswered> {
+        let (llm, config) = (self.vendors.llm_or(models, keys)).map_err(|error| Unanswered {
+            why: error.to_string(),
+            spent: None,
+        })?;
         let provider = config.provider.clone();
         let ask = Ask::plain(config, messages, json, record.agent.to_string());
-        let whole = llm::whole(&*llm, ask).await.map_err(text)?;
-        Ok(Answer {
-            text: whole.text,
-            provider,
-            model: whole.model,
-            usage: LlmUsage {
-                input: whole.input,
-                output: whole.output,
-                cached: whole.cached,
-                estimated: whole.estimated,
-                vendor: String::new(),
-            },
-        })
+        match llm::whole(&*llm, ask, until).await {
+            Ok(whole) => Ok(Answer::of(whole, provider)),
+            Err(broken) => Err(Unanswered {
+                why: broken.to_string(),
+                spent: broken.spent.map(|spent| Answer::of(*spent, provider)),
+            }),
+        }
     }
 
     /// What the attempt used and cost with these answers.
     fn paid(&self, record: &Record, answers: &[Answer]) -> StepDone {
+        if answers.is_empty() {
+            return StepDone::default();
+        }
         let mut usage = record.usage.clone().unwrap_or_default();
         let mut cost = record.cost.unwrap_or_default();
         for answer in answers {

@@ -74,6 +74,8 @@ impl Gathered {
     pub(super) fn thought(&mut self, thought: String) {
         if !thought.is_empty() {
             self.moved = Some(Instant::now());
+            // Billed as what is said.
+            self.came += thought.chars().count();
             self.ready.push_back(Delta::Reasoning(thought));
         }
     }
@@ -134,7 +136,6 @@ impl Gathered {
     /// The answer is whole.
     pub(super) fn end(&mut self) {
         self.tell_calls();
-        let estimate = |characters: usize| characters.div_ceil(CHARACTERS_A_TOKEN) as u64;
         let usage = self.usage.unwrap_or(Usage {
             input: estimate(self.sent),
             output: estimate(self.came),
@@ -192,7 +193,12 @@ fn characters(ask: &Ask) -> usize {
 
 /// Tokens that a request is likely to cost; for one that ends without a bill.
 pub(super) fn estimated_input(ask: &Ask) -> u64 {
-    characters(ask).div_ceil(CHARACTERS_A_TOKEN) as u64
+    estimate(characters(ask))
+}
+
+/// Tokens of so many characters.
+pub(super) fn estimate(characters: usize) -> u64 {
+    characters.div_ceil(CHARACTERS_A_TOKEN) as u64
 }
 
 #[cfg(test)]

@@ -23,7 +23,7 @@ pub use fallback::{Fallback, Gate};
 pub(crate) use hedged::{Allowance, Hedged};
 pub use server::Limits;
 pub(crate) use server::Server;
-pub use whole::{Whole, whole};
+pub use whole::{Broken, Whole, whole};
 
 use crate::Error;
 

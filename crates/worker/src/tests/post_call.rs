@@ -202,6 +202,31 @@ async fn a_task_that_fails_leaves_its_field_empty_and_the_call_is_complete() {
     assert!(!log.is_empty());
 }
 
+#[tokio::test] // R186
+async fn what_a_model_said_before_it_failed_is_paid_for() {
+    let mut lab = Lab::start().await;
+    let llm = model(&mut lab).await;
+    llm.fail_next([
+        Fault::ResetAfter { tokens: 4 },
+        Fault::ResetAfter { tokens: 4 },
+    ]);
+    llm.on("order twelve", Reply::text("A user asked for their order."));
+    let call = ended(&mut lab, &[task("summarization", json!({}))], TRANSCRIPT).await;
+    disposition(&lab, "Outcome", "gpt-4.1-mini").await;
+    lab.work();
+    let complete = lab.receiver.told(&call, "completed").await;
+    assert_eq!(complete["summary"], Value::Null);
+    assert_eq!(complete["extracted_data"], Value::Null);
+    let used = &complete["usage_breakdown"]["llm_model"]["gpt-4.1-mini"];
+    // "A user asked for" twice: 16 characters each.
+    assert_eq!(
+        (&used["output"], &used["estimated"]),
+        (&json!(8), &json!(true))
+    );
+    assert!(used["input"].as_u64().unwrap() > 0);
+    assert_eq!(llm.requests().len(), 2);
+}
+
 #[tokio::test]
 async fn of_a_silent_caller_nothing_is_drawn() {
     let mut lab = Lab::start().await;
