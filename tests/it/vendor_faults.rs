@@ -3,7 +3,7 @@
 use bolo_simulator::{
     caller::CallerScript,
     deepgram, elevenlabs,
-    llm::{Fault, Reply},
+    llm::{Fault, Outcome, Reply},
 };
 use rstest::rstest;
 use serde_json::Value;
@@ -53,6 +53,64 @@ async fn a_model_that_refuses_the_key_ends_in_an_apology_and_a_named_fault() {
     let message = record["error_message"].as_str().unwrap();
     assert!(message.starts_with("openai llm:"), "{message}");
     world.end(&["llm"]).await;
+}
+
+#[tokio::test] // R194
+async fn a_model_that_refuses_every_second_request_is_heard_in_every_turn() {
+    let world = World::start(Database::Sqlite).await;
+    let llm = &world.fakes.llm;
+    let turns = [
+        ("where is my order", "It ships on Monday"),
+        ("and the other one", "That one ships on Friday"),
+        ("thank you very much", "You are welcome"),
+    ];
+    for (said, answer) in turns {
+        llm.on(said, Reply::text(format!("{answer}.")));
+    }
+    let (execution, call) = world.dial(&agent(), CallerScript::default()).await;
+    call.hears("Hello there").await.unwrap();
+    call.agent_stopped().await.unwrap();
+    llm.rate_limit_every(2);
+    for (said, answer) in turns {
+        call.says(said).await.unwrap();
+        call.hears(answer).await.unwrap();
+        call.agent_stopped().await.unwrap();
+    }
+    call.hangs_up().await.unwrap();
+    world.server.status(&execution, "completed").await;
+    let log = llm.log();
+    let refused = log.iter().filter(|one| one.outcome == Outcome::Failed(429));
+    assert!(refused.count() >= 2, "{log:#?}");
+    world.end(&["llm"]).await;
+}
+
+#[tokio::test] // wire-providers.md §10.5
+async fn a_slow_first_token_is_hedged_and_both_requests_are_paid_for() {
+    let world = World::with(Database::Sqlite, &[("BOLO_RUNTIME__LLM_HEDGE_MS", "300")]).await;
+    let llm = &world.fakes.llm;
+    llm.on("where is my order", Reply::text("It ships on Monday."));
+    let (execution, call) = world.dial(&agent(), CallerScript::default()).await;
+    call.hears("Hello there").await.unwrap();
+    call.agent_stopped().await.unwrap();
+    llm.fail_next([Fault::DelayFirst { ms: 60_000 }]);
+    call.says("where is my order").await.unwrap();
+    call.hears("It ships on Monday").await.unwrap();
+    call.hangs_up().await.unwrap();
+    let record = world.server.status(&execution, "completed").await;
+
+    let asked = llm.log();
+    let went: Vec<_> = asked
+        .iter()
+        .map(|one| (one.outcome, one.tokens > 0))
+        .collect();
+    assert_eq!(went, [(Outcome::Aborted, false), (Outcome::Finished, true)]);
+    assert_eq!(asked[0].body, asked[1].body);
+    let prompt: usize = (asked[0].messages().iter())
+        .map(|(_, text)| text.chars().count())
+        .sum();
+    let used = &record["usage_breakdown"]["llm_model"]["gpt-4.1-mini"];
+    assert_eq!(used["input"], 2 * prompt.div_ceil(4), "{used}");
+    world.end(&[]).await;
 }
 
 #[tokio::test]

@@ -139,9 +139,23 @@ impl Logged {
 struct State {
     rules: Rules,
     faults: VecDeque<Fault>,
+    /// One request in so many is refused as too many; 0: none is.
+    too_many_every: u64,
+    asked: u64,
     requests: Vec<Logged>,
     outcomes: HashMap<Outcome, u64>,
     delays: (Duration, Duration),
+}
+
+impl State {
+    /// What the request that has just come meets.
+    fn next_fault(&mut self) -> Option<Fault> {
+        self.asked += 1;
+        let is_one_of_many =
+            self.too_many_every > 0 && self.asked.is_multiple_of(self.too_many_every);
+        let too_many = || is_one_of_many.then(|| Fault::too_many(1));
+        self.faults.pop_front().or_else(too_many)
+    }
 }
 
 /// What the routes share.
@@ -298,9 +312,16 @@ impl FakeLlm {
         self.shared.lock().faults.extend(faults);
     }
 
+    /// From now on every request of this number is refused with 429 `rate_limit_exceeded`; 0: none.
+    pub fn rate_limit_every(&self, number: u64) {
+        let mut state = self.shared.lock();
+        (state.too_many_every, state.asked) = (number, 0);
+    }
+
     /// Faults that were to come do not.
     pub fn recover(&self) {
         self.shared.lock().faults.clear();
+        self.rate_limit_every(0);
         self.outage().end();
     }
 

@@ -61,7 +61,7 @@ pub enum Fault {
     },
     /// All text in one chunk.
     OneChunk {},
-    /// CRLF line ends, comments, a `keepalive` event, and network pieces that cut every event.
+    /// CRLF line ends, comments, `keepalive` events, and every byte a network piece of its own.
     Crumbs {},
     /// Tool calls in one delta, without `index` and with an empty id, as some dialects do.
     WholeToolCall {},

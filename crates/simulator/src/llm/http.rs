@@ -165,7 +165,7 @@ async fn answer(
     }
     let (fault, delays) = {
         let mut state = shared.lock();
-        (state.faults.pop_front(), state.delays)
+        (state.next_fault(), state.delays)
     };
     match &fault {
         Some(Fault::Status {

@@ -221,7 +221,7 @@ impl Sending {
             );
             self.waiting = text
                 .as_bytes()
-                .chunks(7)
+                .chunks(1)
                 .map(Bytes::copy_from_slice)
                 .collect();
             return self.waiting.pop_front().map(Ok);
@@ -260,11 +260,11 @@ mod tests {
     use crate::Jitter;
 
     /// When the first token comes, and how long the others take.
-    fn delays(seed: u64) -> Vec<Duration> {
+    fn delays(seed: u64, p99_ms: u64) -> Vec<Duration> {
         let jitter = Jitter {
             seed,
             around_ms: 10,
-            p99_ms: 0,
+            p99_ms,
         };
         let asked = Instant::now();
         let mut plan = Plan {
@@ -289,8 +289,18 @@ mod tests {
 
     #[test]
     fn the_same_seed_gives_the_same_pace() {
-        assert_eq!(delays(1).len(), 3);
-        assert_eq!(delays(1), delays(1));
-        assert_ne!(delays(1), delays(2));
+        assert_eq!(delays(1, 0).len(), 3);
+        assert_eq!(delays(1, 0), delays(1, 0));
+        assert_ne!(delays(1, 0), delays(2, 0));
+    }
+
+    #[test]
+    fn one_token_in_a_hundred_is_slow() {
+        let slow = Duration::from_millis(900);
+        let all: Vec<Duration> = (0..300).flat_map(|seed| delays(seed, 900)).collect();
+        let count = all.iter().filter(|delay| **delay == slow).count();
+        assert!((1..30).contains(&count), "{count}");
+        let most = all.iter().filter(|delay| **delay < slow).max();
+        assert!(most.is_some_and(|most| *most <= Duration::from_millis(110)));
     }
 }

@@ -232,6 +232,21 @@ async fn faults_of_the_queue_hit_one_request_each() {
 }
 
 #[tokio::test]
+async fn every_third_request_is_one_too_many() {
+    let llm = FakeLlm::start(Options::default()).await.unwrap();
+    llm.rate_limit_every(3);
+    for status in [200, 200, 429, 200, 200, 429] {
+        let response = post(&llm, &body("hi"), "openai-test-key").await;
+        assert_eq!(response.status(), status);
+    }
+    llm.recover();
+    for _ in 0..3 {
+        let response = post(&llm, &body("hi"), "openai-test-key").await;
+        assert_eq!(response.status(), 200);
+    }
+}
+
+#[tokio::test]
 async fn odd_dialects() {
     let llm = FakeLlm::start(Options::default()).await.unwrap();
     llm.on("bye", Reply::call("end_call", "{}"));
@@ -251,7 +266,20 @@ async fn odd_dialects() {
         seen[1]["choices"][0]["delta"]["tool_calls"][0],
         json!({"id": "", "function": {"name": "end_call", "arguments": "{}"}})
     );
-    let (seen, _) = ask(&llm, "hi there").await;
+    let response = post(&llm, &body("hi there"), "openai-test-key").await;
+    let mut pieces = response.bytes_stream();
+    let mut text = String::new();
+    while let Some(piece) = pieces.next().await {
+        let piece = piece.unwrap();
+        assert_eq!(piece.len(), 1, "cut at every byte");
+        text.push(char::from(piece[0]));
+    }
+    let lines = text
+        .split("\r\n")
+        .filter_map(|line| line.strip_prefix("data: "));
+    let seen: Vec<Value> = lines
+        .filter_map(|line| serde_json::from_str(line).ok())
+        .collect();
     assert_eq!(said(&seen), "hi there");
 }
 

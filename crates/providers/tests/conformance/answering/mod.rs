@@ -184,7 +184,13 @@ async fn an_answer_with_text_a_call_and_a_bill(case: &Case) {
 }
 
 async fn what_is_missing_garbled_or_new_does_not_matter(case: &Case) {
-    for fault in [Fault::Garbage {}, Fault::UnknownEvent {}, Fault::NoDone {}] {
+    for fault in [
+        Fault::Garbage {},
+        Fault::UnknownEvent {},
+        Fault::NoDone {},
+        Fault::OneChunk {},
+        Fault::Crumbs {},
+    ] {
         is_whole(case, &answer(case, Some(fault), LONG).await);
     }
     let deltas = answer(case, Some(Fault::NoUsage {}), LONG).await;
