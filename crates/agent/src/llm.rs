@@ -30,6 +30,10 @@ pub struct LlmConfig {
     pub temperature: f32,
     /// Sent only when given.
     pub top_p: Option<f32>,
+    /// So many of the likeliest tokens are drawn from; sent to those who take it.
+    pub top_k: Option<u32>,
+    /// Likewise those at least so likely, as a part of the likeliest; Bolna's default, 0.1, is no wish.
+    pub min_p: Option<f32>,
     /// Sent only when given.
     pub presence_penalty: Option<f32>,
     /// Sent only when given.
@@ -105,6 +109,8 @@ const RUNS: [&str; 18] = [
     "demo",
 ];
 const TO_COME: [&str; 1] = ["cohere"];
+/// Stands in every document that Bolna's own pages make.
+const MIN_P: f32 = 0.1;
 /// Have no address of their own.
 const NEED_BASE_URL: [&str; 2] = ["custom", "ola"];
 
@@ -221,9 +227,6 @@ impl LlmConfig {
         let family = fields.at("family");
         let is_model = |name: &&str| name.contains(|c: char| c.is_ascii_digit());
         let family = family.some_text().filter(is_model);
-        for key in ["top_k", "min_p"] {
-            fields.at(key).number(0.0..=1e9);
-        }
         let effort = fields.at("reasoning_effort");
         let number = |key, low, high| {
             fields
@@ -235,6 +238,10 @@ impl LlmConfig {
             max_tokens: fields.at("max_tokens").whole(1..=1_000_000).unwrap_or(100),
             temperature: number("temperature", 0.0, 2.0).unwrap_or(0.1),
             top_p: number("top_p", 0.0, 1.0),
+            top_k: number("top_k", 0.0, 1e9)
+                .map(|number| number as u32)
+                .filter(|number| *number > 0),
+            min_p: number("min_p", 0.0, 1e9).filter(|part| *part <= 1.0 && *part != MIN_P),
             presence_penalty: number("presence_penalty", -2.0, 2.0),
             frequency_penalty: number("frequency_penalty", -2.0, 2.0),
             stop: fields.at("stop").texts().unwrap_or_default(),

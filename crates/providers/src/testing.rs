@@ -329,6 +329,8 @@ pub(crate) fn ask(model: &str) -> Ask {
             max_tokens: 150,
             temperature: 0.7,
             top_p: None,
+            top_k: None,
+            min_p: None,
             presence_penalty: None,
             frequency_penalty: None,
             stop: Vec::new(),

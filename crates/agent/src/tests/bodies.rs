@@ -27,6 +27,8 @@ fn what_is_absent_takes_our_defaults() {
                     max_tokens: 100,
                     temperature: 0.1,
                     top_p: None,
+                    top_k: None,
+                    min_p: None,
                     presence_penalty: None,
                     frequency_penalty: None,
                     stop: [],
@@ -155,6 +157,10 @@ fn a_whole_v2_document_is_read() {
                     top_p: Some(
                         0.9,
                     ),
+                    top_k: Some(
+                        40,
+                    ),
+                    min_p: None,
                     presence_penalty: None,
                     frequency_penalty: None,
                     stop: [

@@ -69,6 +69,8 @@ fn whole() -> Value {
                             "max_tokens": 150,
                             "temperature": 0.3,
                             "top_p": 0.9,
+                            "top_k": 40,
+                            "min_p": 0.1,
                             "stop": ["END"],
                             "base_url": "https://llm.example.com/v1",
                             "reasoning_effort": "none",

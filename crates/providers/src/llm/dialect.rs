@@ -22,6 +22,8 @@ pub(crate) struct Dialect {
     pub auth: Auth,
     /// Takes `prompt_cache_key`, `service_tier` and `include_obfuscation`.
     pub is_openai: bool,
+    /// Takes `top_k` and `min_p` too.
+    pub takes_top_k: bool,
     /// Loads a model when it is first asked for it, and forgets it when it is idle.
     pub is_ollama: bool,
     /// What it speaks.
@@ -58,6 +60,7 @@ const PLAIN: Dialect = Dialect {
     needs_key: true,
     auth: Auth::Bearer,
     is_openai: false,
+    takes_top_k: false,
     is_ollama: false,
     api: Api::Chat,
 };
@@ -104,7 +107,7 @@ pub(crate) const DIALECTS: &[Dialect] = &[
         keys: &["OPENAI"],
         variable: "OPENAI_API_KEY",
         is_openai: true,
-        ..PLAIN
+            ..PLAIN
     },
     AZURE,
     Dialect {
@@ -148,6 +151,7 @@ pub(crate) const DIALECTS: &[Dialect] = &[
         base_url: "https://openrouter.ai/api/v1",
         keys: &["OPENROUTER"],
         variable: "OPENROUTER_API_KEY",
+        takes_top_k: true,
         ..PLAIN
     },
     Dialect {
@@ -155,6 +159,7 @@ pub(crate) const DIALECTS: &[Dialect] = &[
         base_url: "https://api.together.xyz/v1",
         keys: &["TOGETHER", "TOGETHERAI"],
         variable: "TOGETHER_API_KEY",
+        takes_top_k: true,
         ..PLAIN
     },
     Dialect {
@@ -162,6 +167,7 @@ pub(crate) const DIALECTS: &[Dialect] = &[
         base_url: "https://api.fireworks.ai/inference/v1",
         keys: &["FIREWORKS", "FIREWORKS_AI"],
         variable: "FIREWORKS_API_KEY",
+        takes_top_k: true,
         ..PLAIN
     },
     Dialect {
@@ -169,6 +175,7 @@ pub(crate) const DIALECTS: &[Dialect] = &[
         base_url: "https://api.deepinfra.com/v1/openai",
         keys: &["DEEPINFRA"],
         variable: "DEEPINFRA_API_KEY",
+        takes_top_k: true,
         ..PLAIN
     },
     Dialect {
@@ -200,6 +207,7 @@ pub(crate) const DIALECTS: &[Dialect] = &[
         keys: &["VLLM"],
         variable: "VLLM_API_KEY",
         needs_key: false,
+        takes_top_k: true,
         ..PLAIN
     },
     Dialect {

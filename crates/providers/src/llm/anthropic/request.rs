@@ -41,13 +41,21 @@ pub(super) fn body(ask: &Ask) -> Value {
     let version = version(&config.model);
     if version >= EFFORT_SINCE {
         thinking(&mut body, config);
-    } else if let Some(top_p) = config.top_p {
-        // One or the other, not both.
-        body["top_p"] = rounded(top_p);
     } else {
-        body["temperature"] = rounded(ask.temperature.min(1.0));
+        sampling(&mut body, ask);
     }
     body
+}
+
+fn sampling(body: &mut Value, ask: &Ask) {
+    match ask.config.top_p {
+        // One or the other, not both.
+        Some(top_p) => body["top_p"] = rounded(top_p),
+        None => body["temperature"] = rounded(ask.temperature.min(1.0)),
+    }
+    if let Some(top_k) = ask.config.top_k {
+        body["top_k"] = top_k.into();
+    }
 }
 
 /// Nothing is thought over unless the agent says so: a caller waits.
@@ -287,11 +295,13 @@ mod tests {
             assert_eq!(told(model, None)["temperature"], 0.1, "{model}");
         }
         let mut ask = ask("claude-haiku-4-5");
-        ask.config.top_p = Some(0.9);
+        (ask.config.top_p, ask.config.top_k) = (Some(0.9), Some(40));
         let told = body(&ask);
         assert_eq!(
-            (told.get("temperature"), &told["top_p"]),
-            (None, &json!(0.9))
+            (told.get("temperature"), &told["top_p"], &told["top_k"]),
+            (None, &json!(0.9), &json!(40))
         );
+        ask.config.model = "claude-sonnet-5".into();
+        assert!(body(&ask).get("top_k").is_none());
     }
 }

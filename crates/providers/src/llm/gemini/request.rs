@@ -100,6 +100,9 @@ fn generation_config(ask: &Ask) -> Value {
     if let Some(top_p) = config.top_p {
         told["topP"] = number(top_p);
     }
+    if let Some(top_k) = config.top_k {
+        told["topK"] = top_k.into();
+    }
     if let Some(penalty) = config.presence_penalty {
         told["presencePenalty"] = number(penalty);
     }
@@ -191,6 +194,7 @@ mod tests {
             parameters: json!({"type": "object", "properties": {"city": {"type": "string"}}, "additionalProperties": false}),
         });
         ask.config.stop = vec!["User:".into()];
+        ask.config.top_k = Some(40);
         assert_eq!(
             body(&ask, |_| None),
             json!({
@@ -210,6 +214,7 @@ mod tests {
                 "generationConfig": {
                     "temperature": 0.1,
                     "maxOutputTokens": 150,
+                    "topK": 40,
                     "stopSequences": ["User:"],
                     "thinkingConfig": {"thinkingBudget": 0},
                 },

@@ -54,6 +54,10 @@ struct Sampling<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     top_p: Option<f32>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    top_k: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    min_p: Option<f32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     presence_penalty: Option<f32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     frequency_penalty: Option<f32>,
@@ -97,7 +101,7 @@ impl<'a> Body<'a> {
                 include_usage: true,
                 include_obfuscation: dialect.is_openai.then_some(false),
             },
-            sampling: Sampling::new(ask, model, has_tools),
+            sampling: Sampling::new(ask, model, has_tools, dialect),
             tools,
             tool_choice: has_tools.then(|| choice(&ask.tool_choice)),
             // R100. OpenAI's o-models refuse the field itself.
@@ -138,7 +142,7 @@ fn speaks_of_json(messages: &[AskMessage]) -> bool {
 }
 
 impl<'a> Sampling<'a> {
-    fn new(ask: &'a Ask, model: Model, has_tools: bool) -> Self {
+    fn new(ask: &'a Ask, model: Model, has_tools: bool, dialect: &Dialect) -> Self {
         let config = &ask.config;
         let reasoning_effort = model.effort(config.reasoning_effort.as_deref(), has_tools);
         let limit = with_thoughts(config.max_tokens, reasoning_effort.or(model.own_effort()));
@@ -172,6 +176,8 @@ impl<'a> Sampling<'a> {
             max_tokens: Some(limit),
             temperature: Some(ask.temperature),
             top_p: config.top_p,
+            top_k: config.top_k.filter(|_| dialect.takes_top_k),
+            min_p: config.min_p.filter(|_| dialect.takes_top_k),
             presence_penalty: config.presence_penalty,
             frequency_penalty: config.frequency_penalty,
             stop,

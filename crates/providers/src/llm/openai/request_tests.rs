@@ -55,6 +55,34 @@ fn other_servers_get_no_fields_of_openai() {
     }
 }
 
+#[test] // wire-providers.md §3.1
+fn top_k_and_min_p_go_to_those_who_take_them() {
+    let mut ask = ask("m");
+    (ask.config.top_k, ask.config.min_p) = (Some(40), Some(0.05));
+    for name in ["vllm", "openrouter", "together", "fireworks", "deepinfra"] {
+        let text = body(&ask, name);
+        assert!(
+            text.contains(r#""top_k":40,"min_p":0.05,"#),
+            "{name} {text}"
+        );
+    }
+    for name in [
+        "openai",
+        "azure",
+        "groq",
+        "deepseek",
+        "perplexity",
+        "ollama",
+        "custom",
+    ] {
+        let body = value(&ask, name);
+        assert!(
+            body.get("top_k").is_none() && body.get("min_p").is_none(),
+            "{name}"
+        );
+    }
+}
+
 #[test]
 fn tools_bring_their_fields() {
     let mut ask = ask("gpt-4.1-mini");

@@ -127,6 +127,8 @@ impl Case {
             max_tokens: 100,
             temperature: 0.1,
             top_p: None,
+            top_k: None,
+            min_p: None,
             presence_penalty: None,
             frequency_penalty: None,
             stop: Vec::new(),
