@@ -227,6 +227,10 @@ impl LlmConfig {
         let family = fields.at("family");
         let is_model = |name: &&str| name.contains(|c: char| c.is_ascii_digit());
         let family = family.some_text().filter(is_model);
+        let overflow = fields.at("overflow_llm");
+        if overflow.is_filled() {
+            overflow.unsupported("an overflow model (tools_config.fallbacks.llm names one)");
+        }
         let effort = fields.at("reasoning_effort");
         let number = |key, low, high| {
             fields

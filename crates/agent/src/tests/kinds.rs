@@ -269,3 +269,13 @@ fn an_outline_is_read_of_any_document() {
     );
     assert_eq!(Outline::read(&json!([])), Outline::default());
 }
+
+#[test]
+fn an_overflow_model_is_stored_and_does_not_run() {
+    let with = |overflow: Value| {
+        let config = json!({ "provider": "azure", "base_url": "https://x.openai.azure.com", "overflow_llm": overflow });
+        checked(&minimal_with(&[(&tools("llm_agent/llm_config"), config)]))
+    };
+    assert_snapshot!(with(json!({ "model": "gpt-4.1-mini" })), @"stored; tasks[0].tools_config.llm_agent.llm_config.overflow_llm: an overflow model (tools_config.fallbacks.llm names one) is not supported by this version yet");
+    assert_snapshot!(with(Value::Null), @"");
+}
