@@ -48,6 +48,8 @@ pub struct LlmConfig {
     pub reasoning_effort: Option<String>,
     /// For gpt-5 models.
     pub verbosity: Option<String>,
+    /// `use_responses_api`: asked so where the vendor has it.
+    pub responses: bool,
 }
 
 /// `llm_agent.routes`.
@@ -231,6 +233,8 @@ impl LlmConfig {
         if overflow.is_filled() {
             overflow.unsupported("an overflow model (tools_config.fallbacks.llm names one)");
         }
+        // A call's history is bounded by its messages.
+        fields.at("compact_threshold").whole(0..=100_000_000);
         let effort = fields.at("reasoning_effort");
         let number = |key, low, high| {
             fields
@@ -256,6 +260,7 @@ impl LlmConfig {
                 .at("verbosity")
                 .word(&["low", "medium", "high"])
                 .map(str::to_owned),
+            responses: fields.at("use_responses_api").flag(false),
             family: family.map(str::to_owned),
             provider: provider.to_owned(),
             model,

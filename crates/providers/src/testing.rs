@@ -338,6 +338,7 @@ pub(crate) fn ask(model: &str) -> Ask {
             base_url: None,
             reasoning_effort: None,
             verbosity: None,
+            responses: false,
         },
         temperature: 0.1,
         messages: vec![said("system", "Be brief."), said("user", "Hi")],

@@ -1,5 +1,5 @@
 //! A fake of the vendors of models (wire-providers.md §3): OpenAI's chat completions, the same at Azure's
-//! deployments, Anthropic's messages and Google's `streamGenerateContent`, each under its own path. Replies
+//! deployments, its Responses API, Anthropic's messages and Google's `streamGenerateContent`, each under its own path. Replies
 //! from rules or from the demo model, with settable delays and faults, and a log of every request.
 //!
 //! ```no_run
@@ -21,6 +21,7 @@ pub mod demo;
 mod faults;
 mod gemini;
 mod http;
+mod responses;
 mod rules;
 mod stream;
 mod wire;

@@ -36,6 +36,7 @@ fn what_is_absent_takes_our_defaults() {
                     base_url: None,
                     reasoning_effort: None,
                     verbosity: None,
+                    responses: false,
                 },
                 routes: None,
                 knowledge: None,
@@ -190,6 +191,7 @@ fn a_whole_v2_document_is_read() {
                     verbosity: Some(
                         "low",
                     ),
+                    responses: true,
                 },
                 routes: Some(
                     Routes {

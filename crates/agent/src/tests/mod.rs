@@ -74,7 +74,9 @@ fn whole() -> Value {
                             "stop": ["END"],
                             "base_url": "https://llm.example.com/v1",
                             "reasoning_effort": "none",
-                            "verbosity": "low"
+                            "verbosity": "low",
+                            "use_responses_api": true,
+                            "compact_threshold": null
                         }
                     },
                     "synthesizer": {

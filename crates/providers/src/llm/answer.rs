@@ -40,7 +40,7 @@ enum Phase {
 impl Answer {
     pub(super) fn new(server: Server, ask: Ask) -> Self {
         Self {
-            reader: server.wire.reader(),
+            reader: server.wire.reader(&ask),
             gathered: Gathered::of(&ask),
             limits: server.limits.of(&ask.config),
             server,

@@ -22,6 +22,8 @@ pub(crate) struct Dialect {
     pub auth: Auth,
     /// Takes `prompt_cache_key`, `service_tier` and `include_obfuscation`.
     pub is_openai: bool,
+    /// Has OpenAI's Responses API, too.
+    pub has_responses: bool,
     /// Takes `top_k` and `min_p` too.
     pub takes_top_k: bool,
     /// Loads a model when it is first asked for it, and forgets it when it is idle.
@@ -60,6 +62,7 @@ const PLAIN: Dialect = Dialect {
     needs_key: true,
     auth: Auth::Bearer,
     is_openai: false,
+    has_responses: false,
     takes_top_k: false,
     is_ollama: false,
     api: Api::Chat,
@@ -70,6 +73,7 @@ const AZURE: Dialect = Dialect {
     keys: &["AZURE", "AZURE_OPENAI"],
     variable: "AZURE_API_KEY",
     auth: Auth::Header("api-key"),
+    has_responses: true,
     api: Api::Deployments,
     ..PLAIN
 };
@@ -107,7 +111,8 @@ pub(crate) const DIALECTS: &[Dialect] = &[
         keys: &["OPENAI"],
         variable: "OPENAI_API_KEY",
         is_openai: true,
-            ..PLAIN
+        has_responses: true,
+        ..PLAIN
     },
     AZURE,
     Dialect {

@@ -91,7 +91,7 @@ pub(crate) trait Wire: Send + Sync {
     }
 
     /// For one answer.
-    fn reader(&self) -> Box<dyn Reader>;
+    fn reader(&self, ask: &Ask) -> Box<dyn Reader>;
 }
 
 /// Reads the events of one answer.

@@ -82,6 +82,7 @@ fn llm(provider: &str, base_url: Option<&str>) -> LlmConfig {
         base_url: base_url.map(|url| url.parse().unwrap()),
         reasoning_effort: None,
         verbosity: None,
+        responses: false,
     }
 }
 

@@ -29,6 +29,8 @@ pub(super) fn routes(shared: Arc<Shared>) -> Router {
             "/openai/deployments/{deployment}/chat/completions",
             post(deployed),
         )
+        .route("/v1/responses", post(respond))
+        .route("/openai/v1/responses", post(respond))
         .route("/v1/messages", post(messages))
         .route("/v1/models/{method}", post(generate))
         .route("/v1beta/models/{method}", post(generate))
@@ -90,6 +92,10 @@ pub(super) fn tools(body: &Value) -> Vec<String> {
 
 async fn complete(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Bytes) -> Response {
     answer(&shared, Wire::Chat, &headers, &body, None).await
+}
+
+async fn respond(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Bytes) -> Response {
+    answer(&shared, Wire::Responses, &headers, &body, None).await
 }
 
 /// Azure: the path names the model, the query the version.
@@ -201,7 +207,7 @@ async fn answer(
             dice,
         };
         stream::respond(shared.clone(), number, plan)
-    } else if wire == Wire::Anthropic {
+    } else if matches!(wire, Wire::Anthropic | Wire::Responses) {
         return fail(wire.refuse(400, "this fake only streams", Why::Status));
     } else {
         let wait = dice.delay(delays.0) + delays.1 * tokens(&reply.text).len() as u32;

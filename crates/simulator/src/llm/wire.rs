@@ -6,7 +6,7 @@ use axum::{
 };
 use serde_json::{Value, json};
 
-use super::{Fault, anthropic, chunks::ChatWords, gemini, rules::ToolCall};
+use super::{Fault, anthropic, chunks::ChatWords, gemini, responses, rules::ToolCall};
 
 /// Whose wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,6 +15,8 @@ pub(super) enum Wire {
     Chat,
     /// The same at an Azure deployment.
     Azure,
+    /// OpenAI's Responses API, or Azure's.
+    Responses,
     /// Anthropic's messages.
     Anthropic,
     /// Google's `streamGenerateContent`.
@@ -62,6 +64,8 @@ impl Wire {
         match self {
             Self::Chat => bearer(),
             Self::Azure => header("api-key"),
+            // OpenAI's key comes in the one, Azure's in the other.
+            Self::Responses => [bearer(), header("api-key")].concat(),
             // Its own clients send it in the one or the other.
             Self::Anthropic => [header("x-api-key"), bearer()].concat(),
             Self::Gemini => header("x-goog-api-key"),
@@ -72,7 +76,9 @@ impl Wire {
     pub fn refuse(self, status: u16, message: &str, why: Why<'_>) -> Response {
         let no_credit = why == Why::NoCredit;
         let (status, body) = match self {
-            Self::Chat | Self::Azure => (status, chat_refusal(status, message, why)),
+            Self::Chat | Self::Azure | Self::Responses => {
+                (status, chat_refusal(status, message, why))
+            }
             Self::Anthropic => anthropic::refusal(status, message, no_credit),
             Self::Gemini => gemini::refusal(status, message, no_credit),
         };
@@ -87,7 +93,7 @@ impl Wire {
     pub fn decorate(self, response: &mut Response) {
         let id = format!("req_{:032x}", rand::random::<u128>());
         let headers: &[(&str, &str)] = match self {
-            Self::Chat | Self::Azure => &[
+            Self::Chat | Self::Azure | Self::Responses => &[
                 ("x-request-id", &id),
                 ("openai-processing-ms", "1"),
                 ("x-ratelimit-limit-requests", "10000"),
@@ -114,6 +120,7 @@ impl Wire {
     pub fn fault_of(self, body: &Value) -> Option<(&'static str, String)> {
         match self {
             Self::Chat | Self::Azure => chat_fault(self, body),
+            Self::Responses => responses::fault_of(body),
             Self::Anthropic => anthropic::fault_of(body).map(|fault| ("", fault)),
             Self::Gemini => gemini::fault_of(body).map(|fault| ("", fault)),
         }
@@ -123,6 +130,7 @@ impl Wire {
     pub fn as_chat(self, body: &Value) -> Value {
         match self {
             Self::Chat | Self::Azure => body.clone(),
+            Self::Responses => responses::as_chat(body),
             Self::Anthropic => anthropic::as_chat(body),
             Self::Gemini => gemini::as_chat(body),
         }
@@ -132,6 +140,7 @@ impl Wire {
     pub fn words(self, body: &Value, fault: Option<&Fault>) -> Box<dyn Words> {
         match self {
             Self::Chat | Self::Azure => Box::new(ChatWords::new(body, fault, self == Self::Azure)),
+            Self::Responses => Box::new(responses::Events::new(body)),
             Self::Anthropic => Box::new(anthropic::Events::new(body)),
             Self::Gemini => Box::new(gemini::Events::new(body)),
         }

@@ -43,7 +43,7 @@ impl Wire for Anthropic {
         self.with_key(http.head(under(&self.base, &["models"])))
     }
 
-    fn reader(&self) -> Box<dyn Reader> {
+    fn reader(&self, _: &Ask) -> Box<dyn Reader> {
         Box::new(Events::new(self.origin()))
     }
 }

@@ -75,7 +75,7 @@ impl Wire for Gemini {
         self.dialect.with_key(request, self.key.as_ref())
     }
 
-    fn reader(&self) -> Box<dyn Reader> {
+    fn reader(&self, _: &Ask) -> Box<dyn Reader> {
         Box::new(Events::new(self.origin(), self.signatures.clone()))
     }
 }

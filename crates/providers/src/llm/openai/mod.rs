@@ -7,6 +7,7 @@
 mod chunk;
 mod model;
 mod request;
+mod responses;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -14,9 +15,12 @@ use reqwest::{RequestBuilder, Url};
 use secrecy::SecretString;
 use serde_json::json;
 
-use self::{chunk::Chunks, request::Body};
+use self::{
+    chunk::Chunks,
+    request::{Body, other_effort},
+};
 use super::{
-    dialect::{Dialect, under},
+    dialect::{Api, Dialect, under},
     server::{Reader, Wire},
 };
 use crate::{Ask, Error, ErrorKind, error::Origin};
@@ -51,15 +55,28 @@ impl OpenAi {
     }
 }
 
-impl Wire for OpenAi {
-    fn origin(&self) -> Origin {
-        self.dialect.origin()
+impl OpenAi {
+    /// Vendors without it are asked as ever.
+    fn speaks_responses(&self, ask: &Ask) -> bool {
+        ask.config.responses && self.dialect.has_responses
     }
 
-    fn request(&self, http: &reqwest::Client, ask: &Ask) -> RequestBuilder {
-        let json_mode = !self.no_json_mode.load(Ordering::Relaxed);
-        let body = Body::new(ask, self.dialect, json_mode);
-        if let Some(sent) = body.other_effort(ask)
+    /// Azure has it at its address without a version only.
+    fn responses_address(&self) -> Url {
+        if self.dialect.api != Api::Deployments {
+            return under(&self.base, &["responses"]);
+        }
+        let mut base = self.base.clone();
+        base.set_query(None);
+        let path = base.path().to_owned();
+        let front = path.split("/openai/").next().unwrap_or_default();
+        base.set_path(&format!("{front}/openai/v1"));
+        under(&base, &["responses"])
+    }
+
+    /// Tells once that the model is asked for another effort than the agent wishes.
+    fn complain_of(&self, effort: Option<&str>, ask: &Ask) {
+        if let Some(sent) = other_effort(effort, ask)
             && !self.complained.swap(true, Ordering::Relaxed)
         {
             let (wished, model) = (&ask.config.reasoning_effort, &ask.config.model);
@@ -70,15 +87,33 @@ impl Wire for OpenAi {
                 "the model does not take this effort here"
             );
         }
-        let request = http
-            .post(under(&self.base, &["chat", "completions"]))
-            .json(&body);
+    }
+}
+
+impl Wire for OpenAi {
+    fn origin(&self) -> Origin {
+        self.dialect.origin()
+    }
+
+    fn request(&self, http: &reqwest::Client, ask: &Ask) -> RequestBuilder {
+        let json_mode = !self.no_json_mode.load(Ordering::Relaxed);
+        let request = if self.speaks_responses(ask) {
+            let (body, effort) = responses::body(ask, self.dialect, json_mode);
+            self.complain_of(effort, ask);
+            http.post(self.responses_address()).json(&body)
+        } else {
+            let body = Body::new(ask, self.dialect, json_mode);
+            self.complain_of(body.effort(), ask);
+            http.post(under(&self.base, &["chat", "completions"]))
+                .json(&body)
+        };
         self.dialect.with_key(request, self.key.as_ref())
     }
 
     fn gives_way(&self, ask: &Ask, error: &Error) -> bool {
         let words = error.cause.to_lowercase();
         let names = [
+            "text.format",
             "response_format",
             "response format",
             "json_object",
@@ -112,9 +147,12 @@ impl Wire for OpenAi {
         self.dialect.is_ollama
     }
 
-    fn reader(&self) -> Box<dyn Reader> {
+    fn reader(&self, ask: &Ask) -> Box<dyn Reader> {
         let origin = self.origin();
-        Box::new(Chunks { origin })
+        match self.speaks_responses(ask) {
+            true => Box::new(responses::Events { origin }),
+            false => Box::new(Chunks { origin }),
+        }
     }
 }
 

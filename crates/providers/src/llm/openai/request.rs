@@ -10,6 +10,8 @@ use super::{
 };
 use crate::{Ask, AskMessage, AskTool, ToolChoice};
 
+/// What asks for JSON, where the prompt does not.
+pub(super) const JSON_IN_WORDS: &str = "Answer with one JSON object.";
 /// Most stop sequences that OpenAI takes.
 const MOST_STOPS: usize = 4;
 
@@ -91,7 +93,7 @@ impl<'a> Body<'a> {
             // Refused otherwise. Behind the head, which stays the same.
             let head = messages.iter().take_while(|said| said.role == "system");
             let at = head.count();
-            messages.insert(at, Message::system("Answer with one JSON object."));
+            messages.insert(at, Message::system(JSON_IN_WORDS));
         }
         Self {
             model: &ask.config.model,
@@ -114,13 +116,18 @@ impl<'a> Body<'a> {
     }
 }
 
-impl Body<'_> {
-    /// The effort that this model is asked for instead of what the agent wishes.
-    pub(super) fn other_effort(&self, ask: &Ask) -> Option<&str> {
-        let wished = ask.config.reasoning_effort.as_deref()?;
-        let sent = self.sampling.reasoning_effort.unwrap_or("none");
-        (sent != wished).then_some(sent)
+impl<'a> Body<'a> {
+    /// The effort that is asked for.
+    pub(super) fn effort(&self) -> Option<&'a str> {
+        self.sampling.reasoning_effort
     }
+}
+
+/// The effort that is asked for, where it is not what the agent wishes.
+pub(super) fn other_effort<'a>(sent: Option<&'a str>, ask: &Ask) -> Option<&'a str> {
+    let wished = ask.config.reasoning_effort.as_deref()?;
+    let sent = sent.unwrap_or("none");
+    (sent != wished).then_some(sent)
 }
 
 impl<'a> Message<'a> {
@@ -134,7 +141,7 @@ impl<'a> Message<'a> {
     }
 }
 
-fn speaks_of_json(messages: &[AskMessage]) -> bool {
+pub(super) fn speaks_of_json(messages: &[AskMessage]) -> bool {
     let mut texts = messages
         .iter()
         .filter_map(|message| message.content.as_deref());

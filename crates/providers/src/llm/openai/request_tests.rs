@@ -178,7 +178,7 @@ fn an_effort_that_can_not_be_sent_is_noticed() {
         ask.tools.push(weather());
         ask.config.reasoning_effort = wished.map(str::to_owned);
         let body = Body::new(&ask, dialect("openai").unwrap(), true);
-        body.other_effort(&ask).map(str::to_owned)
+        other_effort(body.effort(), &ask).map(str::to_owned)
     };
     assert_eq!(told("gpt-5.5", Some("high")).as_deref(), Some("none"));
     assert_eq!(told("gpt-5.6", Some("high")).as_deref(), Some("none"));

@@ -11,7 +11,7 @@ use bolo_simulator::llm::{FakeLlm, Fault, Options, Outcome, Reply};
 use futures_util::StreamExt;
 use serde_json::json;
 
-use self::vendors::{Api, CASES, Case, LONG, case};
+use self::vendors::{Api, CASES, Case, LONG, RESPONSES, case};
 use crate::keys;
 
 const SHORT: Duration = Duration::from_millis(50);
@@ -48,6 +48,24 @@ conforms! {
     vllm: case("vllm") => [a_calls_result_goes_back_and_the_next_answer_comes];
     custom: case("custom") => [a_calls_result_goes_back_and_the_next_answer_comes];
     ola: case("ola") => [a_calls_result_goes_back_and_the_next_answer_comes];
+}
+
+/// OpenAI and Azure by way of the Responses API: all of it.
+#[tokio::test]
+async fn the_responses_api_conforms() {
+    for case in &RESPONSES {
+        an_answer_with_text_a_call_and_a_bill(case).await;
+        what_is_missing_garbled_or_new_does_not_matter(case).await;
+        what_came_before_a_failure_is_kept_and_the_failure_named(case).await;
+        delays_change_nothing(case).await;
+        a_chunk_cut_in_the_middle_is_a_lost_connection(case).await;
+        refusals_are_told_apart(case).await;
+        a_connection_that_died_is_not_waited_for_and_not_used_again(case).await;
+        an_empty_answer_ends_as_one(case).await;
+        an_answer_that_is_dropped_stops_at_the_vendor(case).await;
+        a_connection_is_opened_ahead(case).await;
+        a_calls_result_goes_back_and_the_next_answer_comes(case).await;
+    }
 }
 
 type Deltas = Vec<Result<Delta, Error>>;

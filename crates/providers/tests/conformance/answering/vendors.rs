@@ -41,6 +41,8 @@ pub struct Case {
     /// The name of its key, where it needs one.
     pub key: Option<&'static str>,
     pub tools: bool,
+    /// By `use_responses_api`.
+    pub responses: bool,
 }
 
 const CHAT: Case = Case {
@@ -49,22 +51,35 @@ const CHAT: Case = Case {
     model: "gpt-4.1-mini",
     key: Some("OPENAI_API_KEY"),
     tools: true,
+    responses: false,
+};
+
+/// The same by way of the Responses API.
+pub static RESPONSES: [Case; 2] = [
+    Case {
+        responses: true,
+        ..CHAT
+    },
+    Case {
+        responses: true,
+        ..AZURE
+    },
+];
+
+const AZURE: Case = Case {
+    name: "azure",
+    api: Api::Deployments,
+    key: Some("AZURE_API_KEY"),
+    ..CHAT
 };
 
 /// All of them but the demo's.
 pub static CASES: [Case; 17] = [
     CHAT,
-    Case {
-        name: "azure",
-        api: Api::Deployments,
-        key: Some("AZURE_API_KEY"),
-        ..CHAT
-    },
+    AZURE,
     Case {
         name: "azure-openai",
-        api: Api::Deployments,
-        key: Some("AZURE_API_KEY"),
-        ..CHAT
+        ..AZURE
     },
     Case {
         name: "anthropic",
@@ -136,6 +151,7 @@ impl Case {
             base_url: None,
             reasoning_effort: None,
             verbosity: None,
+            responses: self.responses,
         }
     }
 
