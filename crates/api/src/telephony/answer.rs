@@ -49,7 +49,7 @@ pub async fn resume(State(app): State<App>, callback: Callback) -> Result<Respon
 
 /// What a call does next that has no media socket.
 pub async fn go_on(app: &App, callback: &Callback, event: &str) -> Result<Response, ApiError> {
-    let instruction = match answered(app, callback, event).await? {
+    let instruction = match Box::pin(answered(app, callback, event)).await? {
         None => Instruction::HangUp,
         Some((record, call_id)) => match transfer::instruction(app, &record) {
             Some(dial) => dial,

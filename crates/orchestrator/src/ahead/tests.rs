@@ -66,7 +66,7 @@ async fn a_line_that_fails_keeps_no_other_from_being_rendered() {
         let mut broken = sessions.recv().await.unwrap();
         broken.input.recv().await;
         drop(broken);
-        bench::speaks_by_itself(sessions)
+        bench::speaks_by_itself(sessions).await
     });
     let clips = Clips::new(1 << 20);
     let lines = keyed(&["One.", "Two.", "Three."]);
