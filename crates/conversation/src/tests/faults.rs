@@ -110,12 +110,16 @@ fn a_model_that_thinks_aloud_is_waited_for_while_it_does() {
     assert_snapshot!(later("
         9000 end tell me
         10000 thinks 3
+        13050 audio 4 900
+        13950 mark 4:end
         15000 thinks 3
         20000 thinks 3
         24000 token 3 We open at nine. And then we
     "), @r"
     9000 ask 3, user: tell me
     13000 clip 4 OneMoment: Just a moment.
+    13050 play 4.1
+    13050 play_end 4
     19000 clip 5 OneMoment: One moment, please.
     24000 say 3.0: We open at nine.
     ");
