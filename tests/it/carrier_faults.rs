@@ -295,7 +295,7 @@ async fn a_refused_dial_says_why_and_a_busy_carrier_is_asked_again(
     call.hangs_up().await.unwrap();
     world.server.status(&execution, "completed").await;
     assert_eq!(world.fakes.carrier.ledger().placed(), 1);
-    world.end(&["call failed"]).await;
+    world.end(&["call failed", "refuses an account"]).await;
 }
 
 #[rstest]
