@@ -17,7 +17,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
     clips::{ClipKey, Clips},
-    line::Opener,
+    line::{Opener, hopeless},
     routes::RouteSource,
     speaking::Voice,
 };
@@ -142,10 +142,15 @@ impl Renderer {
         };
         let mut clip = Vec::new();
         if session.input.send(line).await.is_ok() {
-            // Text is billed when it is sent, whatever becomes of it.
+            // Text is billed when it is sent, whatever becomes of it, but by none who refuses it.
             self.characters.fetch_add(billed, Ordering::Relaxed);
             while let Some(spoken) = session.output.recv().await {
-                match spoken? {
+                let spoken = spoken.inspect_err(|error| {
+                    if clip.is_empty() && hopeless(error.kind) {
+                        self.characters.fetch_sub(billed, Ordering::Relaxed);
+                    }
+                })?;
+                match spoken {
                     Spoken::Audio { audio, .. } => clip.extend_from_slice(&audio),
                     Spoken::PieceDone { .. } => {}
                     Spoken::Done { .. } if clip.is_empty() => {

@@ -257,7 +257,7 @@ impl<I: Send + 'static, O: Send + 'static> Line<I, O> {
 }
 
 /// Asking again is of no use.
-fn hopeless(kind: ErrorKind) -> bool {
+pub(crate) fn hopeless(kind: ErrorKind) -> bool {
     matches!(
         kind,
         ErrorKind::Auth | ErrorKind::Quota | ErrorKind::BadRequest | ErrorKind::NotFound

@@ -91,3 +91,18 @@ async fn a_voice_that_is_down_is_not_asked_for_line_after_line() {
     render(lines, Renderer::new(opener(&vendor)), &Clips::new(1 << 20)).await;
     assert_eq!(vendor.asked.load(Ordering::Relaxed), FAILURES as usize);
 }
+
+#[tokio::test(start_paused = true)] // R186
+async fn a_line_that_the_vendor_refuses_is_not_billed() {
+    let (vendor, mut sessions) = bench::Vendor::new();
+    let refusing = tokio::spawn(async move {
+        let mut far = sessions.recv().await.unwrap();
+        far.input.recv().await;
+        let refused = Err(lost(ErrorKind::Quota, "out of credit"));
+        far.output.send(refused).await.unwrap();
+    });
+    let mut renderer = Renderer::new(opener(&vendor));
+    renderer.line("One.".to_owned()).await.unwrap_err();
+    refusing.await.unwrap();
+    assert_eq!(renderer.characters.load(Ordering::Relaxed), 0);
+}
