@@ -67,8 +67,8 @@ impl Ahead {
         }
     }
 
-    /// Characters that the agent's own voice was sent so far. Each is the bill of one call: a clip that another
-    /// call has rendered costs nothing.
+    /// Characters that the agent's own voice was sent so far, and did not refuse. Each is the bill of one call: a
+    /// clip that another call has rendered costs nothing.
     pub(crate) fn characters(&self) -> u64 {
         self.characters.load(Ordering::Relaxed)
     }

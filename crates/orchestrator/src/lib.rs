@@ -204,6 +204,20 @@ impl Calls {
         attach::attach(&self.inner, execution, socket).await;
     }
 
+    /// The same for a socket whose stream has no start of its own: it has begun, in this format. `first`: a message
+    /// that was read already.
+    pub async fn attach_begun(
+        &self,
+        execution: ExecutionId,
+        socket: WebSocket,
+        wire: Box<dyn MediaWire>,
+        format: bolo_audio::Format,
+        first: Option<&str>,
+    ) {
+        let socket = media::Socket::begun(Box::new(socket), wire, format, first);
+        attach::attach(&self.inner, execution, socket).await;
+    }
+
     /// The language that a call's agent speaks, where it can be told.
     pub async fn language(&self, record: &Record) -> Option<String> {
         let agent = self.inner.agent(record).await.ok()?;
@@ -220,20 +234,6 @@ impl Calls {
     /// Knowledgebases, as calls search them.
     pub fn library(&self) -> &Library {
         &self.inner.library
-    }
-
-    /// The same for a socket whose stream has no start of its own: it has begun, in this format. `first`: a message
-    /// that was read already.
-    pub async fn attach_begun(
-        &self,
-        execution: ExecutionId,
-        socket: WebSocket,
-        wire: Box<dyn MediaWire>,
-        format: bolo_audio::Format,
-        first: Option<&str>,
-    ) {
-        let socket = media::Socket::begun(Box::new(socket), wire, format, first);
-        attach::attach(&self.inner, execution, socket).await;
     }
 
     /// Whether this node may take another call; not once it drains.

@@ -279,21 +279,18 @@ impl Store {
     /// Claims of a node's former lives, for one that is alone: freed, so that their calls need not wait until
     /// these run out. One that lives all the same finds its claims gone before it dials.
     pub async fn free_former_claims(&self) -> Result<u64, Error> {
-        let freed = on!(self.db().write(), |pool| {
-            sqlx::query(FREE_FORMER)
-                .bind(self.instance())
-                .execute(pool)
-                .await
-                .map(|done| done.rows_affected())
-        })?;
-        Ok(self.to_be_dialled(freed))
+        self.free_by_instance(FREE_FORMER).await
     }
 
     /// All claims of this process, for when it is about to dial none of them: it was not told that it has them, or could
     /// not give them back.
     pub async fn free_own_claims(&self) -> Result<u64, Error> {
+        self.free_by_instance(FREE_OWN).await
+    }
+
+    async fn free_by_instance(&self, sql: &'static str) -> Result<u64, Error> {
         let freed = on!(self.db().write(), |pool| {
-            sqlx::query(FREE_OWN)
+            sqlx::query(sql)
                 .bind(self.instance())
                 .execute(pool)
                 .await
