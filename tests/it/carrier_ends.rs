@@ -281,6 +281,33 @@ async fn callbacks_by_get_are_as_good(#[values(Kind::Twilio, Kind::Plivo)] carri
     world.end(&[]).await;
 }
 
+/// wire-telephony.md §5.1, code 6000. The stream ends before the carrier says why, in some calls long before.
+#[rstest]
+#[tokio::test]
+async fn why_a_carrier_ended_a_call_is_in_its_record(
+    #[values((Kind::Plivo, "Plivo"), (Kind::Vobiz, "Carrier"))] (carrier, by): (Kind, &str),
+    #[values(0, 4000)] late_ms: u64,
+) {
+    let world = World::on(carrier, Database::Sqlite).await;
+    let faults = CallFaults {
+        cut_after_ms: Some(3000),
+        late_status: [("completed".to_owned(), late_ms)].into(),
+        ..CallFaults::default()
+    };
+    let (execution, call) = world.dial(&agent(), script(faults)).await;
+    call.hears("Hello there").await.unwrap();
+    call.ended().await.unwrap();
+    let told = |record: &Value| record["telephony_data"]["hangup_code"] == 6000;
+    let record = world.server.until(&execution, "the reason", told).await;
+    assert_eq!(record["telephony_data"]["hangup_by"], by);
+    let record = world.server.status(&execution, "completed").await;
+    assert_eq!(
+        record["telephony_data"]["hangup_reason"],
+        "Carrier ended call because call limit exceeded"
+    );
+    world.end(&[]).await;
+}
+
 /// wire-telephony.md §5.1, code 5030: no dial.
 #[rstest]
 #[tokio::test]

@@ -9,8 +9,9 @@ use bolo_simulator::{
 use rstest::rstest;
 use serde_json::{Value, json};
 
-use crate::support::{
-    DEADLINE, Fakes, agent, cluster::Cluster, postgres::Restartable, redis::Redis,
+use crate::{
+    support::{DEADLINE, Fakes, agent, cluster::Cluster, postgres::Restartable, redis::Redis},
+    transfers::{SALES, with_sales},
 };
 
 /// What nodes may say while the others and their databases come and go.
@@ -243,6 +244,39 @@ async fn a_call_is_stopped_though_redis_is_away() {
     cluster.nodes[other]
         .until(&execution, "the stop", ended)
         .await;
+    cluster.end(&TROUBLE).await;
+}
+
+/// The other phone's answer comes to a node that can't tell the call's.
+#[tokio::test]
+async fn a_caller_is_handed_over_though_redis_is_away() {
+    let mut redis = Redis::start();
+    let database = crate::support::postgres::database().await.unwrap();
+    let fakes = Fakes::start(Kind::Twilio).await;
+    fakes.llm.on("sales please", Reply::call("sales", "{}"));
+    let cluster = Cluster::on(fakes, &database.url, &redis.url, 2, &[]).await;
+    let script = CallerScript::default();
+    let (execution, call) = cluster.dial(&with_sales(), script).await;
+    call.hears("Hello there").await.unwrap();
+    call.agent_stopped().await.unwrap();
+    let (_, other) = cluster.runner().await;
+    redis.stop();
+    for node in &cluster.nodes {
+        node.says("Redis is away").await;
+    }
+    let port = cluster.nodes[other].setup().public_port;
+    cluster.balancer.prefer(port);
+    call.says("sales please").await.unwrap();
+    let sales = cluster.fakes.carrier.dialled(SALES).await.unwrap();
+    let record = cluster.nodes[other].status(&execution, "completed").await;
+    assert_eq!(
+        record["telephony_data"]["hangup_reason"],
+        "call_transferred"
+    );
+    // And the two still talk.
+    assert_eq!(call.status(), "in-progress");
+    sales.hangs_up().await.unwrap();
+    assert_eq!(call.ended().await.unwrap(), "completed");
     cluster.end(&TROUBLE).await;
 }
 

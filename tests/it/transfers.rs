@@ -10,9 +10,9 @@ use serde_json::{Value, json};
 
 use crate::support::{Database, Fakes, OURS, World, agent, receiver::Receiver};
 
-const SALES: &str = "+14155550177";
+pub const SALES: &str = "+14155550177";
 
-fn with_sales() -> Value {
+pub fn with_sales() -> Value {
     let mut agent = agent();
     agent["agent_config"]["tasks"][0]["tools_config"]["api_tools"] = json!({
         "tools": [{"name": "sales", "key": "transfer_call", "description": "To sales.", "parameters": {}}],

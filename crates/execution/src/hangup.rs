@@ -92,6 +92,11 @@ pub struct Hangup {
     pub code: u16,
 }
 
+/// Plivo's codes of the ends that tell nothing of a cause (wire-telephony.md §5.1).
+const UNKNOWN: u16 = 0;
+const NORMAL: u16 = 4000;
+const DOCUMENT_OVER: u16 = 4010;
+
 impl Hangup {
     /// The call was answered, and its media never came (wire-telephony.md §5.2).
     pub fn unreached() -> Self {
@@ -107,8 +112,18 @@ impl Hangup {
         Self {
             by: HangupBy::ApiRequest,
             reason: EndReason::CallTransferred.as_str().to_owned(),
-            code: 4000,
+            code: NORMAL,
         }
+    }
+
+    /// The far end went, which is all that the end of a media stream tells.
+    pub fn is_far_end(&self) -> bool {
+        self.code == NORMAL && matches!(self.by, HangupBy::Caller | HangupBy::Callee)
+    }
+
+    /// Tells more than that a call is over, or that its document is.
+    pub fn names_a_cause(&self) -> bool {
+        !matches!(self.code, UNKNOWN | NORMAL | DOCUMENT_OVER)
     }
 
     /// The caller was handed over: our part is over, not his call.

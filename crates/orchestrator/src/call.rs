@@ -316,8 +316,8 @@ impl<M: Machine> Call<M> {
                 self.give(now, Input::StopRequested);
             }
             Event::Command(Some(Command::Leave)) => self.desk.hand_over(),
-            Event::Command(Some(Command::CarrierEnded)) => {
-                self.ledger.books().hung_up = true;
+            Event::Command(Some(Command::CarrierEnded(why))) => {
+                self.ledger.books().carrier_ended(why);
                 self.remote_end(now);
             }
             Event::Command(Some(Command::AnsweredBy { is_machine })) => {

@@ -166,6 +166,13 @@ async fn look_after(inner: &Inner, watch: &mut Watch) -> Result<(), Error> {
         };
         inner.store.signals().tell_here(id, command);
     }
+    // The other phone's answer may have come to a node that could not tell this one.
+    if inner.store.signals().has_others() {
+        for id in inner.store.taken_callers().await? {
+            let signals = inner.store.signals();
+            signals.tell_here(id, Command::TransferConnected);
+        }
+    }
     Ok(())
 }
 

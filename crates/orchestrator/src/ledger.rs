@@ -4,7 +4,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bolo_conversation::TokenUse;
-use bolo_execution::{LlmUsage, Usage};
+use bolo_execution::{Direction, Hangup, LlmUsage, Usage};
 
 use crate::{ending::End, latency::Latency};
 
@@ -27,6 +27,8 @@ pub(crate) struct Books {
     pub(crate) latency: Latency,
     /// The carrier's call needs no hang-up any more.
     pub(crate) hung_up: bool,
+    /// Why it is over, as the carrier says.
+    pub(crate) carrier_says: Option<Hangup>,
 }
 
 impl Books {
@@ -44,6 +46,19 @@ impl Books {
         sum.output += tokens.output;
         sum.cached += tokens.cached;
         sum.estimated |= tokens.estimated;
+    }
+
+    /// The carrier's call is over.
+    pub(crate) fn carrier_ended(&mut self, why: Option<Hangup>) {
+        self.hung_up = true;
+        self.carrier_says = why.or(self.carrier_says.take());
+    }
+
+    /// What the record shows of the end: where all we saw of it is that the far end went, what the carrier says.
+    pub(crate) fn hangup(&self, direction: Direction) -> Option<Hangup> {
+        let end = self.end.as_ref()?;
+        let carriers = self.carrier_says.clone().filter(|_| *end == End::Remote);
+        Some(carriers.unwrap_or_else(|| end.hangup(direction)))
     }
 
     /// Another node has the call: whatever else came before.

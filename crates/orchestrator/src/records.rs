@@ -126,8 +126,7 @@ impl StoreRecords {
     /// What is known of the end.
     fn end_facts(&self) -> Facts {
         let books = self.ledger.books();
-        let end = books.end.clone();
-        let fault = end.as_ref().filter(|end| end.is_fault());
+        let fault = books.end.as_ref().filter(|end| end.is_fault());
         let message = fault.map(|end| {
             books
                 .fault
@@ -135,7 +134,7 @@ impl StoreRecords {
                 .unwrap_or_else(|| end.label().to_owned())
         });
         Facts {
-            hangup: end.map(|end| end.hangup(self.direction)),
+            hangup: books.hangup(self.direction),
             error_message: message,
             transcript: Some(books.transcript.clone()),
             carrier_call_id: self.unbound_call_id(),

@@ -2,7 +2,7 @@
 
 mod update;
 
-use bolo_execution::{Change, ExecutionId, Record, Status, Transfer};
+use bolo_execution::{Change, ExecutionId, Hangup, Record, Status, Transfer};
 use serde_json::{Map, Value};
 use sqlx::AssertSqlSafe;
 use uuid::Uuid;
@@ -47,6 +47,28 @@ impl Store {
     /// as with [`Store::change`].
     pub async fn note(&self, id: ExecutionId, facts: Facts, now: i64) -> Result<Record, Error> {
         self.note_by(None, id, &facts, now).await
+    }
+
+    /// The carrier's word for the end of a call, written over a `hangup` that only says that the far end went: the media
+    /// stream ends before the carrier tells why. Any other stands.
+    pub async fn name_end(&self, record: &Record, told: &Hangup, now: i64) -> Result<(), Error> {
+        let Some(seen) = record.hangup.as_ref().filter(|seen| seen.is_far_end()) else {
+            return Ok(());
+        };
+        let (seen, told) = (to_json("hangup", seen)?, to_json("hangup", told)?);
+        let sql = "UPDATE executions
+            SET hangup = $4, updated_at = CASE WHEN updated_at > $5 THEN updated_at ELSE $5 END
+            WHERE id = $1 AND attempt = $2 AND hangup = $3";
+        on!(self.db().write(), |pool| sqlx::query(sql)
+            .bind(record.id.to_string())
+            .bind(record.attempt)
+            .bind(seen)
+            .bind(told)
+            .bind(now)
+            .execute(pool)
+            .await
+            .map(|_| ()))?;
+        Ok(())
     }
 
     /// [`Store::change`] by the call's owner of this epoch: `TakenOver` when another node has it. A call that is over

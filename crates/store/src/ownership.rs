@@ -9,7 +9,7 @@ use std::{
     time::Instant,
 };
 
-use bolo_execution::{Change, ExecutionId, Illegal, Record, Status};
+use bolo_execution::{Change, ExecutionId, Illegal, Record, Status, Transfer};
 
 use crate::{
     Command, Error, SILENT, Store,
@@ -121,6 +121,9 @@ pub(crate) const LOST_CALLS: &str = concat!(
 pub(crate) const OWNED_CALLS: &str =
     "SELECT string_agg(id || ' ' || owner_epoch || ' ' || status, ',')
     FROM executions WHERE owner_instance = $1";
+
+pub(crate) const TRANSFERS: &str = "SELECT id, transfer FROM executions
+    WHERE owner_instance = $1 AND transfer IS NOT NULL";
 
 const BEAT: &str = "INSERT INTO instances (instance, node, seen_at, room) VALUES ($1, $2, $3, $4)
     ON CONFLICT (instance) DO UPDATE SET seen_at = excluded.seen_at,
@@ -258,6 +261,25 @@ impl Store {
         let all = all.unwrap_or_default();
         let calls = all.split(',').filter(|call| !call.is_empty());
         calls.map(owned).collect()
+    }
+
+    /// Calls of this process whose callers talk with whom they were transferred to.
+    pub async fn taken_callers(&self) -> Result<Vec<ExecutionId>, Error> {
+        let rows: Vec<(String, String)> = on!(self.db().read(), |pool| {
+            sqlx::query_as(TRANSFERS)
+                .bind(&self.inner.instance)
+                .fetch_all(pool)
+                .await
+        })?;
+        let mut taken = Vec::new();
+        for (id, transfer) in rows {
+            let transfer: Transfer = serde_json::from_str(&transfer)
+                .map_err(|error| Error::Corrupt(format!("transfer: {error}")))?;
+            if transfer.is_answered() {
+                taken.push(ExecutionId(uuid(&id)?));
+            }
+        }
+        Ok(taken)
     }
 
     /// Forgets an instance that was last seen as given and not since. One that lives all the same comes back

@@ -7,7 +7,7 @@ mod link;
 
 use std::{sync::Arc, time::Duration};
 
-use bolo_execution::ExecutionId;
+use bolo_execution::{ExecutionId, Hangup};
 use dashmap::DashMap;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
@@ -22,8 +22,8 @@ use link::Link;
 pub enum Command {
     /// `POST /call/{id}/stop`.
     Stop,
-    /// The carrier says the call is over.
-    CarrierEnded,
+    /// The carrier says the call is over, and why, if it knows more than that.
+    CarrierEnded(Option<Hangup>),
     /// The carrier has listened who answered.
     AnsweredBy {
         /// A machine, not a person.

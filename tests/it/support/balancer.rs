@@ -57,6 +57,12 @@ impl Balancer {
         self._tasks.spawn(ask(port, self.nodes.clone()));
     }
 
+    /// From now on this node comes first.
+    pub fn prefer(&self, port: u16) {
+        let mut nodes = self.nodes.lock().unwrap();
+        nodes.sort_by_key(|node| node.port != port);
+    }
+
     /// Waits until it has noticed that this many nodes are ready.
     pub async fn knows(&self, ready: usize) {
         let count = || {

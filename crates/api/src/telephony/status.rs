@@ -44,7 +44,11 @@ pub async fn apply(
     if ended && attempt == record.attempt {
         app.calls.forget(record.id);
     }
+    let cause = event.hangup.clone().filter(Hangup::names_a_cause);
     if over {
+        if let Some(cause) = cause.filter(|_| ended && attempt == record.attempt) {
+            app.store.name_end(&record, &cause, now()).await?;
+        }
         // News may come late, and a caller who was handed over still talks.
         let is_away =
             attempt == record.attempt && record.hangup.as_ref().is_some_and(Hangup::is_transfer);
@@ -72,7 +76,7 @@ pub async fn apply(
         None => {}
         // Whatever word the carrier has for the end of a call that was answered.
         Some(change) if change == Change::MediaEnded || (ended && was_answered(&record)) => {
-            connected_call_ended(app, &record, event.hangup, event.duration_s).await?;
+            connected_call_ended(app, &record, event.hangup, cause, event.duration_s).await?;
         }
         Some(Change::Postponed) => {
             let (change, facts) = Facts::postponed(&record, event.hangup, FIRST_WAIT, now());
@@ -114,21 +118,25 @@ fn facts(change: Change, hangup: Option<Hangup>) -> Facts {
     }
 }
 
-/// A call that had been connected is over.
+/// A call that had been connected is over; `cause`: why, where the carrier knows more than that.
 async fn connected_call_ended(
     app: &App,
     record: &Record,
     hangup: Option<Hangup>,
+    cause: Option<Hangup>,
     duration_s: Option<u64>,
 ) -> Result<(), ApiError> {
     if record.status == Status::CallDisconnected {
+        if let Some(cause) = &cause {
+            app.store.name_end(record, cause, now()).await?;
+        }
         return Ok(());
     }
-    // Whoever runs the call knows why it ended and writes it down.
+    // Whoever runs the call knows whether we ended it, and writes it down.
     if app
         .store
         .signals()
-        .send(record.id, Command::CarrierEnded)
+        .send(record.id, Command::CarrierEnded(cause))
         .await
     {
         return Ok(());

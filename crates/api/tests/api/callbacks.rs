@@ -1,7 +1,7 @@
 //! What carriers call, for outbound calls: two gates, any order, doubled, late, and to calls that are over.
 
 use axum::body::Body;
-use bolo_execution::{Change, ExecutionId};
+use bolo_execution::{Change, ExecutionId, Hangup, HangupBy};
 use bolo_store::{Command, Facts};
 use bolo_telephony::CallbackKind::{Answer, Resume, Status, Stream};
 
@@ -225,7 +225,7 @@ async fn the_end_of_a_live_call_goes_to_whoever_runs_it() {
         &[("SequenceNumber", "3"), ("CallDuration", "49")],
     )
     .await;
-    assert_eq!(commands.recv().await, Some(Command::CarrierEnded));
+    assert_eq!(commands.recv().await, Some(Command::CarrierEnded(None)));
     assert_eq!(bolo.status(id).await, "in-progress");
     assert!(bolo.record(id).await.hangup.is_none());
 }
@@ -250,6 +250,40 @@ async fn the_end_of_a_call_that_no_node_runs_is_written_down() {
     let record = bolo.record(id).await;
     assert_eq!(record.status.to_string(), "call-disconnected");
     assert_eq!(record.hangup.unwrap().code, 4000);
+}
+
+/// A media stream's end says no more than that the far end went.
+#[tokio::test]
+async fn why_the_carrier_ended_a_call_is_written_over_that_it_ended() {
+    for is_complete in [false, true] {
+        let bolo = Bolo::start().await;
+        let id = bolo.dialled(bolo.new_agent().await, "CA1").await;
+        answer(&bolo, id, "CA1").await;
+        let store = &bolo.app.store;
+        store.own_call(id, bolo_store::now()).await.unwrap();
+        let change = async |change, facts| store.change(id, change, facts, now()).await.unwrap();
+        let far_end = Hangup {
+            by: HangupBy::Callee,
+            reason: "Call recipient hung up".into(),
+            code: 4000,
+        };
+        let facts = Facts {
+            hangup: Some(far_end.clone()),
+            ..Facts::default()
+        };
+        change(Change::MediaEnded, facts).await;
+        if is_complete {
+            change(Change::Recorded, Facts::default()).await;
+        }
+        status(&bolo, id, "CA1", "completed", &[("CallDuration", "49")]).await;
+        assert_eq!(bolo.record(id).await.hangup, Some(far_end));
+        for sip in ["503", "404"] {
+            let fields = [("CallDuration", "49"), ("SipResponseCode", sip)];
+            status(&bolo, id, "CA1", "failed", &fields).await;
+            // The first reason stays.
+            assert_eq!(bolo.record(id).await.hangup.unwrap().code, 3090);
+        }
+    }
 }
 
 #[tokio::test]

@@ -295,7 +295,10 @@ fn a_call_whose_node_died_goes_on_from_its_log() {
             |command| matches!(command, MediaCommand::Mark(mark) if mark.ends_with(":end")),
         )
         .await;
-        node.store().signals().send(id, Command::CarrierEnded).await;
+        node.store()
+            .signals()
+            .send(id, Command::CarrierEnded(None))
+            .await;
         attached.await.unwrap();
         let record = node.record(id).await;
         assert_eq!(record.status, Status::Completed);

@@ -11,7 +11,7 @@ use std::{path::PathBuf, sync::atomic::Ordering, time::Duration};
 use bolo_agent::Agent;
 use bolo_audio::Format;
 use bolo_conversation::{Rules, TurnEndWhy};
-use bolo_execution::{Component, Direction, EndReason, EntryKind};
+use bolo_execution::{Component, Direction, EndReason, EntryKind, Hangup, HangupBy};
 use bolo_providers::{Hear, Heard};
 use bolo_telephony::MediaCommand;
 use serde_json::json;
@@ -23,6 +23,7 @@ use crate::{
     bench::{self, Cast, Far, Notebook, Paper, Peer},
     clips::Clips,
     journal::Head,
+    ledger::Books,
     playout::Lead,
     prepare::{Prepared, assemble},
     scribes::{Kept, Scribes},

@@ -86,8 +86,8 @@ async fn the_newest_registration_wins_and_the_registry_does_not_grow(
     let mut older = runner.register(id);
     let mut newer = runner.register(id);
     until(async || sender.is_live(id).await).await;
-    assert!(sender.send(id, Command::CarrierEnded).await);
-    assert_eq!(newer.recv().await, Some(Command::CarrierEnded));
+    assert!(sender.send(id, Command::CarrierEnded(None)).await);
+    assert_eq!(newer.recv().await, Some(Command::CarrierEnded(None)));
     assert_eq!(older.recv().await, None);
     for _ in 0..100 {
         drop(runner.register(ExecutionId::new()));
@@ -105,7 +105,7 @@ async fn a_call_that_reads_nothing_is_not_waited_for_long(
     let _inbox = runner.register(id);
     until(async || sender.is_live(id).await).await;
     for _ in 0..UNREAD {
-        assert!(sender.send(id, Command::CarrierEnded).await);
+        assert!(sender.send(id, Command::CarrierEnded(None)).await);
     }
     assert!(!sender.send(id, Command::Stop).await);
 }
@@ -164,9 +164,9 @@ async fn a_redis_that_comes_back_empty_is_told_all_anew() {
     assert!(!sender.is_live(during).await);
     redis.start_again();
     for (id, inbox) in [(before, &mut first), (during, &mut second)] {
-        until(async || sender.send(id, Command::CarrierEnded).await).await;
+        until(async || sender.send(id, Command::CarrierEnded(None)).await).await;
         let told = std::iter::from_fn(|| inbox.try_recv().ok()).last();
-        assert_eq!(told, Some(Command::CarrierEnded));
+        assert_eq!(told, Some(Command::CarrierEnded(None)));
     }
 }
 

@@ -1,6 +1,6 @@
 //! Which node runs a live call.
 
-use bolo_execution::{Change, Status};
+use bolo_execution::{Change, Status, Transfer};
 use rstest::rstest;
 
 use super::{Lab, NOW, On};
@@ -183,6 +183,32 @@ async fn a_node_sees_which_calls_are_its_own(#[values(On::Sqlite, On::Postgres)]
             (stopped, standing(Status::Stopped))
         ]
     );
+}
+
+#[rstest]
+#[tokio::test]
+async fn callers_who_were_taken_are_known_to_their_calls_process(
+    #[values(On::Sqlite, On::Postgres)] on: On,
+) {
+    let Some(lab) = Lab::on(on).await else { return };
+    let other = lab.node("node-2").await;
+    let mut calls = Vec::new();
+    for status in [Status::Ringing, Status::InProgress, Status::NoAnswer] {
+        let id = lab.talking().await.id;
+        lab.store.own_call(id, NOW).await.unwrap();
+        let transfer = Transfer {
+            status,
+            ..Transfer::new("+14155550177", "+14155550100", 30)
+        };
+        let facts = Facts {
+            transfer: Some(transfer),
+            ..Facts::default()
+        };
+        lab.store.note(id, facts, NOW).await.unwrap();
+        calls.push(id);
+    }
+    assert_eq!(lab.store.taken_callers().await.unwrap(), [calls[1]]);
+    assert_eq!(other.taken_callers().await.unwrap(), []);
 }
 
 #[rstest]

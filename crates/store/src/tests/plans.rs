@@ -157,6 +157,7 @@ async fn what_the_worker_asks_reads_no_whole_table() {
         ownership::OPEN_CALLS,
         ownership::LOST_CALLS,
         ownership::OWNED_CALLS,
+        ownership::TRANSFERS,
         agents::AGENTS,
         agents::VERSIONS,
         batches::OF_AGENT,

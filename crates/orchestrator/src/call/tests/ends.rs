@@ -61,10 +61,36 @@ async fn a_stopping_node_says_goodbye_and_ends() {
 async fn the_carriers_word_that_the_call_is_over_ends_it() {
     let mut stage = call("", json!({}), &[]).await;
     stage.pass(300).await;
-    stage.commands.send(Command::CarrierEnded).await.unwrap();
+    stage
+        .commands
+        .send(Command::CarrierEnded(None))
+        .await
+        .unwrap();
     let (_, _, ledger, ..) = stage.ends().await;
     assert_eq!(ledger.books().end, Some(End::Remote));
     assert!(ledger.books().hung_up);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_carrier_that_knows_why_a_call_is_over_is_believed_unless_we_ended_it() {
+    let limit = Hangup {
+        by: HangupBy::Plivo,
+        reason: "Carrier ended call because call limit exceeded".into(),
+        code: 6000,
+    };
+    let mut stage = call("", json!({}), &[]).await;
+    stage.pass(300).await;
+    stage.peer.says("stop");
+    let told = Command::CarrierEnded(Some(limit.clone()));
+    stage.commands.send(told).await.unwrap();
+    let (_, _, ledger, ..) = stage.ends().await;
+    let shown = ledger.books().hangup(Direction::Outbound);
+    assert_eq!(shown, Some(limit.clone()));
+    let mut books = Books::default();
+    books.ended(End::Ours(EndReason::MaxDurationReached));
+    books.carrier_ended(Some(limit));
+    let shown = books.hangup(Direction::Outbound).unwrap();
+    assert_eq!(shown.reason, "max_duration_reached");
 }
 
 #[tokio::test(start_paused = true)]
