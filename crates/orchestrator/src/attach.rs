@@ -306,6 +306,7 @@ fn build(
         transcriber,
         hearing,
         gives_interims,
+        bills_open_time: _,
         voice,
         synthesizer,
         speaking,

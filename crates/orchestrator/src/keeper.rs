@@ -24,12 +24,15 @@ use crate::{
 
 /// A preparation is kept this long.
 const KEPT: Duration = Duration::from_secs(60);
+/// One whose transcriber is paid for meanwhile (wire-providers.md §10.1).
+const KEPT_PAID: Duration = Duration::from_secs(25);
 const BEAT: Duration = Duration::from_secs(1);
 /// What carriers send until their socket says otherwise.
 const USUAL: Format = Format::Mulaw8k;
 
 struct Preparing {
     since: Instant,
+    is_paid: Arc<AtomicBool>,
     task: AbortOnDropHandle<Result<Prepared, PrepareError>>,
 }
 
@@ -55,6 +58,17 @@ impl Waiting {
         self.calls.clear();
     }
 
+    /// Forgets those that nobody has answered.
+    fn forget_old(&self) {
+        self.calls.retain(|_, preparing| {
+            let kept = match preparing.is_paid.load(Ordering::Relaxed) {
+                true => KEPT_PAID,
+                false => KEPT,
+            };
+            preparing.since.elapsed() < kept
+        });
+    }
+
     /// Forgets one.
     pub(crate) fn forget(&self, id: ExecutionId) {
         self.calls.remove(&id);
@@ -63,9 +77,12 @@ impl Waiting {
     /// Puts a preparation of a test's own making.
     #[cfg(test)]
     pub(crate) fn put(&self, id: ExecutionId, prepared: Prepared) {
-        let task = AbortOnDropHandle::new(tokio::spawn(std::future::ready(Ok(prepared))));
-        let since = Instant::now();
-        self.calls.insert(id, Preparing { since, task });
+        let preparing = Preparing {
+            since: Instant::now(),
+            is_paid: Arc::new(prepared.bills_open_time.into()),
+            task: AbortOnDropHandle::new(tokio::spawn(std::future::ready(Ok(prepared)))),
+        };
+        self.calls.insert(id, preparing);
     }
 
     /// Takes what was prepared for a call, once it is ready.
@@ -91,9 +108,16 @@ pub(crate) fn prepare(inner: &Arc<Inner>, record: &Record) {
     }
     waiting.calls.entry(record.id).or_insert_with(|| {
         let (owner, record) = (inner.clone(), record.clone());
-        let task = tokio::spawn(async move { owner.prepare(&record, USUAL).await });
+        let is_paid = Arc::new(AtomicBool::default());
+        let told = is_paid.clone();
+        let task = tokio::spawn(async move {
+            let prepared = owner.prepare(&record, USUAL).await?;
+            told.store(prepared.bills_open_time, Ordering::Relaxed);
+            Ok(prepared)
+        });
         Preparing {
             since: Instant::now(),
+            is_paid,
             task: AbortOnDropHandle::new(task),
         }
     });
@@ -112,10 +136,7 @@ pub(crate) fn keep(inner: &Arc<Inner>) {
         loop {
             tokio::time::sleep(BEAT).await;
             let Some(inner) = weak.upgrade() else { return };
-            inner
-                .waiting
-                .calls
-                .retain(|_, preparing| preparing.since.elapsed() < KEPT);
+            inner.waiting.forget_old();
             // Other nodes want to know of this one though it has no calls.
             let is_told = inner.store.signals().has_others() && !inner.draining.is_cancelled();
             let is_live = !inner.live.is_empty();
@@ -189,4 +210,54 @@ fn room_elsewhere(inner: &Inner, watch: &mut Watch, instances: &[Instance]) -> i
         .iter()
         .filter(|other| other.name != inner.store.instance() && lives(&other.name))
         .fold(0, |sum, other| sum.saturating_add(other.room))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::collections::HashMap;
+
+    use bolo_agent::Agent;
+    use bolo_execution::Direction;
+    use serde_json::json;
+
+    use super::*;
+    use crate::{bench, clips::Clips, prepare::assemble};
+
+    #[tokio::test(start_paused = true)]
+    async fn a_transcriber_that_is_paid_while_it_waits_is_let_go_sooner() {
+        let waiting = Waiting::new(8);
+        let ids: Vec<ExecutionId> = [false, true]
+            .into_iter()
+            .map(|bills_open_time| {
+                let agent = Agent::parse(&bench::agent("Hi.", json!({}))).unwrap();
+                let record = bench::record(Direction::Outbound);
+                let prepared = assemble(
+                    Arc::new(agent),
+                    HashMap::new(),
+                    &record,
+                    USUAL,
+                    bench::cast(&[]).1,
+                    None,
+                    &bolo_conversation::Rules::default(),
+                    &Clips::new(1 << 20),
+                );
+                waiting.put(
+                    record.id,
+                    Prepared {
+                        bills_open_time,
+                        ..prepared
+                    },
+                );
+                record.id
+            })
+            .collect();
+        let kept = || ids.iter().map(|id| waiting.calls.contains_key(id));
+        for (s, expected) in [(24, [true, true]), (1, [true, false]), (35, [false, false])] {
+            tokio::time::advance(Duration::from_secs(s)).await;
+            waiting.forget_old();
+            assert!(kept().eq(expected), "{s}");
+        }
+    }
 }

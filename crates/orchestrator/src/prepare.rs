@@ -55,6 +55,8 @@ pub(crate) struct Prepared {
     pub(crate) hearing: Crew,
     /// Whether it gives words while the caller speaks.
     pub(crate) gives_interims: bool,
+    /// Whether it costs something while it waits for the caller.
+    pub(crate) bills_open_time: bool,
     pub(crate) voice: Voice,
     pub(crate) synthesizer: Line<Speak, Spoken>,
     /// Who speaks.
@@ -222,6 +224,9 @@ pub(crate) fn assemble(
         .max()
         .unwrap_or_default();
     let gives_interims = hearing().all(|(vendor, spec)| vendor.gives_interims(spec));
+    // The first one's connection is opened now.
+    let first = hearing().next();
+    let bills_open_time = first.is_some_and(|(vendor, _)| vendor.bills_open_time());
     let spec = match team.synthesizers.first() {
         Some((_, Ok((_, spec)))) => spec.clone(),
         _ => SynthesizerSpec {
@@ -277,6 +282,7 @@ pub(crate) fn assemble(
         transcriber,
         hearing,
         gives_interims,
+        bills_open_time,
         synthesizer: Line::new("synthesizer", speak, speaking::WAITS, opening),
         speaking,
         voice,

@@ -64,6 +64,10 @@ impl Transcriber for Assembly {
         u64::from(longest_silence_ms(spec)) + SLACK_MS
     }
 
+    fn bills_open_time(&self) -> bool {
+        true
+    }
+
     async fn open(&self, spec: &TranscriberSpec) -> Result<Session<Hear, Heard>, Error> {
         let url = address(&self.base_url, spec)?;
         let wire = Turns::new(spec.format);

@@ -121,6 +121,11 @@ pub trait Transcriber: Send + Sync {
         true
     }
 
+    /// Whether a connection is paid for by the time that it is open, not by what is heard.
+    fn bills_open_time(&self) -> bool {
+        false
+    }
+
     /// Connects; returns when the connection is usable (wire-providers.md §7.2).
     async fn open(&self, spec: &TranscriberSpec) -> Result<Session<Hear, Heard>, Error>;
 

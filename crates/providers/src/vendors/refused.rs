@@ -144,6 +144,10 @@ impl Transcriber for Watched<dyn Transcriber> {
         self.vendor.gives_interims(spec)
     }
 
+    fn bills_open_time(&self) -> bool {
+        self.vendor.bills_open_time()
+    }
+
     async fn open(&self, spec: &TranscriberSpec) -> Result<Session<Hear, Heard>, Error> {
         let session = self.vendor.open(spec).await;
         self.mark.note(&session);

@@ -29,9 +29,9 @@ use crate::{
 
 /// Lines wait this long for others: a commit costs the same for one call as for fifty. What a crash may
 /// take, a call that goes on elsewhere says again.
-const GATHER: Duration = Duration::from_millis(100);
+const GATHER: Duration = Duration::from_millis(200);
 /// And this long after the last commit, though somebody waits: with many calls somebody always does.
-const BETWEEN: Duration = Duration::from_millis(100);
+const BETWEEN: Duration = Duration::from_millis(200);
 /// A batch is committed at this size, bytes.
 const BATCH: usize = 4 << 20;
 /// Rows of one statement, at most. Their number is rounded up to a power of two, so that few statements are prepared;
