@@ -132,6 +132,12 @@ impl Worker {
             {
                 continue;
             }
+            // A call of ours may just have ended, and be about to write that down.
+            let is_ours = live.owner.as_deref() == Some(self.store.instance());
+            if is_ours && !asked.contains_key(&id) {
+                asked.insert(id, Instant::now());
+                continue;
+            }
             asked.insert(id, Instant::now() + self.settings.timings.ask_again);
             if let Err(error) = self.look_after(&live).await {
                 tracing::error!(execution = %id, %error, "can't look after an open call");

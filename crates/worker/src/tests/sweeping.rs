@@ -102,6 +102,26 @@ async fn a_call_that_is_up_and_whose_owner_died_is_hung_up() {
     );
 }
 
+/// Between the end of its task and the writing of that nobody drives it.
+#[tokio::test]
+async fn a_call_of_ours_that_nobody_drives_is_looked_at_twice() {
+    let mut lab = Lab::start().await;
+    at_once(&mut lab);
+    let often = lab.settings.timings.sweep_every;
+    lab.settings.timings.sweep_every = Duration::from_secs(3600);
+    let ours = left_behind(&lab, &TALKING, "in-progress").await;
+    lab.store.own_call(ours.id, now_ms()).await.unwrap();
+    let lost = left_behind(&lab, &TALKING, "in-progress").await;
+    lab.work();
+    // Found by the same look, behind ours.
+    assert_eq!(Some(lab.carrier.hung_up().await), lost.carrier_call_id);
+    lab.rest().await;
+    assert_eq!(lab.carrier.hung_up_already(), Vec::<String>::new());
+    lab.settings.timings.sweep_every = often;
+    lab.work();
+    assert_eq!(Some(lab.carrier.hung_up().await), ours.carrier_call_id);
+}
+
 /// A caller who was handed over, whose node died before it wrote that its part is over.
 async fn handed_over(lab: &Lab, status: Status) -> Record {
     let call = left_behind(lab, &TALKING, "in-progress").await;
