@@ -1,10 +1,13 @@
 //! `bolo simulate`: callers of every kind, against a server of its own and against another.
 
-use std::net::TcpListener;
+use std::{
+    net::TcpListener,
+    process::{Command, Stdio},
+};
 
 use serde_json::{Value, json};
 
-use crate::support::{Database, Server, Setup};
+use crate::support::{DEADLINE, Database, Server, Setup};
 
 /// Runs the command beside the runtime, and reads the object that it prints.
 async fn simulate(setup: &Setup, arguments: &[&str]) -> Value {
@@ -162,6 +165,51 @@ async fn a_server_that_runs_elsewhere_is_driven_with_the_printed_settings() {
     assert_eq!(report["turns_ok"], report["turns"]);
     assert!(report["added_ms"]["p50"].is_f64(), "{report}");
     server.stop_cleanly(&[]).await;
+}
+
+#[tokio::test]
+async fn a_server_that_dies_ends_the_simulation() {
+    let setup = Setup::new(Database::Sqlite, Vec::new()).await;
+    let listen = format!("127.0.0.1:{}", four_ports());
+    let mut command = setup.command(&["simulate", "--json", "--listen", &listen]);
+    command.stdout(Stdio::null()).stderr(Stdio::piped());
+    let simulation = command.spawn().unwrap();
+    let id = simulation.id();
+    let account = "AC11111111111111111111111111111111";
+    let calls = format!("http://{listen}/2010-04-01/Accounts/{account}/Calls.json");
+    let client = reqwest::Client::new();
+    let is_dialled = async || {
+        let asked = client
+            .get(&calls)
+            .basic_auth(account, Some("12345678901234567890123456789012"));
+        let Ok(answer) = asked.send().await else {
+            return false;
+        };
+        let list: Value = answer.json().await.unwrap();
+        list["calls"]
+            .as_array()
+            .is_some_and(|calls| !calls.is_empty())
+    };
+    let started = tokio::time::Instant::now();
+    while !is_dialled().await {
+        assert!(started.elapsed() < DEADLINE, "nothing is dialled");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await; // no-sleep-ok: polling a condition under a deadline
+    }
+    let children = std::fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap();
+    let server = children.trim();
+    let killed = Command::new("kill").args(["-9", server]).status();
+    assert!(killed.unwrap().success(), "{children}");
+    let waited = tokio::task::spawn_blocking(move || simulation.wait_with_output().unwrap());
+    let output = tokio::time::timeout(DEADLINE, waited)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        said.contains("the server ended in the midst of it"),
+        "{said}"
+    );
 }
 
 #[tokio::test]

@@ -280,9 +280,16 @@ async fn measure(
         api_key,
         pid: child.id(),
     };
-    let measured = match at_once {
-        Some(at_once) => load.soak(&target, at_once).await.map(Measured::Soak),
-        None => load.run(&target).await.map(Measured::Calls),
+    let measuring = async {
+        match at_once {
+            Some(at_once) => load.soak(&target, at_once).await.map(Measured::Soak),
+            None => load.run(&target).await.map(Measured::Calls),
+        }
+    };
+    let measured = tokio::select! {
+        measured = measuring => measured,
+        // Its calls would be waited for.
+        died = child.wait() => bail!("the server ended in the midst of it: {}", died?),
     };
     child.kill().await.context("can't end the server")?;
     measured.context("the simulation failed")
