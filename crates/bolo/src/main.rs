@@ -4,6 +4,7 @@ mod commands;
 mod http;
 mod low_water;
 mod master_key;
+mod memory;
 mod node;
 mod realtime;
 mod settings;
@@ -38,6 +39,7 @@ fn main() -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .max_blocking_threads(BLOCKING_THREADS)
+        .on_thread_park(memory::look)
         .build()
     {
         Ok(runtime) => runtime,
