@@ -28,6 +28,7 @@ mod node_chaos;
 mod node_death;
 mod nodes;
 mod numbers;
+mod outgoing;
 mod plivo_sdk;
 mod realtime;
 mod refused_keys;

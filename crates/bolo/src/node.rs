@@ -66,7 +66,8 @@ impl Node {
             .base_url
             .get_or_insert_with(|| demo.base_url());
 
-        let store = open_store(&settings, &public_url).await?;
+        let tls = settings.tls()?;
+        let store = open_store(&settings, &public_url, tls.clone()).await?;
         if settings.database.migrate {
             let applied = store
                 .migrate()
@@ -80,7 +81,6 @@ impl Node {
             .set_clock()
             .await
             .context("can't ask the database for its time")?;
-        let tls = bolo_providers::http::tls_config().context("no usable TLS")?;
         let http = bolo_providers::http::client(&tls).context("can't make the HTTP client")?;
         let models = bolo_models::Store::new(
             settings.models_dir.clone(),
@@ -261,7 +261,11 @@ fn flat(ended: Result<anyhow::Result<()>, JoinError>) -> anyhow::Result<()> {
 }
 
 /// Opens the store without migrating it.
-pub async fn open_store(settings: &Settings, public_url: &str) -> anyhow::Result<Store> {
+pub async fn open_store(
+    settings: &Settings,
+    public_url: &str,
+    tls: Arc<rustls::ClientConfig>,
+) -> anyhow::Result<Store> {
     std::fs::create_dir_all(&settings.data_dir)
         .with_context(|| format!("data_dir: can't make {}", settings.data_dir.display()))?;
     let opened = Store::open(bolo_store::Settings {
@@ -272,6 +276,7 @@ pub async fn open_store(settings: &Settings, public_url: &str) -> anyhow::Result
         recordings_public_url: format!("{public_url}/recordings"),
         node: format!("{}-{}", std::process::id(), uuid::Uuid::now_v7().simple()),
         redis_url: settings.redis.url.clone().map(SecretString::from),
+        tls: Some(tls),
     });
     opened
         .await

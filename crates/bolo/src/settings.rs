@@ -5,6 +5,7 @@ use std::{
     collections::{BTreeMap, HashMap},
     net::SocketAddr,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use anyhow::{Context, bail};
@@ -14,6 +15,7 @@ use figment::{
     providers::{Env, Format, Serialized, Toml},
     value::{Dict, Map, Value},
 };
+use rustls::pki_types::{CertificateDer, pem::PemObject};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
@@ -126,6 +128,7 @@ pub struct Provider {
 pub struct Security {
     pub allow_private_addresses: bool,
     pub private_hosts: Vec<String>,
+    pub ca_file: Option<PathBuf>,
     pub mask_sub_account_keys: bool,
 }
 
@@ -178,6 +181,7 @@ impl Default for Settings {
             security: Security {
                 allow_private_addresses: false,
                 private_hosts: Vec::new(),
+                ca_file: None,
                 mask_sub_account_keys: false,
             },
             limits: Limits {
@@ -410,6 +414,20 @@ impl Settings {
             bail!("secrets.master_key: a key must have at least 16 characters");
         }
         Ok(given.into_iter().map(SecretString::from).collect())
+    }
+
+    /// How others are spoken to by TLS.
+    pub fn tls(&self) -> anyhow::Result<Arc<rustls::ClientConfig>> {
+        let Some(file) = &self.security.ca_file else {
+            return bolo_providers::http::tls_config(&[]).context("no usable TLS");
+        };
+        let key = || format!("security.ca_file: {}", file.display());
+        let own = CertificateDer::pem_file_iter(file).with_context(key)?;
+        let own: Vec<_> = own.collect::<Result<_, _>>().with_context(key)?;
+        if own.is_empty() {
+            bail!("{}: holds no certificate in PEM", key());
+        }
+        bolo_providers::http::tls_config(&own).with_context(key)
     }
 
     /// Vendor settings in the words of `providers`.

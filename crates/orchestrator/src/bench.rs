@@ -15,7 +15,7 @@ pub(crate) use vendors::{Cast, Far, Vendor, cast, error, speaks_by_itself, voice
 /// A client that reaches this machine.
 pub(crate) fn public() -> PublicClient {
     PublicClient::new(
-        &bolo_providers::http::tls_config().unwrap(),
+        &bolo_providers::http::tls_config(&[]).unwrap(),
         Reach::all(true),
     )
     .unwrap()

@@ -3,7 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use rustls::{ClientConfig, RootCertStore, crypto::ring};
+use rustls::{ClientConfig, RootCertStore, crypto::ring, pki_types::CertificateDer};
 
 /// DNS, TCP and TLS together.
 pub const CONNECT_LIMIT: Duration = Duration::from_secs(2);
@@ -18,9 +18,13 @@ const DEAD: Duration = Duration::from_millis(1500);
 #[cfg(target_os = "linux")]
 const CARRIER_DEAD: Duration = Duration::from_secs(10);
 
-/// TLS with ring and the roots of webpki, sessions resumed from memory.
-pub fn tls_config() -> Result<Arc<ClientConfig>, rustls::Error> {
-    let roots = RootCertStore::from_iter(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+/// TLS with ring, sessions resumed from memory. It trusts the roots of webpki and the operator's `own`; fails where one
+/// of these is no certificate.
+pub fn tls_config(own: &[CertificateDer<'static>]) -> Result<Arc<ClientConfig>, rustls::Error> {
+    let mut roots = RootCertStore::from_iter(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+    for certificate in own {
+        roots.add(certificate.clone())?;
+    }
     let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()?
         .with_root_certificates(roots)
@@ -135,7 +139,7 @@ mod tests {
     #[cfg(target_os = "linux")]
     #[tokio::test]
     async fn a_carrier_has_more_patience_than_a_voice() {
-        let tls = tls_config().unwrap();
+        let tls = tls_config(&[]).unwrap();
         let (vendor, carrier) = (client(&tls).unwrap(), carrier_client(&tls).unwrap());
         let (vendor, carrier) = tokio::join!(asked(vendor), asked(carrier));
         assert!(vendor.is_err(), "{vendor:?}");

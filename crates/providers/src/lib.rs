@@ -11,6 +11,7 @@ mod error;
 pub mod http;
 pub mod llm;
 pub mod local;
+mod proxy;
 mod public_net;
 mod session;
 mod socket;

@@ -241,7 +241,7 @@ mod tests {
     }
 
     fn with(reach: Reach) -> PublicClient {
-        PublicClient::new(&crate::http::tls_config().unwrap(), reach).unwrap()
+        PublicClient::new(&crate::http::tls_config(&[]).unwrap(), reach).unwrap()
     }
 
     #[test]

@@ -17,7 +17,7 @@ use tokio_tungstenite::{
 };
 use url::Url;
 
-use crate::{Error, ErrorKind, dns, error::Origin, http::retry_after};
+use crate::{Error, ErrorKind, dns, error::Origin, http::retry_after, proxy};
 
 /// Largest message of a vendor; a second of base64 audio is about 64 KB.
 const LARGEST_MESSAGE: usize = 4 << 20;
@@ -113,7 +113,7 @@ pub(crate) async fn connect(
         .zip(url.port_or_known_default())
         .ok_or_else(bad_address)?;
     let connecting = Box::pin(async {
-        let stream = dns::connect(&host, port).await?;
+        let stream = proxy::connect(url.scheme(), &host, port).await?;
         stream.set_nodelay(true)?;
         client_async_tls_with_config(request, stream, Some(config), Some(connector)).await
     });
@@ -137,7 +137,11 @@ pub(crate) async fn connect(
         Ok(Err(WsError::Http(response))) => Err(refused(refusal(&response))),
         Ok(Err(WsError::Url(_) | WsError::HttpFormat(_))) => Err(bad_address()),
         Ok(Err(error)) => {
-            tracing::debug!(vendor = origin.vendor, role = origin.role, %error, "no vendor socket");
+            let Origin { vendor, role, .. } = origin;
+            match is_distrust(&error) {
+                true => tracing::warn!(vendor, role, %error, "no trust in the vendor's server"),
+                false => tracing::debug!(vendor, role, %error, "no vendor socket"),
+            }
             Err(origin.unreachable())
         }
         Err(_) => {
@@ -145,6 +149,16 @@ pub(crate) async fn connect(
             Err(origin.unreachable())
         }
     }
+}
+
+/// Whether TLS failed: a matter of whoever runs this, or of who stands between.
+fn is_distrust(error: &WsError) -> bool {
+    let WsError::Io(error) = error else {
+        return false;
+    };
+    error
+        .get_ref()
+        .is_some_and(|inner| inner.is::<rustls::Error>())
 }
 
 fn refusal(response: &Response<Option<Vec<u8>>>) -> Refusal {

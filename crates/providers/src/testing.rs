@@ -58,7 +58,7 @@ pub(crate) fn access(base: &str, limits: crate::transcriber::Limits) -> crate::t
 }
 
 pub(crate) fn tls() -> Arc<rustls::ClientConfig> {
-    crate::http::tls_config().unwrap()
+    crate::http::tls_config(&[]).unwrap()
 }
 
 /// The server's end of one socket.

@@ -92,6 +92,7 @@ async fn open(url: &str, folder: &std::path::Path) -> Store {
         recordings_public_url: "https://bolo.example/recordings".into(),
         node: "bench".into(),
         redis_url: None,
+        tls: None,
     };
     Store::open(settings).await.unwrap()
 }

@@ -48,6 +48,7 @@ async fn open(url: &str, folder: &std::path::Path) -> Store {
         recordings_public_url: "https://bolo.example/recordings".into(),
         node: "bench".into(),
         redis_url: None,
+        tls: None,
     };
     let store = Store::open(settings).await.unwrap();
     store.migrate().await.unwrap();

@@ -101,6 +101,8 @@ pub struct Settings {
     pub node: String,
     /// Carries messages between nodes; without it this node is the only one.
     pub redis_url: Option<secrecy::SecretString>,
+    /// How S3 is spoken to; files need none.
+    pub tls: Option<Arc<rustls::ClientConfig>>,
 }
 
 /// Everything that outlives a call. Cheap to clone.
@@ -135,7 +137,12 @@ impl Store {
     /// Connects. Does not migrate. What is wrong in the settings is `Unavailable` and named.
     pub async fn open(settings: Settings) -> Result<Self, Error> {
         let vault = secrets::Vault::new(&settings.master_keys)?;
-        let recordings = Recordings::open(&settings.recordings_url, &settings.scratch).await?;
+        let recordings = Recordings::open(
+            &settings.recordings_url,
+            &settings.scratch,
+            settings.tls.clone(),
+        )
+        .await?;
         let db = Arc::new(Db::open(&settings.database_url).await?);
         let instance = uuid::Uuid::now_v7().to_string();
         let call_log = call_log::Writer::start(db.clone(), instance.clone(), settings.node.clone());

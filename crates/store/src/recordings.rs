@@ -8,6 +8,7 @@ use std::{
     ops::Range,
     path::{Path as FilePath, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use bolo_execution::{AccountId, ExecutionId};
@@ -44,11 +45,19 @@ const PARTS: usize = 2;
 /// Uploads at once: each holds some parts in memory, and many calls may end together.
 const UPLOADS: usize = 4;
 const CHUNK: usize = 256 << 10;
+/// DNS, TCP and TLS to S3 together.
+const CONNECT_LIMIT: Duration = Duration::from_secs(5);
+/// S3 says nothing for so long, be it while a part is sent to it: asked again. A part takes as long on 0.7 Mbit/s.
+const ANSWER_LIMIT: Duration = Duration::from_secs(60);
 
 impl Recordings {
     /// `url` is `file:///…` or `s3://bucket/prefix`; S3 takes its keys, region and endpoint from the
     /// usual `AWS_…` environment variables.
-    pub(crate) async fn open(url: &str, scratch: &FilePath) -> Result<Self, Error> {
+    pub(crate) async fn open(
+        url: &str,
+        scratch: &FilePath,
+        tls: Option<Arc<rustls::ClientConfig>>,
+    ) -> Result<Self, Error> {
         let bad = |why: &str| Error::Unavailable(format!("recordings.url: {why}"));
         make_folder(scratch).await?;
         let url = Url::parse(url).map_err(|_| bad("must be file:///… or s3://bucket/prefix"))?;
@@ -69,8 +78,9 @@ impl Recordings {
                 let bucket = url.host_str().ok_or_else(|| bad("names no bucket"))?;
                 let prefix =
                     Path::from_url_path(url.path()).map_err(|_| bad("has an unusable prefix"))?;
+                let tls = tls.ok_or_else(|| bad("s3 needs TLS"))?;
                 let bucket = AmazonS3Builder::from_env().with_bucket_name(bucket);
-                (connected(bucket)?, prefix, None)
+                (connected(bucket, tls)?, prefix, None)
             }
             other => return Err(bad(&format!("scheme {other:?} is not file or s3"))),
         };
@@ -262,41 +272,36 @@ fn failed(error: object_store::Error) -> Error {
     }
 }
 
-fn connected(bucket: AmazonS3Builder) -> Result<Arc<dyn ObjectStore>, Error> {
+fn connected(
+    bucket: AmazonS3Builder,
+    tls: Arc<rustls::ClientConfig>,
+) -> Result<Arc<dyn ObjectStore>, Error> {
     Ok(Arc::new(
         bucket
-            .with_http_connector(Connector)
+            .with_http_connector(Connector(tls))
             .build()
             .map_err(failed)?,
     ))
 }
 
-/// S3 over our one TLS stack with the roots in the binary: a bare machine has no certificates.
+/// S3 over the process's TLS, with the roots in the binary: a bare machine has no certificates.
 #[derive(Debug)]
-struct Connector;
+struct Connector(Arc<rustls::ClientConfig>);
 
 impl HttpConnector for Connector {
     fn connect(&self, _options: &ClientOptions) -> object_store::Result<HttpClient> {
-        let refuse =
-            |source: Box<dyn std::error::Error + Send + Sync>| object_store::Error::Generic {
-                store: "S3",
-                source,
-            };
-        let roots = rustls::RootCertStore {
-            roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
-        };
-        let tls = rustls::ClientConfig::builder_with_provider(Arc::new(
-            rustls::crypto::ring::default_provider(),
-        ))
-        .with_safe_default_protocol_versions()
-        .map_err(|error| refuse(error.into()))?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
         let client = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls)
-            .build()
-            .map_err(|error| refuse(error.into()))?;
-        Ok(HttpClient::new(client))
+            .tls_backend_preconfigured(rustls::ClientConfig::clone(&self.0))
+            .connect_timeout(CONNECT_LIMIT)
+            .read_timeout(ANSWER_LIMIT)
+            .build();
+        match client {
+            Ok(client) => Ok(HttpClient::new(client)),
+            Err(error) => Err(object_store::Error::Generic {
+                store: "S3",
+                source: error.into(),
+            }),
+        }
     }
 }
 

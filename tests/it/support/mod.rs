@@ -14,6 +14,7 @@ pub mod receiver;
 #[path = "../../support/redis.rs"]
 pub mod redis;
 pub mod server;
+pub mod tls;
 
 use bolo_simulator::{
     caller::{CallHandle, CallerScript},

@@ -104,6 +104,7 @@ impl Bolo {
             recordings_public_url: format!("{PUBLIC}/recordings"),
             node: "node".into(),
             redis_url: database.as_ref().map(|_| engines::redis().into()),
+            tls: None,
         })
         .await
         .unwrap();

@@ -47,6 +47,7 @@ async fn the_suite_passes_on_postgres_and_redis_too() {
         recordings_public_url: String::new(),
         node: "template".into(),
         redis_url: None,
+        tls: None,
     });
     let store = store.await.unwrap();
     store.migrate().await.unwrap();

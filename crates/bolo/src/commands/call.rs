@@ -39,7 +39,7 @@ impl Call {
             .url
             .clone()
             .unwrap_or_else(|| format!("http://{}", settings.server.listen));
-        let client = Client::new(base, self.key.clone())?;
+        let client = Client::new(base, self.key.clone(), &settings.tls()?)?;
         let placed = client
             .post(
                 "/call",

@@ -1,5 +1,7 @@
 //! A client of our own REST API, for `call` and `demo`. It reads JSON as any client would.
 
+use std::sync::Arc;
+
 use anyhow::{Context, bail};
 use reqwest::Method;
 use serde_json::Value;
@@ -12,9 +14,8 @@ pub struct Client {
 }
 
 impl Client {
-    pub fn new(base: String, key: String) -> anyhow::Result<Self> {
-        let tls = bolo_providers::http::tls_config().context("no usable TLS")?;
-        let http = bolo_providers::http::client(&tls).context("can't make the HTTP client")?;
+    pub fn new(base: String, key: String, tls: &Arc<rustls::ClientConfig>) -> anyhow::Result<Self> {
+        let http = bolo_providers::http::client(tls).context("can't make the HTTP client")?;
         Ok(Self {
             http,
             base: base.trim_end_matches('/').to_owned(),

@@ -80,10 +80,11 @@ impl Demo {
         };
 
         say("Starting the server (SQLite, local speech) …");
+        let tls = settings.tls()?;
         let mut node = Node::start(settings).await?;
         let key = key(&node).await?;
         let base = format!("http://{}", node.address);
-        let client = Client::new(base.clone(), key.clone())?;
+        let client = Client::new(base.clone(), key.clone(), &tls)?;
         let created = client.post("/v2/agent", &agent).await?;
         let Some(agent_id) = created["agent_id"].as_str() else {
             bail!("the server named no agent")

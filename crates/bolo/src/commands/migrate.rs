@@ -17,7 +17,7 @@ pub struct Migrate {
 
 impl Migrate {
     pub async fn run(self, settings: Settings, json: bool) -> anyhow::Result<ExitCode> {
-        let store = crate::node::open_store(&settings, "").await?;
+        let store = crate::node::open_store(&settings, "", settings.tls()?).await?;
         let (word, count) = if self.check {
             ("pending", store.pending_migrations().await?)
         } else {

@@ -139,7 +139,7 @@ fn now() -> i64 {
 
 /// A store for a command that works beside a running server.
 async fn store(settings: &Settings) -> anyhow::Result<bolo_store::Store> {
-    let store = crate::node::open_store(settings, "").await?;
+    let store = crate::node::open_store(settings, "", settings.tls()?).await?;
     if settings.database.migrate {
         store
             .migrate()

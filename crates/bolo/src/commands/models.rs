@@ -44,7 +44,7 @@ impl Models {
             Self::List => list(&store, json),
             Self::Pull { names, into } => {
                 let how = Pull {
-                    http: client()?,
+                    http: client(&settings)?,
                     mirror: settings.models_mirror.clone(),
                     into,
                 };
@@ -84,8 +84,8 @@ fn list(store: &Store, json: bool) {
 }
 
 /// Follows redirects, as the homes of models make them.
-fn client() -> anyhow::Result<reqwest::Client> {
-    let tls = bolo_providers::http::tls_config().context("no usable TLS")?;
+fn client(settings: &Settings) -> anyhow::Result<reqwest::Client> {
+    let tls = settings.tls()?;
     reqwest::Client::builder()
         .tls_backend_preconfigured(rustls::ClientConfig::clone(&tls))
         .connect_timeout(CONNECT_LIMIT)

@@ -37,6 +37,7 @@ impl Node {
             recordings_public_url: "https://bolo.example.com/recordings".into(),
             node: "node-1".into(),
             redis_url: None,
+            tls: None,
         })
         .await
         .unwrap();
@@ -50,7 +51,7 @@ impl Node {
         };
         let body = bench::agent(welcome, config);
         let agent = store.create_agent(account.id, &body, now()).await.unwrap();
-        let tls = bolo_providers::http::tls_config().unwrap();
+        let tls = bolo_providers::http::tls_config(&[]).unwrap();
         let http = bolo_providers::http::client(&tls).unwrap();
         let models = bolo_models::Store::new(None, folder.join("models"));
         let of_agents = PublicClient::for_models(&tls, Reach::default()).unwrap();

@@ -148,11 +148,11 @@ impl Server {
                 return Err(origin.fault(ErrorKind::BadRequest, format!("base_url: {NotPublic}")));
             }
             if error.is_connect() {
-                tracing::warn!(vendor, %error, "no connection to the model server");
+                tracing::warn!(vendor, ?error, "no connection to the model server");
                 return Err(origin.unreachable());
             }
             if !std::mem::replace(&mut again, false) {
-                tracing::warn!(vendor, %error, "no answer from the model server");
+                tracing::warn!(vendor, ?error, "no answer from the model server");
                 return Err(origin.dropped());
             }
             tracing::debug!(vendor, %error, "connection lost before the answer: asked again");
@@ -190,7 +190,11 @@ impl Llm for Server {
                 Ok(Ok(_)) => {}
                 Ok(Err(error)) => {
                     let error = error.without_url();
-                    tracing::warn!(vendor, %error, "no connection to the model server ahead of the call");
+                    tracing::warn!(
+                        vendor,
+                        ?error,
+                        "no connection to the model server ahead of the call"
+                    );
                 }
                 Err(_) => tracing::warn!(vendor, "the model server is slow ahead of the call"),
             }

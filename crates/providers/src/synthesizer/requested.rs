@@ -123,7 +123,11 @@ impl<V: Vendor> Synthesizer for Requested<V> {
                 Ok(Ok(_)) => {}
                 Ok(Err(error)) => {
                     let error = error.without_url();
-                    tracing::warn!(vendor, %error, "no connection to the voice ahead of the call");
+                    tracing::warn!(
+                        vendor,
+                        ?error,
+                        "no connection to the voice ahead of the call"
+                    );
                 }
                 Err(_) => tracing::warn!(vendor, "the voice is slow ahead of the call"),
             }

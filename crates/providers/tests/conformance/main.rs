@@ -52,7 +52,7 @@ fn vendors(name: &str, base_url: String, key: &str) -> Vendors {
         base_url: Some(base_url),
         api_key: Some(SecretString::from(key)),
     };
-    let tls = http::tls_config().unwrap();
+    let tls = http::tls_config(&[]).unwrap();
     let client = http::client(&tls).unwrap();
     let of_agents = PublicClient::for_models(&tls, Reach::default()).unwrap();
     let models = bolo_models::Store::new(None, std::env::temp_dir());

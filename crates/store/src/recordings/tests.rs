@@ -142,26 +142,50 @@ async fn serve(bucket: Arc<Bucket>, listener: TcpListener) {
     }
 }
 
-#[tokio::test]
-async fn a_recording_goes_to_a_bucket_in_parts_and_is_read_in_ranges() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+fn bucket_at(listener: &TcpListener, scratch: &FilePath) -> Recordings {
+    let ring = Arc::new(rustls::crypto::ring::default_provider());
+    let tls = rustls::ClientConfig::builder_with_provider(ring)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(rustls::RootCertStore::empty())
+        .with_no_client_auth();
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
-    let bucket = Arc::new(Bucket::default());
-    let _server = AbortOnDropHandle::new(tokio::spawn(serve(bucket.clone(), listener)));
-    let scratch = tempfile::tempdir().unwrap();
-    let client = AmazonS3Builder::new()
+    let bucket = AmazonS3Builder::new()
         .with_bucket_name("calls")
         .with_endpoint(endpoint)
         .with_region("eu-central-1")
         .with_access_key_id("key")
         .with_secret_access_key("secret");
-    let recordings = Recordings {
-        scratch: scratch.path().to_owned(),
-        objects: connected(client).unwrap(),
+    Recordings {
+        scratch: scratch.to_owned(),
+        objects: connected(bucket, Arc::new(tls)).unwrap(),
         prefix: Path::from("2026"),
         folder: None,
         uploads: Arc::new(Semaphore::new(1)),
-    };
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bucket_that_says_nothing_is_given_up() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let scratch = tempfile::tempdir().unwrap();
+    let recordings = bucket_at(&listener, scratch.path());
+    let id = ExecutionId::new();
+    std::fs::write(recordings.scratch_path(id), [0; 1000]).unwrap();
+
+    let hour = Duration::from_secs(3600);
+    let finished = tokio::time::timeout(hour, recordings.finish(id));
+    assert!(matches!(finished.await, Ok(Err(Error::Unavailable(_)))));
+    assert!(recordings.scratch_path(id).exists());
+}
+
+#[tokio::test]
+async fn a_recording_goes_to_a_bucket_in_parts_and_is_read_in_ranges() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let scratch = tempfile::tempdir().unwrap();
+    let recordings = bucket_at(&listener, scratch.path());
+    let bucket = Arc::new(Bucket::default());
+    let _server = AbortOnDropHandle::new(tokio::spawn(serve(bucket.clone(), listener)));
     let id = ExecutionId::new();
     assert!(matches!(recordings.finish(id).await, Err(Error::NotFound)));
 

@@ -142,6 +142,7 @@ fn settings(
         recordings_public_url: "https://bolo.example/recordings".into(),
         node: node.into(),
         redis_url: None,
+        tls: None,
     }
 }
 

@@ -108,7 +108,8 @@ impl Ari {
             ))),
             // DNS, TCP or TLS: the request was never written.
             Err(error) if error.is_connect() => {
-                tracing::warn!(%error, "no connection to Asterisk; the dial was not sent");
+                let error = error.without_url();
+                tracing::warn!(?error, "no connection to Asterisk; the dial was not sent");
                 Dialled::Refused(NotPlaced::Later(CONNECT_RETRY))
             }
             Err(error) => Dialled::Unknown(format!("Asterisk did not answer the dial: {error}")),

@@ -155,7 +155,8 @@ impl Rest {
             ))),
             // DNS, TCP or TLS: the request was never written.
             Err(error) if error.is_connect() => {
-                tracing::warn!(%error, "no connection to Exotel; the dial was not sent");
+                let error = error.without_url();
+                tracing::warn!(?error, "no connection to Exotel; the dial was not sent");
                 Dialled::Refused(NotPlaced::Later(CONNECT_RETRY))
             }
             Err(error) => Dialled::Unknown(format!("Exotel did not answer the dial: {error}")),

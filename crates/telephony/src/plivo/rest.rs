@@ -146,7 +146,12 @@ impl Rest {
             ))),
             // DNS, TCP or TLS: the request was never written.
             Err(error) if error.is_connect() => {
-                tracing::warn!(%error, carrier, "no connection to the carrier; the dial was not sent");
+                let error = error.without_url();
+                tracing::warn!(
+                    ?error,
+                    carrier,
+                    "no connection to the carrier; the dial was not sent"
+                );
                 Dialled::Refused(NotPlaced::Later(CONNECT_RETRY))
             }
             Err(error) => Dialled::Unknown(format!("{carrier} did not answer the dial: {error}")),

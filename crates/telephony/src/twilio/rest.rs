@@ -135,7 +135,8 @@ impl Rest {
             ))),
             // DNS, TCP or TLS: the request was never written.
             Err(error) if error.is_connect() => {
-                tracing::warn!(%error, "no connection to Twilio; the dial was not sent");
+                let error = error.without_url();
+                tracing::warn!(?error, "no connection to Twilio; the dial was not sent");
                 Dialled::Refused(NotPlaced::Later(CONNECT_RETRY))
             }
             Err(error) => Dialled::Unknown(format!("Twilio did not answer the dial: {error}")),

@@ -304,6 +304,7 @@ async fn open(folder: &tempfile::TempDir) -> Store {
         recordings_public_url: "https://bolo.example/recordings".into(),
         node: "node".into(),
         redis_url: None,
+        tls: None,
     };
     Store::open(settings).await.unwrap()
 }

@@ -30,6 +30,7 @@ async fn lab() -> Lab {
         recordings_public_url: String::new(),
         node: "node-1".into(),
         redis_url: None,
+        tls: None,
     })
     .await
     .unwrap();
