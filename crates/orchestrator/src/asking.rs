@@ -14,7 +14,7 @@ use bolo_agent::LlmConfig;
 use bolo_conversation::{
     AnswerId, Finish, Input, JudgeKind, Message, Role, TokenUse, Tool, ToolCall, ToolChoice, TurnId,
 };
-use bolo_providers::{Ask, AskMessage, AskTool, Delta, Error, ErrorKind, Llm};
+use bolo_providers::{Ask, AskMessage, AskTool, Delta, Error, ErrorKind, Llm, Sent};
 use futures_util::StreamExt;
 use tokio::{sync::mpsc, time::Instant};
 use tokio_util::task::AbortOnDropHandle;
@@ -57,7 +57,8 @@ pub(crate) enum News {
 /// far.
 #[derive(Debug, Clone)]
 pub(crate) struct Meter {
-    sent: u64,
+    asked: u64,
+    sent: Sent,
     came: Arc<AtomicU64>,
 }
 
@@ -65,7 +66,8 @@ impl Meter {
     fn of(ask: &Ask) -> Self {
         let texts = ask.messages.iter().filter_map(|m| m.content.as_ref());
         Self {
-            sent: texts.map(|text| text.chars().count() as u64).sum(),
+            asked: texts.map(|text| text.chars().count() as u64).sum(),
+            sent: ask.sent.clone(),
             came: Arc::default(),
         }
     }
@@ -78,7 +80,7 @@ impl Meter {
     /// The bill of a request that was cut.
     pub(crate) fn of_cut(&self) -> TokenUse {
         TokenUse {
-            input: self.sent / 4,
+            input: self.asked / 4 * self.sent.times(),
             output: self.came.load(Ordering::Relaxed) / 4,
             cached: 0,
             estimated: true,
@@ -173,6 +175,7 @@ impl Mind {
             tool_choice: tool_choice(choice),
             json: self.config.request_json,
             cache_key: self.cache_key.clone(),
+            sent: Sent::default(),
         };
         let meter = Meter::of(&ask);
         let (llm, knowledge) = (self.llm.clone(), self.knowledge.clone());
@@ -247,6 +250,7 @@ impl Mind {
             tool_choice: bolo_providers::ToolChoice::None,
             json: true,
             cache_key: self.cache_key.clone(),
+            sent: Sent::default(),
         };
         let key = match kind {
             JudgeKind::HangUp => "hangup",

@@ -26,7 +26,7 @@ mod voices;
 pub use bolo_audio::Format;
 pub use embedder::Embedder;
 pub use error::{Error, ErrorKind};
-pub use llm::{Ask, AskMessage, AskTool, Called, Delta, Llm, ToolChoice};
+pub use llm::{Ask, AskMessage, AskTool, Called, Delta, Llm, Sent, ToolChoice};
 pub use public_net::{NotPublic, PublicClient, Reach, is_public};
 pub use session::Session;
 pub use synthesizer::{Speak, Spoken, Synthesizer, SynthesizerLimits, SynthesizerSpec};

@@ -346,6 +346,7 @@ pub(crate) fn ask(model: &str) -> Ask {
         tool_choice: ToolChoice::Auto,
         json: false,
         cache_key: "agent-1".into(),
+        sent: Default::default(),
     }
 }
 

@@ -79,6 +79,25 @@ async fn a_judge_that_is_refused_costs_nothing_and_one_that_broke_off_does() {
     assert_eq!(judged(&mut news).await, (false, Some(estimated(10, 2))));
 }
 
+#[test] // R186
+fn a_request_that_was_sent_twice_is_paid_for_twice() {
+    let ask = Ask::plain(
+        Agent::parse(&bench::agent("Hi.", json!({})))
+            .unwrap()
+            .conversation
+            .llm
+            .config,
+        ["is it so".repeat(2), "is it so".repeat(3)],
+        false,
+        "agent".into(),
+    );
+    let meter = Meter::of(&ask);
+    meter.came("four");
+    assert_eq!(meter.of_cut(), estimated(10, 1));
+    ask.sent.again();
+    assert_eq!(meter.of_cut(), estimated(20, 1));
+}
+
 #[tokio::test(start_paused = true)] // R186
 async fn what_is_still_asked_when_the_call_ends_is_paid_for_once() {
     let (mut mind, mut news) = mind(vec![text(8)]);

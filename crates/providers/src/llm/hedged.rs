@@ -90,7 +90,12 @@ impl Llm for Hedged {
             }
             tracing::info!(vendor = llm.name(), "no first token: asked a second time");
             let lost = estimated_input(&ask);
+            let sent = ask.sent.clone();
+            sent.again();
             let (first, deltas) = race(one, begun(llm.answer(ask))).await;
+            if !matches!(first, Some(Ok(_))) {
+                sent.in_vain();
+            }
             (first, with_loser(deltas, lost))
         };
         stream::once(racing)
@@ -221,6 +226,21 @@ mod tests {
         assert_eq!(got, ("one".into(), 13, true, 2));
         let got = run(vec![(ms(900), failed()), (ms(0), failed())]).await;
         assert_eq!(got, ("down".into(), 0, false, 2));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_cuts_an_answer_knows_how_often_it_was_asked_for() {
+        for (second, times) in [(said("two"), 2), (failed(), 1)] {
+            let answers = vec![(ms(900), failed()), (ms(100), second)];
+            let llm = ScriptedLlm::new("scripted", answers);
+            let ask = ask("m");
+            let hedged = Hedged::new(llm, AFTER, Allowance::default());
+            let mut deltas = hedged.answer(ask.clone());
+            assert!(tokio::time::timeout(AFTER, deltas.next()).await.is_err());
+            assert_eq!(ask.sent.times(), 2);
+            deltas.next().await;
+            assert_eq!(ask.sent.times(), times);
+        }
     }
 
     #[tokio::test(start_paused = true)]

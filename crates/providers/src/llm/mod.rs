@@ -15,6 +15,11 @@ mod thoughts;
 mod turns;
 mod whole;
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
 use bolo_agent::LlmConfig;
 use futures_util::{FutureExt, future::BoxFuture, stream::BoxStream};
 
@@ -44,6 +49,36 @@ pub struct Ask {
     pub json: bool,
     /// Steers the vendor's prompt cache; the agent's id.
     pub cache_key: String,
+    /// Told how often it was sent.
+    pub sent: Sent,
+}
+
+/// How often a request was sent beyond the first time, without any of them being refused: whoever cuts its answer pays
+/// for each. Clones count together.
+#[derive(Debug, Clone, Default)]
+pub struct Sent(Arc<AtomicU64>);
+
+impl Sent {
+    /// Once more.
+    pub fn again(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// One of them was refused.
+    pub(crate) fn in_vain(&self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Once at least.
+    pub fn times(&self) -> u64 {
+        1 + self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl PartialEq for Sent {
+    fn eq(&self, other: &Self) -> bool {
+        self.times() == other.times()
+    }
 }
 
 impl Ask {

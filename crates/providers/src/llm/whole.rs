@@ -5,7 +5,7 @@ use futures_util::StreamExt;
 use tokio::time::{Instant, timeout_at};
 
 use super::{
-    Ask, AskMessage, Delta, Llm, ToolChoice,
+    Ask, AskMessage, Delta, Llm, Sent, ToolChoice,
     gathered::{estimate, estimated_input},
 };
 use crate::{Error, ErrorKind};
@@ -59,6 +59,7 @@ impl Ask {
             tool_choice: ToolChoice::None,
             json,
             cache_key,
+            sent: Sent::default(),
         }
     }
 }
@@ -99,6 +100,7 @@ pub async fn whole(llm: &dyn Llm, ask: Ask, until: Option<Instant>) -> Result<Wh
         cached: 0,
         estimated: true,
     };
+    let sent = ask.sent.clone();
     let (mut came, mut deltas) = (0, llm.answer(ask));
     let reading = async {
         while let Some(delta) = deltas.next().await {
@@ -115,6 +117,7 @@ pub async fn whole(llm: &dyn Llm, ask: Ask, until: Option<Instant>) -> Result<Wh
         Ok(Err(error)) => (error, false),
         Err(_) => (late(llm.name()), true),
     };
+    whole.input *= sent.times();
     whole.output = estimate(came);
     // Who has refused is not paid.
     let spent = (is_cut || came > 0).then(|| Box::new(whole));

@@ -103,6 +103,7 @@ fn ask(case: &Case) -> Ask {
         tool_choice: ToolChoice::Auto,
         json: false,
         cache_key: "agent".into(),
+        sent: Default::default(),
     }
 }
 
