@@ -27,7 +27,8 @@ pub fn look() {
     let is_due = |last: Instant| now.duration_since(last) >= EVERY;
     if LOOKED.get().is_none_or(is_due) {
         LOOKED.set(Some(now));
+        // Forced, for else pages that were full once are passed over, and those are what others free.
         // SAFETY: takes no memory of ours and may be called at any time; it works on this thread's heap.
-        unsafe { mi_collect(false) };
+        unsafe { mi_collect(true) };
     }
 }

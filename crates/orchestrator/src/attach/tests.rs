@@ -141,6 +141,13 @@ impl Node {
     async fn record(&self, id: ExecutionId) -> Record {
         self.store().execution_unscoped(id).await.unwrap()
     }
+
+    /// The record once it says that the call talks: written beside the call's first words.
+    async fn talks(&self, id: ExecutionId) {
+        while self.record(id).await.status != Status::InProgress {
+            tokio::task::yield_now().await;
+        }
+    }
 }
 
 /// Frames go on until something comes that fits.
@@ -174,7 +181,7 @@ async fn a_call_becomes_a_complete_record() {
     let (mut peer, attached) = node.connects(record.id);
     listens(&mut peer, mark("1:end")).await;
     assert_eq!(node.calls.live(), 1);
-    assert_eq!(node.record(record.id).await.status, Status::InProgress);
+    node.talks(record.id).await;
     let far = cast.hears.recv().await.unwrap();
     let end = Heard::TurnEnd {
         text: "book me a table".into(),
