@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// A thread looks so often; it takes some 0.1 ms.
+/// A thread looks so often. In an idle server it takes 0.1 to 0.6 ms; amid calls it was not measured by itself.
 const EVERY: Duration = Duration::from_secs(10);
 
 unsafe extern "C" {
@@ -27,7 +27,7 @@ pub fn look() {
     let is_due = |last: Instant| now.duration_since(last) >= EVERY;
     if LOOKED.get().is_none_or(is_due) {
         LOOKED.set(Some(now));
-        // Forced, for else pages that were full once are passed over, and those are what others free.
+        // Forced, for else pages that were full are passed over (`mi_theap_collect_ex`).
         // SAFETY: takes no memory of ours and may be called at any time; it works on this thread's heap.
         unsafe { mi_collect(true) };
     }
