@@ -83,7 +83,7 @@ impl Pool {
         Ok(Self(pool))
     }
 
-    /// A connection that waits for ever, for what changes tables.
+    /// A connection that waits for ever, for what changes tables or reads a whole one.
     pub(crate) async fn alone(&self) -> Result<PgConnection, sqlx::Error> {
         Ok(self.0.acquire().await?.detach())
     }

@@ -1,7 +1,7 @@
 //! Removes deleted sub-accounts with everything that is theirs, and what calls that are long over need no more.
 
 use bolo_execution::{AccountId, ExecutionId};
-use sqlx::AssertSqlSafe;
+use sqlx::{AssertSqlSafe, Connection};
 
 use crate::{Error, Store, db::on, rows::uuid};
 
@@ -55,13 +55,17 @@ impl Store {
     /// Forgets the callbacks of calls that are long over.
     pub async fn purge_callbacks(&self, now: i64) -> Result<(), Error> {
         loop {
+            // Reads the whole table, which would fill the cache of a connection that stays.
             let calls: Vec<(String, String)> = on!(self.db().read(), |pool| {
-                sqlx::query_as(OLD_CALLBACKS)
+                let mut alone = pool.alone().await?;
+                let calls = sqlx::query_as(OLD_CALLBACKS)
                     .bind(now - CALLBACKS_MS)
                     .bind(CHUNK)
-                    .fetch_all(pool)
-                    .await
-            })?;
+                    .fetch_all(&mut alone)
+                    .await?;
+                alone.close().await?;
+                calls
+            });
             if calls.is_empty() {
                 return Ok(());
             }

@@ -107,7 +107,7 @@ impl Pool {
         Ok(pool)
     }
 
-    /// A connection that is not the pool's, for what changes tables.
+    /// A connection that is not the pool's, for what changes tables or reads a whole one.
     pub(crate) async fn alone(&self) -> Result<SqliteConnection, sqlx::Error> {
         self.0.options.connect().await
     }
