@@ -58,6 +58,8 @@ pub struct Detector {
     pub threshold: f64,
     /// Audio before a voice that is its turn's too, ms; default 300.
     pub prefix_padding_ms: u32,
+    /// How long gpt-realtime-whisper listens on before it writes, `minimal` to `xhigh`; default its own.
+    pub delay: Option<&'static str>,
 }
 
 impl Default for Detector {
@@ -66,6 +68,7 @@ impl Default for Detector {
             noise_reduction: None,
             threshold: 0.5,
             prefix_padding_ms: 300,
+            delay: None,
         }
     }
 }
@@ -126,6 +129,10 @@ impl Transcriber {
         place.at("stream").flag(true);
         place.at("sampling_rate").whole(1..=192_000);
         place.at("encoding").text();
+        let task = place.at("task");
+        if task.word(&["transcribe", "translate"]) == Some("translate") {
+            task.unsupported("translating what is heard");
+        }
         if place.at("multilingual").is_filled() {
             place
                 .at("multilingual")
@@ -217,6 +224,13 @@ impl Detector {
     fn read(place: &Place<'_>, vendor: TranscriberVendor, model: &str) -> Option<Self> {
         let noise_reduction = place.at("noise_reduction");
         let (threshold, padding) = (place.at("vad_threshold"), place.at("vad_prefix_padding_ms"));
+        let delay = place.at("delay");
+        let wait = delay.word(&["minimal", "low", "medium", "high", "xhigh"]);
+        let is_openai = vendor == TranscriberVendor::Openai;
+        let waits = is_openai && model.starts_with("gpt-realtime-whisper");
+        if !waits && wait.is_some_and(|wait| wait != "medium") {
+            delay.fault("only openai's gpt-realtime-whisper takes it");
+        }
         let default = Self::default();
         let detector = Self {
             noise_reduction: match noise_reduction.value() {
@@ -225,8 +239,8 @@ impl Detector {
             },
             threshold: threshold.number(0.0..=1.0).unwrap_or(default.threshold),
             prefix_padding_ms: (padding.whole(0..=10_000)).unwrap_or(default.prefix_padding_ms),
+            delay: wait.filter(|_| waits),
         };
-        let is_openai = vendor == TranscriberVendor::Openai;
         let detects = !["gpt-realtime-whisper", "gpt-live-transcribe"]
             .iter()
             .any(|name| model.starts_with(name));

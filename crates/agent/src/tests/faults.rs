@@ -137,7 +137,7 @@ fn what_is_known_but_does_not_run_yet_says_so() {
         (&tools("llm_agent/agent_flow_type"), json!("preprocessed")),
         (
             &tools("transcriber"),
-            json!({ "provider": "azure", "language": "hi" }),
+            json!({ "provider": "azure", "language": "hi", "task": "translate" }),
         ),
         (
             &tools("synthesizer"),
@@ -172,6 +172,7 @@ fn what_is_known_but_does_not_run_yet_says_so() {
     tasks[0].tools_config.s2s: a speech-to-speech model is not supported by this version yet
     tasks[0].tools_config.llm_agent.agent_flow_type: flow type "preprocessed" is not supported by this version yet; one of streaming
     tasks[0].tools_config.llm_agent.llm_config.provider: vendor "cohere" is not supported by this version yet; one of openai, azure, azure-openai, anthropic, google, custom, ollama, vllm, groq, deepseek, openrouter, together, fireworks, deepinfra, perplexity, anyscale, ola, demo
+    tasks[0].tools_config.transcriber.task: translating what is heard is not supported by this version yet
     tasks[0].tools_config.transcriber.provider: vendor "azure" is not supported by this version yet; one of deepgram, assembly, elevenlabs, sarvam, openai, soniox, gladia, smallest, local
     tasks[0].tools_config.synthesizer.provider: vendor "maya" is not supported by this version yet; one of elevenlabs, deepgram, cartesia, openai, sarvam, azuretts, polly, rime, smallest, local
     tasks[0].tools_config.output.provider: carrier "database" is not supported by this version yet; one of twilio, plivo, vobiz, exotel, sip-trunk, default
@@ -468,7 +469,7 @@ fn vendors_that_listen_have_defaults_and_limits() {
 #[test]
 fn settings_of_one_transcriber_are_no_others() {
     let of = |config: Value| faults(&minimal_with(&[(&tools("transcriber"), config)]));
-    let defaults = json!({ "mip_opt_out": false, "noise_reduction": false, "vad_threshold": 0.5, "vad_prefix_padding_ms": 300 });
+    let defaults = json!({ "mip_opt_out": false, "noise_reduction": false, "vad_threshold": 0.5, "vad_prefix_padding_ms": 300, "delay": "medium", "task": "transcribe" });
     assert_eq!(of(defaults), "none");
     assert_eq!(
         of(json!({ "model": "flux-general-en", "mip_opt_out": true })),
@@ -480,7 +481,8 @@ fn settings_of_one_transcriber_are_no_others() {
         ),
         "none"
     );
-    assert_snapshot!(of(json!({ "provider": "soniox", "mip_opt_out": true, "noise_reduction": "far_field", "vad_threshold": 0.7, "vad_prefix_padding_ms": 100 })), @"
+    assert_snapshot!(of(json!({ "provider": "soniox", "mip_opt_out": true, "noise_reduction": "far_field", "vad_threshold": 0.7, "vad_prefix_padding_ms": 100, "delay": "low" })), @"
+    tasks[0].tools_config.transcriber.delay: only openai's gpt-realtime-whisper takes it
     tasks[0].tools_config.transcriber.noise_reduction: only openai takes it
     tasks[0].tools_config.transcriber.vad_threshold: only openai takes it
     tasks[0].tools_config.transcriber.vad_prefix_padding_ms: only openai takes it

@@ -129,6 +129,9 @@ fn session(spec: &TranscriberSpec, format: Format, detector: &Detector) -> Value
             false => transcription["prompt"] = json!(words.join(", ")),
         }
     }
+    if let Some(delay) = detector.delay {
+        transcription["delay"] = json!(delay);
+    }
     let turns = match ends(spec) {
         Ends::Silence(_) => Value::Null,
         Ends::Vendor => json!({"type": "server_vad", "threshold": detector.threshold,
@@ -359,9 +362,11 @@ mod tests {
             noise_reduction: Some("far_field"),
             threshold: 0.7,
             prefix_padding_ms: 100,
+            delay: Some("low"),
         };
         let wished = heard_by(&spec, &detector);
         assert_eq!(wished["noise_reduction"], json!({"type": "far_field"}));
+        assert_eq!(wished["transcription"]["delay"], "low");
         let turns = json!({"type": "server_vad", "threshold": 0.7, "prefix_padding_ms": 100,
             "silence_duration_ms": 250});
         assert_eq!(wished["turn_detection"], turns);

@@ -140,6 +140,12 @@ impl OpenAi {
         if model == "gpt-realtime-whisper" && !transcription["prompt"].is_null() {
             return Err("This model takes no prompt.");
         }
+        let delays = ["minimal", "low", "medium", "high", "xhigh"];
+        if let Some(delay) = transcription["delay"].as_str()
+            && (model != "gpt-realtime-whisper" || !delays.contains(&delay))
+        {
+            return Err("Unsupported session.audio.input.transcription.delay.");
+        }
         let noise = input["noise_reduction"].get("type");
         if noise.is_some_and(|kind| kind != "near_field" && kind != "far_field") {
             return Err("Unsupported session.audio.input.noise_reduction.");
