@@ -15,7 +15,7 @@ use axum::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, FakeVendor, Jitter, Observer, server, vendor};
+use crate::{Error, FakeVendor, Jitter, Observer, coming::TooMany, server, vendor};
 
 /// How a fake ElevenLabs is set up; the defaults suit tests.
 #[derive(Debug, Clone)]
@@ -83,6 +83,12 @@ pub enum Fault {
     NeverFinal,
     /// Each audio message is preceded by text that is no JSON.
     Garbage,
+}
+
+impl TooMany for Fault {
+    fn too_many() -> Self {
+        Self::Status(429)
+    }
 }
 
 /// The fake and its sessions.

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::{
+    coming::TooMany,
     g711,
     jitter::Dice,
     vendor::{self, Desk, Struck, close, strike},
@@ -72,6 +73,12 @@ pub enum Fault {
     /// The end of a turn is expected too soon: after two words, whatever follows. Only where the vendor
     /// tells of expected ends.
     Hasty,
+}
+
+impl TooMany for Fault {
+    fn too_many() -> Self {
+        Self::Status(429)
+    }
 }
 
 /// Sees what a fake sends.

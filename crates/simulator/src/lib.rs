@@ -22,6 +22,7 @@ pub mod asterisk;
 pub mod caller;
 pub mod carrier;
 pub mod clips;
+mod coming;
 pub mod deepgram;
 mod ear;
 pub mod ears;

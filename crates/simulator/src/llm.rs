@@ -27,7 +27,7 @@ mod stream;
 mod wire;
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::HashMap,
     fmt,
     net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -43,6 +43,7 @@ pub use rules::{Reply, ToolCall};
 
 use crate::{
     Error, Jitter, Observer,
+    coming::Coming,
     outage::Outage,
     server::{self, Server},
 };
@@ -139,24 +140,10 @@ impl Logged {
 #[derive(Debug, Default)]
 struct State {
     rules: Rules,
-    faults: VecDeque<Fault>,
-    /// One request in so many is refused as too many; 0: none is.
-    too_many_every: u64,
-    asked: u64,
+    coming: Coming<Fault>,
     requests: Vec<Logged>,
     outcomes: HashMap<Outcome, u64>,
     delays: (Duration, Duration),
-}
-
-impl State {
-    /// What the request that has just come meets.
-    fn next_fault(&mut self) -> Option<Fault> {
-        self.asked += 1;
-        let is_one_of_many =
-            self.too_many_every > 0 && self.asked.is_multiple_of(self.too_many_every);
-        let too_many = || is_one_of_many.then(|| Fault::too_many(1));
-        self.faults.pop_front().or_else(too_many)
-    }
 }
 
 /// What the routes share.
@@ -310,19 +297,17 @@ impl FakeLlm {
 
     /// The next requests meet these faults, one each.
     pub fn fail_next(&self, faults: impl IntoIterator<Item = Fault>) {
-        self.shared.lock().faults.extend(faults);
+        self.shared.lock().coming.add(faults);
     }
 
     /// From now on every request of this number is refused with 429 `rate_limit_exceeded`; 0: none.
     pub fn rate_limit_every(&self, number: u64) {
-        let mut state = self.shared.lock();
-        (state.too_many_every, state.asked) = (number, 0);
+        self.shared.lock().coming.rate_limit_every(number);
     }
 
     /// Faults that were to come do not.
     pub fn recover(&self) {
-        self.shared.lock().faults.clear();
-        self.rate_limit_every(0);
+        self.shared.lock().coming.clear();
         self.outage().end();
     }
 

@@ -1,11 +1,10 @@
 //! What all fakes of vendors have in common: a server, one key, faults in turn, and counters.
 
 use std::{
-    collections::VecDeque,
     fmt,
     net::SocketAddr,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
@@ -26,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     Error,
+    coming::{Coming, TooMany},
     jitter::{Dice, Jitter},
     outage::Outage,
     server::Server,
@@ -79,7 +79,7 @@ pub struct FakeVendor<O, F> {
 /// What a fake's handle and its sessions share.
 pub(crate) struct Desk<O, F> {
     pub options: O,
-    faults: Mutex<VecDeque<F>>,
+    coming: Mutex<Coming<F>>,
     sessions: AtomicU64,
     open: AtomicU64,
     billed: AtomicU64,
@@ -120,7 +120,7 @@ impl<O, F> FakeVendor<O, F> {
         let stop = CancellationToken::new();
         let desk = Arc::new(Desk {
             options,
-            faults: Mutex::default(),
+            coming: Mutex::default(),
             sessions: AtomicU64::new(0),
             open: AtomicU64::new(0),
             billed: AtomicU64::new(0),
@@ -145,21 +145,17 @@ impl<O, F> FakeVendor<O, F> {
 
     /// The next connections or requests meet these faults, one each.
     pub fn fail_next(&self, faults: impl IntoIterator<Item = F>) {
-        let mut queue = self
-            .desk
-            .faults
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        queue.extend(faults);
+        self.desk.coming().add(faults);
+    }
+
+    /// From now on every connection or request of this number is refused with 429, as the vendor does; 0: none.
+    pub fn rate_limit_every(&self, number: u64) {
+        self.desk.coming().rate_limit_every(number);
     }
 
     /// Faults that were to come do not.
     pub fn recover(&self) {
-        self.desk
-            .faults
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clear();
+        self.desk.coming().clear();
         self.outage().end();
     }
 
@@ -196,11 +192,15 @@ impl<O, F> FakeVendor<O, F> {
 
 impl<O, F> Desk<O, F> {
     /// The fault that the connection or request at hand meets.
-    pub fn next_fault(&self) -> Option<F> {
-        self.faults
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .pop_front()
+    pub fn next_fault(&self) -> Option<F>
+    where
+        F: TooMany,
+    {
+        self.coming().next()
+    }
+
+    fn coming(&self) -> MutexGuard<'_, Coming<F>> {
+        self.coming.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Tells a session of faults that strike while it lives.

@@ -23,7 +23,7 @@ use std::{net::SocketAddr, time::Duration};
 use axum::http::HeaderMap;
 use serde::{Deserialize, Serialize};
 
-use crate::{FakeVendor, Jitter, server, vendor};
+use crate::{FakeVendor, Jitter, coming::TooMany, server, vendor};
 
 /// How a fake is set up; the defaults suit tests.
 #[derive(Debug, Clone)]
@@ -89,6 +89,12 @@ pub enum Fault {
     UnknownMessages,
     /// Everything is well, but there is no audio.
     NoAudio,
+}
+
+impl TooMany for Fault {
+    fn too_many() -> Self {
+        Self::Status(429)
+    }
 }
 
 /// The fake and its sessions.

@@ -102,6 +102,20 @@ async fn a_busy_key_is_told_to_wait() {
 }
 
 #[tokio::test]
+async fn every_second_connection_is_one_too_many() {
+    let deepgram = FakeDeepgram::start(Options::default()).await.unwrap();
+    deepgram.rate_limit_every(2);
+    for refused in [false, true, false, true] {
+        let opened = open(&deepgram, deepgram.api_key()).await;
+        assert_eq!(opened.is_err(), refused);
+    }
+    deepgram.recover();
+    for _ in 0..2 {
+        assert!(open(&deepgram, deepgram.api_key()).await.is_ok());
+    }
+}
+
+#[tokio::test]
 async fn finals_come_twice_where_that_is_asked_for() {
     let deepgram = FakeDeepgram::start(Options::default()).await.unwrap();
     deepgram.fail_next([Fault::DoubleFinals]);

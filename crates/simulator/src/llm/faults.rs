@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::coming::TooMany;
+
 /// The fault of one request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -92,5 +94,11 @@ impl Fault {
             status: 500,
             retry_after_s: None,
         }
+    }
+}
+
+impl TooMany for Fault {
+    fn too_many() -> Self {
+        Self::too_many(1)
     }
 }

@@ -171,7 +171,7 @@ async fn answer(
     }
     let (fault, delays) = {
         let mut state = shared.lock();
-        (state.next_fault(), state.delays)
+        (state.coming.next(), state.delays)
     };
     match &fault {
         Some(Fault::Status {
