@@ -4,7 +4,6 @@ mod commands;
 mod http;
 mod low_water;
 mod master_key;
-mod memory;
 mod node;
 mod realtime;
 mod settings;
@@ -15,7 +14,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// Threads for what would hold up the others (files, names, searches). Each keeps memory of its own, and when many calls
 /// end at once the default, 512, would all be asked for.
@@ -39,7 +38,6 @@ fn main() -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .max_blocking_threads(BLOCKING_THREADS)
-        .on_thread_park(memory::look)
         .build()
     {
         Ok(runtime) => runtime,
@@ -57,6 +55,11 @@ fn main() -> ExitCode {
              (systemd: LimitRTPRIO=1, Docker: --ulimit rtprio=1)"
         );
         return ExitCode::from(USAGE);
+    }
+    // After it: the threads that give freed memory back to the system may wait for the calls. Without them an idle
+    // server keeps what its calls freed, for nothing allocates.
+    if let Err(error) = tikv_jemalloc_ctl::background_thread::write(true) {
+        eprintln!("bolo: freed memory is kept for longer: {error}");
     }
     match runtime.block_on(commands::run(arguments, settings)) {
         Ok(code) => code,
