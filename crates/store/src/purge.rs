@@ -55,7 +55,7 @@ impl Store {
     /// Forgets the callbacks of calls that are long over.
     pub async fn purge_callbacks(&self, now: i64) -> Result<(), Error> {
         loop {
-            // Reads the whole table, which would fill the cache of a connection that stays.
+            // Reads the whole table: a connection of SQLite that stayed would keep its pages.
             let calls: Vec<(String, String)> = on!(self.db().read(), |pool| {
                 let mut alone = pool.alone().await?;
                 let calls = sqlx::query_as(OLD_CALLBACKS)

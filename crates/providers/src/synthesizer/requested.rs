@@ -351,7 +351,7 @@ async fn body(response: &mut reqwest::Response) -> Vec<u8> {
 
 fn lost<V: Vendor>(error: reqwest::Error) -> Error {
     let (vendor, error) = (V::ORIGIN.vendor, error.without_url());
-    tracing::warn!(vendor, ?error, "no audio from the voice");
+    tracing::warn!(vendor, ?error, "the connection to the voice failed");
     match error.is_connect() || error.is_builder() {
         true => V::ORIGIN.unreachable(),
         false => V::ORIGIN.dropped(),
