@@ -196,10 +196,9 @@ impl Conversation {
         if let Some(pending) = &mut self.pending {
             pending.routing = true;
         }
-        self.timers.set(
-            Timer::Route,
-            self.now.plus(self.script.rules.route_budget_ms),
-        );
+        if let Some(due) = self.route_due() {
+            self.timers.set(Timer::Route, due);
+        }
         let entry = Entry::new(
             Component::Routing,
             EntryKind::Request,
@@ -210,7 +209,13 @@ impl Conversation {
         self.emit(Output::AskRoute { turn, text });
     }
 
-    /// The decision on a turn (R121). Late, or of another turn: not taken.
+    /// Until when what the model answers waits for the routes; `None` = they are not awaited (R122).
+    pub(crate) fn route_due(&self) -> Option<At> {
+        let pending = self.pending.as_ref().filter(|pending| pending.routing)?;
+        Some(pending.ended_at.plus(self.script.rules.route_budget_ms))
+    }
+
+    /// The decision on a turn (R121). After the model's answer has begun, or of another turn: not taken.
     pub(crate) fn routed(
         &mut self,
         turn: TurnId,
@@ -276,7 +281,7 @@ impl Conversation {
         }
     }
 
-    /// No decision in time: a miss (R122).
+    /// The model answers before the routes have decided: a miss (R122).
     pub(crate) fn route_missed(&mut self) {
         if let Some(pending) = self.pending.as_mut().filter(|pending| pending.routing) {
             pending.routing = false;

@@ -207,7 +207,7 @@ pub enum Input {
         /// The mark's name, as the driver sent it.
         name: String,
     },
-    /// Semantic routing has decided for this turn; late decisions count as a miss (R122).
+    /// Semantic routing has decided for this turn; once the model's answer has begun it is a miss (R122).
     Routed {
         /// Which turn.
         turn: TurnId,

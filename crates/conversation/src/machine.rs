@@ -290,7 +290,7 @@ impl Conversation {
     fn fire(&mut self, timer: Timer) {
         match timer {
             // These only say when to look again; `settle` does what is due.
-            Timer::UtteranceEnd | Timer::Hold | Timer::FillerCut => {}
+            Timer::UtteranceEnd | Timer::Route | Timer::Hold | Timer::FillerCut => {}
             Timer::Underrun => self.underrun(),
             Timer::WelcomeDelay => self.say_welcome(),
             Timer::OverlapEnd => self.overlap_over(),
@@ -298,7 +298,6 @@ impl Conversation {
             Timer::PauseOnVoice => self.pause_agent(),
             Timer::Resume => self.resume_agent(false),
             Timer::PauseMax => self.resume_agent(true),
-            Timer::Route => self.route_missed(),
             Timer::AskDue => self.ask(),
             Timer::FirstPiece => self.first_piece_due(),
             Timer::AskLimit => self.ask_too_slow(),

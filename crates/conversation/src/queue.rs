@@ -66,18 +66,10 @@ impl Conversation {
                 .filter(|pending| utterance.turn == Some(pending.turn))
             {
                 until = until.max(Some(pending.hold_until)).max(pending.gate_until);
-                if pending.routing {
-                    until = until.max(self.timers_route());
-                }
+                until = until.max(self.route_due());
             }
         }
         until
-    }
-
-    fn timers_route(&self) -> Option<At> {
-        self.pending
-            .as_ref()
-            .map(|pending| pending.ended_at.plus(self.script.rules.route_budget_ms))
     }
 
     /// When the first utterance that waits with audio may be heard (R37, R40, R54).
@@ -187,6 +179,10 @@ impl Conversation {
             && closing.goodbye == Some(id)
         {
             closing.started = true;
+        }
+        let is_answer = matches!(kind, Kind::Answer | Kind::PreCall);
+        if is_answer && turn == self.pending.as_ref().map(|pending| pending.turn) {
+            self.route_missed();
         }
         if !matches!(kind, Kind::Answer | Kind::Route) {
             return;

@@ -70,7 +70,7 @@ pub struct Rules {
     pub transfer_s: u64,
     /// Whoever is called by a warm transfer may take so long to press the key (R115), s. Default 20.
     pub warm_s: u64,
-    /// A semantic route must be found within this time (R122). Default 60.
+    /// What the model answers waits so long for the routes (R122). Default 60.
     pub route_budget_ms: u64,
     /// The judge must answer within this time, else no (R155), s. Default 3.
     pub judge_s: u64,

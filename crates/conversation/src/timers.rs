@@ -27,7 +27,7 @@ pub(crate) enum Timer {
     Hold,
     /// The filler makes room for the answer (R77).
     FillerCut,
-    /// The routing budget is spent (R122).
+    /// The routing budget is spent: the answer waits no longer (R122).
     Route,
     /// A further ask of the same turn may start (R42).
     AskDue,

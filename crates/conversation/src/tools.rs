@@ -160,17 +160,21 @@ impl Conversation {
         if !self.is_live() {
             return self.drop_calls();
         }
-        // A route may answer instead (R122).
-        let is_routing = self.pending.as_ref().is_some_and(|pending| pending.routing);
+        let route_due = self.route_due();
         let Some(round) = &mut self.tools.round else {
             return self.advance_transfer();
         };
         let answer = round.answer;
-        if round.running.is_some() || is_routing && !round.waiting.is_empty() {
+        // A route may answer instead (R122).
+        let is_held = !round.waiting.is_empty() && route_due.is_some_and(|due| due > self.now);
+        if round.running.is_some() || is_held {
             return false;
         }
         match round.waiting.pop_front() {
-            Some(call) => self.take_call(answer, call),
+            Some(call) => {
+                self.route_missed();
+                self.take_call(answer, call);
+            }
             None if self.is_being_written(answer) => return false,
             None => self.round_over(),
         }

@@ -217,12 +217,14 @@ fn a_route_answers_instead_of_the_model() {
     9600 play 3.1
     9600 play_end 3
     ");
+    // Late, but nothing of the model's answer is there to be heard.
     assert_snapshot!(log("9061 route 2 0 1"), @r"
     9000 ask_route 2: when do you close
     9000 ask 3, user: when do you close
-    9070 say 3.0 last: We close late.
-    9600 play 3.1
-    9600 play_end 3
+    9061 cancel_ask 3
+    9061 clip 4 Route: Till ten.
+    9600 play 4.1
+    9600 play_end 4
     ");
     let transcript = played(
         routed.clone(),
@@ -233,7 +235,9 @@ fn a_route_answers_instead_of_the_model() {
         transcript.ends_with("user: when do you close\nassistant: Till ten."),
         "{transcript}"
     );
-    let said = play_all(routed, &call("9030 route 2 0 1")).0.into_iter();
+    let said = play_all(routed.clone(), &call("9030 route 2 0 1"))
+        .0
+        .into_iter();
     assert!(!said.map(|(_, output)| output).any(|o| matches!(
         o,
         Output::Say {
@@ -241,6 +245,23 @@ fn a_route_answers_instead_of_the_model() {
             ..
         }
     )));
+    // Too late: it can be heard already.
+    let call = after_answer(
+        "
+        9000 end when do you close
+        9020 token 3 We close late.
+        9020 done 3
+        9040 audio 3 800
+        9401 route 2 0 1
+    ",
+    );
+    assert_snapshot!(since(9000, &play(routed, &call)), @r"
+    9000 ask_route 2: when do you close
+    9000 ask 3, user: when do you close
+    9020 say 3.0 last: We close late.
+    9400 play 3.1
+    9400 play_end 3
+    ");
 }
 
 #[test] // R162

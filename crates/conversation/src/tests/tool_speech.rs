@@ -210,7 +210,7 @@ fn a_route_comes_before_a_tool() {
     ",
     );
     assert_snapshot!(since(10_001, &play(routed.clone(), &format!("{call}\n10030 route 2 0 0"))), @"10030 clip 4 Route: At nine.");
-    assert_snapshot!(since(10_001, &play(routed, &format!("{call}\n10100 tick"))), @"10060 run 1 look_up{}");
+    assert_snapshot!(since(10_001, &play(routed, &format!("{call}\n10100 route 2 0 0"))), @"10060 run 1 look_up{}");
 }
 
 #[test] // G25
