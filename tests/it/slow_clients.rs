@@ -135,9 +135,17 @@ async fn a_first_request_that_does_not_come_whole_is_not_waited_for() {
         stalled.closed(),
         dripping.closed_though_it_drips(),
     );
-    // Nor by a server that stops.
+    server.stop_cleanly(&[]).await;
+}
+
+#[tokio::test]
+async fn a_stop_does_not_wait_for_requests_that_do_not_come_whole() {
+    let server = server(&[("BOLO_LIMITS__CLIENT_WAIT_S", "600")]).await;
+    let _silent = Client::of(&server).await;
     let _stalled = Client::of(&server).await.sends(HALF).await;
     let _resting = Client::of(&server).await.served().await;
+    let later = Client::of(&server).await.served().await;
+    let _later = later.sends(HALF).await;
     server.stop_cleanly(&[]).await;
 }
 

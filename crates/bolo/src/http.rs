@@ -43,6 +43,8 @@ use crate::low_water;
 
 /// A process without free file descriptors waits so long for one.
 const PAUSE: Duration = Duration::from_secs(1);
+/// When the server stops, a first request that is on its way may take so long.
+const LAST_LOOK: Duration = Duration::from_millis(500);
 
 /// How long a connection may keep the server waiting.
 #[derive(Clone, Copy)]
@@ -135,8 +137,11 @@ async fn connection(
         connection.await
     };
     let asks_nothing = async {
-        if timeout(limits.client, asked.cancelled()).await.is_ok() {
-            std::future::pending().await
+        tokio::select! {
+            biased;
+            () = asked.cancelled() => std::future::pending().await,
+            () = sleep(limits.client) => {}
+            () = async { stop.cancelled().await; sleep(LAST_LOOK).await } => {}
         }
     };
     tokio::select! {
