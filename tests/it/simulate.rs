@@ -1,13 +1,10 @@
 //! `bolo simulate`: callers of every kind, against a server of its own and against another.
 
-use std::{
-    net::TcpListener,
-    process::{Command, Stdio},
-};
+use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
-use crate::support::{DEADLINE, Database, Server, Setup};
+use crate::support::{DEADLINE, Database, Server, Setup, port::free_ports};
 
 /// Runs the command beside the runtime, and reads the object that it prints.
 async fn simulate(setup: &Setup, arguments: &[&str]) -> Value {
@@ -32,15 +29,6 @@ fn script(setup: &Setup, text: &str) -> String {
     let path = setup.folder.path().join("script.toml");
     std::fs::write(&path, text).unwrap();
     path.display().to_string()
-}
-
-/// The first of four free ports in a row.
-fn four_ports() -> u16 {
-    let is_free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
-    (0..100)
-        .map(|_| crate::support::server::free_port())
-        .find(|first| (1..4).all(|nth| first.checked_add(nth).is_some_and(is_free)))
-        .unwrap()
 }
 
 #[rstest::rstest]
@@ -125,7 +113,7 @@ async fn a_free_script_speaks_text_clips_and_files_and_presses_keys() {
 
 #[tokio::test]
 async fn a_server_that_runs_elsewhere_is_driven_with_the_printed_settings() {
-    let listen = format!("127.0.0.1:{}", four_ports());
+    let listen = format!("127.0.0.1:{}", free_ports(4));
     let setup = Setup::new(Database::Sqlite, Vec::new()).await;
     let settings = setup.run(&["simulate", "--settings", "--listen", &listen]);
     let environment = settings
@@ -170,7 +158,7 @@ async fn a_server_that_runs_elsewhere_is_driven_with_the_printed_settings() {
 #[tokio::test]
 async fn a_server_that_dies_ends_the_simulation() {
     let setup = Setup::new(Database::Sqlite, Vec::new()).await;
-    let listen = format!("127.0.0.1:{}", four_ports());
+    let listen = format!("127.0.0.1:{}", free_ports(4));
     let mut command = setup.command(&["simulate", "--json", "--listen", &listen]);
     command.stdout(Stdio::null()).stderr(Stdio::piped());
     let simulation = command.spawn().unwrap();

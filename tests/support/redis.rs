@@ -1,13 +1,12 @@
 //! A Redis for tests: the server that `BOLO_TEST_REDIS_URL` names, else a private one of the test process.
 //! Tests that stop and start Redis have one of their own.
 //!
-//! Included with `#[path]`. Without Redis on the machine the tests fail and say what to install.
+//! Included with `#[path]`, beside `port.rs`. Without Redis on the machine the tests fail and say what to install.
 
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::{
     io::{BufRead, BufReader},
-    net::TcpListener,
     process::{Child, Command, Stdio},
     sync::OnceLock,
 };
@@ -33,9 +32,7 @@ pub struct Redis {
 
 impl Redis {
     pub fn start() -> Self {
-        let free = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = free.local_addr().unwrap().port();
-        drop(free);
+        let port = super::port::free_port();
         let mut redis = Self {
             url: format!("redis://127.0.0.1:{port}"),
             port,

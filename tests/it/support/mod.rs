@@ -8,6 +8,8 @@ pub mod link;
 #[path = "../../support/past.rs"]
 pub mod past;
 pub mod peer;
+#[path = "../../support/port.rs"]
+pub mod port;
 #[path = "../../support/postgres.rs"]
 pub mod postgres;
 pub mod receiver;

@@ -59,22 +59,13 @@ fn binary() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_bolo"))
 }
 
-/// A free port, so that the public address stays the same over a restart.
-pub fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port()
-}
-
 impl Setup {
     /// An empty folder and, for PostgreSQL, an empty database.
     pub async fn new(database: Database, environment: Vec<(String, String)>) -> Self {
         // The tests' own HTTP client needs it; another fake may have been first.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let folder = tempfile::tempdir().unwrap();
-        let public_port = free_port();
+        let public_port = super::port::free_port();
         let mut all = vec![
             (
                 "BOLO_SERVER__LISTEN".to_owned(),

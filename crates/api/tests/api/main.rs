@@ -32,6 +32,8 @@ mod twilio;
 mod violations;
 mod webhooks;
 
+#[path = "../../../../tests/support/port.rs"]
+mod port;
 #[path = "../../../../tests/support/postgres.rs"]
 mod postgres;
 #[path = "../../../../tests/support/redis.rs"]

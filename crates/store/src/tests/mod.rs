@@ -33,6 +33,8 @@ mod vectors;
 
 #[path = "../../../../tests/support/link.rs"]
 pub(crate) mod link;
+#[path = "../../../../tests/support/port.rs"]
+mod port;
 #[path = "../../../../tests/support/postgres.rs"]
 mod postgres;
 #[path = "../../../../tests/support/redis.rs"]
