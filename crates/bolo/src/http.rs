@@ -1,12 +1,12 @@
 //! The server's door: HTTP/1.1 on a listener, with limits to how long a connection may keep it waiting. Without
 //! them half a request, or none, or an answer that nobody reads holds a connection and its file descriptor for ever.
 //!
-//! Whoever connects wants something: the head of the first request has to be there within `Limits::client`. From
-//! then on hyper's timer runs, from each answer to the end of the next head. It can't tell a head that has begun
-//! from a connection that rests, so `Limits::keep_alive` has to be longer than clients and proxies keep one for
-//! its next use (nginx and AWS 60 s, clients in Go and Rust 90 s, Caddy 120 s): a connection that is closed just
-//! when it is used again loses the request, and a carrier's POST is not sent twice. A shorter limit for later
-//! heads would stop nobody, who could rest as well.
+//! Whoever connects wants something: the head of the first request has to be there within `Limits::client`, or half a
+//! second after the server was told to stop. From then on hyper's timer runs, from each answer to the end of the next
+//! head. It can't tell a head that has begun from a connection that rests, so `Limits::keep_alive` has to be longer
+//! than clients and proxies keep one for its next use (nginx and AWS 60 s, clients in Go and Rust 90 s, Caddy 120 s): a
+//! connection that is closed just when it is used again loses the request, and a carrier's POST is not sent twice. A
+//! shorter limit for later heads would stop nobody, who could rest as well.
 //!
 //! While an answer is written, `Limits::client` is the time from one write to the next. The kernel takes more once a
 //! third of its buffer is free: on loopback, where that is largest, clients that read 5 kB a second are served. Its
