@@ -93,6 +93,8 @@ pub struct Vad {
     awake: Option<Awake>,
     /// Blocks that the detector, though awake, has not heard since the last one that it heard.
     missed: u32,
+    /// The last of them was quiet.
+    missed_silence: bool,
     /// Blocks in a row that it took for speech that goes on.
     sure: u32,
     quiet_blocks: u32,
@@ -168,6 +170,7 @@ impl Vad {
             recent: VecDeque::with_capacity(WARM_UP + 1),
             awake: None,
             missed: 0,
+            missed_silence: false,
             sure: 0,
             quiet_blocks: REST_AFTER,
             floor: -60.0,
@@ -285,14 +288,19 @@ impl Vad {
         };
         if !self.settings.exact && (!counts || is_sure && self.missed < BREAK) {
             self.missed += 1;
+            self.missed_silence = !gate;
             return;
         }
-        let missed = (self.missed as usize).min(WARM_UP);
+        // How something begins tells most about it. What interrupts a tone, or goes on after a break, is told by itself.
+        let missed = match self.missed_silence && !self.speaking {
+            true => (self.missed as usize).min(WARM_UP),
+            false => 0,
+        };
         for block in self.recent.iter().skip(self.recent.len() - missed) {
             self.score = awake.listen(block).unwrap_or(self.score);
         }
         self.score = awake.listen(&self.pending).unwrap_or(self.score);
-        self.missed = 0;
+        (self.missed, self.missed_silence) = (0, false);
         self.sure = match self.speaking && self.score >= self.settings.keep {
             true if is_sure => SURE_AFTER - BETWEEN_BREAKS,
             true => self.sure + 1,

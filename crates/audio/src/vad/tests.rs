@@ -68,6 +68,23 @@ fn a_turn_makes_two_edges_with_their_times() {
     }
 }
 
+#[test]
+fn a_voice_right_behind_a_tone_is_heard_when_it_begins() {
+    let mut audio: Vec<u8> = (0..8000)
+        .map(|n| g711::encode(((n as f32 * 0.35).sin() * 8000.0) as i16))
+        .collect();
+    audio.extend(speech("turn04-am_michael.wav"));
+    audio.extend([0xFF; 8000]);
+    let edges = edges(&mut new(Format::Mulaw8k), &audio);
+    let [Edge::Speech { at_ms, since_ms }, Edge::Silence { .. }] = edges[..] else {
+        panic!("{edges:?}");
+    };
+    assert!(
+        (1000..1300).contains(&since_ms) && (50..=120).contains(&(at_ms - since_ms)),
+        "{edges:?}"
+    );
+}
+
 fn turn_has_two_edges(mut vad: Vad, audio: &[u8], end: u64) {
     let edges = edges(&mut vad, audio);
     let [
