@@ -7,6 +7,7 @@
 
 mod bells;
 mod ends;
+mod frames;
 mod owner;
 mod state;
 
@@ -22,7 +23,6 @@ use std::{
 
 use bolo_conversation::{At, Conversation, Input, Output, TransferOutcome};
 use bolo_store::Command;
-use bolo_telephony::MediaEvent;
 use tokio::{sync::mpsc, time::Instant};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
@@ -206,10 +206,7 @@ impl<M: Machine> Call<M> {
         {
             self.state.bells.open(Source::Socket);
         }
-        if let Some(arrived) = self.look(Source::Socket, |call, cx| match &mut call.socket {
-            Some(socket) => socket.poll(cx, now),
-            None => Poll::Pending,
-        }) {
+        if let Some(arrived) = self.poll_socket(now) {
             return Poll::Ready(Event::Arrived(arrived));
         }
         self.poll_timer()
@@ -336,9 +333,7 @@ impl<M: Machine> Call<M> {
             Event::Heard(HeardNews::Ended) => {}
             Event::Spoken => self.settle(now),
             Event::Socket(socket) => self.socket_came(socket),
-            Event::Arrived(Arrived::Event(event)) => self.media(event, now),
-            Event::Arrived(Arrived::Closed) => self.closed(now),
-            Event::Arrived(Arrived::Blocked) => self.lost(now),
+            Event::Arrived(arrived) => self.arrived(arrived, now),
             Event::Timer => {}
         }
     }
@@ -446,32 +441,6 @@ impl<M: Machine> Call<M> {
         self.state.commands.clear();
         if !alive {
             self.lost(now);
-        }
-    }
-
-    fn media(&mut self, event: MediaEvent, now: Instant) {
-        match event {
-            MediaEvent::Audio {
-                payload,
-                timestamp_ms,
-            } => {
-                self.state.frame_at = now;
-                self.state.frozen_told = false;
-                self.ears.into_speech = self.playout.is_heard(now);
-                let frame = self.ears.hear(&payload, timestamp_ms, now);
-                self.tape.caller(&payload, frame.gap_ms, now);
-                if let Some(socket) = &mut self.socket {
-                    socket.rest(self.ears.frames_at_once(&payload), now);
-                }
-                for speech in frame.edges {
-                    self.give(now, Input::Vad { speech });
-                }
-            }
-            MediaEvent::Dtmf(digit) => self.give(now, Input::Dtmf { digit }),
-            MediaEvent::Typed(text) => self.give(now, Input::Typed { text }),
-            MediaEvent::Mark(name) => self.give(now, Input::Mark { name }),
-            MediaEvent::Stop => self.remote_end(now),
-            MediaEvent::Cleared | MediaEvent::Start { .. } => {}
         }
     }
 
