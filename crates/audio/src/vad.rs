@@ -13,14 +13,14 @@ use crate::{Error, Format, Resampler, samples};
 const RATE: u32 = 16_000;
 const BLOCK: usize = 256;
 const BLOCK_MS: u64 = 16;
-/// Blocks kept while the detector hears none and replayed when it hears again, for it looks back 48 ms.
+/// Blocks kept while the detector hears none and replayed when something begins behind silence, for it looks back 48 ms.
 const WARM_UP: usize = 4;
 /// Blocks below the gate after which the detector rests again: 320 ms.
 const REST_AFTER: u32 = 20;
 /// Blocks in a row that speech is sure to go on, by the detector, after which it takes a break as long as they are loud.
 /// It would end speech there only where a noise takes over from it.
 const SURE_AFTER: u32 = 12;
-/// Blocks of such a break: 288 ms. Then it hears the last of them, and some more.
+/// Blocks of such a break: 288 ms. Then it hears some.
 const BREAK: u32 = 18;
 const BETWEEN_BREAKS: u32 = 4;
 /// Three blocks whose levels lie this close together are a tone.
@@ -93,7 +93,7 @@ pub struct Vad {
     awake: Option<Awake>,
     /// Blocks that the detector, though awake, has not heard since the last one that it heard.
     missed: u32,
-    /// The last of them was quiet.
+    /// The last of those was quiet.
     missed_silence: bool,
     /// Blocks in a row that it took for speech that goes on.
     sure: u32,
@@ -300,7 +300,7 @@ impl Vad {
             self.score = awake.listen(block).unwrap_or(self.score);
         }
         self.score = awake.listen(&self.pending).unwrap_or(self.score);
-        (self.missed, self.missed_silence) = (0, false);
+        self.missed = 0;
         self.sure = match self.speaking && self.score >= self.settings.keep {
             true if is_sure => SURE_AFTER - BETWEEN_BREAKS,
             true => self.sure + 1,

@@ -2,8 +2,8 @@
 //! decides ([`crate::perform`]). One task, one loop; nothing in it waits for a vendor, a disk or a peer.
 //!
 //! Facts of tasks come through one bounded inbox. The vendors' sessions and the socket are channels
-//! already and are read where they are, without a task in between: a frame of the caller costs one
-//! wake-up, and a look into those channels only that rang ([`bells`]).
+//! already and are read where they are, without a task in between: frames of the caller that come
+//! together cost one wake-up ([`frames`]), and a look into those channels only that rang ([`bells`]).
 
 mod bells;
 mod ends;
