@@ -78,8 +78,7 @@ impl Store {
     /// Adds a line.
     pub async fn audit(&self, line: &Audited) -> Result<(), Error> {
         // A power cut may take its last second.
-        let mut tx = self.db().begin_unsynced().await?;
-        on!(&mut tx, |tx| {
+        Ok(on!(self.db().write_unsynced(), |pool| {
             sqlx::query(
                 "INSERT INTO audit_log (id, account_id, key_id, at, method, route, path, status, request_id,
                     remote, forwarded_for)
@@ -96,11 +95,10 @@ impl Store {
             .bind(clean(&line.request_id))
             .bind(line.remote.as_deref().map(clean))
             .bind(line.forwarded_for.as_deref().map(clean))
-            .execute(&mut **tx)
+            .execute(pool)
             .await
             .map(|_| ())
-        })?;
-        tx.commit().await
+        })?)
     }
 
     /// Lines of an account between two times (inclusive), newest first; `page` counts from 1. Also how

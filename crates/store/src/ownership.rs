@@ -138,8 +138,7 @@ impl Store {
             self.beat(now, None).await?;
         }
         // An owner is one as long as its process lives.
-        let mut tx = self.db().begin_unsynced().await?;
-        let row: Option<LiveRow> = on!(&mut tx, |tx| {
+        let row: Option<LiveRow> = on!(self.db().write_unsynced(), |pool| {
             sqlx::query_as(concat!(
                 "UPDATE executions SET owner_node = $2, owner_instance = $3, owner_epoch = owner_epoch + 1,
                     owner_since = $4
@@ -152,10 +151,9 @@ impl Store {
             .bind(self.node())
             .bind(&self.inner.instance)
             .bind(now)
-            .fetch_optional(&mut **tx)
+            .fetch_optional(pool)
             .await
         })?;
-        tx.commit().await?;
         let Some(row) = row else {
             let from = self.execution_unscoped(id).await?.status;
             let change = Change::Answered;

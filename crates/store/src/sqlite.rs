@@ -28,6 +28,9 @@ use tokio::{
 };
 
 use crate::db::{hand_over, through_channel};
+pub(crate) use once::Once;
+
+mod once;
 
 /// How long a free connection is waited for.
 const BUSY: Duration = Duration::from_secs(10);

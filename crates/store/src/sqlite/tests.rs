@@ -86,6 +86,50 @@ async fn commits_are_synced_again_after_one_that_was_not_however_it_ended() {
 }
 
 #[tokio::test]
+async fn commits_are_synced_again_after_one_statement_that_was_not_however_it_ended() {
+    let (pool, _folder) = pool(1).await;
+    let insert = |n: i64| sqlx::query("INSERT INTO numbers VALUES ($1) RETURNING n").bind(n);
+    let one = insert(1).fetch_one(pool.once_unsynced()).await.unwrap();
+    assert_eq!(sqlx::Row::get::<i64, _>(&one, 0), 1);
+    assert_eq!(synchronous(&pool).await, 2);
+    let done = sqlx::query("UPDATE numbers SET n = n + 1")
+        .execute(pool.once_unsynced())
+        .await
+        .unwrap();
+    assert_eq!(done.rows_affected(), 1);
+    assert_eq!(synchronous(&pool).await, 2);
+    let wrong = sqlx::query("INSERT INTO numbers VALUES (NULL)");
+    wrong.execute(pool.once_unsynced()).await.unwrap_err();
+    assert_eq!(synchronous(&pool).await, 2);
+    let _ = insert(3).fetch_one(pool.once_unsynced()).now_or_never();
+    assert_eq!(synchronous(&pool).await, 2);
+    // Whether it was written is not known to whoever went away.
+    assert_eq!(numbers(&pool).await[0], 2);
+}
+
+/// The row comes first, then the commit.
+#[tokio::test]
+async fn a_statement_that_tells_a_row_and_is_not_committed_has_failed() {
+    let (pool, _folder) = pool(1).await;
+    for table in [
+        "CREATE TABLE parents (id INTEGER PRIMARY KEY)",
+        "CREATE TABLE children (of INTEGER REFERENCES parents (id) DEFERRABLE INITIALLY DEFERRED)",
+    ] {
+        sqlx::query(table).execute(pool.once()).await.unwrap();
+    }
+    let orphan = || sqlx::query_scalar::<_, i64>("INSERT INTO children VALUES (7) RETURNING of");
+    for once in [pool.once(), pool.once_unsynced()] {
+        let told = orphan().fetch_optional(once).await;
+        assert!(told.unwrap_err().to_string().contains("FOREIGN KEY"));
+    }
+    let left: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM children")
+        .fetch_one(&pool)
+        .await
+        .unwrap();
+    assert_eq!((left, synchronous(&pool).await), (0, 2));
+}
+
+#[tokio::test]
 async fn a_transaction_nobody_asked_anything_holds_up_nobody() {
     let (pool, _folder) = pool(2).await;
     let tx = pool.begin().await.unwrap();
