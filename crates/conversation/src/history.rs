@@ -1,6 +1,8 @@
 //! What was said in a call: the model's messages and the transcript, of the same entries
 //! (R33, R56, R57, R84, R85, R182).
 
+use std::borrow::Cow;
+
 use crate::{AnswerId, Kind, Message, Role, ToolCall, TurnId};
 
 /// Entries kept (R204); older ones live on in the transcript only.
@@ -264,21 +266,21 @@ impl History {
 
     /// The transcript (R182): a line for each entry that was heard.
     pub(crate) fn transcript(&self, live: impl Fn(AnswerId) -> String) -> String {
-        let mut lines = self.before.clone();
-        lines.extend(self.said.iter().filter_map(|said| line(said, &live)));
+        let before = (self.before.iter()).map(|(user, text)| (*user, Cow::from(text)));
+        let said = self.said.iter().filter_map(|said| line(said, &live));
+        let said = said.map(|(user, text)| (user, Cow::from(text)));
+        let mut lines = before.chain(said).peekable();
         let mut out = String::new();
-        for (index, (user, text)) in lines.iter().enumerate() {
-            let next = lines
-                .get(index + 1)
-                .filter(|(next_user, _)| *user && *next_user);
-            if next.is_some_and(|(_, next)| next.starts_with(text.as_str())) {
+        while let Some((user, text)) = lines.next() {
+            let next = lines.peek().filter(|(next_user, _)| user && *next_user);
+            if next.is_some_and(|(_, next)| next.starts_with(&*text)) {
                 continue;
             }
             if !out.is_empty() {
                 out.push('\n');
             }
-            out.push_str(if *user { "user: " } else { "assistant: " });
-            out.push_str(text);
+            out.push_str(if user { "user: " } else { "assistant: " });
+            out.push_str(&text);
         }
         out
     }
@@ -302,12 +304,21 @@ fn push_user(messages: &mut Vec<Message>, text: &str) {
 /// An entry as a line: whether the caller said it, and what.
 fn line(said: &Said, live: impl Fn(AnswerId) -> String) -> Option<(bool, String)> {
     let (user, text) = match said {
-        Said::User { text, .. } => (true, text.clone()),
-        Said::Agent { answer, text, .. } => (false, text.clone().unwrap_or_else(|| live(*answer))),
+        Said::User { text, .. } => (true, Cow::from(text)),
+        Said::Agent { answer, text, .. } => {
+            let heard = || Cow::from(live(*answer));
+            (false, text.as_ref().map_or_else(heard, Cow::from))
+        }
         Said::Tool { .. } => return None,
     };
-    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    (!text.is_empty()).then_some((user, text))
+    let mut plain = String::with_capacity(text.len());
+    for word in text.split_whitespace() {
+        if !plain.is_empty() {
+            plain.push(' ');
+        }
+        plain.push_str(word);
+    }
+    (!plain.is_empty()).then_some((user, plain))
 }
 
 pub(crate) fn message(role: Role, content: Option<String>) -> Message {

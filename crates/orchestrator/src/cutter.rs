@@ -100,17 +100,17 @@ impl Cutter {
         if audio.is_empty() {
             return;
         }
-        let ready = if self.pending.is_empty() {
-            audio
-        } else {
+        let is_enough = self.format.ms(self.pending.len() + audio.len()) >= self.target(now);
+        if !is_enough || !self.pending.is_empty() {
             self.pending.extend_from_slice(&audio);
-            self.pending.split().freeze()
-        };
-        if self.format.ms(ready.len()) < self.target(now) {
-            self.pending.extend_from_slice(&ready);
+        }
+        if !is_enough {
             return;
         }
-        self.emit(ready, now, out);
+        if !self.pending.is_empty() {
+            audio = self.pending.split().freeze();
+        }
+        self.emit(audio, now, out);
     }
 
     /// All audio of the open piece has come.

@@ -11,7 +11,7 @@ use std::{
 use bolo_audio::{Edge, Format, Vad, VadSettings};
 use bolo_conversation::{Fault, FaultKind, Input, TurnEndWhy};
 use bolo_providers::{Hear, Heard, HeardEnd};
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use tokio::time::Instant;
 
 use crate::{
@@ -77,7 +77,7 @@ pub(crate) struct Ears {
     /// The agent is being heard: a word may cut it off.
     pub(crate) into_speech: bool,
     /// Frames that are not a whole step yet.
-    held: BytesMut,
+    held: Vec<u8>,
     /// Where the next frame should begin, by the carrier's timestamps.
     expected_ms: Option<u64>,
     at_work: AtWork,
@@ -153,7 +153,7 @@ impl Ears {
             loud_ms: 0,
             turn_over: false,
             into_speech: false,
-            held: BytesMut::new(),
+            held: Vec::new(),
             expected_ms: None,
             at_work,
             heard: BTreeMap::new(),
@@ -178,17 +178,13 @@ impl Ears {
             metrics::counter!(figures::CALLER_AUDIO_GAPS_MS).increment(frame.gap_ms);
             for _ in 0..frame.gap_ms / FRAME_MS {
                 let silence = self.silence.clone();
-                self.take(silence, now, &mut frame.edges);
+                self.take(&silence, now, &mut frame.edges);
             }
         }
         self.expected_ms = Some(timestamp_ms.max(expected) + self.format.ms(payload.len()));
-        let whole = self.silence.len();
-        let mut rest = payload.clone();
-        while rest.len() > whole {
-            let first = rest.split_to(whole);
-            self.take(first, now, &mut frame.edges);
+        for piece in payload.chunks(self.silence.len()) {
+            self.take(piece, now, &mut frame.edges);
         }
-        self.take(rest, now, &mut frame.edges);
         frame
     }
 
@@ -197,13 +193,10 @@ impl Ears {
         self.expected_ms = None;
     }
 
-    fn take(&mut self, frame: Bytes, now: Instant, edges: &mut Vec<bool>) {
-        if frame.is_empty() {
-            return;
-        }
+    fn take(&mut self, frame: &[u8], now: Instant, edges: &mut Vec<bool>) {
         if let Some(vad) = &mut self.vad {
             edges.extend(
-                vad.push(&frame)
+                vad.push(frame)
                     .into_iter()
                     .map(|edge| matches!(edge, Edge::Speech { .. })),
             );
@@ -227,7 +220,7 @@ impl Ears {
         self.voice_in_ring |= self.vad.as_ref().is_none_or(Vad::speaking);
         let kept = if self.voice_in_ring { RING } else { QUIET_RING };
         let most = bytes(self.format, kept.as_millis() as u64);
-        self.ring.extend(&frame[..]);
+        self.ring.extend(frame);
         if self.ring.len() > most {
             self.ring.drain(..self.ring.len() - most);
         }
@@ -237,13 +230,13 @@ impl Ears {
         if self.is_mute() {
             return self.replace();
         }
-        let step_ms = self.step_ms();
-        if step_ms > 0 || !self.held.is_empty() {
-            self.held.extend_from_slice(&frame);
-        } else {
-            self.wait(frame);
+        let step = bytes(self.format, self.step_ms());
+        if self.held.is_empty() {
+            // What is as long as its memory becomes `Bytes` as it is.
+            self.held.reserve_exact(step.max(frame.len()));
         }
-        if self.held.len() >= bytes(self.format, step_ms) {
+        self.held.extend_from_slice(frame);
+        if self.held.len() >= step {
             self.flush();
         }
     }
@@ -306,8 +299,8 @@ impl Ears {
     /// Hands over what waits, as far as the transcriber takes it.
     fn flush(&mut self) {
         if !self.held.is_empty() {
-            let step = self.held.split().freeze();
-            self.wait(step);
+            let step = std::mem::take(&mut self.held);
+            self.wait(step.into());
         }
         while let Some(frame) = self.backlog.pop_front() {
             let ms = self.format.ms(frame.len());

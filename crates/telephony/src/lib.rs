@@ -15,6 +15,7 @@ mod json;
 mod media;
 mod numbers;
 mod pieces;
+mod plain;
 pub mod plivo;
 mod request;
 mod said;

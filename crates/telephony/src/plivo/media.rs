@@ -11,6 +11,7 @@ use serde_json::Value;
 use crate::{
     Frame, MediaCommand, MediaError, MediaEvent, MediaWire,
     json::{BASE64, Named, Number, Text, missing, quoted},
+    plain,
 };
 
 /// What stands before the audio of a message; the format is always what we asked for.
@@ -94,6 +95,12 @@ struct Headers {
 
 impl MediaWire for Wire {
     fn decode(&mut self, text: &str) -> Result<Option<MediaEvent>, MediaError> {
+        if let Some(stream) = &mut self.stream
+            && let Some(audio) = plain::audio(text, "streamId")
+            && audio.stream == stream.id
+        {
+            return stream.event(audio.payload, audio.timestamp_ms);
+        }
         let message: Message<'_> = match serde_json::from_str(text) {
             Ok(message) => message,
             Err(error) => {
@@ -209,16 +216,24 @@ impl Stream {
         {
             return Ok(None);
         }
+        self.event(&media.payload.0, media.timestamp.0)
+    }
+
+    fn event(
+        &mut self,
+        payload: &str,
+        timestamp_ms: u64,
+    ) -> Result<Option<MediaEvent>, MediaError> {
         let payload = BASE64
-            .decode(media.payload.0.as_bytes())
+            .decode(payload)
             .map_err(|error| MediaError(format!("media.payload is no base64: {error}")))?;
         if payload.is_empty() {
             return Ok(None);
         }
-        let first = *self.first_ms.get_or_insert(media.timestamp.0);
+        let first = *self.first_ms.get_or_insert(timestamp_ms);
         Ok(Some(MediaEvent::Audio {
             payload: payload.into(),
-            timestamp_ms: media.timestamp.0.saturating_sub(first),
+            timestamp_ms: timestamp_ms.saturating_sub(first),
         }))
     }
 }

@@ -1,7 +1,7 @@
 //! Twilio Media Streams: the JSON messages of a call's WebSocket, both ways. Source: wire-telephony.md §1.9.
 //!
-//! Fifty messages a second and call come in, so a message is read once into borrowed fields, and what
-//! goes out is a prefix made once a stream, base64, and a suffix.
+//! Fifty messages a second and call come in, so the usual one is read by its quotes (`plain.rs`), any other once into
+//! borrowed fields, and what goes out is a prefix made once a stream, base64, and a suffix.
 
 use base64::Engine;
 use bolo_audio::Format;
@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 use crate::{
     Frame, MediaCommand, MediaError, MediaEvent, MediaWire,
     json::{BASE64, Named, Number, Text, missing, quoted},
+    plain,
 };
 
 /// Codec of one stream. Remembers its id, which every message we send must carry.
@@ -91,6 +92,12 @@ struct Dtmf<'a> {
 
 impl MediaWire for Wire {
     fn decode(&mut self, text: &str) -> Result<Option<MediaEvent>, MediaError> {
+        if let Some(stream) = &self.stream
+            && let Some(audio) = plain::audio(text, "streamSid")
+            && audio.stream == stream.id
+        {
+            return event(audio.payload, audio.timestamp_ms);
+        }
         let message: Message<'_> = match serde_json::from_str(text) {
             Ok(message) => message,
             Err(error) => {
@@ -218,15 +225,16 @@ fn audio(media: Option<Media<'_>>) -> Result<Option<MediaEvent>, MediaError> {
     {
         return Ok(None);
     }
+    event(&media.payload.0, media.timestamp.0)
+}
+
+fn event(payload: &str, timestamp_ms: u64) -> Result<Option<MediaEvent>, MediaError> {
     let payload = BASE64
-        .decode(media.payload.0.as_bytes())
+        .decode(payload)
         .map_err(|error| MediaError(format!("media.payload is no base64: {error}")))?;
-    if payload.is_empty() {
-        return Ok(None);
-    }
-    Ok(Some(MediaEvent::Audio {
+    Ok((!payload.is_empty()).then(|| MediaEvent::Audio {
         payload: payload.into(),
-        timestamp_ms: media.timestamp.0,
+        timestamp_ms,
     }))
 }
 
