@@ -2,6 +2,7 @@
 
 use bolo_execution::AccountId;
 use serde_json::Value;
+use tokio::time::Instant;
 
 use crate::{
     Error, Store, Work,
@@ -190,30 +191,33 @@ impl Store {
 
     /// Sets the vendors that take over in the account's calls, as their document says it.
     pub async fn set_fallbacks(&self, name: &str, fallbacks: &Value) -> Result<(), Error> {
-        let set = on!(self.db().write(), |pool| {
-            sqlx::query("UPDATE accounts SET fallbacks = $2 WHERE name = $1")
+        let id: String = on!(self.db().write(), |pool| {
+            sqlx::query_scalar("UPDATE accounts SET fallbacks = $2 WHERE name = $1 RETURNING id")
                 .bind(clean(name))
                 .bind(clean(&fallbacks.to_string()))
-                .execute(pool)
+                .fetch_one(pool)
                 .await
-                .map(|done| done.rows_affected())
         })?;
-        match set {
-            0 => Err(Error::NotFound),
-            _ => Ok(()),
-        }
+        self.inner.known_fallbacks.forget(AccountId(uuid(&id)?));
+        Ok(())
     }
 
     /// The vendors that take over in the account's calls; `None` where it has none.
     pub async fn fallbacks(&self, account: AccountId) -> Result<Option<Value>, Error> {
+        if let Some(fallbacks) = self.inner.known_fallbacks.get(account) {
+            return Ok(fallbacks);
+        }
+        let asked = Instant::now();
         let text: Option<String> = on!(self.db().read(), |pool| {
             sqlx::query_scalar("SELECT fallbacks FROM accounts WHERE id = $1")
                 .bind(account.to_string())
                 .fetch_one(pool)
                 .await
         })?;
-        text.map(|text| json("accounts.fallbacks", &text))
-            .transpose()
+        let fallbacks = text.map(|text| json("accounts.fallbacks", &text));
+        let fallbacks = fallbacks.transpose()?;
+        (self.inner.known_fallbacks).keep(account, &fallbacks, asked);
+        Ok(fallbacks)
     }
 
     /// What is left in the account's wallet, of a sub-account in its parent's; cents.

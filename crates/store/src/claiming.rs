@@ -35,20 +35,44 @@ macro_rules! lane {
     };
 }
 
-/// Accounts with a call that is due at `$1` and, as far as a look at 500 of its lines tells, a free line of their
-/// own (who may have more of them is not looked at): how many are free is counted once the account is locked.
-/// Walks from account to account, not from call to call.
-pub(crate) const ACCOUNTS_DUE: &str = concat!(
-    "WITH RECURSIVE waiting(id) AS (
+/// Accounts with calls that wait. Walks from account to account, not from call to call.
+macro_rules! waiting_accounts {
+    () => {
+        concat!(
+            "WITH RECURSIVE waiting(id) AS (
         SELECT (SELECT account_id FROM executions WHERE ",
-    waiting!(),
-    " ORDER BY account_id LIMIT 1)
+            waiting!(),
+            " ORDER BY account_id LIMIT 1)
         UNION ALL
         SELECT (SELECT e.account_id FROM executions e WHERE ",
-    waiting!(),
-    " AND e.account_id > waiting.id ORDER BY e.account_id LIMIT 1)
-        FROM waiting WHERE waiting.id IS NOT NULL)
-     SELECT a.id FROM waiting w JOIN accounts a ON a.id = w.id
+            waiting!(),
+            " AND e.account_id > waiting.id ORDER BY e.account_id LIMIT 1)
+        FROM waiting WHERE waiting.id IS NOT NULL)"
+        )
+    };
+}
+
+/// When the first call that is not due at `$1` falls due, and when the first limit lets another one through after that.
+macro_rules! next_due {
+    () => {
+        concat!(
+            "(SELECT MIN((SELECT MIN(due_at) FROM executions WHERE account_id = waiting.id AND due_at > $1 AND ",
+            waiting!(),
+            ")) FROM waiting WHERE waiting.id IS NOT NULL),
+        (SELECT MIN(next_at) FROM dial_limits WHERE next_at > $1)"
+        )
+    };
+}
+
+/// A look at the queue, in one row: each row, and each question, is two changes of threads on SQLite. Whether the time of a
+/// single scheduled call has come at `$1`; accounts with a call that is due then and, as far as a look at 500 of its
+/// lines tells, a free line of their own (who may have more of them is not looked at): how many are free is counted
+/// once the account is locked; what falls due next.
+pub(crate) const LOOK: &str = concat!(
+    waiting_accounts!(),
+    " SELECT EXISTS (SELECT 1 FROM executions WHERE status IN ('scheduled', 'rescheduled') AND batch IS NULL
+            AND due_at <= $1),
+        (SELECT string_agg(a.id, ' ') FROM waiting w JOIN accounts a ON a.id = w.id
      WHERE (SELECT MIN(due_at) FROM executions WHERE account_id = a.id AND ",
     waiting!(),
     ") <= $1 AND (a.concurrency > 500 OR a.concurrency > (SELECT COUNT(*) FROM (
@@ -57,8 +81,8 @@ pub(crate) const ACCOUNTS_DUE: &str = concat!(
             UNION ALL
             SELECT 1 FROM executions e WHERE e.account_id = a.id
                 AND e.status = 'queued' AND e.claimed_by IS NOT NULL
-            LIMIT 500) AS lines))
-     ORDER BY a.id"
+            LIMIT 500) AS lines))), ",
+    next_due!()
 );
 
 /// Lanes of account `$1` with a call that is due at `$2`. Walks from lane to lane.
@@ -90,22 +114,7 @@ pub(crate) const LANES_DUE: &str = concat!(
     " = lanes.lane) <= $2"
 );
 
-/// When the first call that is not due at `$1` falls due, and when the first limit lets another one through after that.
-pub(crate) const NEXT_DUE: &str = concat!(
-    "WITH RECURSIVE waiting(id) AS (
-        SELECT (SELECT account_id FROM executions WHERE ",
-    waiting!(),
-    " ORDER BY account_id LIMIT 1)
-        UNION ALL
-        SELECT (SELECT e.account_id FROM executions e WHERE ",
-    waiting!(),
-    " AND e.account_id > waiting.id ORDER BY e.account_id LIMIT 1)
-        FROM waiting WHERE waiting.id IS NOT NULL)
-     SELECT (SELECT MIN((SELECT MIN(due_at) FROM executions WHERE account_id = waiting.id AND due_at > $1 AND ",
-    waiting!(),
-    ")) FROM waiting WHERE waiting.id IS NOT NULL),
-        (SELECT MIN(next_at) FROM dial_limits WHERE next_at > $1)"
-);
+pub(crate) const NEXT_DUE: &str = concat!(waiting_accounts!(), " SELECT ", next_due!());
 
 /// The oldest `$4` calls of lane `$2` of account `$1` that are due at `$3`. They stay as they are while this
 /// transaction lasts; a row that someone just changes is skipped, never waited for.
@@ -131,14 +140,19 @@ pub(crate) fn claim_sql(ids: &str) -> String {
     )
 }
 
-/// Accounts that a claim is to look at.
+/// What a look at the queue has found.
 #[derive(Debug)]
-pub struct AccountsDue(Vec<String>);
+pub struct Due {
+    /// That a claim is to look at.
+    accounts: Vec<String>,
+    /// When the next call falls due, or a limit lets another one through, after the look.
+    pub next: Option<i64>,
+}
 
-impl AccountsDue {
+impl Due {
     /// Whether nobody has a call to dial.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.accounts.is_empty()
     }
 }
 
@@ -194,27 +208,31 @@ impl Store {
         lease_ms: i64,
         limit: i64,
     ) -> Result<Vec<Claimed>, Error> {
-        let accounts = self.accounts_due(now).await?;
-        self.claim_from(accounts, &[], now, lease_ms, limit).await
+        let due = self.due(now).await?;
+        self.claim_from(due, &[], now, lease_ms, limit).await
     }
 
     /// Accounts with a call that is due and, as far as a short look tells, a free line. Calls whose time has come are
     /// `queued`.
-    pub async fn accounts_due(&self, now: i64) -> Result<AccountsDue, Error> {
-        self.queue_scheduled(now).await?;
-        let accounts = on!(self.db().read(), |pool| {
-            sqlx::query_scalar(ACCOUNTS_DUE)
-                .bind(now)
-                .fetch_all(pool)
-                .await
+    pub async fn due(&self, now: i64) -> Result<Due, Error> {
+        type Row = (bool, Option<String>, Option<i64>, Option<i64>);
+        let (is_time, accounts, due, allowed): Row = on!(self.db().read(), |pool| {
+            sqlx::query_as(LOOK).bind(now).fetch_one(pool).await
         })?;
-        Ok(AccountsDue(accounts))
+        if is_time {
+            self.queue_scheduled(now).await?;
+        }
+        let accounts = accounts.unwrap_or_default();
+        let mut accounts: Vec<_> = accounts.split_whitespace().map(str::to_owned).collect();
+        accounts.sort();
+        let next = due.into_iter().chain(allowed).min();
+        Ok(Due { accounts, next })
     }
 
     /// [`Store::claim_due`] of these accounts, but for what is held.
     pub async fn claim_from(
         &self,
-        AccountsDue(accounts): AccountsDue,
+        Due { accounts, .. }: Due,
         held: &[Held],
         now: i64,
         lease_ms: i64,

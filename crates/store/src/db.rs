@@ -166,17 +166,17 @@ impl Db {
     }
 
     /// For one statement that writes.
-    pub(crate) fn write(&self) -> Engine<sqlite::Once<'_>, &postgres::Pool> {
+    pub(crate) fn write(&self) -> Engine<sqlite::Single<'_>, &postgres::Pool> {
         match self {
-            Self::Sqlite { write, .. } => Engine::Sqlite(write.once()),
+            Self::Sqlite { write, .. } => Engine::Sqlite(write.single()),
             Self::Postgres(pool) => Engine::Postgres(pool),
         }
     }
 
     /// For one statement that writes what [`Db::begin_unsynced`] is for.
-    pub(crate) fn write_unsynced(&self) -> Engine<sqlite::Once<'_>, &postgres::Pool> {
+    pub(crate) fn write_unsynced(&self) -> Engine<sqlite::Single<'_>, &postgres::Pool> {
         match self {
-            Self::Sqlite { write, .. } => Engine::Sqlite(write.once_unsynced()),
+            Self::Sqlite { write, .. } => Engine::Sqlite(write.single_unsynced()),
             Self::Postgres(pool) => Engine::Postgres(pool),
         }
     }

@@ -21,6 +21,7 @@ mod dispositions;
 mod documents;
 mod executions;
 mod knowledge;
+mod known;
 mod limits;
 mod lines;
 mod menu;
@@ -57,7 +58,7 @@ pub use audit::Audited;
 pub use batch_guard::{BatchGuard, GuardRules};
 pub use batches::{Batch, BatchState, BatchUpload, Contact, NewBatch, Reject, Schedule};
 pub use call_log::{CallLog, Callback, LogLine};
-pub use claiming::AccountsDue;
+pub use claiming::Due;
 pub use clock::now;
 pub use db::Error;
 pub use deliveries::{Endpoint, Told, ToldFilter};
@@ -82,6 +83,7 @@ pub use sub_accounts::{NewSubAccount, SubAccount, SubAccountPatch};
 pub use vectors::NearChunk;
 pub use watch::{SILENT, Watch};
 
+use bolo_execution::{AccountId, ExecutionId};
 use db::{Db, on};
 
 /// How to open a store.
@@ -105,6 +107,9 @@ pub struct Settings {
     pub tls: Option<Arc<rustls::ClientConfig>>,
 }
 
+/// Of so many calls it is remembered whose they are.
+const CALLS_KNOWN: u64 = 1000;
+
 /// Everything that outlives a call. Cheap to clone.
 ///
 /// When the last clone is dropped, the call log's task writes what waits and ends; [`Store::close`]
@@ -123,7 +128,10 @@ struct Inner {
     db: Arc<Db>,
     vault: secrets::Vault,
     known_keys: api_keys::KnownKeys,
-    known_secrets: provider_keys::KnownSecrets,
+    known_secrets: known::Known<provider_keys::Secrets>,
+    known_fallbacks: known::Known<Option<serde_json::Value>>,
+    /// Account and carrier of calls that were read.
+    whose_calls: moka::sync::Cache<ExecutionId, (AccountId, String)>,
     totals: total::Totals,
     recordings: Recordings,
     signals: Signals,
@@ -158,7 +166,9 @@ impl Store {
             db,
             vault,
             known_keys,
-            known_secrets: provider_keys::KnownSecrets::new(),
+            known_secrets: known::Known::new(),
+            known_fallbacks: known::Known::new(),
+            whose_calls: moka::sync::Cache::new(CALLS_KNOWN),
             totals: total::Totals::new(),
             recordings,
             signals,

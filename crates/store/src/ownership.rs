@@ -125,9 +125,24 @@ pub(crate) const OWNED_CALLS: &str =
 pub(crate) const TRANSFERS: &str = "SELECT id, transfer FROM executions
     WHERE owner_instance = $1 AND transfer IS NOT NULL";
 
+/// Nodes, each with the number of calls of ours that have no media yet.
+pub(crate) const AND_RINGING: &str =
+    "SELECT instance, seen_at, room, (SELECT COUNT(*) FROM executions
+        WHERE status IN ('initiated', 'ringing', 'in-progress', 'call-disconnected')
+            AND status IN ('initiated', 'ringing'))
+    FROM instances";
+
 const BEAT: &str = "INSERT INTO instances (instance, node, seen_at, room) VALUES ($1, $2, $3, $4)
     ON CONFLICT (instance) DO UPDATE SET seen_at = excluded.seen_at,
         room = COALESCE(excluded.room, instances.room)";
+
+fn instance((name, seen_at, room): (String, i64, Option<i64>)) -> Instance {
+    Instance {
+        name,
+        seen_at,
+        room: room.unwrap_or(i64::MAX),
+    }
+}
 
 impl Store {
     /// Makes this node the owner of a live call; the next epoch. Older epochs lose, and are told so. Who owns a call
@@ -213,12 +228,19 @@ impl Store {
                 .fetch_all(pool)
                 .await
         })?;
-        let instance = |(name, seen_at, room): (_, _, Option<i64>)| Instance {
-            name,
-            seen_at,
-            room: room.unwrap_or(i64::MAX),
-        };
         Ok(rows.into_iter().map(instance).collect())
+    }
+
+    /// The same, and how many calls may want one of them soon: dialled or coming in, and not yet answered.
+    pub async fn instances_and_ringing(&self) -> Result<(Vec<Instance>, i64), Error> {
+        type Row = (String, i64, Option<i64>, i64);
+        let rows: Vec<Row> = on!(self.db().read(), |pool| {
+            sqlx::query_as(AND_RINGING).fetch_all(pool).await
+        })?;
+        let ringing = rows.first().map_or(0, |row| row.3);
+        let all = rows.into_iter();
+        let all = all.map(|(name, seen_at, room, _)| instance((name, seen_at, room)));
+        Ok((all.collect(), ringing))
     }
 
     /// Calls in progress of a process that was last seen at `seen_at` and not since.

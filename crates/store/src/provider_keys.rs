@@ -1,9 +1,8 @@
 //! Keys of vendors and carriers, encrypted at rest.
 
-use std::{collections::HashMap, time::Duration};
+use std::collections::HashMap;
 
 use bolo_execution::AccountId;
-use moka::{ops::compute::Op, sync::Cache};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -57,42 +56,7 @@ impl SecretRow {
 }
 
 /// All values of an account by canonical name.
-type Secrets = HashMap<String, SecretString>;
-
-/// How long they are used without asking: what another process has changed is used from then on.
-const FRESH: Duration = Duration::from_secs(1);
-const REMEMBERED_ACCOUNTS: u64 = 1000;
-
-/// Secrets that were read a moment ago, and since when that is known; none, since they were changed. A call asks for them
-/// some ten times as it begins and ends.
-pub(crate) struct KnownSecrets(Cache<AccountId, (Option<Secrets>, Instant)>);
-
-impl KnownSecrets {
-    pub(crate) fn new() -> Self {
-        let cache = Cache::builder()
-            .max_capacity(REMEMBERED_ACCOUNTS)
-            .time_to_live(FRESH);
-        Self(cache.build())
-    }
-
-    fn get(&self, account: AccountId) -> Option<Secrets> {
-        let (secrets, since) = self.0.get(&account)?;
-        secrets.filter(|_| since.elapsed() < FRESH)
-    }
-
-    /// Those that were asked for at that time.
-    fn keep(&self, account: AccountId, secrets: &Secrets, asked: Instant) {
-        self.0.entry(account).and_compute_with(|known| match known {
-            Some(known) if known.value().1 >= asked => Op::Nop,
-            _ => Op::Put((Some(secrets.clone()), asked)),
-        });
-    }
-
-    /// They are changed: whoever asked before does not know it.
-    pub(crate) fn forget(&self, account: AccountId) {
-        self.0.insert(account, (None, Instant::now()));
-    }
-}
+pub(crate) type Secrets = HashMap<String, SecretString>;
 
 /// Both spellings of a name are one key.
 fn canonical(name: &str) -> &str {

@@ -44,11 +44,6 @@ const QUEUED_AT_ONCE: i64 = 200;
 pub(crate) const FREE_EXPIRED: &str = "UPDATE executions SET claimed_by = NULL, lease_until = NULL
     WHERE status = 'queued' AND claimed_by IS NOT NULL AND lease_until <= $1 AND dialing_since IS NULL";
 
-/// Calls of ours that have no media yet.
-pub(crate) const RINGING: &str = "SELECT COUNT(*) FROM executions
-    WHERE status IN ('initiated', 'ringing', 'in-progress', 'call-disconnected')
-        AND status IN ('initiated', 'ringing')";
-
 /// What instance `$1` has claimed and not begun to dial, if it was not seen again since `$2`.
 pub(crate) const FREE_LOST: &str = "UPDATE executions SET claimed_by = NULL, lease_until = NULL
     WHERE status = 'queued' AND claimed_by IS NOT NULL AND claimed_by = $1 AND dialing_since IS NULL
@@ -83,15 +78,6 @@ impl Store {
     /// Due `scheduled` and `rescheduled` single calls become `queued`, with their webhooks, whether or not
     /// there is a line for them. Those of batches wait as they are until they are claimed.
     pub(crate) async fn queue_scheduled(&self, now: i64) -> Result<(), Error> {
-        // Looked at without the write lock: mostly there is none.
-        let ids: Vec<String> = on!(self.db().read(), |pool| sqlx::query_scalar(SCHEDULED)
-            .bind(now)
-            .bind(QUEUED_AT_ONCE)
-            .fetch_all(pool)
-            .await)?;
-        if ids.is_empty() {
-            return Ok(());
-        }
         let mut tx = self.db().begin().await?;
         let sql = AssertSqlSafe(format!(
             "{SCHEDULED} {}",
@@ -325,13 +311,6 @@ impl Store {
                 .fetch_all(pool)
                 .await
         })?)
-    }
-
-    /// Calls that may want a node soon: dialled or coming in, and not yet answered.
-    pub async fn ringing(&self) -> Result<i64, Error> {
-        Ok(on!(self.db().read(), |pool| sqlx::query_scalar(RINGING)
-            .fetch_one(pool)
-            .await)?)
     }
 }
 

@@ -28,9 +28,9 @@ use tokio::{
 };
 
 use crate::db::{hand_over, through_channel};
-pub(crate) use once::Once;
+pub(crate) use single::Single;
 
-mod once;
+mod single;
 
 /// How long a free connection is waited for.
 const BUSY: Duration = Duration::from_secs(10);

@@ -112,7 +112,10 @@ mod tests {
         assert_eq!((audio.stream, audio.timestamp_ms), ("MZ1", 5));
         assert_eq!(audio.payload, "f/9/");
         let audio = super::audio(PLIVO, "streamId").unwrap();
-        assert_eq!((audio.stream, audio.timestamp_ms), ("S1", 1_705_312_200_020));
+        assert_eq!(
+            (audio.stream, audio.timestamp_ms),
+            ("S1", 1_705_312_200_020)
+        );
         assert_eq!(audio.payload, "AQI=");
     }
 
@@ -130,7 +133,10 @@ mod tests {
             (r#""chunk":"1""#, r#""chunks":"1""#),
             (r#""event":"media""#, r#""event":"media","event":"media""#),
             (r#""timestamp":"5""#, r#""timestamp":"5","timestamp":"6""#),
-            (r#""streamSid":"MZ1""#, r#""streamSid":"MZ1","streamSid":"MZ2""#),
+            (
+                r#""streamSid":"MZ1""#,
+                r#""streamSid":"MZ1","streamSid":"MZ2""#,
+            ),
             // Escapes, blanks, other kinds of values.
             ("MZ1", r"MZ\u0031"),
             ("f/9/", r"f\/9\/"),

@@ -17,7 +17,7 @@ use crate::{
     clock::{ms, now_ms},
     ledger::persist,
     pace::Pace,
-    plan::NoPlan,
+    plan::{Agents, NoPlan},
     refusals::Refusals,
 };
 
@@ -32,6 +32,7 @@ struct Dialling {
     dials: JoinSet<()>,
     watch: Watch,
     refusals: Arc<Refusals>,
+    agents: Agents,
     /// Calls may be claimed that nobody here dials: the answer to a claim did not come, or did not in a former life.
     is_in_doubt: bool,
 }
@@ -47,6 +48,7 @@ impl Worker {
             dials: JoinSet::new(),
             watch: Watch::default(),
             refusals: Arc::new(Refusals::new(self.settings.timings.refused)),
+            agents: Agents::default(),
             is_in_doubt: true,
         };
         while !drain.is_cancelled() && !stop.is_cancelled() {
@@ -90,6 +92,7 @@ impl Worker {
             dials,
             watch,
             refusals,
+            agents,
             is_in_doubt,
         } = dialling;
         let limit = pace.ready(Instant::now()).min(DIALS_AT_ONCE - dials.len());
@@ -102,7 +105,7 @@ impl Worker {
         }
         // Mostly nothing is due, and room need not be known; but who of several nodes lives is told by looking on.
         let now = now_ms();
-        let due = match self.store.accounts_due(now).await {
+        let due = match self.store.due(now).await {
             Ok(due) => due,
             Err(error) => {
                 tracing::error!(%error, "can't tell which calls are due");
@@ -110,7 +113,7 @@ impl Worker {
             }
         };
         if due.is_empty() && !self.store.signals().has_others() {
-            return self.until_next(poll).await;
+            return until(due.next, poll);
         }
         let limit = match self.room(watch).await {
             Ok(0) => return poll,
@@ -135,10 +138,10 @@ impl Worker {
         pace.take(count);
         for claimed in claimed {
             refusals.claimed(&claimed.record, Instant::now());
-            let (worker, refusals) = (self.clone(), refusals.clone());
+            let (worker, refusals, agents) = (self.clone(), refusals.clone(), agents.clone());
             dials.spawn(async move {
                 let id = claimed.record.id;
-                if let Err(error) = worker.dial(claimed.record, &refusals).await {
+                if let Err(error) = worker.dial(claimed.record, &agents, &refusals).await {
                     // The row tells what is left to do: its claim runs out, or its dial is looked up.
                     tracing::error!(execution = %id, %error, "a dial could not be carried through");
                 }
@@ -165,10 +168,7 @@ impl Worker {
     /// How long until another call is due, `poll` at most.
     async fn until_next(&self, poll: Duration) -> Duration {
         match self.store.next_due(now_ms()).await {
-            Ok(Some(due)) if due > now_ms() => {
-                poll.min(Duration::from_millis((due - now_ms()).max(1) as u64))
-            }
-            Ok(_) => poll,
+            Ok(next) => until(next, poll),
             Err(error) => {
                 tracing::error!(%error, "can't tell when the next call is due");
                 poll
@@ -177,9 +177,14 @@ impl Worker {
     }
 
     /// One attempt: the intent is committed, then one request leaves.
-    async fn dial(&self, mut record: Record, refusals: &Refusals) -> Result<(), Error> {
+    async fn dial(
+        &self,
+        mut record: Record,
+        agents: &Agents,
+        refusals: &Refusals,
+    ) -> Result<(), Error> {
         let id = record.id;
-        let plan = match self.plan(&record).await {
+        let plan = match self.plan(&record, agents).await {
             Ok(plan) => plan,
             Err(NoPlan::Faulty(message)) => return self.fault(&record, message).await,
             Err(NoPlan::OutsideHours(opens)) => {
@@ -320,6 +325,14 @@ impl Worker {
     async fn put_back(&self, record: &Record, wait: Duration) -> Result<(), Error> {
         let due_at = now_ms() + ms(wait);
         given_back(persist(|| self.store.release(record.id, due_at, now_ms())).await)
+    }
+}
+
+/// How long until then, `most` at most.
+fn until(next: Option<i64>, most: Duration) -> Duration {
+    match next.map(|at| at - now_ms()) {
+        Some(wait) if wait > 0 => most.min(Duration::from_millis(wait as u64)),
+        _ => most,
     }
 }
 

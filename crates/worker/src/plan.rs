@@ -3,10 +3,11 @@
 use std::{sync::Arc, time::Duration};
 
 use bolo_agent::{Agent, Fallbacks, SipTrunk, Tool};
-use bolo_execution::{E164, Record};
+use bolo_execution::{AgentId, E164, Record};
 use bolo_providers::{Format, Keys};
 use bolo_store::{Error, Kind};
 use bolo_telephony::{Carrier, Trunk};
+use moka::sync::Cache;
 
 use crate::{Worker, clock::now_ms, hours};
 
@@ -56,14 +57,23 @@ impl From<Error> for NoPlan {
     }
 }
 
+/// Versions of agents kept parsed.
+const AGENTS: u64 = 1000;
+
+/// Agents by their versions, which never change.
+#[derive(Clone)]
+pub(crate) struct Agents(Cache<(AgentId, i64), Arc<Agent>>);
+
+impl Default for Agents {
+    fn default() -> Self {
+        Self(Cache::new(AGENTS))
+    }
+}
+
 impl Worker {
     /// Checks the agent, the hours, the wallet, the carrier and the vendors of a call (R196).
-    pub(crate) async fn plan(&self, record: &Record) -> Result<Plan, NoPlan> {
-        let stored = self
-            .store
-            .agent_version(record.account, record.agent, record.agent_version)
-            .await?;
-        let agent = Agent::parse(&stored.body).map_err(faulty("the agent does not run: "))?;
+    pub(crate) async fn plan(&self, record: &Record, agents: &Agents) -> Result<Plan, NoPlan> {
+        let agent = self.agent_of(record, agents).await?;
         if !record.bypass_guardrails
             && let Some(guardrails) = agent.guardrails
             && let Some(opens) =
@@ -114,6 +124,21 @@ impl Worker {
             seeks_machines: agent.conversation.config.voicemail.is_some(),
             limit,
         })
+    }
+
+    async fn agent_of(&self, record: &Record, agents: &Agents) -> Result<Arc<Agent>, NoPlan> {
+        let version = (record.agent, record.agent_version);
+        if let Some(agent) = agents.0.get(&version) {
+            return Ok(agent);
+        }
+        let stored = self
+            .store
+            .agent_version(record.account, record.agent, record.agent_version)
+            .await?;
+        let agent = Agent::parse(&stored.body).map_err(faulty("the agent does not run: "))?;
+        let agent = Arc::new(agent);
+        agents.0.insert(version, agent.clone());
+        Ok(agent)
     }
 
     /// The trunk that a number belongs to, as Asterisk knows it.

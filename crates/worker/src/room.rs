@@ -10,7 +10,7 @@ use crate::Worker;
 impl Worker {
     /// What the nodes that live say they may still take, less what rings already.
     pub(crate) async fn room(&self, watch: &mut Watch) -> Result<usize, Error> {
-        let instances = self.store.instances().await?;
+        let (instances, ringing) = self.store.instances_and_ringing().await?;
         let now = Instant::now();
         watch.look(&instances, now);
         let lives = |name: &str| {
@@ -28,7 +28,7 @@ impl Worker {
         let Some(room) = told else {
             return Ok(usize::MAX); // nobody has told: nothing runs yet
         };
-        let free = room.saturating_sub(self.store.ringing().await?);
+        let free = room.saturating_sub(ringing);
         Ok(usize::try_from(free.max(0)).unwrap_or(usize::MAX))
     }
 }

@@ -105,6 +105,11 @@ async fn answered(
         return Ok(None);
     };
     let record = advance(app, &record, Change::Answered, Facts::default()).await?;
+    let record = match event {
+        "answer" => record,
+        // What became of a transfer may be written since the callback came, by itself or by another.
+        _ => app.store.execution_unscoped(record.id).await?,
+    };
     if record.status == Status::InProgress && record.attempt == callback.ours.attempt {
         return Ok(Some((record, call_id)));
     }

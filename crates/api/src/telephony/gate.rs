@@ -7,7 +7,7 @@ use axum::{
     extract::{FromRequest, OriginalUri, RawPathParams, Request},
     http::{HeaderMap, Method, request::Parts},
 };
-use bolo_execution::{AccountId, Record};
+use bolo_execution::{AccountId, ExecutionId, Record};
 use bolo_telephony::{CallReference, Carrier, RequestParts};
 use bytes::Bytes;
 
@@ -94,10 +94,16 @@ pub struct Ours {
     pub attempt: i64,
 }
 
-impl Ours {
+/// What a path names whose mac is ours, as it stands there.
+struct Named {
+    carrier: String,
+    execution: ExecutionId,
+    attempt: i64,
+}
+
+impl Named {
     /// The first gate. Whatever is wrong answers 404.
-    pub async fn read(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
-        let nothing = || ApiError::NotFound("Address");
+    async fn read(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
         let params = RawPathParams::from_request_parts(parts, app)
             .await
             .map_err(|_| nothing())?;
@@ -112,7 +118,7 @@ impl Ours {
                 mac: get("mac")?.to_owned(),
             })
         };
-        let carrier = get("carrier").ok_or_else(nothing)?;
+        let carrier = get("carrier").ok_or_else(nothing)?.to_owned();
         let CallReference {
             execution,
             attempt,
@@ -120,20 +126,40 @@ impl Ours {
         } = in_path()
             .or_else(|| CallReference::in_query(parts.uri.query().unwrap_or_default()))
             .ok_or_else(nothing)?;
-        if !app.callbacks.check(carrier, execution, attempt, &mac) {
+        if !app.callbacks.check(&carrier, execution, attempt, &mac) {
             return Err(nothing());
         }
         tracing::Span::current().record("execution_id", tracing::field::display(execution));
-        let record = app
-            .store
-            .execution_unscoped(execution)
-            .await
-            .or_not_found("Address")?;
-        if record.provider == carrier {
-            Ok(Self { record, attempt })
-        } else {
-            Err(nothing())
+        Ok(Self {
+            carrier,
+            execution,
+            attempt,
+        })
+    }
+
+    /// The carrier of the call is the one in the path.
+    fn is_of(&self, provider: &str) -> Result<(), ApiError> {
+        match self.carrier == provider {
+            true => Ok(()),
+            false => Err(nothing()),
         }
+    }
+}
+
+fn nothing() -> ApiError {
+    ApiError::NotFound("Address")
+}
+
+impl Ours {
+    async fn read(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
+        let named = Named::read(parts, app).await?;
+        let record = app.store.execution_unscoped(named.execution).await;
+        let record = record.or_not_found("Address")?;
+        named.is_of(&record.provider)?;
+        Ok(Self {
+            record,
+            attempt: named.attempt,
+        })
     }
 }
 
@@ -160,6 +186,38 @@ impl FromRequest<App> for Callback {
         Ok(Self {
             ours,
             carrier,
+            received,
+        })
+    }
+}
+
+/// A callback that passed both gates and is only written down: how the call stands is not asked for it.
+pub struct News {
+    /// What it speaks of.
+    pub id: ExecutionId,
+    /// The carrier's name.
+    pub provider: String,
+    /// As it came.
+    pub received: Received,
+}
+
+impl FromRequest<App> for News {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self, ApiError> {
+        let (mut parts, body) = request.into_parts();
+        let named = Named::read(&mut parts, app).await?;
+        let (account, provider) = app
+            .store
+            .whose_call(named.execution)
+            .await
+            .or_not_found("Address")?;
+        named.is_of(&provider)?;
+        let received = Received::read(Request::from_parts(parts, body), app).await?;
+        received.verified(app, account, &provider).await?;
+        Ok(Self {
+            id: named.execution,
+            provider,
             received,
         })
     }

@@ -22,7 +22,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post},
 };
-use bolo_execution::{Change, Component, Entry, EntryKind, Record, Status};
+use bolo_execution::{Change, Component, Entry, EntryKind, ExecutionId, Record, Status};
 use bolo_store::{Callback, Facts};
 use bolo_telephony::{CallbackKind, Carrier, Instruction};
 
@@ -104,8 +104,7 @@ async fn advance(
     facts: Facts,
 ) -> Result<Record, ApiError> {
     if record.status.is_past(change) {
-        // What else has been written of it meanwhile is news.
-        return Ok(app.store.execution_unscoped(record.id).await?);
+        return Ok(record.clone());
     }
     let facts = Facts {
         of_attempt: Some(record.attempt),
@@ -209,8 +208,11 @@ pub fn hang_up_later(app: &App, record: &Record, call_id: Option<String>) {
 
 /// A line of the call's raw log: what the carrier said. Its absence harms no call, so a failure is logged.
 fn note_in_log(app: &App, record: &Record, event: &str, fields: &[(String, String)]) {
-    let entry = entry(record, event, fields);
-    logged(record, app.store.log_from_outside(record.id, entry, now()));
+    let entry = entry(&record.provider, event, fields);
+    logged(
+        record.id,
+        app.store.log_from_outside(record.id, entry, now()),
+    );
 }
 
 /// The same of what the carrier may say twice: only the first time.
@@ -227,24 +229,24 @@ fn note_once(
         event: event.to_owned(),
         sequence,
     };
-    let entry = entry(record, event, fields);
+    let entry = entry(&record.provider, event, fields);
     logged(
-        record,
+        record.id,
         app.store.log_callback(record.id, callback, entry, now()),
     );
 }
 
-fn entry(record: &Record, event: &str, fields: &[(String, String)]) -> Entry {
+fn entry(provider: &str, event: &str, fields: &[(String, String)]) -> Entry {
     let fields: serde_json::Map<_, _> = fields
         .iter()
         .map(|(key, value)| (key.clone(), value.clone().into()))
         .collect();
     let data = serde_json::Value::Object(fields).to_string();
-    Entry::new(Component::System, EntryKind::Event, &record.provider, data).with("callback", event)
+    Entry::new(Component::System, EntryKind::Event, provider, data).with("callback", event)
 }
 
-fn logged(record: &Record, outcome: Result<(), bolo_store::Error>) {
+fn logged(id: ExecutionId, outcome: Result<(), bolo_store::Error>) {
     if let Err(error) = outcome {
-        tracing::warn!(execution_id = %record.id, %error, "a callback is missing in the raw log");
+        tracing::warn!(execution_id = %id, %error, "a callback is missing in the raw log");
     }
 }

@@ -6,7 +6,11 @@ use bolo_execution::{Change, Direction, FIRST_WAIT, Hangup, Record, Status, Tran
 use bolo_store::{Command, Facts};
 use bolo_telephony::StatusEvent;
 
-use super::{advance, bind, gate::Callback, hang_up_later, note_in_log, note_once};
+use super::{
+    advance, bind, entry,
+    gate::{Callback, News},
+    hang_up_later, logged, note_once,
+};
 use crate::{App, error::ApiError, time::now};
 
 /// A status callback.
@@ -19,13 +23,9 @@ pub async fn status(State(app): State<App>, callback: Callback) -> Result<Status
 }
 
 /// News of the media stream: kept for people.
-pub async fn stream(State(app): State<App>, callback: Callback) -> StatusCode {
-    note_in_log(
-        &app,
-        &callback.ours.record,
-        "stream",
-        &callback.received.fields(),
-    );
+pub async fn stream(State(app): State<App>, news: News) -> StatusCode {
+    let entry = entry(&news.provider, "stream", &news.received.fields());
+    logged(news.id, app.store.log_from_outside(news.id, entry, now()));
     StatusCode::OK
 }
 

@@ -89,19 +89,19 @@ async fn commits_are_synced_again_after_one_that_was_not_however_it_ended() {
 async fn commits_are_synced_again_after_one_statement_that_was_not_however_it_ended() {
     let (pool, _folder) = pool(1).await;
     let insert = |n: i64| sqlx::query("INSERT INTO numbers VALUES ($1) RETURNING n").bind(n);
-    let one = insert(1).fetch_one(pool.once_unsynced()).await.unwrap();
+    let one = insert(1).fetch_one(pool.single_unsynced()).await.unwrap();
     assert_eq!(sqlx::Row::get::<i64, _>(&one, 0), 1);
     assert_eq!(synchronous(&pool).await, 2);
     let done = sqlx::query("UPDATE numbers SET n = n + 1")
-        .execute(pool.once_unsynced())
+        .execute(pool.single_unsynced())
         .await
         .unwrap();
     assert_eq!(done.rows_affected(), 1);
     assert_eq!(synchronous(&pool).await, 2);
     let wrong = sqlx::query("INSERT INTO numbers VALUES (NULL)");
-    wrong.execute(pool.once_unsynced()).await.unwrap_err();
+    wrong.execute(pool.single_unsynced()).await.unwrap_err();
     assert_eq!(synchronous(&pool).await, 2);
-    let _ = insert(3).fetch_one(pool.once_unsynced()).now_or_never();
+    let _ = insert(3).fetch_one(pool.single_unsynced()).now_or_never();
     assert_eq!(synchronous(&pool).await, 2);
     // Whether it was written is not known to whoever went away.
     assert_eq!(numbers(&pool).await[0], 2);
@@ -115,11 +115,11 @@ async fn a_statement_that_tells_a_row_and_is_not_committed_has_failed() {
         "CREATE TABLE parents (id INTEGER PRIMARY KEY)",
         "CREATE TABLE children (of INTEGER REFERENCES parents (id) DEFERRABLE INITIALLY DEFERRED)",
     ] {
-        sqlx::query(table).execute(pool.once()).await.unwrap();
+        sqlx::query(table).execute(pool.single()).await.unwrap();
     }
     let orphan = || sqlx::query_scalar::<_, i64>("INSERT INTO children VALUES (7) RETURNING of");
-    for once in [pool.once(), pool.once_unsynced()] {
-        let told = orphan().fetch_optional(once).await;
+    for single in [pool.single(), pool.single_unsynced()] {
+        let told = orphan().fetch_optional(single).await;
         assert!(told.unwrap_err().to_string().contains("FOREIGN KEY"));
     }
     let left: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM children")

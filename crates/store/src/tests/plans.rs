@@ -137,7 +137,7 @@ async fn what_the_worker_asks_reads_no_whole_table() {
     let queries = [
         queue::SCHEDULED,
         claiming::NEXT_DUE,
-        claiming::ACCOUNTS_DUE,
+        claiming::LOOK,
         claiming::LANES_DUE,
         &claiming::claim_sql("(SELECT value FROM json_each($1))"),
         limits::LIVE_LANES,
@@ -147,7 +147,7 @@ async fn what_the_worker_asks_reads_no_whole_table() {
         queue::FREE_FORMER,
         queue::FREE_OWN,
         queue::BOUND,
-        queue::RINGING,
+        ownership::AND_RINGING,
         queue::UNSETTLED,
         &claiming::due_sql(""),
         &outbox::claim_sql(""),
@@ -191,7 +191,7 @@ async fn what_the_worker_asks_reads_no_whole_table() {
     ];
     for sql in queries {
         let found = scans(&lab, sql).await;
-        // Accounts are few, and all of them are asked; JSON that a claim gives holds its own calls; the others are
+        // Accounts and nodes are few, and all of them are asked; JSON that a claim gives holds its own calls; the others are
         // steps of a walk along an index, or what it has found.
         let walks = [
             "SCAN a",
@@ -200,6 +200,7 @@ async fn what_the_worker_asks_reads_no_whole_table() {
             "SCAN waiting",
             "SCAN lanes",
             "SCAN lines",
+            "SCAN instances",
         ];
         assert!(
             found.iter().all(|step| walks.contains(&step.as_str())),

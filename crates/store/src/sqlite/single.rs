@@ -15,18 +15,18 @@ use crate::db::{hand_over, through_channel};
 
 impl Pool {
     /// For one statement that writes.
-    pub(crate) fn once(&self) -> Once<'_> {
+    pub(crate) fn single(&self) -> Single<'_> {
         let is_synced = true;
-        Once {
+        Single {
             pool: self,
             is_synced,
         }
     }
 
     /// For one whose commit survives the death of the process, but the machine's only once another commit is synced.
-    pub(crate) fn once_unsynced(&self) -> Once<'_> {
+    pub(crate) fn single_unsynced(&self) -> Single<'_> {
         let is_synced = false;
-        Once {
+        Single {
             pool: self,
             is_synced,
         }
@@ -36,7 +36,7 @@ impl Pool {
 /// One statement, which is a transaction of its own. It is run to its end, where it is committed, though only its first row
 /// is wanted.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Once<'p> {
+pub(crate) struct Single<'p> {
     pool: &'p Pool,
     /// Whether it is on the disk when it returns.
     is_synced: bool,
@@ -49,7 +49,7 @@ struct Unsynced {
     done: usize,
 }
 
-impl Once<'_> {
+impl Single<'_> {
     /// A connection that is not the pool's.
     pub(crate) async fn alone(&self) -> Result<SqliteConnection, sqlx::Error> {
         self.pool.alone().await
@@ -93,7 +93,7 @@ impl Drop for Unsynced {
     }
 }
 
-impl<'p> Executor<'p> for Once<'p> {
+impl<'p> Executor<'p> for Single<'p> {
     type Database = Sqlite;
 
     fn fetch_many<'e, 'q: 'e, E>(self, query: E) -> BoxStream<'e, Answer>
