@@ -103,15 +103,42 @@ impl Store {
         facts: &Facts,
         now: i64,
     ) -> Result<Record, Error> {
-        let mut tx = match change {
-            // After a power cut the carrier is asked how far the call came.
-            Change::Ringing | Change::Answered => self.db().begin_unsynced().await?,
-            _ => self.db().begin().await?,
+        // After a power cut the carrier is asked how far the call came.
+        let is_synced = !matches!(change, Change::Ringing | Change::Answered);
+        if let Some(update) = self.plain_step(owner, id, change, facts, now) {
+            let row = update
+                .run_alone(self.db(), is_synced, id, facts, now)
+                .await?;
+            if let Some(row) = row {
+                let (record, told) = (row.try_into()?, false);
+                return Ok(self.wake_for(Changed { record, told }));
+            }
+        }
+        let mut tx = match is_synced {
+            false => self.db().begin_unsynced().await?,
+            true => self.db().begin().await?,
         };
         // Boxed: whoever awaits a change would keep room for all that may come of it.
         let changed = Box::pin(self.change_in(&mut tx, owner, id, change, facts, now)).await?;
         tx.commit().await?;
         Ok(self.wake_for(changed))
+    }
+
+    /// The change as one statement, if nothing else is to be written with it: the call goes on, costs nothing yet, is of no
+    /// batch, and nobody is told.
+    fn plain_step(
+        &self,
+        owner: Option<i64>,
+        id: ExecutionId,
+        change: Change,
+        facts: &Facts,
+        now: i64,
+    ) -> Option<Update> {
+        let from = facts.standing?;
+        let to = from.after(change).ok()?;
+        let goes_on = !to.is_terminal() && change != Change::Postponed;
+        let is_plain = goes_on && facts.cost.is_none() && self.is_plain(id);
+        is_plain.then(|| Update::new(owner, from, to, change, facts, now))
     }
 
     async fn note_by(

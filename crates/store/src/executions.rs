@@ -283,18 +283,10 @@ impl Store {
             .fetch_one(pool)
             .await
         })?;
+        let is_plain = row.batch.is_none() && row.webhook_url.is_none();
         let record: Record = row.try_into()?;
-        (self.inner.whose_calls).insert(id, (record.account, record.provider.clone()));
+        self.inner.constants.keep(&record, is_plain);
         Ok(record)
-    }
-
-    /// The account and the carrier of a call, which never change: remembered since it was last read.
-    pub async fn whose_call(&self, id: ExecutionId) -> Result<(AccountId, String), Error> {
-        if let Some(known) = self.inner.whose_calls.get(&id) {
-            return Ok(known);
-        }
-        let record = self.execution_unscoped(id).await?;
-        Ok((record.account, record.provider))
     }
 
     /// One record by the carrier's id. Also of a deleted agent.

@@ -15,6 +15,7 @@ mod call_log;
 mod change;
 mod claiming;
 mod clock;
+mod constants;
 mod db;
 mod deliveries;
 mod dispositions;
@@ -83,7 +84,6 @@ pub use sub_accounts::{NewSubAccount, SubAccount, SubAccountPatch};
 pub use vectors::NearChunk;
 pub use watch::{SILENT, Watch};
 
-use bolo_execution::{AccountId, ExecutionId};
 use db::{Db, on};
 
 /// How to open a store.
@@ -107,9 +107,6 @@ pub struct Settings {
     pub tls: Option<Arc<rustls::ClientConfig>>,
 }
 
-/// Of so many calls it is remembered whose they are.
-const CALLS_KNOWN: u64 = 1000;
-
 /// Everything that outlives a call. Cheap to clone.
 ///
 /// When the last clone is dropped, the call log's task writes what waits and ends; [`Store::close`]
@@ -130,8 +127,7 @@ struct Inner {
     known_keys: api_keys::KnownKeys,
     known_secrets: known::Known<provider_keys::Secrets>,
     known_fallbacks: known::Known<Option<serde_json::Value>>,
-    /// Account and carrier of calls that were read.
-    whose_calls: moka::sync::Cache<ExecutionId, (AccountId, String)>,
+    constants: constants::Constants,
     totals: total::Totals,
     recordings: Recordings,
     signals: Signals,
@@ -168,7 +164,7 @@ impl Store {
             known_keys,
             known_secrets: known::Known::new(),
             known_fallbacks: known::Known::new(),
-            whose_calls: moka::sync::Cache::new(CALLS_KNOWN),
+            constants: constants::Constants::new(),
             totals: total::Totals::new(),
             recordings,
             signals,

@@ -5,9 +5,39 @@ use sqlx::AssertSqlSafe;
 
 use crate::{
     Error, Facts,
-    db::{Tx, clean, on, or_conflict},
+    db::{Db, Tx, clean, on, or_conflict},
     rows::{ExecutionRow, execution_columns, maybe_to_json},
 };
+
+/// What [`Update::sql`] asks for, bound.
+macro_rules! bound {
+    ($query:expr, $update:expr, $id:expr, $facts:expr, $documents:expr, $now:expr) => {
+        $query
+            .bind($id.to_string())
+            .bind($update.from.map(Status::as_str))
+            .bind($update.to.map(Status::as_str))
+            .bind($now)
+            .bind($documents.hangup)
+            .bind($facts.error_message.as_deref().map(clean))
+            .bind($facts.transcript.as_deref().map(clean))
+            .bind($documents.usage)
+            .bind($documents.cost)
+            .bind($documents.latency)
+            .bind($facts.has_recording)
+            .bind($facts.carrier_call_id.as_deref().map(clean))
+            .bind($facts.from.as_deref().map(clean))
+            .bind($facts.due_at)
+            .bind($facts.answered_by_voice_mail)
+            .bind($update.initiated_at)
+            .bind($update.ringing_at)
+            .bind($update.answered_at)
+            .bind($update.ended_at)
+            .bind($update.to.map(|to| format!("%\"{to}\"%")))
+            .bind($documents.transfer)
+            .bind($facts.of_attempt)
+            .bind($update.owner)
+    };
+}
 
 /// What an update does besides writing facts. The default changes nothing.
 #[derive(Default)]
@@ -122,41 +152,60 @@ impl Update {
         facts: &Facts,
         now: i64,
     ) -> Result<Option<ExecutionRow>, Error> {
-        let hangup = maybe_to_json("hangup", facts.hangup.as_ref())?;
-        let usage = maybe_to_json("usage", facts.usage.as_ref())?;
-        let cost = maybe_to_json("cost", facts.cost.as_ref())?;
-        let latency = maybe_to_json("latency", facts.latency.as_ref())?;
-        let transfer = maybe_to_json("transfer", facts.transfer.as_ref())?;
         let sql = AssertSqlSafe(self.sql(facts));
+        let documents = Documents::of(facts)?;
         on!(tx, |tx| {
-            sqlx::query_as(sql)
-                .bind(id.to_string())
-                .bind(self.from.map(Status::as_str))
-                .bind(self.to.map(Status::as_str))
-                .bind(now)
-                .bind(hangup)
-                .bind(facts.error_message.as_deref().map(clean))
-                .bind(facts.transcript.as_deref().map(clean))
-                .bind(usage)
-                .bind(cost)
-                .bind(latency)
-                .bind(facts.has_recording)
-                .bind(facts.carrier_call_id.as_deref().map(clean))
-                .bind(facts.from.as_deref().map(clean))
-                .bind(facts.due_at)
-                .bind(facts.answered_by_voice_mail)
-                .bind(self.initiated_at)
-                .bind(self.ringing_at)
-                .bind(self.answered_at)
-                .bind(self.ended_at)
-                .bind(self.to.map(|to| format!("%\"{to}\"%")))
-                .bind(transfer)
-                .bind(facts.of_attempt)
-                .bind(self.owner)
-                .fetch_optional(&mut **tx)
-                .await
+            let query = bound!(sqlx::query_as(sql), self, id, facts, documents, now);
+            query.fetch_optional(&mut **tx).await
         })
-        .map_err(|error| or_conflict(error, "the carrier's call belongs to another execution"))
+        .map_err(conflict)
+    }
+
+    /// The same as a transaction of its own.
+    pub(super) async fn run_alone(
+        &self,
+        db: &Db,
+        is_synced: bool,
+        id: ExecutionId,
+        facts: &Facts,
+        now: i64,
+    ) -> Result<Option<ExecutionRow>, Error> {
+        let sql = AssertSqlSafe(self.sql(facts));
+        let documents = Documents::of(facts)?;
+        let write = match is_synced {
+            true => db.write(),
+            false => db.write_unsynced(),
+        };
+        on!(write, |pool| {
+            let query = bound!(sqlx::query_as(sql), self, id, facts, documents, now);
+            query.fetch_optional(pool).await
+        })
+        .map_err(conflict)
+    }
+}
+
+fn conflict(error: sqlx::Error) -> Error {
+    or_conflict(error, "the carrier's call belongs to another execution")
+}
+
+/// Facts that are kept as JSON.
+struct Documents {
+    hangup: Option<String>,
+    usage: Option<String>,
+    cost: Option<String>,
+    latency: Option<String>,
+    transfer: Option<String>,
+}
+
+impl Documents {
+    fn of(facts: &Facts) -> Result<Self, Error> {
+        Ok(Self {
+            hangup: maybe_to_json("hangup", facts.hangup.as_ref())?,
+            usage: maybe_to_json("usage", facts.usage.as_ref())?,
+            cost: maybe_to_json("cost", facts.cost.as_ref())?,
+            latency: maybe_to_json("latency", facts.latency.as_ref())?,
+            transfer: maybe_to_json("transfer", facts.transfer.as_ref())?,
+        })
     }
 }
 

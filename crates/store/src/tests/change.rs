@@ -176,13 +176,22 @@ async fn how_a_call_was_thought_to_stand_makes_no_difference(
     #[values(On::Sqlite, On::Postgres)] on: On,
 ) {
     let Some(lab) = Lab::on(on).await else { return };
-    for standing in Status::ALL {
+    // Of a call that is told to somebody, known or not, and of one that is not.
+    let hook = || WebhookTarget {
+        url: "https://example.com/hook".into(),
+        statuses: Some(vec![Status::Ringing]),
+    };
+    let calls = [(Some(hook()), false), (Some(hook()), true), (None, true)];
+    let all = Status::ALL.into_iter();
+    let all = all.flat_map(|standing| calls.clone().map(|call| (standing, call)));
+    for (standing, (webhook, is_known)) in all {
         let mut new = lab.call();
-        new.webhook = Some(WebhookTarget {
-            url: "https://example.com/hook".into(),
-            statuses: Some(vec![Status::Ringing]),
-        });
+        new.webhook = webhook.clone();
         let id = lab.create(new).await.id;
+        if is_known {
+            lab.store.execution_unscoped(id).await.unwrap();
+        }
+        assert_eq!(lab.store.is_plain(id), webhook.is_none());
         let facts = Facts {
             standing: Some(standing),
             of_attempt: Some(0),
@@ -204,7 +213,8 @@ async fn how_a_call_was_thought_to_stand_makes_no_difference(
                 .await
         })
         .unwrap();
-        assert_eq!(told, 1, "{standing}: only of what is asked for");
+        let wanted = i64::from(webhook.is_some());
+        assert_eq!(told, wanted, "{standing}: only of what is asked for");
         let back = change(Change::Ringing).await.unwrap_err();
         assert!(
             matches!(&back, Error::Illegal(illegal) if illegal.from == Status::InProgress),
