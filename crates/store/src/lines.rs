@@ -18,6 +18,8 @@ const REMEMBERED_MS: i64 = 1000;
 #[derive(Debug, Clone, sqlx::FromRow)]
 struct Member {
     id: String,
+    /// Whose lines all of them share.
+    parent: String,
     concurrency: i64,
     min_concurrency: i64,
     max_concurrency: Option<i64>,
@@ -32,10 +34,17 @@ macro_rules! remembered {
     };
 }
 
-/// Account `$1` and its sub-accounts, with the lines they hold: counted, or remembered of those with `$2` and more
+/// Whose lines account `$1` takes.
+macro_rules! whose {
+    () => {
+        "(SELECT COALESCE(o.parent_id, o.id) FROM accounts o WHERE o.id = $1)"
+    };
+}
+
+/// Account `$1` and those that it shares its lines with, with the lines they hold: counted, or remembered of those with `$2` and more
 /// that were counted after `$3`.
 pub(crate) const MEMBERS: &str = concat!(
-    "SELECT id, concurrency, min_concurrency, max_concurrency, (",
+    "SELECT id, COALESCE(parent_id, id) AS parent, concurrency, min_concurrency, max_concurrency, (",
     remembered!(),
     ") AS is_remembered,
     CASE WHEN ",
@@ -45,7 +54,10 @@ pub(crate) const MEMBERS: &str = concat!(
         AND e.direction = 'outbound' AND e.status IN ('initiated', 'ringing', 'in-progress'))
     + (SELECT COUNT(*) FROM executions e WHERE e.account_id = a.id
         AND e.status = 'queued' AND e.claimed_by IS NOT NULL) END AS live
-    FROM accounts a WHERE a.id = $1 OR a.parent_id = $1"
+    FROM accounts a WHERE a.id = ",
+    whose!(),
+    " OR a.parent_id = ",
+    whose!()
 );
 
 impl Member {
@@ -63,13 +75,13 @@ impl Member {
 
 /// Lines that `account` may still take: of its own, and of all lines those that neither are in use nor kept
 /// for others. The parent's `concurrency` is what all have together.
-fn free_of(account: &str, parent: &str, members: &[Member]) -> i64 {
+fn free_of(account: &str, members: &[Member]) -> i64 {
     let Some(own) = members.iter().find(|member| member.id == account) else {
         return 0;
     };
     let all = members
         .iter()
-        .find(|member| member.id == parent)
+        .find(|member| member.id == own.parent)
         .map_or(0, |parent| parent.concurrency);
     let used: i64 = members.iter().map(|member| member.live).sum();
     let others = members.iter().filter(|member| member.id != account);
@@ -94,22 +106,23 @@ impl Lines {
         wanted: i64,
         now: i64,
     ) -> Result<Self, Error> {
-        let lock = AssertSqlSafe(format!(
-            "SELECT id FROM accounts
-             WHERE id = (SELECT COALESCE(a.parent_id, a.id) FROM accounts a WHERE a.id = $1) {}",
-            tx.lock("FOR NO KEY UPDATE")
-        ));
-        let parent: String = on!(&mut *tx, |tx| {
-            sqlx::query_scalar(lock)
+        let lock = tx.lock("FOR NO KEY UPDATE");
+        // By a statement before: one that waits for the lock would count what it saw before it waited.
+        if !lock.is_empty() {
+            let sql = AssertSqlSafe(format!(
+                "SELECT id FROM accounts WHERE id = {} {lock}",
+                whose!()
+            ));
+            let _: String = on!(&mut *tx, |tx| sqlx::query_scalar(sql)
                 .bind(account)
                 .fetch_one(&mut **tx)
-                .await
-        })?;
-        let mut all = members(tx, &parent, now - REMEMBERED_MS).await?;
-        if free_of(account, &parent, &all) < wanted && all.iter().any(|one| one.is_remembered) {
-            all = members(tx, &parent, i64::MAX).await?;
+                .await)?;
         }
-        let free = free_of(account, &parent, &all);
+        let mut all = members(tx, account, now - REMEMBERED_MS).await?;
+        if free_of(account, &all) < wanted && all.iter().any(|one| one.is_remembered) {
+            all = members(tx, account, i64::MAX).await?;
+        }
+        let free = free_of(account, &all);
         let own = all.into_iter().find(|member| member.id == account);
         Ok(Self { free, own, now })
     }
@@ -135,10 +148,10 @@ impl Lines {
     }
 }
 
-async fn members(tx: &mut Tx, parent: &str, counted_after: i64) -> Result<Vec<Member>, Error> {
+async fn members(tx: &mut Tx, account: &str, counted_after: i64) -> Result<Vec<Member>, Error> {
     Ok(on!(tx, |tx| {
         sqlx::query_as(MEMBERS)
-            .bind(parent)
+            .bind(account)
             .bind(MANY)
             .bind(counted_after)
             .fetch_all(&mut **tx)
@@ -153,6 +166,7 @@ mod tests {
     fn member(id: &str, concurrency: i64, min: i64, max: Option<i64>, live: i64) -> Member {
         Member {
             id: id.to_owned(),
+            parent: "p".to_owned(),
             concurrency,
             min_concurrency: min,
             max_concurrency: max,
@@ -163,9 +177,9 @@ mod tests {
 
     #[test]
     fn an_account_of_its_own_has_what_it_does_not_use() {
-        assert_eq!(free_of("p", "p", &[member("p", 10, 0, None, 3)]), 7);
-        assert_eq!(free_of("p", "p", &[member("p", 10, 0, None, 12)]), -2);
-        assert_eq!(free_of("x", "p", &[member("p", 10, 0, None, 3)]), 0);
+        assert_eq!(free_of("p", &[member("p", 10, 0, None, 3)]), 7);
+        assert_eq!(free_of("p", &[member("p", 10, 0, None, 12)]), -2);
+        assert_eq!(free_of("x", &[member("p", 10, 0, None, 3)]), 0);
     }
 
     #[test]
@@ -176,10 +190,10 @@ mod tests {
             member("b", 4, 0, None, 1),
             member("paused", 10, 2, Some(0), 0),
         ];
-        assert_eq!(free_of("p", "p", &all), 4);
-        assert_eq!(free_of("a", "p", &all), 4);
-        assert_eq!(free_of("b", "p", &all), 3);
-        assert_eq!(free_of("paused", "p", &all), 0);
+        assert_eq!(free_of("p", &all), 4);
+        assert_eq!(free_of("a", &all), 4);
+        assert_eq!(free_of("b", &all), 3);
+        assert_eq!(free_of("paused", &all), 0);
     }
 
     #[test]
@@ -191,9 +205,9 @@ mod tests {
             member("a", 10, 0, None, 2),
         ];
         // 10 lines, 3 in use, 3 kept for the one and 2 for the other.
-        assert_eq!(free_of("a", "p", &all), 2);
-        assert_eq!(free_of("p", "p", &all), 2);
-        assert_eq!(free_of("kept", "p", &all), 5);
-        assert_eq!(free_of("capped", "p", &all), 2);
+        assert_eq!(free_of("a", &all), 2);
+        assert_eq!(free_of("p", &all), 2);
+        assert_eq!(free_of("kept", &all), 5);
+        assert_eq!(free_of("capped", &all), 2);
     }
 }
