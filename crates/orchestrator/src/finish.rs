@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use bolo_execution::{Change, Record, SpeechTotal, Status};
-use bolo_store::Facts;
+use bolo_store::{AtEnd, Facts};
 
 use crate::{
     call::Names,
@@ -91,10 +91,15 @@ impl Closing {
             tracing::error!(%error, "the call's log is not complete");
         }
         let recorded = self.store_recording(kept).await;
-        let record = store.execution_unscoped(id).await.ok();
-        let facts = self.facts(prices, recorded, record.as_ref());
+        let at_end = store.at_end(id).await;
+        let at_end = at_end.inspect_err(|error| {
+            tracing::warn!(%error, "can't tell how long the call was and whether dispositions are asked: the worker looks");
+        });
+        let at_end = at_end.ok();
+        let facts = self.facts(prices, recorded, at_end);
         let outcome = self.records.outcome();
-        if outcome == Change::Recorded && self.has_work_left().await {
+        let has_work_left = self.has_tasks || at_end.is_none_or(|at_end| at_end.asks_dispositions);
+        if outcome == Change::Recorded && has_work_left {
             // The worker completes the record when they are done.
             self.records.note_facts(facts).await;
             if let Err(error) = store.begin_post_call(id, now()).await {
@@ -111,16 +116,6 @@ impl Closing {
             Changed::No => tracing::error!("the record stays open until a node looks for it"),
         }
         changed == Changed::Yes
-    }
-
-    /// Whether something is done for the record by the worker.
-    async fn has_work_left(&self) -> bool {
-        let (store, record) = (&self.records.store, &self.record);
-        let asks = store.has_dispositions(record.account, record.agent).await;
-        self.has_tasks || asks.unwrap_or_else(|error| {
-            tracing::warn!(%error, "can't tell whether dispositions are asked: the worker looks");
-            true
-        })
     }
 
     /// Whether there is a recording. One that broke off is kept too.
@@ -157,14 +152,14 @@ impl Closing {
         }
     }
 
-    fn facts(&self, prices: &Prices, recorded: bool, record: Option<&Record>) -> Facts {
+    fn facts(&self, prices: &Prices, recorded: bool, at_end: Option<AtEnd>) -> Facts {
         let books = self.records.ledger.books();
         let mut usage = books.usage.clone();
         let names = &self.names;
         usage.transcriber_model = most(&usage.transcribers, &names.hearing);
         usage.synthesizer_model = most(&usage.synthesizers, &names.speaking);
-        let seconds = record.and_then(|record| {
-            let (from, to) = (record.answered_at?, record.ended_at.unwrap_or_else(now));
+        let seconds = at_end.and_then(|at_end| {
+            let (from, to) = (at_end.answered_at?, at_end.ended_at.unwrap_or_else(now));
             Some((to - from).max(0) as f64 / 1000.0)
         });
         let used = Used {

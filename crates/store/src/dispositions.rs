@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use bolo_execution::{AccountId, AgentId};
+use bolo_execution::{AccountId, AgentId, ExecutionId};
 use uuid::Uuid;
 
 use crate::{
@@ -25,8 +25,21 @@ pub(crate) const OF_AGENT: &str = "SELECT d.id, d.account_id, d.body, d.created_
     FROM agent_dispositions l JOIN documents d ON d.id = l.document_id
     WHERE l.agent_id = $1 AND d.account_id = $2";
 
-pub(crate) const HAS_ANY: &str = "SELECT EXISTS (
-    SELECT 1 FROM agent_dispositions WHERE agent_id = $1 AND account_id = $2)";
+/// What [`AtEnd`] tells of call `$1`.
+pub(crate) const AT_END: &str = "SELECT answered_at, ended_at, EXISTS (
+        SELECT 1 FROM agent_dispositions d WHERE d.agent_id = e.agent_id AND d.account_id = e.account_id)
+    FROM executions e WHERE id = $1";
+
+/// What has to be known of a call that is over before its record is complete.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AtEnd {
+    /// Epoch ms.
+    pub answered_at: Option<i64>,
+    /// Epoch ms.
+    pub ended_at: Option<i64>,
+    /// Whether its agent asks dispositions.
+    pub asks_dispositions: bool,
+}
 
 pub(crate) const LINKS: &str =
     "SELECT document_id, agent_id FROM agent_dispositions WHERE account_id = $1";
@@ -76,19 +89,19 @@ impl Store {
         Ok(found)
     }
 
-    /// Whether an agent asks any.
-    pub async fn has_dispositions(
-        &self,
-        account: AccountId,
-        agent: AgentId,
-    ) -> Result<bool, Error> {
-        Ok(on!(self.db().read(), |pool| {
-            sqlx::query_scalar(HAS_ANY)
-                .bind(agent.to_string())
-                .bind(account.to_string())
+    /// When a call was answered and ended, and whether dispositions are asked behind it.
+    pub async fn at_end(&self, id: ExecutionId) -> Result<AtEnd, Error> {
+        let (answered_at, ended_at, asks_dispositions) = on!(self.db().read(), |pool| {
+            sqlx::query_as(AT_END)
+                .bind(id.to_string())
                 .fetch_one(pool)
                 .await
-        })?)
+        })?;
+        Ok(AtEnd {
+            answered_at,
+            ended_at,
+            asks_dispositions,
+        })
     }
 
     /// Which agents ask which disposition.

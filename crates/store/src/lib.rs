@@ -63,7 +63,7 @@ pub use claiming::Due;
 pub use clock::now;
 pub use db::Error;
 pub use deliveries::{Endpoint, Told, ToldFilter};
-pub use dispositions::DispositionChange;
+pub use dispositions::{AtEnd, DispositionChange};
 pub use documents::{Document, Draft, Kind};
 pub use executions::{Facts, Filter, NewExecution, Page, WebhookTarget};
 pub use knowledge::{

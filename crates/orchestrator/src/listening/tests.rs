@@ -404,7 +404,7 @@ async fn of_a_line_nobody_has_spoken_on_a_second_is_kept() {
     let quiet = vec![frame(0xFF); 200];
     let mut kept = |frames: &[Bytes]| {
         for frame in frames {
-            ears.take(frame.clone(), Instant::now(), &mut Vec::new());
+            ears.take(frame, Instant::now(), &mut Vec::new());
         }
         ears.ring.len()
     };

@@ -176,7 +176,7 @@ async fn what_the_worker_asks_reads_no_whole_table() {
         batch_guard::COUNT,
         dispositions::LINKS,
         dispositions::OF_AGENT,
-        dispositions::HAS_ANY,
+        dispositions::AT_END,
         documents::DOCUMENTS,
         phone_numbers::CLAIMED,
         phone_numbers::NUMBERS,
