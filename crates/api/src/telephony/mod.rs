@@ -96,7 +96,7 @@ fn stream(app: &App, record: &Record) -> Instruction {
 }
 
 /// Applies a change to a call that is still at the attempt of `record`; one that comes too late changes
-/// nothing.
+/// nothing. How the call stands then; where `record` was past the change already, as it was given.
 async fn advance(
     app: &App,
     record: &Record,
