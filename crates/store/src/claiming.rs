@@ -28,6 +28,14 @@ macro_rules! waiting {
     };
 }
 
+/// Single calls whose time has come, by `$1`.
+macro_rules! scheduled {
+    () => {
+        "status IN ('scheduled', 'rescheduled') AND batch IS NULL AND due_at <= $1"
+    };
+}
+pub(crate) use scheduled;
+
 /// What takes turns within an account. No part of it holds a space.
 macro_rules! lane {
     () => {
@@ -70,8 +78,9 @@ macro_rules! next_due {
 /// once the account is locked; what falls due next.
 pub(crate) const LOOK: &str = concat!(
     waiting_accounts!(),
-    " SELECT EXISTS (SELECT 1 FROM executions WHERE status IN ('scheduled', 'rescheduled') AND batch IS NULL
-            AND due_at <= $1),
+    " SELECT EXISTS (SELECT 1 FROM executions WHERE ",
+    scheduled!(),
+    "),
         (SELECT string_agg(a.id, ' ') FROM waiting w JOIN accounts a ON a.id = w.id
      WHERE (SELECT MIN(due_at) FROM executions WHERE account_id = a.id AND ",
     waiting!(),
@@ -114,6 +123,7 @@ pub(crate) const LANES_DUE: &str = concat!(
     " = lanes.lane) <= $2"
 );
 
+/// What falls due next, alone.
 pub(crate) const NEXT_DUE: &str = concat!(waiting_accounts!(), " SELECT ", next_due!());
 
 /// The oldest `$4` calls of lane `$2` of account `$1` that are due at `$3`. They stay as they are while this

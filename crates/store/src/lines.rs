@@ -41,8 +41,8 @@ macro_rules! whose {
     };
 }
 
-/// Account `$1` and those that it shares its lines with, with the lines they hold: counted, or remembered of those with `$2` and more
-/// that were counted after `$3`.
+/// Account `$1` and those that it shares its lines with, with the lines they hold: counted, or remembered of those with
+/// `$2` and more that were counted after `$3`.
 pub(crate) const MEMBERS: &str = concat!(
     "SELECT id, COALESCE(parent_id, id) AS parent, concurrency, min_concurrency, max_concurrency, (",
     remembered!(),

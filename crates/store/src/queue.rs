@@ -6,6 +6,7 @@ use sqlx::AssertSqlSafe;
 
 use crate::{
     Error, Facts, Instance, Store, Work,
+    claiming::scheduled,
     db::{Tx, clean, on, or_conflict},
     rows::{ExecutionRow, execution_columns, uuid},
 };
@@ -34,9 +35,11 @@ pub(crate) const LIVE_CALLS: &str = "SELECT
         AND status = 'queued' AND claimed_by IS NOT NULL)";
 
 /// Single calls whose time has come, by `$1`, at most `$2`.
-pub(crate) const SCHEDULED: &str = "SELECT id FROM executions
-    WHERE status IN ('scheduled', 'rescheduled') AND batch IS NULL AND due_at <= $1
-    ORDER BY due_at, id LIMIT $2";
+pub(crate) const SCHEDULED: &str = concat!(
+    "SELECT id FROM executions WHERE ",
+    scheduled!(),
+    " ORDER BY due_at, id LIMIT $2"
+);
 
 /// Calls that become queued in one transaction.
 const QUEUED_AT_ONCE: i64 = 200;

@@ -1,5 +1,5 @@
 //! A carrier's audio in the shape in which carriers write it: one flat message without blanks and escapes. Fifty a second
-//! and call come in, and by way of serde reading them was three fifths of what the carrier's JSON and base64 cost.
+//! and call come in, and by way of serde they were, with their base64, 4.6 % of the runtime's CPU.
 
 use memchr::memchr2;
 
