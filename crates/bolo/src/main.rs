@@ -1,6 +1,7 @@
 //! The one binary: server, demo, operator's commands. The only crate that knows all others.
 
 mod commands;
+mod doze;
 mod http;
 mod low_water;
 mod master_key;
@@ -9,7 +10,7 @@ mod realtime;
 mod settings;
 mod telephony;
 
-use std::process::ExitCode;
+use std::{process::ExitCode, sync::Arc};
 
 use clap::Parser;
 
@@ -35,11 +36,16 @@ fn main() -> ExitCode {
             return ExitCode::from(USAGE);
         }
     };
-    let runtime = match tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .max_blocking_threads(BLOCKING_THREADS)
-        .build()
-    {
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    runtime.enable_all().max_blocking_threads(BLOCKING_THREADS);
+    if arguments.is_server() {
+        // Simulated callers and the relay that the server is compared with are spared it.
+        let doze = Arc::new(doze::Doze::default());
+        let dozing = doze.clone();
+        runtime.on_thread_park(move || dozing.before_sleep());
+        runtime.on_thread_unpark(move || doze.after_sleep());
+    }
+    let runtime = match runtime.build() {
         Ok(runtime) => runtime,
         Err(error) => {
             eprintln!("bolo: can't start: {error}");

@@ -36,6 +36,13 @@ pub struct Arguments {
     command: Option<Command>,
 }
 
+impl Arguments {
+    /// Whether the process is to be a server, not somebody who asks or tries one.
+    pub fn is_server(&self) -> bool {
+        matches!(self.command, None | Some(Command::Serve(_)))
+    }
+}
+
 #[derive(Subcommand)]
 enum Command {
     /// Run the server (the default).
