@@ -24,6 +24,10 @@ const LOOK: Duration = Duration::from_millis(2);
 /// Nobody dozes for so long once the sockets were silent from one look to the next: there is little to do, and who waits for
 /// another thread's answer shall not wait for us.
 const PAUSE: Duration = Duration::from_millis(100);
+/// So many looks in a row that find the other one at work: it keeps up, but one alone is not enough.
+const MANY: u32 = 50;
+/// Nobody dozes for so long after that.
+const LONG_PAUSE: Duration = Duration::from_secs(1);
 
 thread_local! {
     static WAITS_FOR_SOCKETS: Cell<bool> = const { Cell::new(false) };
@@ -55,7 +59,7 @@ impl Doze {
         }
     }
 
-    /// Returns once no other worker has come round since the last look.
+    /// Returns once no other worker has come round since the last look, or once none has had a rest for long.
     fn doze(&self, now: impl Fn() -> Instant, sleep: impl Fn()) {
         if !self.is_at_sockets.load(SeqCst) {
             return;
@@ -67,16 +71,21 @@ impl Doze {
             return;
         }
         let mut before = self.rounds.load(SeqCst);
-        loop {
+        let mut busy = 0;
+        let length = loop {
             sleep();
             let rounds = self.rounds.load(SeqCst);
+            let is_at_sockets = self.is_at_sockets.load(SeqCst);
+            busy = if is_at_sockets { 0 } else { busy + 1 };
             if rounds == before {
-                break;
+                break is_at_sockets.then_some(PAUSE);
+            }
+            if busy == MANY {
+                break Some(LONG_PAUSE);
             }
             before = rounds;
-        }
-        let was_silent = self.is_at_sockets.load(SeqCst);
-        *pause = was_silent.then(|| now() + PAUSE);
+        };
+        *pause = length.map(|length| now() + length);
     }
 }
 
@@ -135,6 +144,23 @@ mod tests {
         assert_eq!(looks(&doze, now, 3, true), 4);
         assert_eq!(looks(&doze, now + PAUSE / 2, 3, true), 0);
         assert_eq!(looks(&doze, now + PAUSE, 3, true), 4);
+    }
+
+    #[test]
+    fn one_that_keeps_up_but_has_no_rest_gets_help_for_a_while() {
+        let (doze, now) = (with_one_at_sockets(), Instant::now());
+        let looks_in_vain = AtomicU64::new(0);
+        let sleep = || {
+            looks_in_vain.fetch_add(1, SeqCst);
+            doze.is_at_sockets.store(false, SeqCst);
+            doze.rounds.fetch_add(1, SeqCst);
+        };
+        doze.doze(|| now, sleep);
+        assert_eq!(looks_in_vain.into_inner(), u64::from(MANY));
+
+        doze.is_at_sockets.store(true, SeqCst);
+        assert_eq!(looks(&doze, now + LONG_PAUSE / 2, 3, true), 0);
+        assert_eq!(looks(&doze, now + LONG_PAUSE, 3, true), 4);
     }
 
     #[test]
