@@ -5,9 +5,9 @@
 //!
 //! Tokio calls us before it counts a worker as asleep (`on_thread_park`). Until then it takes it for one that looks for
 //! tasks, and wakes nobody for new ones; once we return, it looks into all queues again before it lets the worker sleep
-//! (tokio 1.54, `multi_thread/worker.rs`: `Context::park`, `Core::transition_to_parked`). So a task is late by [`LOOK`] at
-//! most, where its worker is stuck in another one, or where a thread that is not the runtime's (SQLite's) woke it while
-//! the sockets were silent.
+//! (tokio 1.54, `multi_thread/worker.rs`: `Context::park`, `Core::transition_to_parked`). So a task is late by little more
+//! than [`LOOK`], where its worker is stuck in another one, or where a thread that is not the runtime's (SQLite's) woke it
+//! while the sockets were silent.
 
 use std::{
     cell::Cell,
@@ -19,7 +19,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Between two looks: a task is late by this at most.
+/// Between two looks, and what a task may be late by.
 const LOOK: Duration = Duration::from_millis(2);
 /// Nobody dozes for so long once the sockets were silent from one look to the next: there is little to do, and who waits for
 /// another thread's answer shall not wait for us.
