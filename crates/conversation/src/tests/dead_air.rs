@@ -3,21 +3,19 @@
 use insta::assert_snapshot;
 
 use super::play::{after_answer, play, script, since};
-use crate::{Rules, Script};
+use crate::{RouteScript, Rules, Script};
 
 /// With the default of "one moment", after the first answer.
 fn later(call: &str) -> String {
-    of(false, call)
+    of(script(), call)
 }
 
-fn of(use_fillers: bool, call: &str) -> String {
-    let plain = script();
+fn of(plain: Script, call: &str) -> String {
     let script = Script {
         rules: Rules {
             filler_sure_ms: Rules::default().filler_sure_ms,
             ..plain.rules
         },
-        use_fillers,
         ..plain
     };
     since(8900, &play(script, &after_answer(call)))
@@ -39,7 +37,11 @@ fn the_wait_counts_from_the_callers_last_sound() {
 
 #[test] // R97
 fn lines_of_a_wait_do_not_follow_each_other_closely() {
-    assert_snapshot!(of(true, "
+    let fills = Script {
+        use_fillers: true,
+        ..script()
+    };
+    assert_snapshot!(of(fills, "
         9000 end tell me
         10300 audio 4 700
         11000 mark 4:end
@@ -52,6 +54,36 @@ fn lines_of_a_wait_do_not_follow_each_other_closely() {
     12500 clip 5 OneMoment: One moment, please.
     12600 play 5.1
     12600 play_end 5
+    ");
+}
+
+#[test] // R97, R122
+fn a_route_that_hits_late_answers_behind_the_line() {
+    let routed = Script {
+        routes: vec![RouteScript {
+            name: "hours".into(),
+            responses: vec!["At nine.".into()],
+        }],
+        ..script()
+    };
+    assert_snapshot!(of(routed, "
+        9000 end when do you open
+        11300 audio 4 700
+        11400 route 2 0 0
+        11500 token 3 We open late.
+        11600 audio 5 800
+        12000 mark 4:end
+        12500 tick
+    "), @r"
+    9000 ask_route 2: when do you open
+    9000 ask 3, user: when do you open
+    11200 clip 4 OneMoment: Just a moment.
+    11300 play 4.1
+    11300 play_end 4
+    11400 cancel_ask 3
+    11400 clip 5 Route: At nine.
+    11600 play 5.1
+    11600 play_end 5
     ");
 }
 

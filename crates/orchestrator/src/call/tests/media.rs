@@ -122,3 +122,26 @@ async fn holes_in_the_callers_stream_keep_the_recording_in_time() {
     let (_, _, _, left, ..) = stage.ends().await;
     assert_eq!(sounds(&left), [(800, 1000)]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_comes_all_at_once_is_heard_to_the_last_and_in_its_order() {
+    let mut stage = call("", json!({}), &[]).await;
+    stage.pass(500).await;
+    for _ in 0..7 {
+        stage.peer.frame(0x10);
+    }
+    stage.peer.says("dtmf 1");
+    for _ in 0..3 {
+        stage.peer.frame(0x10);
+    }
+    stage.peer.says("dtmf 2");
+    stage.peer.says("stop");
+    let (notebook, _, ledger, left, ..) = stage.ends().await;
+    assert_eq!(ledger.books().end, Some(End::Remote));
+    let told = notebook.inputs(|input| matches!(input, Input::Dtmf { .. } | Input::MediaStop));
+    let told: Vec<_> = told.into_iter().map(|(_, input)| input).collect();
+    let key = |digit| Input::Dtmf { digit };
+    assert_eq!(told, [key('1'), key('2'), Input::MediaStop]);
+    let heard: usize = sounds(&left).iter().map(|(from, to)| to - from).sum();
+    assert_eq!(heard, 200);
+}
