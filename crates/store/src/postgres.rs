@@ -54,7 +54,15 @@ pub(crate) struct Lent {
 #[derive(Debug)]
 pub(crate) struct Tx {
     lent: Lent,
-    is_open: bool,
+    stage: Stage,
+}
+
+#[derive(Debug)]
+enum Stage {
+    Open,
+    /// Until the server has answered, nobody knows what came of it.
+    Committing,
+    Over,
 }
 
 impl Pool {
@@ -92,7 +100,7 @@ impl Pool {
     pub(crate) async fn begin(&self) -> Result<Tx, sqlx::Error> {
         let mut tx = Tx {
             lent: self.lent().await?,
-            is_open: true,
+            stage: Stage::Open,
         };
         tx.execute("BEGIN").await?;
         Ok(tx)
@@ -135,28 +143,37 @@ impl Drop for Lent {
 
 impl Tx {
     pub(crate) async fn commit(mut self) -> Result<(), sqlx::Error> {
+        self.stage = Stage::Committing;
         self.execute("COMMIT").await?;
-        self.is_open = false;
+        self.stage = Stage::Over;
         Ok(())
     }
 }
 
 impl Drop for Tx {
     fn drop(&mut self) {
-        if !self.is_open {
-            return;
-        }
-        let mut lent = Lent {
-            connection: self.lent.connection.take(),
-            is_silent: self.lent.is_silent,
-        };
-        // Ends by itself.
-        tokio::spawn(async move {
-            let undone = in_time(BUSY, lent.execute("ROLLBACK")).await;
-            if undone.is_err() {
-                drop(lent.connection.take().map(PoolConnection::detach));
+        // Each ends by itself.
+        match self.stage {
+            Stage::Over => {}
+            // A second word about it the server would warn of; with its connection it closes what is still open.
+            Stage::Committing => {
+                if let Some(connection) = self.lent.connection.take() {
+                    tokio::spawn(in_time(BUSY, connection.close()));
+                }
             }
-        });
+            Stage::Open => {
+                let mut lent = Lent {
+                    connection: self.lent.connection.take(),
+                    is_silent: self.lent.is_silent,
+                };
+                tokio::spawn(async move {
+                    let undone = in_time(BUSY, lent.execute("ROLLBACK")).await;
+                    if undone.is_err() {
+                        drop(lent.connection.take().map(PoolConnection::detach));
+                    }
+                });
+            }
+        }
     }
 }
 

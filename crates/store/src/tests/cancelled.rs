@@ -1,11 +1,19 @@
 //! Whoever waits for the database may go away at any moment: a client that hangs up, a call that ends.
 
+use std::{
+    io,
+    sync::{Arc, Mutex, PoisonError},
+};
+
 use futures_util::poll;
 use rstest::rstest;
 use tokio::task::yield_now;
 
 use super::{Lab, NOW, On};
-use crate::db::Engine;
+use crate::{
+    db::Engine,
+    postgres::{CONNECTIONS, Pool},
+};
 
 /// More than a transaction needs to begin.
 const STEPS: usize = 200;
@@ -27,9 +35,47 @@ async fn a_begin_that_is_dropped_leaves_no_transaction_open(
     }
     // On a connection that was left within a transaction this would wait for nobody's commit.
     lab.store.create_account("after", "", NOW).await.unwrap();
-    let Engine::Postgres(pool) = lab.store.db().read() else {
+    if let Engine::Postgres(pool) = lab.store.db().read() {
+        nothing_is_left_open(pool).await;
+    }
+}
+
+/// What a commit that is dropped has come to, nobody knows: a second word about it would have the server warn.
+#[tokio::test]
+async fn a_commit_that_is_dropped_is_not_rolled_back_behind_its_back() {
+    let Some(lab) = Lab::on(On::Postgres).await else {
         return;
     };
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone());
+    let _heard = tracing::subscriber::set_default(subscriber.finish());
+    tracing::warn!("the log works");
+    let db = lab.store.db();
+    for steps in 0..STEPS {
+        let mut commit = Box::pin(db.begin().await.unwrap().commit());
+        for _ in 0..steps {
+            if poll!(&mut commit).is_ready() {
+                break;
+            }
+            yield_now().await;
+        }
+    }
+    // All connections are back, so all is said and done.
+    let mut all = Vec::new();
+    for _ in 0..CONNECTIONS {
+        all.push(db.begin().await.unwrap());
+    }
+    drop(all);
+    if let Engine::Postgres(pool) = db.read() {
+        nothing_is_left_open(pool).await;
+    }
+    let log = log.text();
+    assert!(log.contains("the log works"));
+    assert_eq!(log.lines().count(), 1, "{log}");
+}
+
+async fn nothing_is_left_open(pool: &Pool) {
     let mut left = i64::MAX;
     for _ in 0..1000 {
         left = sqlx::query_scalar(
@@ -44,4 +90,27 @@ async fn a_begin_that_is_dropped_leaves_no_transaction_open(
         }
     }
     assert_eq!(left, 0);
+}
+
+/// Log lines of this thread.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    fn text(&self) -> String {
+        let bytes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+}
+
+impl io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut log = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        log.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
