@@ -1,9 +1,6 @@
 //! Whoever waits for the database may go away at any moment: a client that hangs up, a call that ends.
 
-use std::{
-    io,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::sync::Mutex;
 
 use futures_util::poll;
 use rstest::rstest;
@@ -46,9 +43,8 @@ async fn a_commit_that_is_dropped_is_not_rolled_back_behind_its_back() {
     let Some(lab) = Lab::on(On::Postgres).await else {
         return;
     };
-    let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone());
+    let log = tempfile::NamedTempFile::new().unwrap();
+    let subscriber = tracing_subscriber::fmt().with_writer(Mutex::new(log.reopen().unwrap()));
     let _heard = tracing::subscriber::set_default(subscriber.finish());
     tracing::warn!("the log works");
     let db = lab.store.db();
@@ -70,7 +66,7 @@ async fn a_commit_that_is_dropped_is_not_rolled_back_behind_its_back() {
     if let Engine::Postgres(pool) = db.read() {
         nothing_is_left_open(pool).await;
     }
-    let log = log.text();
+    let log = std::fs::read_to_string(log.path()).unwrap();
     assert!(log.contains("the log works"));
     assert_eq!(log.lines().count(), 1, "{log}");
 }
@@ -90,27 +86,4 @@ async fn nothing_is_left_open(pool: &Pool) {
         }
     }
     assert_eq!(left, 0);
-}
-
-/// Log lines of this thread.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Log {
-    fn text(&self) -> String {
-        let bytes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        String::from_utf8_lossy(&bytes).into_owned()
-    }
-}
-
-impl io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let mut log = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        log.extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }
